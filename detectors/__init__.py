@@ -1,0 +1,1 @@
+"""Stage 5 of 7: online detectors over plain arrays. One file a detector, one line in `registry`. Imports nothing of ours."""

@@ -1,0 +1,85 @@
+"""Stage 1 of 7's unit: a run of raw MQTT messages, columnar from the socket onward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLAG_QOS = 0b0000_0011
+FLAG_RETAIN = 0b0000_0100
+FLAG_DUPLICATE = 0b0000_1000
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """Byte spans of one buffer: payload `i` is `data[start[i]:end[i]]`.
+
+    Shapes: `start`, `end` int32 (n,).
+    """
+
+    data: bytes
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, index: int) -> bytes:
+        return self.data[self.start[index] : self.end[index]]
+
+    def to_list(self) -> list[bytes]:
+        """Every payload as its own bytes object."""
+        data = self.data
+        return [data[a:b] for a, b in zip(self.start.tolist(), self.end.tolist(), strict=True)]
+
+    def take(self, index: NDArray[np.intp]) -> Payloads:
+        """The payloads at `index`, over the same buffer."""
+        return Payloads(self.data, self.start[index], self.end[index])
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChunk:
+    """A run of raw messages in arrival order, as the journal stores them.
+
+    `data` holds the bytes of all topics and payloads (and may hold bytes between them); `spans` int32 (n, 4) gives
+    topic start, topic end, payload start, payload end of each message; `arrival` int64 (n,) is nanoseconds since the
+    epoch, strictly increasing across the whole journal; `flags` uint8 (n,) holds QoS, retain and duplicate bits.
+    A chunk without messages is a tick: `ticked_at` tells how far arrival time has come.
+    """
+
+    data: bytes
+    spans: NDArray[np.int32]
+    arrival: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    ticked_at: int
+
+    def __len__(self) -> int:
+        return len(self.arrival)
+
+    def topic(self, index: int) -> bytes:
+        """Topic of message `index`, as received: UTF-8 is not yet checked."""
+        return self.data[self.spans[index, 0] : self.spans[index, 1]]
+
+    def payload(self, index: int) -> bytes:
+        """Payload of message `index`."""
+        return self.data[self.spans[index, 2] : self.spans[index, 3]]
+
+    def payloads(self) -> Payloads:
+        """All payloads as spans over the chunk's buffer."""
+        return Payloads(self.data, self.spans[:, 2], self.spans[:, 3])
+
+    @classmethod
+    def of(cls, messages: list[tuple[bytes, bytes, int, int]], *, ticked_at: int = 0) -> MessageChunk:
+        """Build a chunk from (topic, payload, arrival ns, flags) tuples."""
+        spans = np.empty((len(messages), 4), np.int32)
+        parts: list[bytes] = []
+        position = 0
+        for i, (topic, payload, _, _) in enumerate(messages):
+            spans[i] = (position, position + len(topic), position + len(topic), position + len(topic) + len(payload))
+            position += len(topic) + len(payload)
+            parts += (topic, payload)
+        arrival = np.array([m[2] for m in messages], np.int64)
+        flags = np.array([m[3] for m in messages], np.uint8)
+        return cls(b"".join(parts), spans, arrival, flags, int(arrival[-1]) if messages else ticked_at)

@@ -1,0 +1,1 @@
+"""Simulated devices with labelled faults: a device-side program that shares only the vocabulary."""
