@@ -1,0 +1,111 @@
+"""The contracts of storage: the journal before the engine, the stores behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.batch import ScoredBatch
+from devices.messages import MessageChunk
+from devices.records import AlarmRecord, DeadLetter, SeriesRecord
+
+
+class StorageFullError(Exception):
+    """The disk or the quota is full: nothing was written, and the same write may succeed later."""
+
+
+class StorageCorruptError(Exception):
+    """Stored bytes are not what was written; the message names the file and what can be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One chunk in the journal: its position, and the offset of its first message."""
+
+    position: int
+    offset: int
+    chunk: MessageChunk
+
+
+class Journal(Protocol):
+    """A durable, ordered, replayable log of message chunks.
+
+    A chunk's place is its `position`, counted 0, 1, 2, ... and never reused; a message's place is its `offset`, which
+    counts messages. Both survive compaction. One writer; readers may run in other threads and processes.
+    """
+
+    def append(self, chunk: MessageChunk) -> int:
+        """Write the chunk and return its position; it is on disk when this returns.
+
+        A tick (no messages) advances arrival time alone. Raises StorageFullError.
+        """
+        ...
+
+    def read(self, position: int) -> Iterator[JournalEntry]:
+        """Entries in order from `position` to the end at the time of the call.
+
+        Raises StorageCorruptError where an entry between is damaged or gone.
+        """
+        ...
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next chunk will get."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """All that the engine made of one journal chunk, or of several in a row: what one store transaction holds.
+
+    `position` to `next_position` (exclusive) is the run of the journal that it stands for.
+    `counts` are increments to the ledger ("received", "rejected.malformed", ...), stored in the same transaction.
+    """
+
+    position: int
+    next_position: int
+    points: ScoredBatch
+    series: list[SeriesRecord] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    alarms: list[AlarmRecord] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """Where the points of a commit went: they sum to the points given. `late` are stored too, behind newer ones."""
+
+    stored: int
+    duplicates: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPoints:
+    """Points of one series in time order, as columns; `kept` of `total` rows where they were thinned for a chart."""
+
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    score: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    anomaly: NDArray[np.bool_]
+    total: int
+
+
+class Store(Protocol):
+    """A place where results land. Every write is confirmed before it returns, and idempotent on (series, time)."""
+
+    @property
+    def position(self) -> int:
+        """The journal position up to which everything is stored; kept in the same transaction as the data."""
+        ...
+
+    def commit(self, output: StepOutput) -> CommitResult:
+        """Store one output durably. Output wholly before `position` is ignored. Raises StorageFullError, OSError."""
+        ...
