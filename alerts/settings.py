@@ -1,0 +1,48 @@
+"""Stage 7 of 7's settings: when a score becomes an alarm, and when the alarm ends."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+per\s+sensor\s+per\s+(hour|day|week|month|year)\s*$")
+_SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2629800.0, "year": 31557600.0}
+
+
+class AlarmSettings(BaseModel):
+    """From score to verdict to alarm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    budget: str = Field(
+        default="1 per sensor per week",
+        description='How many false alarms a person is willing to see: "N per sensor per hour|day|week|month|year". '
+        "Sets the score that raises an alarm, from each series' own cadence.",
+    )
+    threshold: float | None = Field(
+        default=None, gt=0, le=12, description="Fixed score that raises an alarm, in place of the budget."
+    )
+    clear_ratio: float = Field(
+        default=0.6, gt=0, lt=1, description="An alarm may clear below this share of the score that raises it."
+    )
+    clear_after: int = Field(
+        default=10, ge=1, description="Readings in a row below the clearing score that end an alarm."
+    )
+    rest: int = Field(
+        default=30, ge=0, description="Readings after an alarm has cleared during which no new one opens for the series."
+    )
+
+    @field_validator("budget")
+    @classmethod
+    def _readable_budget(cls, text: str) -> str:
+        if not _BUDGET.match(text) or float(_BUDGET.match(text).group(1)) <= 0:  # type: ignore[union-attr]
+            raise ValueError(f'expected "N per sensor per hour|day|week|month|year" with N above 0, got "{text}"')
+        return text
+
+    @property
+    def budget_per_second(self) -> float:
+        """Alarms per series and second that the budget allows."""
+        match = _BUDGET.match(self.budget)
+        assert match is not None
+        return float(match.group(1)) / _SECONDS[match.group(2)]

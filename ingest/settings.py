@@ -1,0 +1,106 @@
+"""Stage 4 of 7's settings: routes, and which detectors score which metrics.
+
+Declared once: the configuration file's validation, its JSON Schema, the commented sample and the reference page are all
+derived from these models.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Duration = str
+"""A length of time such as "500ms", "10s", "1h30m" or "7d"."""
+
+
+class ComponentSettings(BaseModel):
+    """A component chosen by name, with its own parameters beside the name.
+
+    The parameters are checked by the component itself.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(description="Which one: a name of the reference page.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The component's own parameters."""
+        return dict(self.model_extra or {})
+
+
+class MetricSettings(BaseModel):
+    """What differs for the metrics of a route whose names match."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str = Field(description='Metric names that this applies to; "*" stands for any characters.', min_length=1)
+    detectors: list[str] | None = Field(
+        default=None, description="Detectors that score these metrics, instead of the route's."
+    )
+    unit: str = Field(default="", description="Unit of the values, for display.")
+    ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
+
+
+class RouteSettings(BaseModel):
+    """Which messages, how they are read, whose readings they are, and what scores them. The first route that matches wins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", description="Name for messages and counters; the topic filter where empty.")
+    filter: str = Field(description='MQTT topic filter, for example "plant/+/+".', min_length=1)
+    qos: Literal[0, 1, 2] = Field(default=1, description="Highest quality of service asked of the broker.")
+    codec: ComponentSettings | str = Field(
+        default="auto", description='How payloads are read: a codec\'s name, or a table { type = "json", ... }.'
+    )
+    device: str = Field(
+        default="",
+        description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}". '
+        "Empty: the whole topic; for a plain number the topic without its last level.",
+    )
+    metric: str = Field(
+        default="",
+        description='Metric name as a template: "{metric}" is the name in the payload. '
+        'Empty: "{metric}"; for a plain number the last level of the topic.',
+    )
+    detectors: list[str] = Field(default=["default"], description="Names of the detectors that score the readings.")
+    reorder_window: Duration = Field(
+        default="0s",
+        description="How long a device's readings wait for earlier ones that are still on the way. "
+        "0: each is scored at once, and one behind its series' newest is stored as late.",
+    )
+    future_skew: Duration = Field(
+        default="5m", description="How far ahead of its arrival a reading's time may lie before it is rejected."
+    )
+    earliest: str = Field(
+        default="2000-01-01T00:00:00Z", description="Readings before this time are rejected as too old to be true."
+    )
+    metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
+
+
+class LimitSettings(BaseModel):
+    """What one misbehaving publisher cannot exceed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_series: int = Field(default=1_000_000, ge=1, description="Most series in all; beyond, readings are rejected.")
+    max_series_per_device: int = Field(default=1_000, ge=1, description="Most series of one device.")
+    max_payload: int = Field(default=1_048_576, ge=64, description="Largest payload in bytes that is decoded.")
+
+
+class SnapshotSettings(BaseModel):
+    """How often the learned state is saved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Duration = Field(
+        default="30s", description="Time between snapshots of detector and alarm state; more means a longer catch-up."
+    )
+
+
+DEFAULT_ROUTES = [RouteSettings(name="everything", filter="#")]
+"""What an empty configuration routes: every topic, payloads told apart by their looks."""
+
+DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble")}
+"""What an empty configuration scores with."""
