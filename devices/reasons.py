@@ -20,6 +20,8 @@ class Reason(StrEnum):
     """The reading's time lies further ahead of its arrival than the allowed clock skew."""
     TOO_OLD = "too_old"
     """The reading's time lies before the earliest time that is believed."""
+    RETAINED = "retained"
+    """A retained message without a time of its own: history of an unknown age."""
     TOO_LARGE = "too_large"
     """The payload is larger than the limit."""
     BAD_TOPIC = "bad_topic"

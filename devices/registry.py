@@ -1,0 +1,79 @@
+"""Stage 4 of 7's memory: which series there are, and which device each belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.records import SeriesRecord
+
+
+class TooManySeriesError(Exception):
+    """A limit on the number of series is reached; the message names the limit and who reached it."""
+
+
+class SeriesRegistry:
+    """Dense indices for (device, metric) pairs and for devices, given in order of first sight and never reused."""
+
+    def __init__(self, *, max_series: int, max_series_per_device: int) -> None:
+        self._max_series = max_series
+        self._max_per_device = max_series_per_device
+        self._series: dict[tuple[str, str], int] = {}
+        self._devices: dict[str, int] = {}
+        self._series_per_device: list[int] = []
+        self._device_of = np.empty(0, np.int32)
+        self.records: list[SeriesRecord] = []
+        self.device_names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def load(self, records: Iterable[SeriesRecord]) -> None:
+        """Take over stored records; they must be numbered from `len(self)` without a gap, else ValueError."""
+        for record in records:
+            if record.series != len(self.records):
+                raise ValueError(f"series {record.device}/{record.metric}: expected index {len(self)}, got {record.series}")
+            self._add(record)
+
+    def find(self, device: str, metric: str) -> int | None:
+        """The index of a known series."""
+        return self._series.get((device, metric))
+
+    def find_or_add(self, device: str, metric: str, unit: str = "") -> tuple[int, SeriesRecord | None]:
+        """The index of a series, and its record if it is new. Raises TooManySeriesError."""
+        known = self._series.get((device, metric))
+        if known is not None:
+            return known, None
+        if len(self.records) >= self._max_series:
+            raise TooManySeriesError(f'series "{device}" "{metric}": limits.max_series = {self._max_series} is reached')
+        number = self._devices.get(device)
+        if number is not None and self._series_per_device[number] >= self._max_per_device:
+            limit = f"limits.max_series_per_device = {self._max_per_device}"
+            raise TooManySeriesError(f'metric "{metric}": device "{device}" has reached {limit}')
+        record = SeriesRecord(len(self.records), device, metric, unit)
+        self._add(record)
+        return record.series, record
+
+    def device_of(self) -> NDArray[np.int32]:
+        """Device index of every series, (len(self),) int32."""
+        return self._device_of[: len(self.records)]
+
+    def device_number(self, device: str) -> int | None:
+        """The index of a known device."""
+        return self._devices.get(device)
+
+    def _add(self, record: SeriesRecord) -> None:
+        number = self._devices.setdefault(record.device, len(self.device_names))
+        if number == len(self.device_names):
+            self.device_names.append(record.device)
+            self._series_per_device.append(0)
+        self._series_per_device[number] += 1
+        self._series[record.device, record.metric] = record.series
+        self.records.append(record)
+        if record.series >= len(self._device_of):
+            grown = np.empty(max(64, 2 * record.series), np.int32)
+            grown[: len(self._device_of)] = self._device_of
+            self._device_of = grown
+        self._device_of[record.series] = number

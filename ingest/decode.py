@@ -1,0 +1,157 @@
+"""Stage 3 of 7: a chunk of raw messages becomes columns of readings, by way of each route's codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.batch import NO_TIME
+from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.reasons import Reason
+from ingest.route import IGNORED, Router
+
+WHOLE = 0
+"""Part number of a dead letter that stands for its whole message; readings of it are numbered from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A message of the chunk, or one reading of it (`part` > 0), that goes to the dead letters."""
+
+    message: int
+    part: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Columns of readings in message order: `series`, `time` (event time), `value`, `message` (row in the chunk).
+
+    `ignored` counts readings that the configuration drops.
+    """
+
+    series: NDArray[np.int32]
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    message: NDArray[np.int32]
+    rejections: list[Rejection]
+    ignored: int
+
+
+class Decoder:
+    """Decodes chunks by route. What is refused is named; nothing raises for what a payload holds."""
+
+    def __init__(self, router: Router, *, max_payload: int) -> None:
+        self._router = router
+        self._max_payload = max_payload
+
+    def decode(self, chunk: MessageChunk) -> Readings:
+        """All readings of the chunk, and what was refused."""
+        topics, refused = self._router.topics(chunk.data, chunk.spans)
+        rejections = [Rejection(m, WHOLE, r.reason, r.detail) for m, r in refused.items()]
+        routes = self._router.route_of(topics)
+        lengths = chunk.spans[:, 3] - chunk.spans[:, 2]
+        if len(lengths) and lengths.max() > self._max_payload:
+            for message in np.flatnonzero((lengths > self._max_payload) & (routes >= 0)).tolist():
+                detail = f"payload of {lengths[message]} bytes: expected at most limits.max_payload = {self._max_payload}"
+                rejections.append(Rejection(message, WHOLE, Reason.TOO_LARGE, detail))
+                routes[message] = -1
+        parts = [
+            self._decode_route(route, np.flatnonzero(routes == route), chunk, topics, rejections)
+            for route in np.unique(routes[routes >= 0]).tolist()
+        ]
+        return _join(parts, rejections)
+
+    def _decode_route(
+        self,
+        route: int,
+        messages: NDArray[np.intp],
+        chunk: MessageChunk,
+        topics: NDArray[np.int32],
+        rejections: list[Rejection],
+    ) -> Readings:
+        everything = len(messages) == len(chunk)
+        settings = self._router.routes[route]
+        payloads = chunk.payloads()
+        decoded = settings.codec.decode(payloads if everything else payloads.take(messages))
+        message = decoded.message if everything else messages[decoded.message].astype(np.int32)
+        taken: dict[int, int] = {}
+        for rejected in decoded.rejected:
+            at = int(messages[rejected.message])
+            part = WHOLE if rejected.whole else taken.get(at, 0) + 1
+            taken[at] = part
+            rejections.append(Rejection(at, part, rejected.reason, rejected.detail))
+
+        series, refused = self._router.series(route, topics[message], decoded.metric, decoded.device)
+        reject = _Rejecter(message, taken, rejections)
+        keep = series >= 0
+        for row, refusal in refused.items():
+            reject(row, refusal.reason, refusal.detail)
+
+        arrival = chunk.arrival[message]
+        timeless = decoded.time == NO_TIME
+        time = np.where(timeless, arrival, decoded.time)
+        if timeless.any():
+            retained = timeless & ((chunk.flags[message] & FLAG_RETAIN) != 0) & keep
+            reject.all(retained, keep, Reason.RETAINED, "retained by the broker without a time of its own: when is unknown")
+        future = keep & (time > arrival + settings.future_skew)
+        if future.any():
+            reject.times(future, keep, time, Reason.FUTURE, f"over {settings.settings.future_skew} ahead of its arrival")
+        old = keep & (time < settings.earliest)
+        if old.any():
+            reject.times(old, keep, time, Reason.TOO_OLD, f"before {settings.settings.earliest}")
+        ignored = int(np.count_nonzero(series == IGNORED))
+        if keep.all():
+            return Readings(series, time, decoded.value, message, [], ignored)
+        return Readings(series[keep], time[keep], decoded.value[keep], message[keep], [], ignored)
+
+
+class _Rejecter:
+    """Numbers the rejected readings of each message and collects them."""
+
+    def __init__(self, message: NDArray[np.int32], taken: dict[int, int], rejections: list[Rejection]) -> None:
+        self._message = message
+        self._taken = taken
+        self._rejections = rejections
+
+    def __call__(self, row: int, reason: Reason, detail: str) -> None:
+        message = int(self._message[row])
+        part = self._taken.get(message, 0) + 1
+        self._taken[message] = part
+        self._rejections.append(Rejection(message, part, reason, detail))
+
+    def all(self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], reason: Reason, detail: str) -> None:
+        for row in np.flatnonzero(rows).tolist():
+            self(row, reason, detail)
+        keep &= ~rows
+
+    def times(
+        self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], time: NDArray[np.int64], reason: Reason, why: str
+    ) -> None:
+        for row in np.flatnonzero(rows).tolist():
+            self(row, reason, f"time {np.datetime64(int(time[row]), 'ns')}Z: {why}")
+        keep &= ~rows
+
+
+def _join(parts: list[Readings], rejections: list[Rejection]) -> Readings:
+    ignored = sum(p.ignored for p in parts)
+    if len(parts) == 1:
+        only = parts[0]
+        return Readings(only.series, only.time, only.value, only.message, rejections, ignored)
+    if not parts:
+        return Readings(
+            np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32), rejections, ignored
+        )
+    message = np.concatenate([p.message for p in parts])
+    order = np.argsort(message, kind="stable")
+    return Readings(
+        np.concatenate([p.series for p in parts])[order],
+        np.concatenate([p.time for p in parts])[order],
+        np.concatenate([p.value for p in parts])[order],
+        message[order],
+        rejections,
+        ignored,
+    )

@@ -1,0 +1,230 @@
+"""Stage 4 of 7: topic filters pick codec, names, time rules and detectors. Resolved once a topic, then array look-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.codec import Codec
+from devices.codecs import registry as codecs
+from devices.reasons import Reason
+from devices.records import SeriesRecord
+from devices.registry import SeriesRegistry, TooManySeriesError
+from devices.times import parse_time
+from devices.topics import Template, matches, validate_filter
+from devices.units import parse_duration
+from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
+from ingest.topics import TopicTable
+
+UNNAMED = ""
+"""The metric name that a codec gives to a bare number: the topic must name it."""
+
+IGNORED = -2
+REFUSED = -3
+_UNKNOWN = -1
+
+
+class RouteError(ValueError):
+    """A route that cannot work; the message names its setting, the value and what was expected."""
+
+
+class Route:
+    """One route of the configuration, checked, with its codec and templates ready."""
+
+    def __init__(self, settings: RouteSettings, detector_names: Sequence[str]) -> None:
+        validate_filter(settings.filter)
+        self.settings = settings
+        self.name = settings.name or settings.filter
+        choice = settings.codec if isinstance(settings.codec, ComponentSettings) else ComponentSettings(type=settings.codec)
+        self.codec: Codec = codecs.create(choice.type, choice.parameters)
+        self.device = Template(settings.device) if settings.device else None
+        self.metric = Template(settings.metric) if settings.metric else None
+        self.reorder_window = parse_duration(settings.reorder_window)
+        self.future_skew = parse_duration(settings.future_skew)
+        self.earliest = parse_time(settings.earliest)
+        for names in (settings.detectors, *(m.detectors for m in settings.metrics)):
+            for name in names or ():
+                if name not in detector_names:
+                    raise RouteError(f'route "{self.name}": detector "{name}" is not among {sorted(detector_names)}')
+
+    def names(self, levels: list[str], device: str | None, metric: str) -> tuple[str, str]:
+        """Device and metric name of a reading. `device` is what the payload says, if anything."""
+        if metric == UNNAMED:
+            named = levels[-1] if len(levels) > 1 else "value"
+            parent = "/".join(levels[:-1]) if len(levels) > 1 else levels[0]
+        else:
+            named, parent = metric, "/".join(levels)
+        if self.device is not None:
+            parent = self.device.render(levels, named)
+        elif device is not None:
+            parent = device
+        return parent, self.metric.render(levels, named) if self.metric is not None else named
+
+    def metric_settings(self, metric: str) -> MetricSettings | None:
+        """The first override whose pattern matches the metric's name."""
+        return next((m for m in self.settings.metrics if fnmatchcase(metric, m.match)), None)
+
+    def detectors(self, metric: str) -> list[str]:
+        """Names of the detectors that score this metric."""
+        override = self.metric_settings(metric)
+        return override.detectors if override and override.detectors is not None else self.settings.detectors
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reading or message that routing refused."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True)
+class _RouteTables:
+    """What is known of one route's (topic, metric code) pairs: `series` int32 (topics, metric codes)."""
+
+    series: NDArray[np.int32] = field(default_factory=lambda: np.full((16, 4), _UNKNOWN, np.int32))
+    by_device: dict[tuple[int, int, int], int] = field(default_factory=dict)
+
+
+class Router:
+    """All routes, and what has been resolved so far. The first route whose filter matches a topic takes it."""
+
+    def __init__(
+        self,
+        routes: Sequence[RouteSettings],
+        detector_names: Sequence[str],
+        registry: SeriesRegistry,
+        *,
+        max_topics: int,
+    ) -> None:
+        self.routes = [Route(settings, detector_names) for settings in routes]
+        self.registry = registry
+        self.new_series: list[SeriesRecord] = []
+        self.detectors_of: dict[int, list[str]] = {}
+        self._max_topics = max_topics
+        self._topics = TopicTable()
+        self._levels: list[list[str]] = []
+        self._route_of = np.empty(64, np.int32)
+        self._tables = [_RouteTables() for _ in self.routes]
+
+    @property
+    def filters(self) -> dict[str, int]:
+        """What to subscribe to: topic filter to quality of service."""
+        wanted: dict[str, int] = {}
+        for route in self.routes:
+            wanted[route.settings.filter] = max(route.settings.qos, wanted.get(route.settings.filter, 0))
+        return wanted
+
+    def topics(self, data: bytes, spans: NDArray[np.int32]) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+        """Topic number of each message, (n,) int32, -1 where refused, and why, by message."""
+        found, unknown = self._topics.find(data, spans)
+        refused: dict[int, Refusal] = {}
+        if unknown:
+            added: dict[bytes, int | Refusal] = {}
+            for message in np.flatnonzero(found < 0).tolist():
+                topic = data[spans[message, 0] : spans[message, 1]]
+                if topic not in added:
+                    added[topic] = self._add_topic(topic)
+                outcome = added[topic]
+                if isinstance(outcome, Refusal):
+                    refused[message] = outcome
+                else:
+                    found[message] = outcome
+        return found, refused
+
+    def route_of(self, topics: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Route number of each topic number; -1 stays -1."""
+        if len(topics) and topics.min() < 0:
+            return np.where(topics < 0, np.int32(-1), self._route_of[topics])
+        return self._route_of[topics]
+
+    def series(
+        self, route: int, topic: NDArray[np.int32], metric: NDArray[np.int32], device: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+        """Series of each reading of one route, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
+
+        `topic` is the topic number, `metric` and `device` the codec's codes. New series are added to the registry
+        in row order and collected in `new_series`.
+        """
+        table = self._tables[route]
+        self._fit(table, len(self.routes[route].codec.metrics))
+        series = table.series[topic, metric]
+        named = device >= 0
+        if named.any():
+            series = series.copy()
+            series[named] = [
+                table.by_device.get(key, _UNKNOWN)
+                for key in zip(topic[named].tolist(), metric[named].tolist(), device[named].tolist(), strict=True)
+            ]
+        refused: dict[int, Refusal] = {}
+        for row in np.flatnonzero(series == _UNKNOWN).tolist():
+            known = self._resolve(route, int(topic[row]), int(metric[row]), int(device[row]))
+            if isinstance(known, Refusal):
+                refused[row] = known
+                series[row] = REFUSED
+            else:
+                series[row] = known
+        return series, refused
+
+    def _add_topic(self, raw: bytes) -> int | Refusal:
+        try:
+            topic = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return Refusal(Reason.BAD_TOPIC, f"topic {raw[:80]!r}: expected UTF-8, byte {error.start} is not")
+        if not topic or any(ord(c) < 0x20 or c in "+#\x7f" for c in topic):
+            return Refusal(Reason.BAD_TOPIC, f"topic {topic[:80]!r}: expected no control character, + or #")
+        route = next((i for i, r in enumerate(self.routes) if matches(r.settings.filter, topic)), None)
+        if route is None:
+            return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
+        if len(self._topics) >= self._max_topics:
+            return Refusal(Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already')
+        number = self._topics.add(raw)
+        self._levels.append(topic.split("/"))
+        if number >= len(self._route_of):
+            self._route_of = np.concatenate([self._route_of, np.empty_like(self._route_of)])
+        self._route_of[number] = route
+        return number
+
+    def _resolve(self, route: int, topic: int, metric: int, device: int) -> int | Refusal:
+        table = self._tables[route]
+        key = (topic, metric, device)
+        known = table.by_device.get(key, _UNKNOWN) if device >= 0 else int(table.series[topic, metric])
+        if known != _UNKNOWN:
+            return known
+        chosen = self.routes[route]
+        device_said = chosen.codec.devices[device] if device >= 0 else None
+        device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
+        override = chosen.metric_settings(metric_name)
+        if override is not None and override.ignore:
+            series = IGNORED
+        else:
+            try:
+                unit = override.unit if override else ""
+                series, record = self.registry.find_or_add(device_name, metric_name, unit)
+            except TooManySeriesError as error:
+                return Refusal(Reason.TOO_MANY_SERIES, str(error))
+            if record is not None:
+                self.new_series.append(record)
+            self.detectors_of.setdefault(series, chosen.detectors(metric_name))
+        if device >= 0:
+            table.by_device[key] = series
+        else:
+            table.series[topic, metric] = series
+        return series
+
+    def _fit(self, table: _RouteTables, metrics: int) -> None:
+        rows, columns = table.series.shape
+        if len(self._topics) > rows or metrics > columns:
+            grown = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
+            grown[:rows, :columns] = table.series
+            table.series = grown
+
+
+def _room(have: int, need: int) -> int:
+    while have < need:
+        have *= 2
+    return have
