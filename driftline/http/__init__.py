@@ -1,0 +1,1 @@
+"""The HTTP API and the page: reads what the service has stored and what it is doing, and changes nothing."""

@@ -1,0 +1,138 @@
+"""What the HTTP API asks of the running service: one protocol, and the records that it answers with.
+
+The service implements `ServiceView`; tests implement it over a store of their own. All methods may be called from any
+thread, at any time between the service's start and its stop, and return a picture as of now without waiting for the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from driftline.http.events import Subscription
+from storage.embedded import EmbeddedStore
+
+
+class Status(StrEnum):
+    """How well a stage works, best first."""
+
+    GREEN = "green"
+    """Works as it should."""
+    YELLOW = "yellow"
+    """Works, but a person should look: retrying, falling behind, degraded."""
+    RED = "red"
+    """Does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageHealth:
+    """One stage's state: `stage` is its name ("broker", "journal", "engine", "store"), `message` one sentence."""
+
+    stage: str
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The service's state, stage by stage in flow order."""
+
+    stages: tuple[StageHealth, ...]
+
+    @property
+    def status(self) -> Status:
+        """The worst stage's."""
+        order = list(Status)
+        return max((stage.status for stage in self.stages), key=order.index, default=Status.GREEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The ledger: every reading ends in exactly one counted place.
+
+    `received` counts readings, and one for each message that was rejected whole; it equals `stored` + `late` +
+    `duplicates` + the sums of `rejected` and `dropped` + `in_flight`. `late` points are stored too, behind newer ones.
+    `anomalies` counts points found anomalous, `alarms` alarms opened, `open_alarms` those not cleared now.
+    `lag_messages` and `lag_seconds` tell how far the stores are behind what has arrived. `time` is the clock (ns) at
+    which this was taken: rates are differences of two.
+    """
+
+    time: int
+    messages: int = 0
+    received: int = 0
+    stored: int = 0
+    late: int = 0
+    duplicates: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    in_flight: int = 0
+    anomalies: int = 0
+    alarms: int = 0
+    open_alarms: int = 0
+    lag_messages: int = 0
+    lag_seconds: float = 0.0
+
+
+class DeviceLife(StrEnum):
+    """Whether a device is heard from."""
+
+    ONLINE = "online"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """One device as the service sees it: `last_event` in the device's own time, `last_arrival` by our clock (ns)."""
+
+    device: str
+    last_event: int | None
+    last_arrival: int | None
+    life: DeviceLife
+    open_alarms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """How far a series' detectors are from their first score: readings `seen` of those `needed`."""
+
+    seen: int
+    needed: int
+
+
+class ServiceView(Protocol):
+    """The running service, as far as the API shows it."""
+
+    @property
+    def store(self) -> EmbeddedStore:
+        """Where points, alarms and dead letters are read from."""
+        ...
+
+    def health(self) -> Health:
+        """The state of every stage."""
+        ...
+
+    def counts(self) -> Counts:
+        """The ledger as of now."""
+        ...
+
+    def device_states(self) -> list[DeviceState]:
+        """Every device known, in any order."""
+        ...
+
+    def warming(self, series: int) -> Warming:
+        """How far the series' detectors have warmed up; `seen` equal to `needed` where there is nothing to learn."""
+        ...
+
+    def threshold(self, series: int) -> float | None:
+        """The score that raises an alarm for the series; None where it is not known yet."""
+        ...
+
+    def subscribe(self, wake: Callable[[], None]) -> Subscription:
+        """Follow the live feed (`LiveFeed.subscribe`)."""
+        ...
+
+    def configuration(self) -> Mapping[str, object]:
+        """The effective settings, JSON types only."""
+        ...
