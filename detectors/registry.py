@@ -1,0 +1,45 @@
+"""Stage 5 of 7: the detectors by the name that the configuration uses. A new detector is one line in `DETECTORS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from detectors.base import Detector
+
+DETECTORS: tuple[type[Detector], ...] = ()
+
+
+class UnknownDetectorError(ValueError):
+    """A `type` that no detector has; the message gives the nearest name and all names."""
+
+
+def _by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]:
+    names: dict[str, type[Detector]] = {}
+    for detector in detectors:
+        if detector.name in names:
+            raise ValueError(f"detector name {detector.name!r} is taken by {names[detector.name]} and {detector}")
+        names[detector.name] = detector
+    return names
+
+
+_NAMES = _by_name(DETECTORS)
+
+
+def find(type_name: str) -> type[Detector]:
+    """The detector class of this name. Raises UnknownDetectorError with the nearest name."""
+    if type_name not in _NAMES:
+        near = get_close_matches(type_name, _NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownDetectorError(f"unknown detector {type_name!r}{hint} (known: {', '.join(sorted(_NAMES))})")
+    return _NAMES[type_name]
+
+
+def create(type_name: str, parameters: Mapping[str, object]) -> Detector:
+    """A fresh detector with room for no slot yet.
+
+    Raises UnknownDetectorError for a name that is not registered, pydantic's ValidationError for parameters that do not
+    fit.
+    """
+    detector = find(type_name)
+    return detector(detector.Parameters.model_validate(dict(parameters)))

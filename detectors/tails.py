@@ -1,0 +1,67 @@
+"""Stage 5 of 7: tail probabilities as scores, in compiled form: -log10 of a two-sided p-value, in [0, MAX_SCORE].
+
+The normal law comes from a table of the complementary error function: within the range of scores erfc does not
+underflow, and beyond the table's end the score is MAX_SCORE. Student's t with four degrees of freedom has a closed
+form.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from detectors.base import MAX_SCORE
+
+_STEPS_PER_DEVIATION = 256
+_LAST_DEVIATION = 7.2
+_NORMAL_SCORES = np.array(
+    [
+        min(MAX_SCORE, -math.log10(math.erfc(step / _STEPS_PER_DEVIATION / math.sqrt(2.0))))
+        for step in range(int(_LAST_DEVIATION * _STEPS_PER_DEVIATION) + 2)
+    ]
+)
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def normal_score(deviations: float) -> float:
+    """-log10 P(|Z| >= `deviations`) for a standard normal Z; linear between 256 knots a deviation, error below 1e-5.
+
+    `deviations` is not negative; NaN gives NaN, 7.2 and more (infinity too) give MAX_SCORE.
+    """
+    if deviations >= _LAST_DEVIATION:
+        return MAX_SCORE
+    if math.isnan(deviations):
+        return deviations
+    place = deviations * _STEPS_PER_DEVIATION
+    knot = int(place)
+    low = float(_NORMAL_SCORES[knot])
+    return low + (place - knot) * (float(_NORMAL_SCORES[knot + 1]) - low)
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def student_score(deviations: float) -> float:
+    """-log10 P(|T| >= `deviations`) for Student's t with 4 degrees of freedom, MAX_SCORE from about 1,600 deviations.
+
+    With s = t / sqrt(4 + t^2) the two-sided tail is 1 - 1.5 s + 0.5 s^3 = (1 - s)^2 (1 + s / 2), and 1 - s is written
+    as (4 / (4 + t^2)) / (1 + s) so that nothing cancels. Source: Shaw, "Sampling Student's T distribution", J. Comput.
+    Finance 9(4), 2006 (closed form for even degrees).
+    """
+    if deviations >= 1e4:
+        return MAX_SCORE
+    square = deviations * deviations
+    sine = deviations / math.sqrt(4.0 + square)
+    rest = 4.0 / ((4.0 + square) * (1.0 + sine))
+    score = -math.log10(rest * rest * (1.0 + 0.5 * sine))
+    return max(0.0, min(MAX_SCORE, score))
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def first_change_score(count: float) -> float:
+    """The score of the first change in a series that has been constant for `count` readings: log10(`count` + 2).
+
+    A deviation cannot be measured in units of zero, so the score rests on how long the series stayed constant, by
+    Laplace's rule of succession: after n successes the next failure has probability 1 / (n + 2).
+    """
+    return min(MAX_SCORE, math.log10(count + 2.0))
