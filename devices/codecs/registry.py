@@ -1,0 +1,51 @@
+"""Stage 3 of 7: every codec that there is, by the name that the configuration uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from devices.codec import Codec
+from devices.codecs.auto import AutoCodec
+from devices.codecs.json_payload import JsonCodec
+from devices.codecs.plain import PlainCodec
+
+CODECS: tuple[type[Codec], ...] = (AutoCodec, JsonCodec, PlainCodec)
+
+
+def index(codecs: tuple[type[Codec], ...]) -> dict[str, type[Codec]]:
+    """The codecs by name. Raises ValueError where two share a name."""
+    by_name: dict[str, type[Codec]] = {}
+    for codec in codecs:
+        if codec.name in by_name:
+            raise ValueError(f"two codecs are named {codec.name!r}: {by_name[codec.name].__name__}, {codec.__name__}")
+        by_name[codec.name] = codec
+    return by_name
+
+
+_BY_NAME = index(CODECS)
+
+
+def codec_names() -> list[str]:
+    """The names of all codecs, in order of the alphabet."""
+    return sorted(_BY_NAME)
+
+
+def find(type_name: str) -> type[Codec]:
+    """The codec class of a name. Raises ValueError naming the nearest and all known names."""
+    codec = _BY_NAME.get(type_name)
+    if codec is None:
+        nearest = get_close_matches(type_name, _BY_NAME, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"unknown codec {type_name!r}{hint} (known: {', '.join(codec_names())})")
+    return codec
+
+
+def create(type_name: str, parameters: Mapping[str, Any] | None = None) -> Codec:
+    """A new codec of a name with its parameters.
+
+    Raises ValueError for an unknown name, and pydantic's ValidationError (a ValueError) for parameters that do not fit.
+    """
+    codec = find(type_name)
+    return codec(codec.Parameters(**(parameters or {})))  # type: ignore[call-arg]

@@ -1,0 +1,98 @@
+"""Stage 3 of 7, numbers: what counts as the value of a reading in a payload's field.
+
+| written | value |
+|---|---|
+| JSON or CBOR number | itself |
+| true, false | 1, 0 |
+| text `21.5`, `-3`, `1e3` | the number |
+| text `21,5` | 21.5: one comma is a decimal comma; of comma and point, the last is the decimal mark |
+| text `21.5 °C`, `40%` | the number, where what follows is one of `UNITS` |
+| `on`, `true`, `yes`, `open`, `active`, `detected`, ... | 1, in any case |
+| `off`, `false`, `no`, `closed`, `inactive`, `clear`, ... | 0, in any case |
+| null, `unavailable`, `unknown`, `nan`, `none`, `n/a`, ... | no value: the reading is rejected as not finite |
+| any other text | no reading at all |
+"""
+
+from __future__ import annotations
+
+import re
+from math import inf, nan
+
+TRUE_WORDS = frozenset(
+    {"on", "true", "yes", "open", "opened", "active", "detected", "online", "unlocked", "wet", "home"}
+)
+FALSE_WORDS = frozenset(
+    {"off", "false", "no", "close", "closed", "inactive", "clear", "offline", "locked", "dry", "not_home"}
+)
+NO_VALUE_WORDS = frozenset(
+    {"unavailable", "unknown", "nan", "null", "none", "n/a", "na", "undefined", "error", "invalid", "-", "--"}
+)
+INFINITY_WORDS = frozenset({"inf", "infinity", "+inf", "+infinity"})
+
+UNITS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        % ‰ °C ºC ℃ °F ºF ℉ °K C F K degC degF deg ° rad V mV kV uV µV μV A mA uA µA μA kA W mW kW MW VA kVA var kvar
+        Wh kWh MWh Ah mAh J kJ MJ Hz kHz MHz GHz Ω ohm kΩ MΩ uF µF nF pF H Pa hPa kPa MPa bar mbar psi mmHg inHg atm
+        m mm cm km um µm μm nm in ft mi m² m2 m³ m3 l L ml mL dl gal m/s km/h kmh mph kn kt rpm RPM m/s² g kg mg ug
+        µg μg t lb oz N kN Nm ppm ppb ppt mg/l mg/L g/l g/L µg/m³ μg/m³ ug/m3 mg/m³ mg/m3 g/m³ m³/h m3/h l/h L/h
+        l/min L/min l/s L/s mm/h mm/s W/m² W/m2 lx lux lm cd dB dBm dB(A) dBA pH s ms us µs μs ns min h d b B kB KB
+        MB GB TB KiB MiB GiB bit/s kbit/s Mbit/s B/s kB/s MB/s S/m mS/cm µS/cm μS/cm uS/cm mS µS NTU CPM µSv/h μSv/h
+        uSv/h Bq/m³ Bq/m3 T mT µT μT G pcs pulses
+        """,
+    )
+)
+
+_LONGEST = 64
+_NUMBER = re.compile(r"([+\-−]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d{1,4})?)\s*(\S.*)?", re.ASCII | re.DOTALL)
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:\.\d{3})+,\d+", re.ASCII)
+
+
+def to_number(value: object) -> float | None:
+    """The value of a field: a float, NaN or infinite where it says that there is none, None where it is no reading."""
+    if isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError:
+            return inf if value > 0 else -inf
+    if value is None:
+        return nan
+    if isinstance(value, str):
+        return text_to_number(value)
+    return None
+
+
+def text_to_number(text: str) -> float | None:
+    """The number that `text` writes, as `to_number`."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST:
+        return None
+    if found := _NUMBER.fullmatch(text):
+        digits, unit = found.groups()
+        return _decimal(digits) if unit is None or unit in UNITS else None
+    word = text.casefold()
+    if word in TRUE_WORDS:
+        return 1.0
+    if word in FALSE_WORDS:
+        return 0.0
+    if word in NO_VALUE_WORDS:
+        return nan
+    if word.lstrip("-") in INFINITY_WORDS:
+        return -inf if word.startswith("-") else inf
+    return None
+
+
+def _decimal(digits: str) -> float | None:
+    digits = digits.replace("−", "-")
+    if "," in digits:
+        body = digits.lstrip("+-")
+        if _THOUSANDS.fullmatch(body):
+            digits = digits.replace(",", "") if body.rindex(".") > body.rindex(",") else digits.replace(".", "")
+        digits = digits.replace(",", ".")
+    try:
+        return float(digits)
+    except ValueError:
+        return None

@@ -1,0 +1,152 @@
+"""Stage 3 of 7, times: what devices write as a time, to exact nanoseconds since the epoch.
+
+Read are ISO 8601 date-times (RFC 3339 and its usual relaxations) and numbers since the Unix epoch, also as text. The
+unit of a bare number is told by its magnitude, so that each unit covers the years 1973 to 5138 (seconds: from 1970):
+
+| magnitude | unit |
+|---|---|
+| below 1e11 | seconds |
+| below 1e14 | milliseconds |
+| below 1e17 | microseconds |
+| from 1e17 | nanoseconds |
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from math import isfinite
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+
+SCALES: dict[str, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Nanoseconds in one unit."""
+
+AUTO_BOUNDS: tuple[tuple[float, int], ...] = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000))
+"""Magnitudes below which a number is in seconds, milliseconds, microseconds, with the unit's nanoseconds."""
+
+EXPECTED = "expected ISO 8601 such as 2024-05-01T12:00:00Z, or a number of s, ms, us or ns since 1970"
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_LARGEST = 2**63 - 1
+_LONGEST = 64
+
+_ISO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt_ ]+(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
+    r"\s*(?:([Zz]|UTC|GMT)|([+-])(\d\d):?(\d\d)?)?)?",
+    re.ASCII,
+)
+_ISO_BASIC = re.compile(
+    r"(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?", re.ASCII
+)
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+
+class BadTimeError(ValueError):
+    """A value that is no time; the message gives the value and what was expected."""
+
+    def __init__(self, value: object, why: str = "") -> None:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        super().__init__(f"{shown}{': ' + why if why else ''}; {EXPECTED}")
+
+
+def parse_zone(name: str) -> tzinfo:
+    """The zone of a name such as `UTC`, `+02:00` or `Europe/Berlin`. Raises ValueError naming what was expected."""
+    if name in ("UTC", "Z"):
+        return UTC
+    if found := re.fullmatch(r"([+-])(\d\d):?(\d\d)", name):
+        sign, hours, minutes = found.groups()
+        if int(hours) < 24 and int(minutes) < 60:
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            return timezone(-offset if sign == "-" else offset)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"unknown time zone {name!r}: expected UTC, +02:00 or a name such as Europe/Berlin") from None
+
+
+def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> int:
+    """Nanoseconds since the epoch (int64 range) for a time as devices write it.
+
+    `value` is text, int or float; `unit` is that of bare numbers; `zone` is taken where a date-time names none.
+    Integers are exact. A float counts as its shortest decimal writing (1680962879.62 is .620000000), and what is
+    finer than a nanosecond is rounded half to even; fractions of a date-time beyond nine digits are cut off.
+    Raises BadTimeError.
+    """
+    if isinstance(value, bool):
+        raise BadTimeError(value)
+    if isinstance(value, int):
+        return _checked(value * _scale(abs(value), unit), value)
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise BadTimeError(value)
+        return _decimal(Decimal(repr(value)), unit, value)
+    if not isinstance(value, str):
+        raise BadTimeError(value)
+    text = value.strip()
+    if len(text) > _LONGEST:
+        raise BadTimeError(value)
+    if found := _ISO.fullmatch(text) or _ISO_BASIC.fullmatch(text):
+        return _iso(value, found, zone)
+    if _NUMBER.fullmatch(text):
+        if text.lstrip("+-").isdigit():
+            number = int(text)
+            return _checked(number * _scale(abs(number), unit), value)
+        try:
+            return _decimal(Decimal(text), unit, value)
+        except InvalidOperation:
+            raise BadTimeError(value) from None
+    raise BadTimeError(value)
+
+
+def _scale(magnitude: float | Decimal, unit: TimeUnit) -> int:
+    if unit != "auto":
+        return SCALES[unit]
+    for bound, scale in AUTO_BOUNDS:
+        if magnitude < bound:
+            return scale
+    return 1
+
+
+def _checked(nanoseconds: int, value: object) -> int:
+    if not -_LARGEST <= nanoseconds <= _LARGEST:
+        raise BadTimeError(value, "outside the years 1678 to 2262")
+    return nanoseconds
+
+
+def _decimal(number: Decimal, unit: TimeUnit, value: object) -> int:
+    if abs(number) > _LARGEST:
+        raise BadTimeError(value, "outside the years 1678 to 2262")
+    scaled = number * _scale(abs(number), unit)
+    return _checked(int(scaled.to_integral_value(ROUND_HALF_EVEN)), value)
+
+
+def _iso(value: str, found: re.Match[str], zone: tzinfo) -> int:
+    year, month, day, hour, minute, second, fraction, utc, sign, zone_hours, zone_minutes = found.groups()
+    h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
+    if h > 23 or m > 59 or s > 60 or int(zone_hours or 0) > 23 or int(zone_minutes or 0) > 59:
+        raise BadTimeError(value, "hour, minute, second or zone out of range")
+    try:
+        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
+    except ValueError as error:
+        raise BadTimeError(value, str(error)) from None
+    seconds = days * 86_400 + h * 3_600 + m * 60 + s
+    if sign is not None:
+        offset = int(zone_hours) * 3_600 + int(zone_minutes or 0) * 60
+        seconds -= offset if sign == "+" else -offset
+    elif utc is None and zone is not UTC:
+        seconds -= _offset(seconds, zone, value)
+    return _checked(seconds * 1_000_000_000 + int((fraction or "")[:9].ljust(9, "0")), value)
+
+
+def _offset(local_seconds: int, zone: tzinfo, value: str) -> int:
+    """Seconds that `zone` is ahead of UTC at a local time; of two in the hour that repeats, the earlier."""
+    try:
+        offset = (datetime(1970, 1, 1) + timedelta(seconds=local_seconds)).replace(tzinfo=zone).utcoffset()
+    except OverflowError as error:
+        raise BadTimeError(value, str(error)) from None
+    return 0 if offset is None else int(offset.total_seconds())

@@ -1,0 +1,139 @@
+"""Stages 1 and 4 of 7: MQTT topic filters (MQTT 5.0, section 4.7) and templates that name a device or metric."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_TOPIC_BYTES = 65_535
+"""Longest topic name or filter that MQTT can carry, in bytes of UTF-8 (MQTT 5.0, 1.5.4)."""
+
+
+def validate_filter(text: str) -> None:
+    """Raise ValueError where `text` is no MQTT topic filter, naming the level and what was expected.
+
+    Source: MQTT 5.0, section 4.7. A shared subscription (`$share/group/filter`, section 4.8.2) is checked as such.
+    """
+    if not text:
+        raise ValueError("topic filter is empty: expected at least one level, such as 'sensors/#'")
+    if "\0" in text:
+        raise ValueError(f"topic filter {text!r}: holds the character U+0000, which MQTT forbids")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
+        raise ValueError(f"topic filter {text[:40]!r}...: longer than the {MAX_TOPIC_BYTES} bytes that MQTT can carry")
+    levels = text.split("/")
+    if levels[0] == "$share":
+        if len(levels) < 3 or not levels[1] or "+" in levels[1] or "#" in levels[1] or not "/".join(levels[2:]):
+            raise ValueError(f"topic filter {text!r}: expected '$share/GROUP/FILTER' with a group without wildcards")
+        levels = levels[2:]
+    for i, level in enumerate(levels):
+        if "#" in level and (level != "#" or i != len(levels) - 1):
+            raise ValueError(f"topic filter {text!r}: level {i} is {level!r}; '#' must be a level alone, the last")
+        if "+" in level and level != "+":
+            raise ValueError(f"topic filter {text!r}: level {i} is {level!r}; '+' must be a whole level")
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether `topic` matches the valid filter `topic_filter`; a wildcard at the first level matches no `$` topic."""
+    wanted = topic_filter.split("/")
+    if wanted[0] == "$share":
+        wanted = wanted[2:]
+    levels = topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False
+    for i, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if i >= len(levels) or level not in ("+", levels[i]):
+            return False
+    return len(wanted) == len(levels)
+
+
+class TopicTooShortError(ValueError):
+    """The topic has no level at a place that a template names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    index: int
+
+
+class _Metric:
+    """Stands for the reading's metric."""
+
+
+_PLACE = re.compile(r"\{([^{}]*)\}|(\{\{)|(\}\})|([{}])|([^{}]+)")
+_TOPIC = re.compile(r"topic(?:\[(?:(-?\d+)|(-?\d*):(-?\d*))\])?")
+_EXPECTED = "expected {topic}, {topic[1]}, {topic[-1]}, {topic[0:-1]} or {metric}; write {{ and }} for braces"
+
+
+class Template:
+    """A name made of literal text and parts of the topic: `"{topic[1]}"`, `"plant-{topic[0:-1]}"`, `"{metric}"`.
+
+    Levels count from 0, negative from the end, as in Python; a slice is joined with `/`. `{{` and `}}` stand for
+    braces. Raises ValueError at construction, naming the position and what was expected there.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._parts: list[str | _Level | slice | _Metric] = []
+        self.uses_topic = False
+        self.uses_metric = False
+        if not text:
+            raise ValueError(f"template is empty: {_EXPECTED}")
+        for match in _PLACE.finditer(text):
+            inner, opening, closing, stray, literal = match.groups()
+            if stray is not None:
+                raise ValueError(f"template {text!r}: character {match.start()}: unpaired {stray!r}; {_EXPECTED}")
+            if inner is None:
+                self._parts.append(literal or ("{" if opening else "}" if closing else ""))
+            else:
+                self._parts.append(self._place(inner, match.start()))
+
+    def _place(self, inner: str, position: int) -> _Level | slice | _Metric:
+        if inner == "metric":
+            self.uses_metric = True
+            return _Metric()
+        found = _TOPIC.fullmatch(inner)
+        if found is None:
+            raise ValueError(f"template {self.text!r}: character {position}: unknown {{{inner}}}; {_EXPECTED}")
+        self.uses_topic = True
+        index, first, last = found.groups()
+        if index is not None:
+            return _Level(int(index))
+        return slice(int(first) if first else None, int(last) if last else None)
+
+    def render(self, topic_levels: list[str], metric: str) -> str:
+        """The name for a message on the topic of these levels and a reading of `metric`.
+
+        Raises TopicTooShortError where the topic lacks a level that the template names.
+        """
+        out: list[str] = []
+        for part in self._parts:
+            if isinstance(part, str):
+                out.append(part)
+            elif isinstance(part, _Metric):
+                out.append(metric)
+            elif isinstance(part, slice):
+                levels = topic_levels[part]
+                if not levels:
+                    raise TopicTooShortError(
+                        self._too_short(topic_levels, f"topic[{_bound(part.start)}:{_bound(part.stop)}]")
+                    )
+                out.append("/".join(levels))
+            else:
+                try:
+                    out.append(topic_levels[part.index])
+                except IndexError:
+                    raise TopicTooShortError(self._too_short(topic_levels, f"topic[{part.index}]")) from None
+        return "".join(out)
+
+    def _too_short(self, topic_levels: list[str], place: str) -> str:
+        topic = "/".join(topic_levels)
+        return f"template {self.text!r}: topic {topic!r} has {len(topic_levels)} levels, none at {{{place}}}"
+
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+
+def _bound(value: int | None) -> str:
+    return "" if value is None else str(value)
