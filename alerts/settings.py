@@ -30,7 +30,9 @@ class AlarmSettings(BaseModel):
         default=10, ge=1, description="Readings in a row below the clearing score that end an alarm."
     )
     rest: int = Field(
-        default=30, ge=0, description="Readings after an alarm has cleared during which no new one opens for the series."
+        default=30,
+        ge=0,
+        description="Readings after an alarm has cleared during which no new one opens for the series.",
     )
 
     @field_validator("budget")

@@ -34,7 +34,9 @@ class SeriesRegistry:
         """Take over stored records; they must be numbered from `len(self)` without a gap, else ValueError."""
         for record in records:
             if record.series != len(self.records):
-                raise ValueError(f"series {record.device}/{record.metric}: expected index {len(self)}, got {record.series}")
+                raise ValueError(
+                    f"series {record.device}/{record.metric}: expected index {len(self)}, got {record.series}"
+                )
             self._add(record)
 
     def find(self, device: str, metric: str) -> int | None:

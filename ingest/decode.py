@@ -56,7 +56,9 @@ class Decoder:
         lengths = chunk.spans[:, 3] - chunk.spans[:, 2]
         if len(lengths) and lengths.max() > self._max_payload:
             for message in np.flatnonzero((lengths > self._max_payload) & (routes >= 0)).tolist():
-                detail = f"payload of {lengths[message]} bytes: expected at most limits.max_payload = {self._max_payload}"
+                detail = (
+                    f"payload of {lengths[message]} bytes: expected at most limits.max_payload = {self._max_payload}"
+                )
                 rejections.append(Rejection(message, WHOLE, Reason.TOO_LARGE, detail))
                 routes[message] = -1
         parts = [
@@ -96,10 +98,14 @@ class Decoder:
         time = np.where(timeless, arrival, decoded.time)
         if timeless.any():
             retained = timeless & ((chunk.flags[message] & FLAG_RETAIN) != 0) & keep
-            reject.all(retained, keep, Reason.RETAINED, "retained by the broker without a time of its own: when is unknown")
+            reject.all(
+                retained, keep, Reason.RETAINED, "retained by the broker without a time of its own: when is unknown"
+            )
         future = keep & (time > arrival + settings.future_skew)
         if future.any():
-            reject.times(future, keep, time, Reason.FUTURE, f"over {settings.settings.future_skew} ahead of its arrival")
+            reject.times(
+                future, keep, time, Reason.FUTURE, f"over {settings.settings.future_skew} ahead of its arrival"
+            )
         old = keep & (time < settings.earliest)
         if old.any():
             reject.times(old, keep, time, Reason.TOO_OLD, f"before {settings.settings.earliest}")

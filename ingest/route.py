@@ -39,7 +39,9 @@ class Route:
         validate_filter(settings.filter)
         self.settings = settings
         self.name = settings.name or settings.filter
-        choice = settings.codec if isinstance(settings.codec, ComponentSettings) else ComponentSettings(type=settings.codec)
+        choice = (
+            settings.codec if isinstance(settings.codec, ComponentSettings) else ComponentSettings(type=settings.codec)
+        )
         self.codec: Codec = codecs.create(choice.type, choice.parameters)
         self.device = Template(settings.device) if settings.device else None
         self.metric = Template(settings.metric) if settings.metric else None
@@ -181,7 +183,9 @@ class Router:
         if route is None:
             return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
         if len(self._topics) >= self._max_topics:
-            return Refusal(Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already')
+            return Refusal(
+                Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
+            )
         number = self._topics.add(raw)
         self._levels.append(topic.split("/"))
         if number >= len(self._route_of):

@@ -1,0 +1,225 @@
+"""Stages 3 to 7 of 7, composed: one journal entry in, one store transaction out. A pure function of state and entry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.reasons import sentence
+from alerts.settings import AlarmSettings
+from detectors.base import State
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.registry import SeriesRegistry
+from ingest.decode import WHOLE, Decoder, Readings
+from ingest.order import Orderer
+from ingest.route import Router
+from ingest.score import Fleet, FleetScores
+from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
+from storage.base import JournalEntry, StepOutput
+
+_TOPICS_PER_SERIES = 2
+
+
+class Engine:
+    """Decodes, routes, orders, scores and judges one journal entry at a time.
+
+    No clock and no randomness of its own: the same entries under the same settings give the same outputs. `position`
+    is the journal position that it stands at.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[RouteSettings],
+        detectors: Mapping[str, ComponentSettings],
+        alarm: AlarmSettings,
+        limits: LimitSettings,
+        known_series: Sequence[SeriesRecord] = (),
+    ) -> None:
+        self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
+        self.registry.load(known_series)
+        self.router = Router(routes, list(detectors), self.registry, max_topics=_TOPICS_PER_SERIES * limits.max_series)
+        self.fleet = Fleet(detectors)
+        self.policy = AlarmPolicy(alarm)
+        self.position = 0
+        self._decoder = Decoder(self.router, max_payload=limits.max_payload)
+        self._orderer = Orderer()
+        self._windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
+        self._next_alarm = 1
+        self._open_alarms: dict[int, AlarmRecord] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Readings that wait in the reorder buffer: a tick may release them."""
+        return self._orderer.waiting
+
+    def step(self, entry: JournalEntry) -> StepOutput:
+        """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
+        if entry.position != self.position:
+            raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
+        readings = self._decoder.decode(entry.chunk)
+        self._settle_new_series()
+        batch, late = self._order(readings, entry)
+        on_time = batch if not late.any() else batch.take(~late)
+        scores = self.fleet.step(on_time, np.ones(len(on_time), np.bool_))
+        verdicts = self.policy.step(on_time.series, on_time.time, scores.score)
+        points = ScoredBatch(
+            on_time.series,
+            on_time.time,
+            on_time.value,
+            scores.score,
+            scores.expected,
+            scores.lower,
+            scores.upper,
+            verdicts.anomaly,
+            np.zeros(len(on_time), np.bool_),
+        )
+        if len(on_time) < len(batch):
+            points = ScoredBatch.concatenate([points, ScoredBatch.unscored(batch.take(late), late=True)])
+        output = StepOutput(
+            position=entry.position,
+            next_position=entry.position + 1,
+            points=points,
+            series=self.router.new_series[:],
+            dead_letters=_dead_letters(readings, entry),
+            alarms=self._alarms(on_time, scores, verdicts),
+            counts=_counts(readings, entry, verdicts),
+        )
+        self.router.new_series.clear()
+        self.position = entry.position + 1
+        return output
+
+    def state(self) -> tuple[dict[str, State], dict[str, Any]]:
+        """A copy of the state at `position`: arrays by part and name, and the rest as JSON."""
+        arrays = {f"fleet/{name}": state for name, state in self.fleet.state().items()}
+        arrays["order"] = self._orderer.state()
+        arrays["alarm"] = self.policy.state()
+        rest = {
+            "next_alarm": self._next_alarm,
+            "open_alarms": [_alarm_to_json(record) for record in self._open_alarms.values()],
+        }
+        return arrays, rest
+
+    def load(self, position: int, arrays: Mapping[str, State], rest: Mapping[str, Any]) -> list[str]:
+        """Take over a saved state; returns the detectors that start anew since their parameters changed.
+
+        Raises ValueError or KeyError where the state is not one of this engine's.
+        """
+        fleet = {name.removeprefix("fleet/"): state for name, state in arrays.items() if name.startswith("fleet/")}
+        anew = self.fleet.load(fleet)
+        self._orderer.load(arrays["order"])
+        self.policy.load(arrays["alarm"])
+        self._next_alarm = int(rest["next_alarm"])
+        self._open_alarms = {record.series: record for record in map(_alarm_from_json, rest["open_alarms"])}
+        self.position = position
+        self._grow()
+        return anew
+
+    def _settle_new_series(self) -> None:
+        for series, names in self.router.detectors_of.items():
+            self.fleet.assign(series, names)
+        self.router.detectors_of.clear()
+        self._grow()
+
+    def _grow(self) -> None:
+        self._orderer.grow(len(self.registry), len(self.registry.device_names))
+        self.policy.grow(len(self.registry))
+
+    def _order(self, readings: Readings, entry: JournalEntry) -> tuple[Batch, NDArray[np.bool_]]:
+        batch = Batch(readings.series, readings.time, readings.value)
+        device = self.registry.device_of()[batch.series]
+        window = arrival = None
+        if self._windows.any() and len(batch):
+            topics, _ = self.router.topics(entry.chunk.data, entry.chunk.spans)
+            window = self._windows[self.router.route_of(topics)[readings.message]]
+            arrival = entry.chunk.arrival[readings.message]
+        return self._orderer.step(batch, device, window, arrival, entry.chunk.ticked_at)
+
+    def _alarms(self, batch: Batch, scores: FleetScores, verdicts: Verdicts) -> list[AlarmRecord]:
+        records = []
+        for row in np.flatnonzero(verdicts.event).tolist() if verdicts.events else ():
+            series = int(batch.series[row])
+            if verdicts.event[row] == OPENED:
+                record = self._open_alarm(row, batch, scores)
+                self._open_alarms[series] = record
+            elif verdicts.event[row] == CLEARED:
+                was = self._open_alarms.pop(series)
+                record = AlarmRecord(
+                    alarm=was.alarm,
+                    series=series,
+                    state=AlarmState.CLEARED,
+                    opened=was.opened,
+                    cleared=int(batch.time[row]),
+                    severity=was.severity,
+                    peak_score=self.policy.peak(series),
+                    value=was.value,
+                    expected=was.expected,
+                    reason=was.reason,
+                    parts=was.parts,
+                )
+            records.append(record)
+        return records
+
+    def _open_alarm(self, row: int, batch: Batch, scores: FleetScores) -> AlarmRecord:
+        series = int(batch.series[row])
+        value, score = float(batch.value[row]), float(scores.score[row])
+        parts = scores.parts(row)
+        known = self.registry.records[series]
+        band = (float(scores.expected[row]), float(scores.lower[row]), float(scores.upper[row]))
+        record = AlarmRecord(
+            alarm=self._next_alarm,
+            series=series,
+            state=AlarmState.OPEN,
+            opened=int(batch.time[row]),
+            cleared=None,
+            severity="major" if score >= 1.5 * self.policy.threshold(series) else "minor",
+            peak_score=score,
+            value=value,
+            expected=band[0],
+            reason=sentence(known, value, score, band, parts),
+            parts=parts,
+        )
+        self._next_alarm += 1
+        return record
+
+
+def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
+    chunk = entry.chunk
+    return [
+        DeadLetter(
+            offset=entry.offset + r.message,
+            part=r.part,
+            arrival=int(chunk.arrival[r.message]),
+            topic=chunk.topic(r.message).decode("utf-8", "backslashreplace"),
+            payload=chunk.payload(r.message),
+            reason=r.reason.value,
+            detail=r.detail,
+        )
+        for r in readings.rejections
+    ]
+
+
+def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts) -> dict[str, int]:
+    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one."""
+    counts: Counter[str] = Counter()
+    counts["messages"] = len(entry.chunk)
+    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored
+    for rejection in readings.rejections:
+        counts[f"rejected.{rejection.reason.value}"] += 1
+    counts["dropped.ignored"] = readings.ignored
+    counts["anomalies"] = int(np.count_nonzero(verdicts.anomaly))
+    counts["undecoded_messages"] = sum(r.part == WHOLE for r in readings.rejections)
+    return {name: count for name, count in counts.items() if count}
+
+
+def _alarm_to_json(record: AlarmRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in AlarmRecord.__slots__} | {"state": record.state.value}
+
+
+def _alarm_from_json(saved: Mapping[str, Any]) -> AlarmRecord:
+    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"])})
