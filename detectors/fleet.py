@@ -32,9 +32,7 @@ class Inputs(NamedTuple):
     learn: NDArray[np.bool_]
 
 
-def take_inputs(
-    size: int, slot: NDArray[Any], time: NDArray[Any], value: NDArray[Any], learn: NDArray[Any]
-) -> Inputs:
+def take_inputs(size: int, slot: NDArray[Any], time: NDArray[Any], value: NDArray[Any], learn: NDArray[Any]) -> Inputs:
     """The batch in the one memory layout that the kernels are compiled for.
 
     Raises ValueError where lengths differ and IndexError where a slot is outside [0, `size`): a kernel does not check

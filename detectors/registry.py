@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from detectors.base import Detector
+from detectors.limits import RateOfChange, Threshold
+from detectors.zscore import ZScore
 
-DETECTORS: tuple[type[Detector], ...] = ()
+DETECTORS: tuple[type[Detector], ...] = (
+    ZScore,
+    Threshold,
+    RateOfChange,
+)
 
 
 class UnknownDetectorError(ValueError):

@@ -1,0 +1,101 @@
+"""Stage 5 of 7: learning from deviations so that a fault teaches little and what stays is learned, in compiled form.
+
+Shared by the detectors that keep a level and a deviation for each slot in one row of eight numbers (one cache line).
+All updates are relative to the deviation in use, so that neither 1e300 nor 1e-300 leaves the range of a float.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+COUNT, AGE, LEVEL, SIGMA, RUN, RUN_MEAN, RUN_SIGMA, PENDING = range(8)
+"""Columns of a row: readings learned; readings since the baseline (re)started; level; standard deviation of the
+deviations; length, mean and standard deviation of the present run of outlying deviations; size of the last deviation
+from a constant."""
+
+FIELDS = 8
+
+_LARGEST = 1e308
+_CLIP_FROM = 10.0
+_NO_CLIP = 1e100
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def spread(sigma: float, deviation: float, rate: float) -> float:
+    """The standard deviation after one more deviation from the mean, exponentially weighted; nothing is squared alone.
+
+    sqrt((1 - rate) (sigma^2 + rate deviation^2)), the update of Finch (2009), scaled by the larger of the two.
+    """
+    scale = max(sigma, abs(deviation))
+    if scale == 0.0:
+        return 0.0
+    a, b = sigma / scale, deviation / scale
+    return scale * math.sqrt((1.0 - rate) * (a * a + rate * b * b))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def learn_run(row: Any, deviation: float, relearn: float) -> bool:
+    """Add an outlying deviation to the run; True once it is `relearn` long and the baseline is to restart from it.
+
+    The deviations of a run are measured from a level that hardly moves meanwhile, so their mean is the new level's
+    distance.
+    """
+    row[RUN] += 1.0
+    offset = deviation - row[RUN_MEAN]
+    rate = 1.0 / row[RUN]
+    row[RUN_MEAN] += rate * offset
+    row[RUN_SIGMA] = spread(row[RUN_SIGMA], offset, rate)
+    return bool(row[RUN] >= relearn)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def end_run(row: Any) -> None:
+    """Forget the run of outlying deviations."""
+    row[RUN] = 0.0
+    row[RUN_MEAN] = 0.0
+    row[RUN_SIGMA] = 0.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relearn: float) -> float:
+    """Learn one deviation from the level at `rate`; returns by how much the level is to move.
+
+    Beyond `clip` standard deviations a reading is learned as if it lay at `clip` (not in the first ten readings, when
+    the standard deviation is still a guess). After `relearn` such readings in a row the level moves to their mean and
+    the deviation becomes theirs. A series that was constant has no deviation to clip at: there the deviation learned
+    is the smaller of this change and the one before, so that a lone spike teaches nothing.
+    """
+    deviation = max(-_LARGEST, min(_LARGEST, deviation))
+    sigma = float(row[SIGMA])
+    row[COUNT] += 1.0
+    row[AGE] += 1.0
+    settled = row[AGE] > _CLIP_FROM
+    limit = clip if settled else _NO_CLIP
+    if sigma > 0.0:
+        distance = max(-limit, min(limit, deviation / sigma))
+        outlying = settled and abs(distance) >= limit
+        move = rate * distance * sigma
+        row[SIGMA] = sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))
+    elif deviation == 0.0:
+        return 0.0
+    else:
+        size = min(abs(deviation), float(row[PENDING])) if settled else abs(deviation)
+        outlying = settled
+        move = math.copysign(rate * size, deviation)
+        row[SIGMA] = spread(0.0, size, rate)
+        row[PENDING] = abs(deviation)
+    if not outlying:
+        if row[RUN] > 0.0:
+            end_run(row)
+        return move
+    if not learn_run(row, deviation, relearn):
+        return move
+    move = float(row[RUN_MEAN])
+    if row[RUN_SIGMA] > 0.0:
+        row[SIGMA] = row[RUN_SIGMA]
+    row[AGE] = row[RUN]
+    end_run(row)
+    return move
