@@ -1,0 +1,49 @@
+"""The command line: one file a command in `driftline/commands`, put together here.
+
+Nothing heavy is imported before the command that needs it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from driftline.commands.check import check
+from driftline.commands.up import up
+from driftline.commands.version import version
+from driftline.console import CommandError, Exit
+
+RUN, UNDERSTAND = "Run", "Configure and understand"
+
+COMMANDS = (
+    (RUN, up),
+    (UNDERSTAND, check),
+    (UNDERSTAND, version),
+)
+
+app = typer.Typer(
+    name="driftline",
+    help="MQTT telemetry in, anomalies out.\n\nStart with `driftline up --demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel, command in COMMANDS:
+    app.command(rich_help_panel=panel)(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `driftline.console.Exit`)."""
+    try:
+        app(arguments)
+    except CommandError as error:
+        for line in error.lines:
+            print(f"driftline: {line}", file=sys.stderr)
+        return error.code
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else Exit.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return Exit.OK

@@ -1,0 +1,210 @@
+"""Before stage 1: the one file of configuration, read whole, checked whole, refused whole with every error at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from alerts.settings import AlarmSettings
+from driftline.components import codec_models, detector_models
+from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place, unknown
+from driftline.http.settings import HttpSettings
+from ingest.settings import (
+    DEFAULT_DETECTORS,
+    DEFAULT_ROUTES,
+    ComponentSettings,
+    LimitSettings,
+    RouteSettings,
+    SnapshotSettings,
+)
+from storage.settings import JournalSettings, StoreSettings
+
+DEFAULT_FILE = FilePath("driftline.toml")
+"""The configuration that commands read where none is named and this one is there."""
+
+_URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
+
+
+class Config(BaseModel):
+    """Everything that can be set. Every setting has a default that works: `Config()` runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field(
+        default="./var",
+        min_length=1,
+        description="Folder of the journal, the database and the learned state; relative to the working folder.",
+    )
+    journal: JournalSettings = Field(
+        default=JournalSettings(), description="The durable log between broker and engine."
+    )
+    routes: list[RouteSettings] = Field(
+        default=DEFAULT_ROUTES,
+        description="Which messages are taken, how they are read and what scores them; the first that matches wins.",
+    )
+    detectors: dict[str, ComponentSettings] = Field(
+        default=DEFAULT_DETECTORS,
+        description='Named detectors with their parameters; "default" is always there and may be redefined.',
+    )
+    store: StoreSettings = Field(default=StoreSettings(), description="The embedded database.")
+    http: HttpSettings = Field(default=HttpSettings(), description="The API, the page and the metrics.")
+    alarm: AlarmSettings = Field(
+        default=AlarmSettings(), description="When a score becomes an alarm, and when it ends."
+    )
+    limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
+    snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
+
+    @field_validator("detectors")
+    @classmethod
+    def _with_default(cls, given: dict[str, ComponentSettings]) -> dict[str, ComponentSettings]:
+        return {**DEFAULT_DETECTORS, **given}
+
+
+def load_config(path: FilePath | None) -> Config:
+    """Read and check a configuration file; without one, the defaults.
+
+    Raises ConfigError with one line for each thing that is wrong with it.
+    """
+    if path is None:
+        return Config()
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"]) from None
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
+    """Check a configuration given as TOML text; `name` stands before each error.
+
+    Raises ConfigError with one line for each thing that is wrong with it.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{name}: not TOML: {error}"]) from None
+    errors = _open_secrets(data)
+    config: Config | None = None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        errors += model_errors(error, Config, data)
+    errors += _component_errors(data)
+    errors += _reference_errors(data)
+    if errors or config is None:
+        errors.sort(key=lambda found: _order_in_file(found[0], data))
+        raise ConfigError([f"{name}: {place(path)}: {sentence}" for path, sentence in errors])
+    return config
+
+
+def _order_in_file(path: Path, data: object) -> list[int]:
+    """Sorts errors as a reader of the file meets them."""
+    order: list[int] = []
+    value: Any = data
+    for step in path:
+        if isinstance(value, dict):
+            order.append(list(value).index(step) if step in value else -1)
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            order.append(step)
+            value = value[step]
+    return order
+
+
+def _open_secrets(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """URLs with a password in them: the one way a secret could still get into the file."""
+    return [
+        (
+            path,
+            f"secrets are not read from this file; take the password out of the URL and set {SECRET_KEYS['password']}",
+        )
+        for path, value in _leaves(data)
+        if isinstance(value, str) and _URL_WITH_PASSWORD.match(value)
+    ]
+
+
+def _leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _leaves(member, (*path, key))
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _leaves(member, (*path, number))
+    else:
+        yield path, value
+
+
+def _component_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Detectors and codecs: their names and, by their own models, their parameters."""
+    detectors = data.get("detectors")
+    tables: list[tuple[Path, Any]] = [(("detectors", name), table) for name, table in _items(detectors)]
+    codecs: list[tuple[Path, Any]] = [
+        (("routes", number, "codec"), route.get("codec")) for number, route in _tables(data.get("routes"))
+    ]
+    errors: list[tuple[Path, str]] = []
+    if tables:
+        models = detector_models()
+        for path, table in tables:
+            errors += _parameter_errors(path, table, models)
+    if any(codec is not None for _, codec in codecs):
+        models = codec_models()
+        for path, codec in codecs:
+            if isinstance(codec, str) and codec not in models:
+                errors.append((path, unknown(codec, models)))
+            errors += _parameter_errors(path, codec, models)
+    return errors
+
+
+def _parameter_errors(path: Path, table: object, models: dict[str, type[BaseModel]]) -> list[tuple[Path, str]]:
+    if not isinstance(table, dict) or not isinstance(name := table.get("type"), str):
+        return []
+    if name not in models:
+        return [((*path, "type"), unknown(name, models))]
+    parameters = {key: value for key, value in table.items() if key != "type"}
+    try:
+        models[name].model_validate(parameters)
+    except ValidationError as error:
+        return model_errors(error, models[name], parameters, path)
+    return []
+
+
+def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Names that stand for something declared elsewhere in the file, and names given twice."""
+    known = {*DEFAULT_DETECTORS, *(name for name, _ in _items(data.get("detectors")))}
+    errors: list[tuple[Path, str]] = []
+    seen: dict[str, int] = {}
+    for number, route in _tables(data.get("routes")):
+        at: Path = ("routes", number)
+        name = route.get("name") or route.get("filter")
+        if isinstance(name, str) and seen.setdefault(name, number) != number:
+            key = "name" if route.get("name") else "filter"
+            errors.append(((*at, key), f'"{name}" is taken by routes[{seen[name]}]; give each route its own name'))
+        errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
+        for index, metric in _tables(route.get("metrics")):
+            errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
+    return errors
+
+
+def _unknown_detectors(path: Path, names: object, known: set[str]) -> list[tuple[Path, str]]:
+    if not isinstance(names, list):
+        return []
+    return [
+        ((*path, index), unknown(name, known))
+        for index, name in enumerate(names)
+        if isinstance(name, str) and name not in known
+    ]
+
+
+def _items(value: object) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _tables(value: object) -> list[tuple[int, dict[str, Any]]]:
+    return [(i, item) for i, item in enumerate(value) if isinstance(item, dict)] if isinstance(value, list) else []
