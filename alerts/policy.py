@@ -83,8 +83,9 @@ def _step(
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold; `event` int8
-    is OPENED or CLEARED where an alarm opened or cleared at this reading, else 0; `events` counts those.
+    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold.
+
+    `event` int8 is OPENED or CLEARED where an alarm opened or cleared at this reading, else 0; `events` counts those.
     """
 
     anomaly: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Between stages 4 and 5 of 7: event time. Readings wait for earlier ones up to a watermark; later than that is late."""
+"""Between stages 4 and 5 of 7: event time. Readings wait for earlier ones up to a watermark; beyond it is late."""
 
 from __future__ import annotations
 

@@ -14,9 +14,11 @@ from alerts.reasons import sentence
 from alerts.settings import AlarmSettings
 from detectors.base import State
 from devices.batch import Batch, ScoredBatch
+from devices.messages import FLAG_RETAIN
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.registry import SeriesRegistry
 from ingest.decode import WHOLE, Decoder, Readings
+from ingest.liveness import Liveness
 from ingest.order import Orderer
 from ingest.route import Router
 from ingest.score import Fleet, FleetScores
@@ -46,6 +48,7 @@ class Engine:
         self.router = Router(routes, list(detectors), self.registry, max_topics=_TOPICS_PER_SERIES * limits.max_series)
         self.fleet = Fleet(detectors)
         self.policy = AlarmPolicy(alarm)
+        self.liveness = Liveness()
         self.position = 0
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
         self._orderer = Orderer()
@@ -64,6 +67,7 @@ class Engine:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
         readings = self._decoder.decode(entry.chunk)
         self._settle_new_series()
+        waited = self._orderer.waiting
         batch, late = self._order(readings, entry)
         on_time = batch if not late.any() else batch.take(~late)
         scores = self.fleet.step(on_time, np.ones(len(on_time), np.bool_))
@@ -88,7 +92,7 @@ class Engine:
             series=self.router.new_series[:],
             dead_letters=_dead_letters(readings, entry),
             alarms=self._alarms(on_time, scores, verdicts),
-            counts=_counts(readings, entry, verdicts),
+            counts=_counts(readings, entry, verdicts, self._orderer.waiting - waited),
         )
         self.router.new_series.clear()
         self.position = entry.position + 1
@@ -98,6 +102,7 @@ class Engine:
         """A copy of the state at `position`: arrays by part and name, and the rest as JSON."""
         arrays = {f"fleet/{name}": state for name, state in self.fleet.state().items()}
         arrays["order"] = self._orderer.state()
+        arrays["liveness"] = self.liveness.state()
         arrays["alarm"] = self.policy.state()
         rest = {
             "next_alarm": self._next_alarm,
@@ -113,6 +118,7 @@ class Engine:
         fleet = {name.removeprefix("fleet/"): state for name, state in arrays.items() if name.startswith("fleet/")}
         anew = self.fleet.load(fleet)
         self._orderer.load(arrays["order"])
+        self.liveness.load(arrays["liveness"])
         self.policy.load(arrays["alarm"])
         self._next_alarm = int(rest["next_alarm"])
         self._open_alarms = {record.series: record for record in map(_alarm_from_json, rest["open_alarms"])}
@@ -128,17 +134,28 @@ class Engine:
 
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
+        self.liveness.grow(len(self.registry.device_names))
         self.policy.grow(len(self.registry))
 
     def _order(self, readings: Readings, entry: JournalEntry) -> tuple[Batch, NDArray[np.bool_]]:
         batch = Batch(readings.series, readings.time, readings.value)
         device = self.registry.device_of()[batch.series]
+        self._hear(readings, device, entry)
         window = arrival = None
         if self._windows.any() and len(batch):
             topics, _ = self.router.topics(entry.chunk.data, entry.chunk.spans)
             window = self._windows[self.router.route_of(topics)[readings.message]]
             arrival = entry.chunk.arrival[readings.message]
         return self._orderer.step(batch, device, window, arrival, entry.chunk.ticked_at)
+
+    def _hear(self, readings: Readings, device: NDArray[np.int32], entry: JournalEntry) -> None:
+        flags, arrival = entry.chunk.flags[readings.message], entry.chunk.arrival[readings.message]
+        retained = (flags & FLAG_RETAIN) != 0
+        if retained.any():
+            live = ~retained
+            self.liveness.hear(device[live], readings.time[live], arrival[live])
+        else:
+            self.liveness.hear(device, readings.time, arrival)
 
     def _alarms(self, batch: Batch, scores: FleetScores, verdicts: Verdicts) -> list[AlarmRecord]:
         records = []
@@ -204,14 +221,18 @@ def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
     ]
 
 
-def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts) -> dict[str, int]:
-    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one."""
+def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts, waiting: int) -> dict[str, int]:
+    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one.
+
+    `waiting` is how many more readings than before wait in the reorder buffer.
+    """
     counts: Counter[str] = Counter()
     counts["messages"] = len(entry.chunk)
     counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += 1
     counts["dropped.ignored"] = readings.ignored
+    counts["waiting"] = waiting
     counts["anomalies"] = int(np.count_nonzero(verdicts.anomaly))
     counts["undecoded_messages"] = sum(r.part == WHOLE for r in readings.rejections)
     return {name: count for name, count in counts.items() if count}

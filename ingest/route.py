@@ -1,4 +1,4 @@
-"""Stage 4 of 7: topic filters pick codec, names, time rules and detectors. Resolved once a topic, then array look-ups."""
+"""Stage 4 of 7: topic filters pick codec, names, time rules and detectors. Resolved once a topic, then by array."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devices.reasons import Reason
 from devices.records import SeriesRecord
 from devices.registry import SeriesRegistry, TooManySeriesError
 from devices.times import parse_time
-from devices.topics import Template, matches, validate_filter
+from devices.topics import Template, TopicTooShortError, matches, validate_filter
 from devices.units import parse_duration
 from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.topics import TopicTable
@@ -201,7 +201,10 @@ class Router:
             return known
         chosen = self.routes[route]
         device_said = chosen.codec.devices[device] if device >= 0 else None
-        device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
+        try:
+            device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
+        except TopicTooShortError as error:
+            return Refusal(Reason.BAD_TOPIC, str(error))
         override = chosen.metric_settings(metric_name)
         if override is not None and override.ignore:
             series = IGNORED

@@ -19,7 +19,7 @@ _UNASSIGNED = -1
 
 @dataclass(frozen=True, slots=True)
 class FleetScores:
-    """Scores of n readings over all their detectors: the highest score wins; the band is the first detector's that has one.
+    """Scores of n readings over all their detectors: the highest wins; the band is the first detector's that has one.
 
     `by_detector` keeps each detector's own part for reasons: name, rows (m,), its Scores of those rows.
     """
@@ -74,9 +74,12 @@ class Fleet:
         self._assigned = {name: _Assigned(name, chosen) for name, chosen in settings.items()}
 
     def assign(self, series: int, names: list[str]) -> None:
-        """Let the named detectors score this series from now on; state that is there already is kept."""
-        for name in names:
-            self._assigned[name].assign(series)
+        """Let the named detectors and no others score this series from now on; state that is there already is kept."""
+        for name, assigned in self._assigned.items():
+            if name in names:
+                assigned.assign(series)
+            elif series < len(assigned.slot_of):
+                assigned.slot_of[series] = _UNASSIGNED
 
     def step(self, batch: Batch, learn: NDArray[np.bool_]) -> FleetScores:
         """Score each reading against what its series' detectors know, then learn it where `learn`."""

@@ -44,7 +44,7 @@ class MetricSettings(BaseModel):
 
 
 class RouteSettings(BaseModel):
-    """Which messages, how they are read, whose readings they are, and what scores them. The first route that matches wins."""
+    """Which messages, how they are read, whose they are, and what scores them. The first route that matches wins."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

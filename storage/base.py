@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -73,6 +74,22 @@ class StepOutput:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     alarms: list[AlarmRecord] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def merged(cls, outputs: list[StepOutput]) -> StepOutput:
+        """Outputs of consecutive runs of the journal as one. Needs at least one."""
+        counts: Counter[str] = Counter()
+        for output in outputs:
+            counts.update(output.counts)
+        return cls(
+            position=outputs[0].position,
+            next_position=outputs[-1].next_position,
+            points=ScoredBatch.concatenate([output.points for output in outputs]),
+            series=[record for output in outputs for record in output.series],
+            dead_letters=[letter for output in outputs for letter in output.dead_letters],
+            alarms=[alarm for output in outputs for alarm in output.alarms],
+            counts=dict(counts),
+        )
 
 
 @dataclass(frozen=True, slots=True)

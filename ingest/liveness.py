@@ -1,0 +1,79 @@
+"""Beside stage 5 of 7: which devices are heard from. A retained message is history, not a sign of life."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.base import State
+from devices.batch import NO_TIME
+
+_CADENCE_WEIGHT = 0.1
+_MISSED = 5.0
+_LEAST_SILENCE = 30 * 10**9
+
+
+@njit(cache=True, nogil=True)
+def _hear(
+    device: NDArray[np.int32],
+    time: NDArray[np.int64],
+    arrival: NDArray[np.int64],
+    last_event: NDArray[np.int64],
+    last_arrival: NDArray[np.int64],
+    cadence: NDArray[np.float64],
+) -> None:
+    for i in range(len(device)):
+        d = device[i]
+        last_event[d] = max(last_event[d], time[i])
+        gap = arrival[i] - last_arrival[d]
+        if gap <= 1_000_000:  # the readings of one message, or of one burst, are one sign of life
+            continue
+        if last_arrival[d] >= 0:
+            cadence[d] = gap if cadence[d] == 0.0 else cadence[d] + _CADENCE_WEIGHT * (gap - cadence[d])
+        last_arrival[d] = arrival[i]
+
+
+class Liveness:
+    """Per device: newest event time, newest arrival, and the arrival cadence that silence is measured by.
+
+    All times int64 ns; `NO_TIME` where nothing was heard.
+    """
+
+    def __init__(self) -> None:
+        self.last_event = np.empty(0, np.int64)
+        self.last_arrival = np.empty(0, np.int64)
+        self._cadence = np.empty(0)
+
+    def grow(self, devices: int) -> None:
+        """Make room for that many devices."""
+        have = len(self.last_event)
+        if devices <= have:
+            return
+        room = max(devices, 2 * have)
+        self.last_event = np.concatenate([self.last_event, np.full(room - have, NO_TIME, np.int64)])
+        self.last_arrival = np.concatenate([self.last_arrival, np.full(room - have, -1, np.int64)])
+        self._cadence = np.concatenate([self._cadence, np.zeros(room - have)])
+
+    def hear(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
+        """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
+        _hear(device, time, arrival, self.last_event, self.last_arrival, self._cadence)
+
+    def silent(self, now: int) -> NDArray[np.bool_]:
+        """Which devices have missed several of their usual intervals by `now` (arrival clock, ns)."""
+        patience = np.maximum(_LEAST_SILENCE, _MISSED * self._cadence)
+        return now - self.last_arrival > patience
+
+    def state(self) -> State:
+        """A copy of the whole state."""
+        return {
+            "last_event": self.last_event.copy(),
+            "last_arrival": self.last_arrival.copy(),
+            "cadence": self._cadence.copy(),
+        }
+
+    def load(self, state: State) -> None:
+        """Take over a state that `state` returned."""
+        self.last_event = np.array(state["last_event"], np.int64)
+        self.last_arrival = np.array(state["last_arrival"], np.int64)
+        self._cadence = np.array(state["cadence"], np.float64)
