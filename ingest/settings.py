@@ -6,12 +6,39 @@ derived from these models.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Duration = str
-"""A length of time such as "500ms", "10s", "1h30m" or "7d"."""
+from devices.times import parse_time
+from devices.topics import Template, validate_filter
+from devices.units import Duration
+
+
+def _check_filter(text: str) -> str:
+    validate_filter(text)
+    return text
+
+
+def _check_template(text: str) -> str:
+    if text:
+        Template(text)
+    return text
+
+
+def _check_time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+TopicFilter = Annotated[str, AfterValidator(_check_filter)]
+"""An MQTT topic filter, as written."""
+
+TemplateText = Annotated[str, AfterValidator(_check_template)]
+"""A name template (`devices.topics.Template`), as written; may be empty."""
+
+Time = Annotated[str, AfterValidator(_check_time)]
+"""A point in time in ISO 8601, as written; `devices.times.parse_time` gives its nanoseconds."""
 
 
 class ComponentSettings(BaseModel):
@@ -49,17 +76,17 @@ class RouteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="", description="Name for messages and counters; the topic filter where empty.")
-    filter: str = Field(description='MQTT topic filter, for example "plant/+/+".', min_length=1)
+    filter: TopicFilter = Field(description='MQTT topic filter, for example "plant/+/+".')
     qos: Literal[0, 1, 2] = Field(default=1, description="Highest quality of service asked of the broker.")
     codec: ComponentSettings | str = Field(
         default="auto", description='How payloads are read: a codec\'s name, or a table { type = "json", ... }.'
     )
-    device: str = Field(
+    device: TemplateText = Field(
         default="",
         description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}". '
         "Empty: the whole topic; for a plain number the topic without its last level.",
     )
-    metric: str = Field(
+    metric: TemplateText = Field(
         default="",
         description='Metric name as a template: "{metric}" is the name in the payload. '
         'Empty: "{metric}"; for a plain number the last level of the topic.',
@@ -73,7 +100,7 @@ class RouteSettings(BaseModel):
     future_skew: Duration = Field(
         default="5m", description="How far ahead of its arrival a reading's time may lie before it is rejected."
     )
-    earliest: str = Field(
+    earliest: Time = Field(
         default="2000-01-01T00:00:00Z", description="Readings before this time are rejected as too old to be true."
     )
     metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
