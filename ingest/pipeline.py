@@ -234,6 +234,7 @@ def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts, waiting
     counts["dropped.ignored"] = readings.ignored
     counts["waiting"] = waiting
     counts["anomalies"] = int(np.count_nonzero(verdicts.anomaly))
+    counts["alarms_opened"] = int(np.count_nonzero(verdicts.event == OPENED)) if verdicts.events else 0
     counts["undecoded_messages"] = sum(r.part == WHOLE for r in readings.rejections)
     return {name: count for name, count in counts.items() if count}
 

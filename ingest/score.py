@@ -141,7 +141,7 @@ class Fleet:
                 anew.append(assigned.name)
                 continue
             assigned.slot_of = np.array(saved["slot_of"], np.int32)
-            assigned.slots = int(assigned.slot_of.max(initial=_UNASSIGNED)) + 1
+            assigned.slots = int(saved["slots"][0])
             assigned.detector.grow(assigned.slots)
             assigned.detector.load({k.removeprefix("state."): v for k, v in saved.items() if k.startswith("state.")})
         return anew

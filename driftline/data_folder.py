@@ -1,0 +1,74 @@
+"""The data folder: where everything that outlives a run lies, and the lock that lets one service at a time use it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class FolderInUseError(Exception):
+    """Another running service holds the data folder; the message names it and its process."""
+
+
+class DataFolder:
+    """The files of one service. `lock` must be held while writing; it is freed when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "journal.db"
+        self.database = path / "points.duckdb"
+        self.snapshots = path / "snapshots.db"
+        self.broker = path / "broker"
+        self.simulator = path / "simulator"
+        self._session = path / "session.json"
+        self._service = path / "service.json"
+        self._lock_file: int | None = None
+
+    def lock(self) -> None:
+        """Take the folder, making it where it is missing. Raises FolderInUseError or OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise FolderInUseError(
+                f'data folder "{self.path}" is used by another driftline (process {holder}); '
+                "stop that one, or choose another folder with --data"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+        self._lock_file = handle
+
+    def release(self) -> None:
+        """Give the folder back."""
+        self._service.unlink(missing_ok=True)
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def announce(self, url: str) -> None:
+        """Write down where the running service's API is, for commands that ask it."""
+        _write(self._service, {"pid": os.getpid(), "url": url})
+
+    def subscribed(self) -> dict[str, int]:
+        """The topic filters of the last session, so that those no longer wanted can be taken back."""
+        try:
+            saved = json.loads(self._session.read_text())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): int(qos) for name, qos in saved.get("filters", {}).items()}
+
+    def remember_subscribed(self, filters: dict[str, int]) -> None:
+        """Write down the session's topic filters."""
+        _write(self._session, {"filters": filters})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content) + "\n")
+    temporary.replace(path)

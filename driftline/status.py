@@ -1,0 +1,151 @@
+"""What the API, the page and the live line show of the running service, gathered without holding it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from devices.batch import NO_TIME
+from driftline.config import Config
+from driftline.engine_worker import EngineWorker
+from driftline.http.events import LiveFeed, Subscription
+from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
+from driftline.store_worker import StoreWorker
+from ingest.receive import Receiver
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+
+_LAGGING_SECONDS = 10.0
+
+
+class ServiceStatus:
+    """The `ServiceView` of the running service."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: EmbeddedStore,
+        journal: SqliteJournal,
+        engine: EngineWorker,
+        stores: StoreWorker,
+        receiver: Receiver,
+        feed: LiveFeed,
+        clock: Callable[[], int],
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._journal = journal
+        self._engine = engine
+        self._stores = stores
+        self._receiver = receiver
+        self._feed = feed
+        self._clock = clock
+
+    @property
+    def store(self) -> EmbeddedStore:
+        """Where points, alarms and dead letters are read from."""
+        return self._store
+
+    def counts(self) -> Counts:
+        """The ledger as of now."""
+        committed, pending = self._stores.ledger()
+        messages = committed.get("messages", 0) + pending.get("messages", 0)
+        return Counts(
+            time=self._clock(),
+            messages=self._journal.next_offset,
+            received=committed.get("received", 0) + pending.get("received", 0),
+            stored=committed.get("stored", 0),
+            late=committed.get("late", 0),
+            duplicates=committed.get("duplicates", 0),
+            rejected=_with_prefix(committed, "rejected."),
+            dropped=_with_prefix(committed, "dropped."),
+            in_flight=committed.get("waiting", 0) + pending.get("received", 0),
+            anomalies=committed.get("anomalies", 0),
+            alarms=committed.get("alarms_opened", 0),
+            open_alarms=len(self._engine.engine.policy.open_series),
+            lag_messages=max(0, self._journal.next_offset - messages),
+            lag_seconds=self._lag_seconds(),
+        )
+
+    def health(self) -> Health:
+        """The state of every stage."""
+        return Health((self._broker(), self._journal_health(), self._engine_health(), self._store_health()))
+
+    def device_states(self) -> list[DeviceState]:
+        """Every device known."""
+        engine = self._engine.engine
+        names = engine.registry.device_names[:]
+        liveness = engine.liveness
+        count = min(len(names), len(liveness.last_event))
+        silent = liveness.silent(self._clock())
+        open_alarms = np.zeros(len(names) + 1, np.int64)
+        open_series = engine.policy.open_series
+        device_of = engine.registry.device_of()
+        np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
+        return [
+            DeviceState(
+                device=names[i],
+                last_event=_time(int(liveness.last_event[i])),
+                last_arrival=_time(int(liveness.last_arrival[i])),
+                life=DeviceLife.SILENT if silent[i] else DeviceLife.ONLINE,
+                open_alarms=int(open_alarms[i]),
+            )
+            for i in range(count)
+        ]
+
+    def warming(self, series: int) -> Warming:
+        """How far the series' detectors have warmed up."""
+        return Warming(*self._engine.engine.fleet.warming(series))
+
+    def threshold(self, series: int) -> float | None:
+        """The score that raises an alarm for the series."""
+        return self._engine.engine.policy.threshold(series)
+
+    def subscribe(self, wake: Callable[[], None]) -> Subscription:
+        """Follow the live feed."""
+        return self._feed.subscribe(wake)
+
+    def configuration(self) -> Mapping[str, object]:
+        """The effective settings; they hold no secrets."""
+        settings: dict[str, Any] = self.config.model_dump(mode="json")
+        return settings
+
+    def _lag_seconds(self) -> float:
+        if not self._engine.backlog or not self._engine.last_arrival:
+            return 0.0
+        return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
+
+    def _broker(self) -> StageHealth:
+        state = self._receiver.health()
+        return StageHealth("broker", Status(state.status), state.message)
+
+    def _journal_health(self) -> StageHealth:
+        problem = self._receiver.journal_problem
+        if problem:
+            return StageHealth("journal", Status.RED, problem)
+        return StageHealth("journal", Status.GREEN, f"{self._journal.size_bytes / 2**20:.1f} MiB on disk")
+
+    def _engine_health(self) -> StageHealth:
+        if self._engine.error is not None:
+            return StageHealth("engine", Status.RED, f"stopped: {self._engine.error}")
+        lag = self._lag_seconds()
+        if lag > _LAGGING_SECONDS:
+            return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
+        return StageHealth("engine", Status.GREEN, f"{len(self._engine.engine.registry)} series")
+
+    def _store_health(self) -> StageHealth:
+        if self._stores.error is not None:
+            return StageHealth("store", Status.RED, f"stopped: {self._stores.error}")
+        if self._stores.problem:
+            return StageHealth("store", Status.RED, self._stores.problem)
+        return StageHealth("store", Status.GREEN, f"journal position {self._store.position} stored")
+
+
+def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+
+def _time(time: int) -> int | None:
+    return None if time in (NO_TIME, -1) else time

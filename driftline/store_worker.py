@@ -1,0 +1,159 @@
+"""Stage 6 of 7 at run time: the thread that commits what the engine made, and saves snapshots behind it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from storage.embedded import EmbeddedStore
+from storage.snapshots import SnapshotStore
+
+from detectors.base import State
+from storage.base import StepOutput, StorageFullError
+
+_QUEUE_STEPS = 256
+_MOST_ROWS = 100_000
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """The engine's state at a journal position, to be saved once everything before it is stored."""
+
+    position: int
+    arrays: Mapping[str, State]
+    rest: Mapping[str, Any]
+
+
+class _End:
+    """Nothing follows."""
+
+
+class StoreWorker:
+    """Commits outputs in order, several to a transaction, and saves snapshots only behind what is stored.
+
+    A store that is full holds the queue up, and with it the engine and in the end the broker; nothing is dropped.
+    """
+
+    def __init__(
+        self,
+        store: EmbeddedStore,
+        snapshots: SnapshotStore,
+        *,
+        flush_seconds: float,
+        on_snapshot: Callable[[int], None],
+    ) -> None:
+        self.problem: str | None = None
+        self.error: BaseException | None = None
+        self._store = store
+        self._snapshots = snapshots
+        self._flush_seconds = flush_seconds
+        self._on_snapshot = on_snapshot
+        self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
+        self._lock = threading.Lock()
+        self._committed: Counter[str] = Counter()
+        self._pending: Counter[str] = Counter()
+        self._give_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    def start(self) -> None:
+        """Begin committing."""
+        self._committed = Counter(self._store.counts())
+        self._thread.start()
+
+    def put(self, item: StepOutput | SnapshotRequest) -> None:
+        """Queue an output or a snapshot; blocks while the queue is full. RuntimeError when the thread is dead."""
+        if isinstance(item, StepOutput) and item.next_position > self._store.position:
+            with self._lock:
+                self._pending.update(item.counts)
+        while True:
+            if self.error is not None:
+                raise RuntimeError("the store has stopped") from self.error
+            try:
+                self._queue.put(item, timeout=1.0)
+            except queue.Full:
+                continue
+            return
+
+    def stop(self, *, seconds: float = 10.0) -> None:
+        """Commit all that is queued and end the thread; a store that stays full is given up after `seconds`."""
+        if not self._thread.is_alive():
+            return
+        timer = threading.Timer(seconds, self._give_up.set)
+        timer.start()
+        while self._thread.is_alive():
+            try:
+                self._queue.put(_End(), timeout=0.5)
+            except queue.Full:
+                continue
+            break
+        self._thread.join()
+        timer.cancel()
+
+    def ledger(self) -> tuple[dict[str, int], dict[str, int]]:
+        """What is committed and what is pending, by counter, at one moment."""
+        with self._lock:
+            return dict(self._committed), dict(self._pending)
+
+    def _run(self) -> None:
+        try:
+            following: SnapshotRequest | _End | None = None
+            while not isinstance(following, _End):
+                outputs, following = self._gather()
+                self._commit(outputs)
+                if isinstance(following, SnapshotRequest):
+                    self._save(following)
+        except BaseException as error:
+            self.error = error
+            if not self._give_up.is_set():
+                raise
+
+    def _gather(self) -> tuple[list[StepOutput], SnapshotRequest | _End | None]:
+        """Outputs for one transaction, and the mark that ended it, if one did. What is stored already is left out."""
+        outputs: list[StepOutput] = []
+        rows = 0
+        deadline: float | None = None
+        while rows < _MOST_ROWS:
+            try:
+                item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
+            except queue.Empty:
+                break
+            if not isinstance(item, StepOutput):
+                return outputs, item
+            if item.next_position > self._store.position:
+                deadline = deadline or monotonic() + self._flush_seconds
+                outputs.append(item)
+                rows += len(item.points)
+        return outputs, None
+
+    def _commit(self, outputs: list[StepOutput]) -> None:
+        if not outputs:
+            return
+        merged = StepOutput.merged(outputs)
+        self._until_there_is_room(lambda: self._store.commit(merged))
+        committed = Counter(self._store.counts())
+        with self._lock:
+            self._committed = committed
+            self._pending.subtract(merged.counts)
+
+    def _save(self, request: SnapshotRequest) -> None:
+        parts = {f"{part}/{name}": array for part, arrays in request.arrays.items() for name, array in arrays.items()}
+        self._until_there_is_room(lambda: self._snapshots.save(request.position, "", parts, dict(request.rest)))
+        self._on_snapshot(request.position)
+
+    def _until_there_is_room(self, write: Callable[[], object]) -> None:
+        while True:
+            try:
+                write()
+            except StorageFullError as error:
+                self.problem = str(error)
+                if self._give_up.wait(_RETRY_SECONDS):
+                    raise
+            else:
+                self.problem = None
+                return
