@@ -13,6 +13,10 @@ from devices.messages import Payloads
 from devices.reasons import Reason
 
 
+UNNAMED = ""
+"""The metric name of a value that its payload does not name, such as a bare number: the route names it by the topic."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """One message (`whole`) or one reading of it that could not be decoded.

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.codec import Codec
+from devices.codec import UNNAMED, Codec
 from devices.codecs import registry as codecs
 from devices.reasons import Reason
 from devices.records import SeriesRecord
@@ -19,9 +19,6 @@ from devices.topics import Template, TopicTooShortError, matches, validate_filte
 from devices.units import parse_duration
 from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.topics import TopicTable
-
-UNNAMED = ""
-"""The metric name that a codec gives to a bare number: the topic must name it."""
 
 IGNORED = -2
 REFUSED = -3

@@ -1,6 +1,6 @@
 """Stage 3 of 7, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
 
-`21.5`, `21,5`, `21.5 °C`, `on` are one reading of the metric `value`; the route may name it from the topic. Several
+`21.5`, `21,5`, `21.5 °C`, `on` are one reading without a name of its own (`UNNAMED`): the route names it by the topic. Several
 numbers are the metrics `0`, `1`, ...: split at `;` where there is one, else at commas. One comma alone between digits
 (`21,5`) is a decimal comma, not a list; `21, 5` and `1,2,3` are lists. A JSON array of numbers is a list too.
 """
@@ -13,7 +13,7 @@ from typing import ClassVar
 import orjson
 from pydantic import BaseModel, Field
 
-from devices.codec import Decoded
+from devices.codec import UNNAMED, Decoded
 from devices.codecs.readings import CodecParameters, Names, Rows, TooManyNamesError, excerpt, finite, not_finite
 from devices.messages import Payloads
 from devices.numbers import text_to_number, to_number
@@ -63,7 +63,7 @@ class PlainCodec:
             return
         values = self._split(text)
         if values is None:
-            self._add(message, "value", text_to_number(text), text, rows, whole=True)
+            self._add(message, UNNAMED, text_to_number(text), text, rows, whole=True)
             return
         for i, value in enumerate(values):
             self._add(message, str(i), to_number(value), value, rows, whole=False)
@@ -87,7 +87,8 @@ class PlainCodec:
     def _add(self, message: int, metric: str, number: float | None, value: object, rows: Rows, *, whole: bool) -> None:
         if number is None:
             shown = excerpt(value)
-            rows.reject(message, Reason.NO_READING, f"{metric}: {shown} is no number or word for one", whole=whole)
+            place = f"{metric}: " if metric else ""
+            rows.reject(message, Reason.NO_READING, f"{place}{shown} is no number or word for one", whole=whole)
         elif not finite(number, self._error_values):
             rows.reject(message, Reason.NOT_FINITE, not_finite(metric, value), whole=whole)
         else:
