@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from devices.batch import NO_TIME
+from devices.codec import UNNAMED
 from devices.codecs.readings import CodecParameters, Names, Rows, TooManyNamesError, excerpt, finite, not_finite
 from devices.numbers import to_number
 from devices.reasons import Reason
@@ -73,7 +74,7 @@ IDENTITY_ENDINGS = ("_id", "Id", "ID", "_eui", "_version", "_unit")
 MAX_NAME = 512
 """Longest metric or device name taken, in characters."""
 
-SINGLE = "value"
+SINGLE = UNNAMED
 """The metric of a payload that is one bare number."""
 
 _ABSENT = object()

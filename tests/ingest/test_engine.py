@@ -1,0 +1,277 @@
+"""The engine as a whole, by what it makes of journal entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alerts.settings import AlarmSettings
+from devices.batch import ScoredBatch
+from devices.messages import FLAG_RETAIN, MessageChunk
+from ingest.pipeline import Engine
+from ingest.settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
+from storage.base import JournalEntry, StepOutput
+
+SECOND = 1_000_000_000
+START = 1_750_000_000 * SECOND
+DETECTORS = {
+    "default": ComponentSettings(type="zscore", warmup=10),
+    "limits": ComponentSettings(type="threshold", upper=50.0),
+}
+
+
+def make_engine(*routes: RouteSettings, limits: LimitSettings | None = None, alarm: AlarmSettings | None = None) -> Engine:
+    return Engine(
+        routes or (RouteSettings(filter="#"),), DETECTORS, alarm or AlarmSettings(threshold=5.0), limits or LimitSettings()
+    )
+
+
+class Feeder:
+    """Hands messages to an engine as consecutive journal entries."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.offset = 0
+        self.arrival = START
+
+    def __call__(self, *messages: tuple[str, object] | tuple[str, object, int], tick: int = 0) -> StepOutput:
+        rows = []
+        for topic, payload, *flags in messages:
+            self.arrival += 1
+            data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+            rows.append((topic.encode("utf-8", "surrogateescape"), data, self.arrival, *(flags or [0])))
+        chunk = MessageChunk.of(rows, ticked_at=self.arrival + tick)
+        self.arrival += tick
+        entry = JournalEntry(self.engine.position, self.offset, chunk)
+        self.offset += len(rows)
+        return self.engine.step(entry)
+
+
+def names(engine: Engine) -> list[tuple[str, str]]:
+    return [(r.device, r.metric) for r in engine.registry.records]
+
+
+def columns(points: ScoredBatch) -> list[tuple[int, int, float]]:
+    return list(zip(points.series.tolist(), points.time.tolist(), points.value.tolist(), strict=True))
+
+
+def at(second: float) -> int:
+    return START // SECOND * 1000 + int(second * 1000)
+
+
+def test_names_a_device_by_its_topic_and_metrics_by_the_payload() -> None:
+    engine = make_engine()
+    output = Feeder(engine)(("plant/press-1", {"ts": at(-5), "temperature": 21.5, "motor": {"current": 3}}))
+    assert names(engine) == [("plant/press-1", "temperature"), ("plant/press-1", "motor.current")]
+    assert columns(output.points) == [(0, START - 5 * SECOND, 21.5), (1, START - 5 * SECOND, 3.0)]
+    assert [r.series for r in output.series] == [0, 1]
+
+
+def test_a_bare_number_is_named_by_the_last_level_of_its_topic() -> None:
+    engine = make_engine()
+    Feeder(engine)(("house/kitchen/temperature", b"21.5"), ("lonely", b"3"))
+    assert names(engine) == [("house/kitchen", "temperature"), ("lonely", "value")]
+
+
+def test_templates_name_device_and_metric() -> None:
+    engine = make_engine(RouteSettings(filter="+/+/up", device="{topic[1]}", metric="x-{metric}"))
+    Feeder(engine)(("app/dev-7/up", {"temp": 1}))
+    assert names(engine) == [("dev-7", "x-temp")]
+
+
+def test_a_reading_without_a_time_has_its_arrival() -> None:
+    feed = Feeder(make_engine())
+    output = feed(("a", {"x": 1}), ("a", {"x": 2}))
+    assert output.points.time.tolist() == [START + 1, START + 2]
+
+
+def test_the_first_route_that_matches_wins_and_unmatched_topics_are_rejected() -> None:
+    engine = make_engine(
+        RouteSettings(filter="a/#", device="first"), RouteSettings(filter="a/b", device="second")
+    )
+    output = Feeder(engine)(("a/b", {"x": 1}), ("c", {"x": 1}))
+    assert names(engine) == [("first", "x")]
+    assert [(d.topic, d.reason) for d in output.dead_letters] == [("c", "no_route")]
+
+
+def test_metric_overrides_choose_detectors_units_and_what_to_ignore() -> None:
+    engine = make_engine(
+        RouteSettings(
+            filter="#",
+            metrics=[
+                MetricSettings(match="linkquality", ignore=True),
+                MetricSettings(match="temp*", detectors=["limits"], unit="°C"),
+            ],
+        )
+    )
+    output = Feeder(engine)(("d", {"temperature": 60, "linkquality": 3}))
+    assert names(engine) == [("d", "temperature")]
+    assert output.series[0].unit == "°C"
+    assert output.counts["dropped.ignored"] == 1
+    assert output.points.score[0] == 12.0
+    assert output.points.anomaly[0]
+    assert output.points.upper[0] == 50.0
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "flags", "reason"),
+    [
+        ("d", b'{"x": 1', 0, "malformed"),
+        ("d", b'{"x": "n/a at all"}', 0, "no_reading"),
+        ("d", b'{"x": NaN}', 0, "not_finite"),
+        ("d", b'{"x": 1, "ts": "yesterday"}', 0, "bad_time"),
+        ("d", b'{"x": 1, "ts": 4102444800}', 0, "future"),
+        ("d", b'{"x": 1, "ts": "1970-01-02T00:00:00Z"}', 0, "too_old"),
+        ("d", b'{"x": "' + b"y" * 2_000_000 + b'"}', 0, "too_large"),
+        ("d\udcff", b"1", 0, "bad_topic"),
+        ("d", b'{"x": 1}', FLAG_RETAIN, "retained"),
+    ],
+)
+def test_bad_input_lands_in_the_dead_letters_with_its_reason(topic: str, payload: bytes, flags: int, reason: str) -> None:
+    feed = Feeder(make_engine())
+    output = feed(("d", {"ok": 1}), (topic, payload, flags), ("d", {"ok": 2}))
+    assert [d.reason for d in output.dead_letters] == [reason]
+    letter = output.dead_letters[0]
+    assert letter.offset == 1
+    assert letter.payload == payload
+    assert letter.detail
+    assert output.counts[f"rejected.{reason}"] == 1
+    assert [v for _, _, v in columns(output.points)] == [1.0, 2.0]
+
+
+def test_one_bad_reading_does_not_take_its_neighbours_along() -> None:
+    output = Feeder(make_engine())(("d", b'{"a": 1, "b": "unavailable", "c": 3}'))
+    assert [v for _, _, v in columns(output.points)] == [1.0, 3.0]
+    assert [(d.offset, d.part > 0, d.reason) for d in output.dead_letters] == [(0, True, "not_finite")]
+    assert output.counts["received"] == 3
+
+
+def test_readings_behind_their_series_are_late_stored_and_not_learned() -> None:
+    feed = Feeder(make_engine())
+    for second in range(20):
+        feed(("d", {"ts": at(second - 100), "x": second % 2}))
+    before = feed.engine.state()
+    output = feed(("d", {"ts": at(-95.5), "x": 1000.0}))
+    assert output.points.late.tolist() == [True]
+    assert np.isnan(output.points.score[0])
+    for part in ("order", "alarm"):
+        for name, array in feed.engine.state()[0][part].items():
+            assert np.array_equal(array, before[0][part][name], equal_nan=array.dtype.kind == "f")
+
+
+def test_limits_on_series_reject_by_name() -> None:
+    engine = make_engine(limits=LimitSettings(max_series=3, max_series_per_device=2))
+    output = Feeder(engine)(("d", {"a": 1, "b": 2, "c": 3}), ("e", {"a": 1, "b": 1}))
+    assert names(engine) == [("d", "a"), ("d", "b"), ("e", "a")]
+    assert [d.reason for d in output.dead_letters] == ["too_many_series"] * 2
+    assert '"d"' in output.dead_letters[0].detail
+    assert "max_series_per_device = 2" in output.dead_letters[0].detail
+    assert "max_series = 3" in output.dead_letters[1].detail
+
+
+def test_an_alarm_opens_once_carries_a_reason_and_clears_after_calm() -> None:
+    alarm = AlarmSettings(threshold=5.0, clear_after=3, rest=0)
+    feed = Feeder(make_engine(RouteSettings(filter="#", detectors=["limits"]), alarm=alarm))
+    values = [20.0, 60.0, 61.0, 20.0, 70.0, 20.0, 20.0, 20.0, 20.0]
+    changes = [
+        record for i, value in enumerate(values) for record in feed(("press", {"ts": at(i - 50), "temp": value})).alarms
+    ]
+    assert [(c.alarm, c.state) for c in changes] == [(1, "open"), (1, "cleared")]
+    opened, cleared = changes
+    assert opened.opened == START - 49 * SECOND
+    assert opened.reason.startswith("temp 60")
+    assert opened.parts
+    assert cleared.cleared == START - 43 * SECOND
+    assert cleared.opened == opened.opened
+
+
+def test_a_reorder_window_puts_readings_into_event_order() -> None:
+    feed = Feeder(make_engine(RouteSettings(filter="#", reorder_window="2s")))
+    seen: list[int] = []
+    for second in (0, 2, 1, 4, 3, 6, 5):
+        seen += feed(("d", {"ts": at(second - 60), "x": second})).points.value.astype(int).tolist()
+    assert seen == [0, 1, 2, 3, 4]
+    assert feed.engine.waiting == 2
+    last = feed(tick=3 * SECOND)
+    assert last.points.value.tolist() == [5.0, 6.0]
+    assert not last.points.late.any()
+    assert feed.engine.waiting == 0
+
+
+def test_retained_messages_are_no_sign_of_life() -> None:
+    feed = Feeder(make_engine())
+    feed(("d", {"ts": at(-60), "x": 1}, FLAG_RETAIN), ("e", {"ts": at(-60), "x": 1}))
+    liveness = feed.engine.liveness
+    assert liveness.last_arrival[:2].tolist() == [-1, START + 2]
+
+
+def test_refuses_an_entry_out_of_turn() -> None:
+    engine = make_engine()
+    chunk = MessageChunk.of([(b"d", b"1", START, 0)])
+    with pytest.raises(ValueError, match="expected 0, got 5"):
+        engine.step(JournalEntry(5, 0, chunk))
+
+
+payloads = st.one_of(
+    st.binary(max_size=40),
+    st.builds(
+        lambda t, x: json.dumps({"ts": START // SECOND - t, "x": x}).encode(),
+        st.integers(0, 50),
+        st.floats(allow_nan=True, allow_infinity=True),
+    ),
+    st.builds(lambda x: json.dumps({"x": x, "y": [x, "off"]}).encode(), st.floats(-1e6, 1e6)),
+)
+messages = st.lists(
+    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from([0, 1, FLAG_RETAIN])),
+    max_size=30,
+)
+
+
+def ledger_closes(outputs: Sequence[StepOutput]) -> bool:
+    total: dict[str, int] = {}
+    for output in outputs:
+        for name, count in output.counts.items():
+            total[name] = total.get(name, 0) + count
+    points = sum(len(output.points) for output in outputs)
+    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name == "waiting")
+    return total.get("received", 0) == points + elsewhere
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(messages, max_size=5))
+def test_every_reading_ends_in_one_counted_place(chunks: list[list[tuple[str, bytes, int]]]) -> None:
+    feed = Feeder(make_engine(RouteSettings(filter="b/#", reorder_window="5s"), RouteSettings(filter="+")))
+    outputs = [feed(*chunk) for chunk in chunks]
+    assert ledger_closes(outputs)
+    assert sum(len(o.dead_letters) for o in outputs) == sum(
+        c for o in outputs for name, c in o.counts.items() if name.startswith("rejected.")
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(messages, min_size=2, max_size=6), st.data())
+def test_a_restored_engine_goes_on_bit_for_bit(chunks: list[list[tuple[str, bytes, int]]], data: st.DataObject) -> None:
+    route = RouteSettings(filter="#", reorder_window="3s")
+    whole = Feeder(make_engine(route))
+    cut = data.draw(st.integers(0, len(chunks)))
+    outputs = [whole(*chunk) for chunk in chunks[:cut]]
+    arrays, rest = whole.engine.state()
+    restored = Engine(
+        (route,), DETECTORS, AlarmSettings(threshold=5.0), LimitSettings(), [r for o in outputs for r in o.series]
+    )
+    assert restored.load(cut, arrays, json.loads(json.dumps(rest))) == []
+    second = Feeder(restored)
+    second.offset, second.arrival = whole.offset, whole.arrival
+    for chunk in chunks[cut:]:
+        one, other = whole(*chunk), second(*chunk)
+        assert one.counts == other.counts
+        assert one.series == other.series
+        assert one.alarms == other.alarms
+        for name in ScoredBatch.__slots__:
+            left, right = getattr(one.points, name), getattr(other.points, name)
+            assert left.tobytes() == right.tobytes(), name
