@@ -121,13 +121,12 @@ class Fleet:
 
     def state(self) -> dict[str, State]:
         """A copy of every detector's state and slots, by "name|fingerprint"."""
-        return {
-            f"{a.name}|{a.fingerprint}": {
-                "slot_of": a.slot_of.copy(),
-                **{f"state.{k}": v for k, v in a.detector.state().items()},
-            }
-            for a in self._assigned.values()
-        }
+        saved: dict[str, State] = {}
+        for a in self._assigned.values():
+            own = {f"state.{name}": array for name, array in a.detector.state().items()}
+            slots: State = {"slot_of": a.slot_of.copy(), "slots": np.array([a.slots])}
+            saved[f"{a.name}|{a.fingerprint}"] = {**slots, **own}
+        return saved
 
     def load(self, state: Mapping[str, State]) -> list[str]:
         """Take over the states of detectors whose parameters are unchanged; returns the names of those that start anew.
