@@ -40,6 +40,16 @@ def unknown(place: str, value: str, known: Iterable[str]) -> ApiError:
     return ApiError(404, "not_found", f'{place}: unknown "{value}"; {hint}')
 
 
+def unknown_parameter(name: str, known: Iterable[str]) -> ApiError:
+    """400 for a query parameter that does not exist, with the nearest that does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    return ApiError(
+        400, "invalid_request", f'query: unknown parameter "{name}"; {hint}(known: {", ".join(names) or "none"})'
+    )
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Give every error of `app` the one shape."""
     app.add_exception_handler(ApiError, _api_error)
@@ -66,7 +76,7 @@ async def _invalid_request(_: Request, error: Exception) -> Response:
         given = repr(each["input"])
         if len(given) > 80:
             given = given[:77] + "..."
-        sentences.append(f"{place}: {each['msg']}, got {given}")
+        sentences.append(f"{place}: {each['msg'].removeprefix('Value error, ')}, got {given}")
     return error_response(400, "invalid_request", "; ".join(sentences))
 
 
@@ -79,4 +89,4 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(500, "internal_error", f"{request.method} {request.url.path}: failed; the log has the details")
+    return error_response(500, "internal_error", f"{request.method} {request.url.path}: failed; see the log")

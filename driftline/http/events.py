@@ -18,7 +18,7 @@ from devices.records import AlarmRecord
 
 @dataclass(frozen=True, slots=True)
 class LiveStep:
-    """What one engine step made: its points as columns, and the alarms that it changed. `number` counts steps from 1."""
+    """What one engine step made: its points as columns, and the alarms that it changed. `number` counts steps."""
 
     number: int
     points: ScoredBatch
@@ -40,7 +40,11 @@ class LiveSteps:
 class Subscription:
     """One listener's queue. `wake` is called by the publishing thread after each step and must return at once."""
 
-    def __init__(self, feed: LiveFeed, wake: Callable[[], None], *, number: int, max_steps: int, max_points: int) -> None:
+    def __init__(
+        self, feed: LiveFeed, wake: Callable[[], None], *, first: int, number: int, max_steps: int, max_points: int
+    ) -> None:
+        self.first = first
+        """The number before the feed's first step."""
         self.number = number
         """The newest step at the time of subscribing: the first one delivered is the next."""
         self._feed = feed
@@ -86,9 +90,9 @@ class Subscription:
 class LiveFeed:
     """Hands engine steps to any number of listeners. One thread publishes; listeners live in any.
 
-    A listener's queue holds at most `max_steps` steps and about `max_points` points. `first` is the number of the step before the first:
-    start it where an earlier run cannot have been (the clock), so that a client that reconnects
-    after a restart is told of the gap.
+    A listener's queue holds at most `max_steps` steps and about `max_points` points. `first` is the number before the
+    first step's: milliseconds of the clock at start put it beyond any number of an earlier run, so that a client that
+    reconnects after a restart is told of the gap.
     """
 
     def __init__(self, *, first: int = 0, max_steps: int = 1_024, max_points: int = 200_000) -> None:
@@ -97,6 +101,7 @@ class LiveFeed:
         self._max_steps = max_steps
         self._max_points = max_points
         self._lock = threading.Lock()
+        self._first = first
         self._number = first
         self._listeners: tuple[Subscription, ...] = ()
 
@@ -119,7 +124,12 @@ class LiveFeed:
         """Listen from the next step on; `wake` is called by the publishing thread after each."""
         with self._lock:
             listener = Subscription(
-                self, wake, number=self._number, max_steps=self._max_steps, max_points=self._max_points
+                self,
+                wake,
+                first=self._first,
+                number=self._number,
+                max_steps=self._max_steps,
+                max_points=self._max_points,
             )
             self._listeners = (*self._listeners, listener)
             return listener

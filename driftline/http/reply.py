@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -11,8 +10,9 @@ import orjson
 from fastapi import Response
 from pydantic import BeforeValidator
 
+from devices.times import parse_time
+
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_json(content: Any) -> bytes:
@@ -35,29 +35,5 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def read_instant(text: object) -> int:
-    """Nanoseconds since the epoch of a time given as such, or in ISO 8601 (UTC where no offset is given).
-
-    Raises ValueError naming the text and what was expected.
-    """
-    expected = "expected ISO 8601 such as 2026-03-01T12:00:00Z, or nanoseconds since the epoch"
-    written = str(text).strip()
-    try:
-        nanoseconds = int(written) if written.lstrip("-").isdigit() else _from_iso(written)
-    except (ValueError, OverflowError):
-        raise ValueError(expected) from None
-    if not -(2**63) < nanoseconds < 2**63:
-        raise ValueError(f"{expected}, between the years 1678 and 2262")
-    return nanoseconds
-
-
-def _from_iso(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    passed = moment - _EPOCH
-    return ((passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds) * 1_000
-
-
-Instant = Annotated[int, BeforeValidator(read_instant, json_schema_input_type=str)]
-"""A request parameter that holds a time; int64 nanoseconds since the epoch once read."""
+Instant = Annotated[int, BeforeValidator(parse_time, json_schema_input_type=str)]
+"""A request parameter that holds a time: ISO 8601 or a number of s, ms, us or ns; int64 nanoseconds once read."""

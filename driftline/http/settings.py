@@ -29,7 +29,7 @@ class HttpSettings(BaseModel):
         default=None,
         ge=0,
         le=65535,
-        description=f"Port to listen on; it must be free. Unset: {DEFAULT_PORT}, or the next free one. 0: any free one.",
+        description=f"Port to listen on; must be free. Unset: {DEFAULT_PORT}, or the next free one. 0: any free one.",
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
@@ -37,7 +37,7 @@ class HttpSettings(BaseModel):
         "proxy's. On a loopback address other names are refused; on any other address an empty list allows all.",
     )
     max_points: int = Field(
-        default=2_000, ge=10, le=1_000_000, description="Points of a series given for a chart, where not asked otherwise."
+        default=2_000, ge=10, le=1_000_000, description="Points a series given for a chart, where not asked otherwise."
     )
     max_query_rows: int = Field(default=10_000, ge=1, description="Most rows that one SQL query over HTTP returns.")
     max_live_clients: int = Field(

@@ -1,7 +1,8 @@
 """What the HTTP API asks of the running service: one protocol, and the records that it answers with.
 
 The service implements `ServiceView`; tests implement it over a store of their own. All methods may be called from any
-thread, at any time between the service's start and its stop, and return a picture as of now without waiting for the engine.
+thread, at any time between the service's start and its stop, and give a picture as of now without waiting for the
+engine. Steps are published to the live feed once they are in the store, so that the feed never runs ahead of it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,131 @@
+"""The HTTP application: API under `/api/v1/`, Prometheus metrics, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, cast
+
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from dashboards.web_files import WebFile, load_web_files
+from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
+from driftline.http.guard import Guard
+from driftline.http.live import LivePoints, LiveStreams, SeriesFilter
+from driftline.http.metrics import metrics_router
+from driftline.http.reading import reading_router
+from driftline.http.schemas import ErrorReply
+from driftline.http.settings import HttpSettings
+from driftline.http.view import ServiceView
+
+PREFIX = "/api/v1"
+_DESCRIPTION = """What a running Driftline has stored and what it is doing. Everything here reads; nothing changes.
+
+Times in replies are integers, nanoseconds since the Unix epoch, event time unless said otherwise. Times in requests are
+ISO 8601, or numbers of seconds, milliseconds, microseconds or nanoseconds since 1970. Numbers that do not exist
+are null. Device names are used as they are: a slash in one needs no escape.
+
+Every error has the shape `{"error": {"code", "message"}}`."""
+
+
+def create_app(view: ServiceView, settings: HttpSettings | None = None) -> FastAPI:
+    """The application over a running service. `app.state.streams` is its `LiveStreams`: close it before the server."""
+    settings = settings or HttpSettings()
+    app = FastAPI(
+        title="Driftline",
+        version="1",
+        summary="MQTT telemetry in, anomalies out.",
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    streams = LiveStreams(view, settings.max_live_clients)
+    app.state.streams = streams
+    refusals = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
+    checks = [Depends(_refuse_unknown_parameters)]
+    app.include_router(reading_router(view, settings), prefix=PREFIX, responses=refusals, dependencies=checks)
+    app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
+    app.include_router(metrics_router(view))
+    app.include_router(_page_router(load_web_files()))
+    install_error_handlers(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def openapi_document() -> bytes:
+    """The API's OpenAPI description as indented JSON."""
+    # No handler runs, so no service is needed.
+    app = create_app(cast(ServiceView, _NoService()))
+    return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+class _NoService:
+    store = None
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            raise unknown_parameter(name, known)
+
+
+def _live_router(view: ServiceView, streams: LiveStreams) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(
+        "/events",
+        tags=["points"],
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}, 503: {"model": ErrorReply}},
+    )
+    async def events(
+        series: Annotated[list[int] | None, Query(description="Only these series.")] = None,
+        device: Annotated[list[str] | None, Query(description="Only the series of these devices.")] = None,
+        points: Annotated[
+            LivePoints,
+            Query(
+                description="all: every point, at most five events a second; latest: once a second the newest "
+                "point of each series and every anomalous one; none: alarms alone."
+            ),
+        ] = LivePoints.ALL,
+        last_event_id: Annotated[
+            str | None, Header(description="Id of the last event seen; a reconnecting client is told of the gap.")
+        ] = None,
+    ) -> StreamingResponse:
+        """The live feed, as server-sent events.
+
+        `points`: columns `series`, `time`, `value`, `score`, `expected`, `lower`, `upper`, `anomaly`, `late`.
+        `alarms`: alarms that changed, as `/alarms` gives them. `gap`: steps were missed; `reason` is `slow` or
+        `reconnected`, `missed` their number, null after a restart. `heartbeat`: nothing happened for 10 s.
+        """
+        if streams.full:
+            raise ApiError(503, "too_many_clients", "events: too many live clients; raise http.max_live_clients")
+        wanted = SeriesFilter(view, frozenset(series or ()), frozenset(device or ()))
+        return StreamingResponse(
+            streams.follow(wanted, points, last_event_id),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return router
+
+
+def _page_router(files: Mapping[str, WebFile]) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/{path:path}")
+    def page(request: Request, path: str = "index.html") -> Response:
+        """A file of the page."""
+        file = files.get(path)
+        if file is None:
+            raise ApiError(404, "not_found", f'path: no "/{path}"; the page is at /, the API under {PREFIX}/')
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == file.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, media_type=file.media_type, headers=headers)
+
+    return router

@@ -1,0 +1,79 @@
+"""The ledger for Prometheus: read from the service at each scrape, with a bounded set of labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from driftline.http.view import DeviceLife, ServiceView, Status
+
+MAX_REASONS = 32
+"""Most values of the label `reason`; what is beyond is summed under "other"."""
+
+
+class LedgerCollector(Collector):
+    """The service's counts, health and devices as Prometheus metrics."""
+
+    def __init__(self, view: ServiceView) -> None:
+        self._view = view
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric as of now."""
+        counts = self._view.counts()
+        yield CounterMetricFamily("driftline_messages", "MQTT messages received.", counts.messages)
+        yield CounterMetricFamily(
+            "driftline_readings", "Readings received, and one for each message rejected whole.", counts.received
+        )
+        stored = CounterMetricFamily("driftline_points", "Points given to the store, by outcome.", labels=["outcome"])
+        for outcome in ("stored", "late", "duplicates"):
+            stored.add_metric([outcome], getattr(counts, outcome))
+        yield stored
+        yield _by_reason("driftline_rejected", "Messages and readings rejected, by reason.", counts.rejected)
+        yield _by_reason("driftline_dropped", "Readings dropped, by reason.", counts.dropped)
+        yield GaugeMetricFamily("driftline_in_flight", "Readings received and not yet stored.", counts.in_flight)
+        yield CounterMetricFamily("driftline_anomalies", "Points found anomalous.", counts.anomalies)
+        yield CounterMetricFamily("driftline_alarms", "Alarms opened.", counts.alarms)
+        yield GaugeMetricFamily("driftline_open_alarms", "Alarms not cleared.", counts.open_alarms)
+        yield GaugeMetricFamily("driftline_lag_messages", "Messages that the stores are behind.", counts.lag_messages)
+        yield GaugeMetricFamily("driftline_lag_seconds", "Time that the stores are behind.", counts.lag_seconds)
+        health = GaugeMetricFamily(
+            "driftline_stage_status", "State of each stage: 0 green, 1 yellow, 2 red.", labels=["stage"]
+        )
+        for stage in self._view.health().stages:
+            health.add_metric([stage.stage], list(Status).index(stage.status))
+        yield health
+        lives = Counter(state.life for state in self._view.device_states())
+        devices = GaugeMetricFamily("driftline_devices", "Devices, by whether they are heard from.", labels=["life"])
+        for life in DeviceLife:
+            devices.add_metric([life], lives[life])
+        yield devices
+
+
+def _by_reason(name: str, help_text: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_text, labels=["reason"])
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    for reason, count in sorted(largest[:MAX_REASONS]):
+        family.add_metric([reason], count)
+    if rest := largest[MAX_REASONS:]:
+        family.add_metric(["other"], sum(count for _, count in rest))
+    return family
+
+
+def metrics_router(view: ServiceView) -> APIRouter:
+    """`/metrics` in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(view))
+    ProcessCollector(registry=registry)
+    router = APIRouter()
+
+    @router.get("/metrics", tags=["service"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """The ledger, health and the process in Prometheus' text format."""
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return router

@@ -1,0 +1,323 @@
+"""The shapes of the API's replies, for its OpenAPI description. Replies are built as plain data, not validated again.
+
+Times are integers, nanoseconds since the Unix epoch. Numbers that do not exist are null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from devices.records import AlarmState
+from driftline.http.view import DeviceLife, Status
+
+TIME = 1_772_366_400_000_000_000
+Column = list[float | None]
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="A word for programs, such as not_found, invalid_request, query_failed.")
+    message: str = Field(description="A sentence for people: place, value, expectation.")
+
+
+class ErrorReply(BaseModel):
+    """The shape of every error."""
+
+    model_config = _example(
+        error={"code": "not_found", "message": 'device: unknown "pump-o1"; did you mean "pump-01"?'}
+    )
+    error: ErrorDetail
+
+
+class StageReply(BaseModel):
+    """One stage of the service."""
+
+    stage: str = Field(description="broker, journal, engine or store.")
+    status: Status
+    message: str = Field(description="One sentence.")
+
+
+class HealthReply(BaseModel):
+    """The service's state: `status` is the worst stage's."""
+
+    model_config = _example(
+        status="green",
+        stages=[{"stage": "broker", "status": "green", "message": "connected to mqtt://127.0.0.1:1883"}],
+    )
+    status: Status
+    stages: list[StageReply]
+
+
+class WarmingReply(BaseModel):
+    """Readings learned, of those needed before the first score."""
+
+    seen: int
+    needed: int
+
+
+class SeriesReply(BaseModel):
+    """One metric of one device."""
+
+    series: int = Field(description="Its number: dense, in order of first sight, never reused.")
+    device: str
+    metric: str
+    unit: str = Field(description="Unit of values and bands, empty where not known.")
+
+
+class SeriesListReply(BaseModel):
+    """All series, or one device's."""
+
+    model_config = _example(series=[{"series": 7, "device": "plant/pump-01", "metric": "temperature", "unit": "°C"}])
+    series: list[SeriesReply]
+
+
+class MetricReply(BaseModel):
+    """One metric of a device."""
+
+    series: int
+    metric: str
+    unit: str
+    warming: WarmingReply | None = Field(description="Null once the detectors score.")
+    threshold: float | None = Field(description="The score that raises an alarm, in decades.")
+
+
+class DeviceReply(BaseModel):
+    """One device with its metrics."""
+
+    model_config = _example(
+        device="plant/pump-01",
+        life="online",
+        last_event=TIME,
+        last_arrival=TIME + 12_000_000,
+        open_alarms=1,
+        metrics=[
+            {"series": 7, "metric": "temperature", "unit": "°C", "warming": None, "threshold": 4.2},
+            {
+                "series": 8,
+                "metric": "vibration",
+                "unit": "mm/s",
+                "warming": {"seen": 12, "needed": 50},
+                "threshold": None,
+            },
+        ],
+    )
+    device: str
+    life: DeviceLife
+    last_event: int | None = Field(description="Newest reading, by the device's own time.")
+    last_arrival: int | None = Field(description="Newest message, by the server's clock.")
+    open_alarms: int
+    metrics: list[MetricReply]
+
+
+class DeviceListReply(BaseModel):
+    """Every device; `time` is the server's clock."""
+
+    time: int
+    devices: list[DeviceReply]
+
+
+class PointsSeries(SeriesReply):
+    """Points of one series in time order, as columns of one length."""
+
+    total: int = Field(description="Points in the time range; more than the columns hold where they were thinned.")
+    warming: WarmingReply | None
+    threshold: float | None
+    time: list[int]
+    value: list[float]
+    score: Column = Field(description="Rarity in decades, -log10 of its probability; null while warming up.")
+    expected: Column = Field(description="The forecast.")
+    lower: Column = Field(description="Lower edge of the expected band.")
+    upper: Column = Field(description="Upper edge of the expected band.")
+    anomaly: list[bool] = Field(description="The verdict.")
+
+
+class PointsReply(BaseModel):
+    """Points of the series asked for. Thinning keeps extremes, anomalies, the first and the last point."""
+
+    model_config = _example(
+        series=[
+            {
+                "series": 7,
+                "device": "plant/pump-01",
+                "metric": "temperature",
+                "unit": "°C",
+                "total": 2,
+                "warming": None,
+                "threshold": 4.2,
+                "time": [TIME, TIME + 1_000_000_000],
+                "value": [21.4, 35.0],
+                "score": [0.1, 6.3],
+                "expected": [21.5, 21.5],
+                "lower": [20.6, 20.6],
+                "upper": [22.4, 22.4],
+                "anomaly": [False, True],
+            }
+        ]
+    )
+    series: list[PointsSeries]
+
+
+class SparklineReply(BaseModel):
+    """The newest points of one series."""
+
+    series: int
+    time: list[int]
+    value: list[float]
+    anomaly: list[bool]
+
+
+class SparklinesReply(BaseModel):
+    """The newest points of every series that has any."""
+
+    model_config = _example(
+        sparklines=[
+            {"series": 7, "time": [TIME, TIME + 1_000_000_000], "value": [21.4, 35.0], "anomaly": [False, True]}
+        ]
+    )
+    sparklines: list[SparklineReply]
+
+
+class AlarmReply(BaseModel):
+    """An alarm as it stands now."""
+
+    alarm: int
+    series: int
+    device: str
+    metric: str
+    unit: str
+    state: AlarmState
+    opened: int
+    cleared: int | None
+    severity: str
+    peak_score: float
+    value: float | None = Field(description="The reading that opened it.")
+    expected: float | None = Field(description="What was expected instead.")
+    reason: str = Field(description="One sentence.")
+    parts: dict[str, float] = Field(description="What each detector contributed to the score at opening.")
+
+
+class AlarmListReply(BaseModel):
+    """Alarms, those not cleared first, then newest first."""
+
+    model_config = _example(
+        alarms=[
+            {
+                "alarm": 3,
+                "series": 7,
+                "device": "plant/pump-01",
+                "metric": "temperature",
+                "unit": "°C",
+                "state": "open",
+                "opened": TIME,
+                "cleared": None,
+                "severity": "warning",
+                "peak_score": 6.3,
+                "value": 35.0,
+                "expected": 21.5,
+                "reason": "temperature is 35.0 °C where 20.6 to 22.4 °C was expected",
+                "parts": {"zscore": 6.3},
+            }
+        ]
+    )
+    alarms: list[AlarmReply]
+
+
+class CountsReply(BaseModel):
+    """The ledger: received = stored + late + duplicates + rejected + dropped + in_flight."""
+
+    model_config = _example(
+        time=TIME,
+        messages=1_000,
+        received=3_001,
+        stored=2_990,
+        late=4,
+        duplicates=2,
+        rejected={"malformed": 1},
+        dropped={},
+        in_flight=4,
+        anomalies=12,
+        alarms=3,
+        open_alarms=1,
+        lag_messages=2,
+        lag_seconds=0.03,
+    )
+    time: int = Field(description="The server's clock when the counts were taken.")
+    messages: int = Field(description="MQTT messages received.")
+    received: int = Field(description="Readings, and one for each message rejected whole.")
+    stored: int
+    late: int = Field(description="Stored behind newer points of their series; neither scored nor learned.")
+    duplicates: int = Field(description="Same series and time as a point already stored.")
+    rejected: dict[str, int] = Field(description="By reason.")
+    dropped: dict[str, int] = Field(description="By reason.")
+    in_flight: int
+    anomalies: int
+    alarms: int = Field(description="Alarms opened.")
+    open_alarms: int
+    lag_messages: int
+    lag_seconds: float
+
+
+class DeadLetterReply(BaseModel):
+    """A message, or one reading of it, that did not become a point."""
+
+    offset: int = Field(description="The message's place in the journal.")
+    part: int = Field(description="The reading's number within the message; 0 for the whole message.")
+    arrival: int
+    topic: str
+    payload: str | None = Field(description="The payload as text; null where it is not UTF-8.")
+    payload_base64: str = Field(description="The payload's bytes.")
+    reason: str
+    detail: str
+
+
+class DeadLetterListReply(BaseModel):
+    """Dead letters, newest first."""
+
+    model_config = _example(
+        dead_letters=[
+            {
+                "offset": 17,
+                "part": 0,
+                "arrival": TIME,
+                "topic": "plant/pump-01",
+                "payload": '{"temperature": 2',
+                "payload_base64": "eyJ0ZW1wZXJhdHVyZSI6IDI=",
+                "reason": "malformed",
+                "detail": "unexpected end of the JSON text at byte 17",
+            }
+        ]
+    )
+    dead_letters: list[DeadLetterReply]
+
+
+class QueryRequest(BaseModel):
+    """One SQL query."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"sql": "select device, count(*) from points where anomaly group by device", "limit": 100}]
+        },
+    )
+    sql: str = Field(
+        min_length=1,
+        max_length=100_000,
+        description="One SELECT over points, alarms, dead_letters and devices, in DuckDB's SQL.",
+    )
+    limit: int | None = Field(default=None, ge=1, description="Most rows returned; http.max_query_rows at most.")
+
+
+class QueryReply(BaseModel):
+    """Rows of a query."""
+
+    model_config = _example(columns=["device", "count_star()"], rows=[["plant/pump-01", 12]], truncated=False)
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool = Field(description="Whether there were more rows.")

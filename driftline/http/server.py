@@ -1,0 +1,119 @@
+"""The HTTP server: uvicorn in a thread of the service."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from driftline.http.settings import DEFAULT_PORT, HttpSettings
+
+_PORTS_TRIED = 100
+_STOP_SECONDS = 2
+
+
+class PortTakenError(OSError):
+    """The configured address cannot be listened on; the message says why and what can be done."""
+
+
+class HttpServer:
+    """Serves an application from `start` to `stop`."""
+
+    def __init__(self, app: FastAPI, settings: HttpSettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the server answers, once started, as a browser on this machine would write it."""
+        host = self._settings.host
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"http://[{name}]:{self._port}" if ":" in name else f"http://{name}:{self._port}"
+
+    def start(self) -> None:
+        """Listen, and serve from a thread. Returns when requests are answered.
+
+        A port that is taken is passed over for the next free one where none was configured. Raises PortTakenError
+        where the configured port, or the host, cannot be listened on.
+        """
+        listener = _listen(self._settings)
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        self._server = _Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
+        self._thread.start()
+        self._server.ready.wait()
+
+    def stop(self) -> None:
+        """End live streams, finish running requests within 2 s, and close the port. Does nothing where not started."""
+        if self._server is None or self._thread is None:
+            return
+        self._app.state.streams.close()
+        self._server.should_exit = True
+        self._thread.join(timeout=2 * _STOP_SECONDS + 1)
+        self._server = self._thread = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that tells other threads when it answers, or has given up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.ready.set()
+
+
+def _listen(settings: HttpSettings) -> socket.socket:
+    if settings.port is not None:
+        return _bind(settings.host, settings.port)
+    for port in range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED):
+        try:
+            return _bind(settings.host, port)
+        except PortTakenError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    return _bind(settings.host, 0)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = (
+                f"http.port: {port} on {host} is taken by another program; "
+                "choose another, or leave http.port out to use the next free one"
+            )
+        else:
+            message = f"http.host: cannot listen on {host} port {port}: {error.strerror or error}"
+        raise PortTakenError(error.errno, message) from None
+    return listener
