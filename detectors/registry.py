@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from detectors.base import Detector
+from detectors.holt_winters import HoltWinters
 from detectors.limits import RateOfChange, Threshold
 from detectors.zscore import ZScore
 
 DETECTORS: tuple[type[Detector], ...] = (
     ZScore,
+    HoltWinters,
     Threshold,
     RateOfChange,
 )

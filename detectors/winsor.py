@@ -18,6 +18,9 @@ from a constant."""
 
 FIELDS = 8
 
+USUAL, OUTLYING, RESTART = range(3)
+"""Kinds of a learned deviation."""
+
 _LARGEST = 1e308
 _CLIP_FROM = 10.0
 _NO_CLIP = 1e100
@@ -60,8 +63,10 @@ def end_run(row: Any) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relearn: float) -> float:
-    """Learn one deviation from the level at `rate`; returns by how much the level is to move.
+def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relearn: float) -> tuple[float, int]:
+    """Learn one deviation from the level into SIGMA at `rate`; returns the deviation to learn elsewhere, and its kind.
+
+    The kind is USUAL, OUTLYING (the deviation is clipped) or RESTART (the level is to move by all of the deviation).
 
     Beyond `clip` standard deviations a reading is learned as if it lay at `clip` (not in the first ten readings, when
     the standard deviation is still a guess). After `relearn` such readings in a row the level moves to their mean and
@@ -77,25 +82,25 @@ def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relear
     if sigma > 0.0:
         distance = max(-limit, min(limit, deviation / sigma))
         outlying = settled and abs(distance) >= limit
-        move = rate * distance * sigma
+        learned = distance * sigma
         row[SIGMA] = sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))
     elif deviation == 0.0:
-        return 0.0
+        return 0.0, USUAL
     else:
         size = min(abs(deviation), float(row[PENDING])) if settled else abs(deviation)
         outlying = settled
-        move = math.copysign(rate * size, deviation)
+        learned = math.copysign(size, deviation)
         row[SIGMA] = spread(0.0, size, rate)
         row[PENDING] = abs(deviation)
     if not outlying:
         if row[RUN] > 0.0:
             end_run(row)
-        return move
+        return learned, USUAL
     if not learn_run(row, deviation, relearn):
-        return move
-    move = float(row[RUN_MEAN])
+        return learned, OUTLYING
+    learned = float(row[RUN_MEAN])
     if row[RUN_SIGMA] > 0.0:
         row[SIGMA] = row[RUN_SIGMA]
     row[AGE] = row[RUN]
     end_run(row)
-    return move
+    return learned, RESTART

@@ -14,7 +14,7 @@ from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.robust import robust_step
 from detectors.tails import first_change_score, normal_score
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, SIGMA, learn_deviation
+from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, learn_deviation
 
 
 class ZScoreParameters(BaseModel):
@@ -150,4 +150,6 @@ def _ewma(
                 row[AGE] = 1.0
                 row[LEVEL] = current
                 continue
-            row[LEVEL] += learn_deviation(row, deviation, max(alpha, 1.0 / (row[AGE] + 1.0)), clip, relearn)
+            rate = max(alpha, 1.0 / (row[AGE] + 1.0))
+            learned, kind = learn_deviation(row, deviation, rate, clip, relearn)
+            row[LEVEL] += learned if kind == RESTART else rate * learned
