@@ -1,0 +1,77 @@
+"""Stage 6 of 7: which points of a batch are new to a store, found by each series' newest stored time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from devices.batch import NO_TIME
+
+
+class NewestTimes:
+    """The newest stored time of each series, in an array indexed by series.
+
+    A point newer than its series' newest can be in no table yet, so that it needs no look-up. `advance` takes a batch
+    on trial; `undo` takes it back where the transaction failed.
+    """
+
+    def __init__(self) -> None:
+        self.times: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def load(self, series: NDArray[np.int32], time: NDArray[np.int64]) -> None:
+        """Forget everything and take `time` (ns) as the newest of each of `series`."""
+        self.times = np.empty(0, np.int64)
+        if len(series):
+            self._reserve(int(series.max()) + 1)
+            self.times[series] = time
+
+    def advance(
+        self, series: NDArray[np.int32], time: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Mark the rows that are newer than all before them, in the tables and in the batch, and remember their times.
+
+        Returns the mask (n,) of new rows and the times (n,) that `undo` needs. Raises ValueError for a negative series.
+        """
+        if not len(series):
+            return np.empty(0, np.bool_), np.empty(0, np.int64)
+        if int(series.min()) < 0:
+            raise ValueError(f"series {int(series.min())} in a batch of points: expected 0 or more")
+        self._reserve(int(series.max()) + 1)
+        fresh, before = _advance(self.times, series, time)
+        return fresh, before
+
+    def undo(self, series: NDArray[np.int32], before: NDArray[np.int64]) -> None:
+        """Put back the times that `advance` replaced."""
+        # Of repeated indices NumPy keeps the last value given, so the earliest is given last.
+        self.times[series[::-1]] = before[::-1]
+
+    def _reserve(self, size: int) -> None:
+        if size > len(self.times):
+            grown = np.full(max(size, 2 * len(self.times), 1024), NO_TIME)
+            grown[: len(self.times)] = self.times
+            self.times = grown
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _advance(
+    newest: NDArray[np.int64], series: NDArray[np.int32], time: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    fresh = np.empty(len(series), np.bool_)
+    before = np.empty(len(series), np.int64)
+    for row in range(len(series)):
+        index = series[row]
+        before[row] = newest[index]
+        fresh[row] = time[row] > newest[index]
+        if fresh[row]:
+            newest[index] = time[row]
+    return fresh, before
+
+
+def repeats(series: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark the rows whose (series, time) stands in an earlier row of the same batch, shape (n,)."""
+    order = np.lexsort((time, series))
+    same = (series[order][1:] == series[order][:-1]) & (time[order][1:] == time[order][:-1])
+    mask = np.zeros(len(series), np.bool_)
+    mask[order[1:]] = same
+    return mask

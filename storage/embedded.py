@@ -1,0 +1,374 @@
+"""Stage 6 of 7: the embedded database on DuckDB: every point, series, dead letter, alarm and count, in one file.
+
+One `commit` is one DuckDB transaction that also holds the journal position, so that after a kill the database stands
+exactly at a position of the journal. DuckDB syncs its write-ahead log before a commit returns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.batch import ScoredBatch
+from devices.records import AlarmRecord, DeadLetter
+from devices.units import parse_duration
+from storage import schema
+from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
+from storage.columns import NewestTimes, repeats
+from storage.queries import StoreQueries
+from storage.settings import StoreSettings
+
+_INSERT_POINTS = """
+INSERT INTO stored.point_recent
+SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(lower, 'nan'), nullif(upper, 'nan'),
+    anomaly, late
+FROM incoming
+"""
+_FIND_STORED = """
+SELECT b.row FROM behind b SEMI JOIN (
+    SELECT series, time FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
+) p USING (series, time)
+"""
+_INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
+_INSERT_DEAD_LETTER = "INSERT OR IGNORE INTO stored.dead_letter VALUES (?, ?, make_timestamp_ns(?), ?, ?, ?, ?)"
+_PUT_ALARM = """
+INSERT OR REPLACE INTO stored.alarm
+VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
+"""
+_PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
+
+
+class EmbeddedStore(StoreQueries):
+    """Results in one DuckDB file (see `storage.base.Store`), with the queries of `StoreQueries` on them.
+
+    One thread commits; any thread may query meanwhile. A second process may not open the file while one writes to it.
+    """
+
+    def __init__(self, path: Path, settings: StoreSettings | None = None, *, read_only: bool = False) -> None:
+        self.path = path
+        self.settings = settings or StoreSettings()
+        self._read_only = read_only
+        self._lock = threading.RLock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._newest = NewestTimes()
+        self._position = 0
+        self._counts: dict[str, int] = {}
+
+    def open(self) -> Self:
+        """Open or create the file. Returns self.
+
+        Raises StorageCorruptError where the file is damaged, something else, or of another version; OSError where it
+        cannot be opened, as when another process holds it.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._connect()
+        return self
+
+    def close(self) -> None:
+        """Close the file, after carrying the write-ahead log over into it. Closing twice does nothing."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """The journal position up to which everything is stored."""
+        return self._position
+
+    def counts(self) -> dict[str, int]:
+        """The ledger: how many messages and readings ended in which place, as of the last commit."""
+        with self._lock:
+            return dict(self._counts)
+
+    def commit(self, output: StepOutput) -> CommitResult:
+        """Store one output in one transaction; it is on disk when this returns.
+
+        Output wholly before `position` is ignored. A point whose (series, time) is stored already is a duplicate: the
+        first one stays. A point behind the newest of its series, or marked late, counts as late. The ledger grows by
+        `output.counts` and by "stored", "duplicates" and "late". Raises ValueError where the output begins before
+        `position` and ends behind it, StorageFullError where there is no room: then nothing was stored, and the same
+        commit may be tried again.
+        """
+        with self._lock:
+            if output.next_position <= self._position:
+                return CommitResult(0, 0, 0)
+            if output.position < self._position:
+                raise ValueError(
+                    f"output of journal positions {output.position} to {output.next_position} begins before the stored "
+                    f"position {self._position} and ends behind it: expected outputs to break there"
+                )
+            self._require_room()
+            points = output.points
+            fresh, before = self._newest.advance(points.series, points.time)
+            try:
+                with self._transaction("storing results") as connection:
+                    keep, result = self._sort_out(connection, points, fresh)
+                    counts = self._counted(output.counts, result)
+                    _write_points(connection, points if keep is None else points.take(keep))
+                    _write_rows(connection, output)
+                    connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
+            except BaseException:
+                self._newest.undo(points.series, before)
+                raise
+            self._position = output.next_position
+            self._counts = counts
+            return result
+
+    def compact(self) -> int:
+        """Move recent points to the sorted table and return how many went. Best called every few million points."""
+        with self._lock, self._transaction("compacting the database") as connection:
+            connection.execute(
+                f"INSERT INTO stored.point_sorted SELECT {schema.POINT_COLUMNS} FROM stored.point_recent "
+                "ORDER BY series, time"
+            )
+            moved = int(connection.execute("SELECT count(*) FROM stored.point_recent").fetchall()[0][0])
+            connection.execute("DELETE FROM stored.point_recent")
+            return moved
+
+    def apply_retention(self) -> int:
+        """Remove points and dead letters that are older than the settings keep, and return how many points went.
+
+        The age of a point counts back from the newest point of its own series, that of a dead letter from the newest
+        dead letter, so that replayed history is not taken for old.
+        """
+        keep = parse_duration(self.settings.keep)
+        keep_dead_letters = parse_duration(self.settings.keep_dead_letters)
+        with self._lock, self._transaction("removing old points") as connection:
+            removed = 0
+            for table in ("point_recent", "point_sorted"):
+                rows = connection.execute(
+                    f"DELETE FROM stored.{table} p USING (SELECT series, max(time) AS newest FROM stored.point "
+                    "GROUP BY series) n WHERE p.series = n.series AND epoch_ns(p.time) < epoch_ns(n.newest) - ?",
+                    [keep],
+                ).fetchall()
+                removed += int(rows[0][0])
+            connection.execute(
+                "DELETE FROM stored.dead_letter WHERE epoch_ns(arrival) < "
+                "(SELECT epoch_ns(max(arrival)) FROM stored.dead_letter) - ?",
+                [keep_dead_letters],
+            )
+            connection.execute(
+                'DELETE FROM stored.dead_letter WHERE ("offset", part) NOT IN '
+                '(SELECT ("offset", part) FROM stored.dead_letter ORDER BY "offset" DESC, part DESC LIMIT ?)',
+                [self.settings.max_dead_letters],
+            )
+            return removed
+
+    def checkpoint(self) -> None:
+        """Carry the write-ahead log over into the file now, and give freed space back."""
+        with self._lock, self._errors("writing a checkpoint"):
+            self._writer().execute("CHECKPOINT")
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file and of its write-ahead log."""
+        return sum(path.stat().st_size for path in (self.path, _wal(self.path)) if path.exists())
+
+    def _sort_out(
+        self, connection: duckdb.DuckDBPyConnection, points: ScoredBatch, fresh: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_] | None, CommitResult]:
+        """Which points to write (None for all of them), and where each of them went."""
+        behind = np.flatnonzero(~fresh)
+        if not len(behind):
+            late = int(np.count_nonzero(points.late))
+            return None, CommitResult(len(points) - late, 0, late)
+        duplicate = repeats(points.series, points.time)
+        time = points.time[behind]
+        connection.register("behind", {"row": behind, "series": points.series[behind], "time": _timestamps(time)})
+        stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()["row"]
+        duplicate[stored] = True
+        late = int(np.count_nonzero((points.late | ~fresh) & ~duplicate))
+        duplicates = int(np.count_nonzero(duplicate))
+        return ~duplicate, CommitResult(len(points) - late - duplicates, duplicates, late)
+
+    def _counted(self, increments: dict[str, int], result: CommitResult) -> dict[str, int]:
+        counts = dict(self._counts)
+        own = {"stored": result.stored, "duplicates": result.duplicates, "late": result.late}
+        for name, count in [*increments.items(), *own.items()]:
+            counts[name] = counts.get(name, 0) + count
+        return counts
+
+    def _connect(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors("opening the database"):
+            connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
+        try:
+            with self._errors("opening the database"):
+                self._prepare(connection)
+                series, time = self._load_newest(connection)
+                position, counts = connection.execute("SELECT position, counts FROM stored.progress").fetchall()[0]
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._newest.load(series, time)
+        self._position = int(position)
+        self._counts = orjson.loads(counts)
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "threads": self.settings.threads,
+            "memory_limit": f"{self.settings.memory_bytes}B",
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+            "lock_configuration": True,
+        }
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if not tables and not self._read_only:
+            connection.execute("BEGIN")
+            connection.execute(schema.TABLES)
+            connection.execute("INSERT INTO stored.meta VALUES ('version', ?)", [str(schema.VERSION)])
+            connection.execute(schema.VIEWS)
+            connection.execute("COMMIT")
+            return
+        if "meta" not in tables:
+            raise StorageCorruptError(f"{self.path}: this is not a Driftline database; name another path")
+        version = int(connection.execute("SELECT value FROM stored.meta WHERE name = 'version'").fetchall()[0][0])
+        if version != schema.VERSION:
+            age = "a newer" if version > schema.VERSION else "an older"
+            raise StorageCorruptError(
+                f"{self.path}: the database is of version {version}, from {age} Driftline; this one reads version "
+                f"{schema.VERSION}: start the Driftline that wrote it, or move the file away"
+            )
+
+    def _load_newest(self, connection: duckdb.DuckDBPyConnection) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        rows = connection.execute("SELECT series, epoch_ns(max(time)) AS time FROM stored.point GROUP BY series")
+        columns = rows.fetchnumpy()
+        return np.asarray(columns["series"], np.int32), np.asarray(columns["time"], np.int64)
+
+    def _writer(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise ValueError(f"{self.path}: the database is not open")
+        return self._connection
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            return self._writer().cursor()
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._errors(what):
+            connection = self._writer()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except duckdb.FatalException:
+                # DuckDB takes itself out of service after such an error; the file itself stands at the last commit.
+                self._reconnect()
+                raise
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
+    def _roll_back(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            pass
+        except duckdb.Error:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        self.close()
+        self._connect()
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            text = str(error).splitlines()[0]
+            if "No space left" in str(error) or "Disk quota" in str(error):
+                raise StorageFullError(f"{self.path}: no room left for {what}: the disk is full") from error
+            damaged = isinstance(error, duckdb.SerializationException | duckdb.InternalException)
+            if damaged or "orrupt" in text or "not a valid DuckDB" in text:
+                raise StorageCorruptError(
+                    f"{self.path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and "
+                    "replay the journal"
+                ) from error
+            raise OSError(f"{self.path}: {what}: {text}") from error
+
+    def _require_room(self) -> None:
+        limit = self.settings.max_bytes
+        if limit is not None and self.size_bytes >= limit:
+            raise StorageFullError(f"{self.path}: no room left for storing results: it holds the {limit} bytes allowed")
+
+
+def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
+    if not len(points):
+        return
+    connection.register(
+        "incoming",
+        {
+            "series": points.series,
+            "time": _timestamps(points.time),
+            "value": points.value,
+            "score": points.score,
+            "expected": points.expected,
+            "lower": points.lower,
+            "upper": points.upper,
+            "anomaly": points.anomaly,
+            "late": points.late,
+        },
+    )
+    connection.execute(_INSERT_POINTS)
+
+
+def _write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
+    if output.series:
+        rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
+        connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
+    if output.dead_letters:
+        connection.executemany(_INSERT_DEAD_LETTER, [_dead_letter_row(letter) for letter in output.dead_letters])
+    if output.alarms:
+        newest = {record.alarm: record for record in output.alarms}
+        connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])
+
+
+def _dead_letter_row(letter: DeadLetter) -> tuple[Any, ...]:
+    return letter.offset, letter.part, letter.arrival, letter.topic, letter.payload, str(letter.reason), letter.detail
+
+
+def _alarm_row(record: AlarmRecord) -> tuple[Any, ...]:
+    return (
+        record.alarm,
+        record.series,
+        record.state.value,
+        record.opened,
+        record.cleared,
+        record.severity,
+        record.peak_score,
+        record.value,
+        record.expected,
+        record.reason,
+        orjson.dumps(record.parts).decode(),
+    )
+
+
+def _timestamps(time: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    return np.ascontiguousarray(time).view("datetime64[ns]")
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
