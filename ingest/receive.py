@@ -1,0 +1,321 @@
+"""Stages 1 and 2 of 7: read, split, journal, acknowledge, in one thread, in this order and no other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+
+from devices.messages import MessageChunk
+from devices.units import parse_duration
+from ingest.session import Group, MqttSession, SessionState
+from storage.base import Journal, StorageFullError
+from storage.settings import JournalSettings
+
+log = logging.getLogger(__name__)
+
+_READ_INTERVAL = 0.002
+_IDLE_WAIT = 0.5
+_FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
+_DRAIN_WITHIN = 2.0
+
+
+class ReceiverState(StrEnum):
+    """How receiving stands."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    NO_BROKER = "no broker"
+    TAKEN_OVER = "taken over"
+    JOURNAL_FULL = "journal full"
+    FAILED = "failed"
+
+
+class ReceivingJournal(Journal, Protocol):
+    """A journal that knows where it ends, so that offsets and arrival times go on from there."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next message will get."""
+        ...
+
+    @property
+    def last_arrival(self) -> int:
+        """The newest arrival or tick, ns since the epoch; 0 in an empty journal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStatistics:
+    """What was received since the start, and how receiving stands. `connected_since` is ns since the epoch."""
+
+    state: ReceiverState
+    reason: str
+    messages: int
+    bytes: int
+    chunks: int
+    truncated: int
+    reconnects: int
+    connected_since: int | None
+    pending_acknowledgements: int
+
+    @property
+    def healthy(self) -> bool:
+        """Messages flow, or are held back on purpose."""
+        return self.state in (ReceiverState.RUNNING, ReceiverState.PAUSED)
+
+
+OnAppend = Callable[[int, int, MessageChunk], None]
+"""Called with position, offset and chunk of what was just journaled."""
+
+
+def _ignore(_position: int, _offset: int, _chunk: MessageChunk) -> None: ...
+
+
+class Receiver:
+    """Takes messages from the session into the journal, and acknowledges them once they are on disk.
+
+    A group is written when it is full, when it is old, and at once when the socket is drained and a message waits for
+    its acknowledgement. Arrival times are strictly increasing over the whole journal, also where the clock steps back.
+
+    All work is in one thread of its own. `on_append` is called there and must not block. Every method may be called
+    from any thread.
+    """
+
+    def __init__(
+        self,
+        session: MqttSession,
+        journal: ReceivingJournal,
+        clock: Callable[[], int],
+        settings: JournalSettings | None = None,
+        *,
+        on_append: OnAppend = _ignore,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._journal = journal
+        self._clock = clock
+        self._delay = parse_duration((settings or JournalSettings()).group_delay) / 1e9
+        self._on_append = on_append
+        self._monotonic = monotonic
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._paused = False
+        self._tick_wanted = False
+        self._started = False
+        self._failure = ""
+        self._full = ""
+        self._held: Group | None = None
+        self._retry_at = 0.0
+        self._retry_delay = _FIRST_RETRY
+        self._next_read = 0.0
+        self._group_since = 0.0
+        self._waiting = 0
+        self._more = False
+        self._last_arrival = 0
+        self._messages = 0
+        self._chunks = 0
+
+    def start(self) -> None:
+        """Start receiving. A broker that is away is waited for."""
+        self._last_arrival = self._journal.last_arrival
+        self._session.open()
+        self._started = True
+        self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 8.0) -> bool:
+        """Journal and acknowledge what was received, disconnect and end. False where `timeout` seconds were too few."""
+        self._stopping = True
+        if self._thread is None:
+            return True
+        self._session.wake()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def pause(self) -> None:
+        """Stop reading until `resume`, so that the broker holds messages back. What was read is still journaled."""
+        self._paused = True
+        self._session.wake()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._paused = False
+        self._session.wake()
+
+    def request_tick(self) -> None:
+        """Let arrival time go on in the journal, by a tick where no message does it."""
+        self._tick_wanted = True
+        self._session.wake()
+
+    def statistics(self) -> ReceiverStatistics:
+        """Counts and state now."""
+        session = self._session
+        state, reason = self._state()
+        since = session.connected_at
+        return ReceiverStatistics(
+            state=state,
+            reason=reason,
+            messages=self._messages,
+            bytes=session.bytes_received,
+            chunks=self._chunks,
+            truncated=session.buffer.truncated,
+            reconnects=max(0, session.connections - 1),
+            connected_since=None if since is None else self._clock() - round((self._monotonic() - since) * 1e9),
+            pending_acknowledgements=self._waiting,
+        )
+
+    def _state(self) -> tuple[ReceiverState, str]:
+        session, held = self._session, self._held
+        if self._failure:
+            return ReceiverState.FAILED, self._failure
+        if not self._started or (self._stopping and session.state == SessionState.CLOSED):
+            return ReceiverState.STOPPED, ""
+        if held is not None:
+            return (
+                ReceiverState.JOURNAL_FULL,
+                f"{self._full}; {len(held.chunk)} messages wait in memory, the rest at the broker",
+            )
+        if session.state == SessionState.TAKEN_OVER:
+            return ReceiverState.TAKEN_OVER, session.reason
+        if session.state == SessionState.CONNECTING:
+            return ReceiverState.STARTING, session.reason
+        if session.state != SessionState.CONNECTED:
+            return ReceiverState.NO_BROKER, f"{session.state}: {session.reason}"
+        if self._paused:
+            return ReceiverState.PAUSED, "held back until the journal's backlog is worked off"
+        return ReceiverState.RUNNING, session.reason
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._turn()
+            self._drain()
+        except Exception as error:
+            self._failure = f"receiving failed: {type(error).__name__}: {error}"
+            log.exception("receiving failed; nothing more is acknowledged")
+        finally:
+            self._session.close()
+
+    def _turn(self) -> None:
+        """Once around: wait, read, journal, acknowledge."""
+        now = self._monotonic()
+        if self._held is not None and now >= self._retry_at:
+            self._write(self._held)
+        reading = self._held is None and not self._paused and now >= self._next_read
+        drained = False
+        if self._session.wait(self._patience(now), reading=reading) or (reading and self._more):
+            drained = self._read()
+        if self._held is None:
+            if self._is_due(drained):
+                self._flush()
+            elif self._tick_wanted:
+                self._tick()
+
+    def _patience(self, now: float) -> float:
+        """Seconds until something is to be done although nothing comes in."""
+        if self._more and self._held is None and not self._paused:
+            return 0.0
+        times = [now + _IDLE_WAIT]
+        if self._held is not None:
+            times.append(self._retry_at)
+        elif self._session.buffer.rows:
+            times.append(self._group_since + self._delay)
+        if self._next_read > now:
+            times.append(self._next_read)
+        return max(0.0, min(times) - now)
+
+    def _read(self) -> bool:
+        """Read once and stamp what came. True where the socket is drained.
+
+        A drained socket is left alone for a moment, so that one call brings many messages and not one.
+        """
+        buffer = self._session.buffer
+        first_row = buffer.rows
+        drained = self._session.read()
+        self._more = buffer.is_full
+        now = self._monotonic()
+        if drained:
+            self._next_read = now + _READ_INTERVAL
+        new = buffer.rows - first_row
+        if new > 0:
+            if first_row == 0:
+                self._group_since = now
+            arrival = max(self._clock(), self._last_arrival + 1)
+            buffer.stamp(first_row, arrival)
+            self._last_arrival = arrival + new - 1
+            self._waiting += int(np.count_nonzero(buffer.packet_ids(first_row)))
+        return drained
+
+    def _is_due(self, drained: bool) -> bool:
+        buffer = self._session.buffer
+        if buffer.rows == 0:
+            return False
+        if buffer.is_full or self._tick_wanted or (drained and self._waiting):
+            return True
+        return self._monotonic() - self._group_since >= self._delay
+
+    def _flush(self) -> None:
+        group = self._session.take()
+        self._waiting = group.pending
+        self._write(group)
+
+    def _write(self, group: Group) -> None:
+        """Journal the group, and only then acknowledge it. In a full journal the group is held and tried again."""
+        offset = self._journal.next_offset
+        try:
+            position = self._journal.append(group.chunk)
+        except StorageFullError as error:
+            if self._held is None:
+                log.error("journal full: %s; nothing more is acknowledged until there is room", error)
+                self._retry_delay = _FIRST_RETRY
+            self._full = str(error)
+            self._held = group
+            self._retry_at = self._monotonic() + self._retry_delay
+            self._retry_delay = min(2 * self._retry_delay, _LONGEST_RETRY)
+            return
+        if self._held is not None:
+            log.info("the journal has room again")
+        self._held = None
+        self._waiting = 0
+        self._tick_wanted = False
+        self._session.acknowledge(group)
+        self._messages += len(group.chunk)
+        self._chunks += 1
+        self._on_append(position, offset, group.chunk)
+
+    def _tick(self) -> None:
+        """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""
+        self._tick_wanted = False
+        self._last_arrival = max(self._clock(), self._last_arrival + 1)
+        chunk = MessageChunk.of([], ticked_at=self._last_arrival)
+        offset = self._journal.next_offset
+        try:
+            position = self._journal.append(chunk)
+        except StorageFullError:
+            return
+        self._chunks += 1
+        self._on_append(position, offset, chunk)
+
+    def _drain(self) -> None:
+        """Take what the socket still holds, and journal it."""
+        deadline = self._monotonic() + _DRAIN_WITHIN
+        drained = self._paused
+        while not drained and self._held is None and self._monotonic() < deadline:
+            readable = self._session.wait(0.0, reading=True) or self._more
+            drained = self._read() if readable else True
+            if self._session.buffer.is_full:
+                self._flush()
+                drained = False
+        if self._held is not None:
+            self._write(self._held)
+        elif self._session.buffer.rows:
+            self._flush()

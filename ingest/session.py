@@ -1,0 +1,546 @@
+"""Stage 1 of 7: the session with the broker: connected, subscribed, and its messages split into a group.
+
+One thread drives it: `wait`, `read`, `take`, `acknowledge`. What is taken is acknowledged only when the caller says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN, MessageChunk
+from devices.units import parse_duration
+from ingest.frames import LONGEST_TOPIC, PUBACK, PUBREC, ReceiveBuffer, Stop, encode_acknowledgements
+from ingest.paho_client import FrameClient, why_unusable
+from ingest.settings_broker import BrokerSettings, split_url
+
+log = logging.getLogger(__name__)
+
+_UNSUPPORTED_VERSION = 0x84
+_TAKEN_OVER = 0x8E
+_PUBREL = 6
+
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
+_SETTLED_AFTER = 2.0
+_FLAP_SHORTER_THAN, _MOST_FLAPS = 10.0, 5
+_MISC_INTERVAL = 0.25
+_FILTERS_A_PACKET = 100
+_STOCK_PACKETS_A_READ = 1000
+_CLOSE_WITHIN = 2.0
+_LARGEST_PACKET = 16 << 20
+_NO_TOPIC = b"\xff"
+_WELL_FORMED = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:\+|#|[^+#/]*)")
+
+
+class SessionState(StrEnum):
+    """How the session stands."""
+
+    CLOSED = "closed"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    AWAY = "broker away"
+    REFUSED = "refused by the broker"
+    TAKEN_OVER = "taken over"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Messages to be journaled together, and what is then to be acknowledged on the connection that brought them.
+
+    `packet_ids` uint16 (n,), 0 where there is nothing to acknowledge; `repeated` are packet identifiers of QoS 2
+    messages that were delivered again and are not in the chunk a second time.
+    """
+
+    chunk: MessageChunk
+    packet_ids: NDArray[np.uint16]
+    repeated: tuple[int, ...]
+    connection: int
+
+    @property
+    def pending(self) -> int:
+        """Acknowledgements that wait for the group to be on disk."""
+        return int(np.count_nonzero(self.packet_ids)) + len(self.repeated)
+
+
+class MqttSession:
+    """A persistent MQTT session that survives its connections, and hands out raw messages in groups.
+
+    paho-mqtt connects, shakes hands, subscribes and keeps alive. PUBLISH frames are split in bulk from a buffer of our
+    own (`ingest.frames`); a paho whose internals differ is used through its callbacks instead, with one warning.
+
+    A QoS 2 message that the broker delivers again before it was released is handed out once. `filters` maps topic
+    filters to QoS. `previous_filters` are those of the run before: what is in them and no longer in `filters` is
+    unsubscribed, since the broker keeps subscriptions with the session.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        filters: Mapping[str, int],
+        *,
+        group_bytes: int,
+        max_payload: int,
+        previous_filters: Iterable[str] = (),
+        password: str | None = None,
+        random: Random | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Check the settings; nothing is opened. Raises ValueError where they cannot work together."""
+        if settings.url == "auto":
+            raise ValueError('url: "auto" is for whoever starts the broker; a session needs mqtt://host:port')
+        _check_filters(filters, settings)
+        self.settings = settings
+        self.buffer = ReceiveBuffer(group_bytes=group_bytes, max_payload=max_payload)
+        self.state = SessionState.CLOSED
+        self.reason = ""
+        self.connections = 0
+        self.connected_at: float | None = None
+        self.bytes_received = 0
+        self._scheme, self._host, self._port = split_url(settings.url)
+        self._password = password
+        self._random = random or Random()
+        self._monotonic = monotonic
+        self._protocol = settings.protocol
+        self._stock = False
+        self._client: Client | None = None
+        self._poll = select.poll()
+        self._registered: tuple[int, int] | None = None
+        self._wake_in: socket.socket | None = None
+        self._wake_out: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._wanted = dict(filters)
+        self._wanted_changed = False
+        self._subscribed: dict[str, int] = {}
+        self._known = set(previous_filters)
+        self._leaving: set[str] = set()
+        self._asked: dict[int, list[str]] = {}
+        self._refused_filters: set[str] = set()
+        self._unreleased: set[int] = set()
+        self._repeated: list[int] = []
+        self._attempts = 0
+        self._flaps = 0
+        self._retry_at = 0.0
+        self._misc_at = 0.0
+        self._answer_by = 0.0
+        self._last_read = 0.0
+        self._away_since: float | None = None
+
+    def open(self) -> None:
+        """Make ready to connect, which the first `wait` does. A broker that is away is no error."""
+        why = why_unusable()
+        if why is not None:
+            self._stock = True
+            log.warning("this paho-mqtt differs inside from the one expected (%s): receiving will be slower", why)
+        self.buffer.warm_up()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._poll.register(self._wake_in, select.POLLIN)
+        self._retry_at = self._last_read = self._monotonic()
+        self.state = SessionState.CONNECTING
+
+    def close(self) -> None:
+        """Send what waits to be sent, say good-bye and close; the broker keeps the session. Takes 2 s at most."""
+        client = self._client
+        if client is not None and client.socket() is not None:
+            client.on_disconnect = None
+            client.disconnect()
+            deadline = self._monotonic() + _CLOSE_WITHIN
+            while (sock := client.socket()) is not None and (left := deadline - self._monotonic()) > 0:
+                _, writable, _ = select.select([], [sock], [], left)
+                if writable:
+                    client.loop_write()
+        self._drop_client()
+        for end in (self._wake_in, self._wake_out):
+            if end is not None:
+                end.close()
+        self._wake_in = self._wake_out = None
+        self._poll = select.poll()
+        if self.state != SessionState.TAKEN_OVER:
+            self.state = SessionState.CLOSED
+        self.connected_at = None
+
+    def wake(self) -> None:
+        """End a `wait` early. Any thread may call it."""
+        with self._lock:
+            if self._wake_out is not None:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_out.send(b"\0")
+
+    def resubscribe(self, filters: Mapping[str, int]) -> None:
+        """Change the topic filters: what is new is subscribed, what is gone unsubscribed. Any thread may call it.
+
+        Raises ValueError where a filter or its QoS cannot be asked of the broker.
+        """
+        _check_filters(filters, self.settings)
+        with self._lock:
+            self._wanted = dict(filters)
+            self._wanted_changed = True
+        self.wake()
+
+    @property
+    def filters(self) -> dict[str, int]:
+        """The topic filters asked for, with their QoS; the next run's `previous_filters`."""
+        with self._lock:
+            return dict(self._wanted)
+
+    def wait(self, timeout: float, *, reading: bool) -> bool:
+        """Wait until there is something to `read`, at most `timeout` seconds; connect, send and keep alive meanwhile.
+
+        Without `reading` the socket is left alone, so that the broker feels it: True is not returned.
+        """
+        if self._client is None:
+            if reading and self.state != SessionState.TAKEN_OVER:
+                timeout = min(timeout, max(0.0, self._retry_at - self._monotonic()))
+                if timeout == 0:
+                    self._connect()
+        else:
+            self._look_after(reading)
+        client = self._client
+        sock = client.socket() if client is not None else None
+        if client is not None and sock is not None:
+            decrypted = getattr(sock, "pending", None)
+            if reading and decrypted is not None and decrypted():
+                return True
+            writing = select.POLLOUT if client.want_write() else 0
+            self._register(sock.fileno(), (select.POLLIN if reading else 0) | writing)
+        elif client is not None:
+            self._lost("the connection was closed")
+        readable = False
+        for descriptor, events in self._poll.poll(max(timeout, 0.0) * 1000):
+            if self._wake_in is not None and descriptor == self._wake_in.fileno():
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_in.recv(4096)
+                continue
+            if events & select.POLLOUT and client is not None:
+                client.loop_write()
+            readable = bool(events & ~select.POLLOUT)
+        return readable and reading and self._client is not None
+
+    def read(self) -> bool:
+        """Read once, without waiting, and split the messages into the group. True where nothing more is waiting."""
+        client = self._client
+        if client is None:
+            return True
+        self._last_read = self._monotonic()
+        if not isinstance(client, FrameClient):
+            return self._read_through_callbacks(client)
+        first_row = self.buffer.rows
+        count, filled = self.buffer.fill(client.receive_into)
+        self.bytes_received += max(count, 0)
+        while (stop := self.buffer.split(self._protocol == "5")) == Stop.OTHER:
+            frame = self.buffer.frame()
+            if frame[0] >> 4 == _PUBREL:
+                self._unreleased.discard(int.from_bytes(frame[2:4]))
+            client.handle_frame(frame)
+            if self._client is not client:
+                break
+        self._drop_repeated(first_row)
+        if self._client is client and stop == Stop.MALFORMED:
+            self._lost("it sent a frame that is not MQTT")
+        elif self._client is client and count == 0:
+            self._lost("it closed the connection")
+        return not filled
+
+    def take(self) -> Group:
+        """The messages read since the last group. Needs at least one, stamped (`ReceiveBuffer.stamp`)."""
+        chunk, packet_ids = self.buffer.take()
+        repeated, self._repeated = tuple(self._repeated), []
+        return Group(chunk, packet_ids, repeated, self.connections)
+
+    def acknowledge(self, group: Group) -> None:
+        """Acknowledge the group's messages of QoS 1 (PUBACK) and QoS 2 (PUBREC).
+
+        Where the connection that brought them is gone nothing is sent: the broker will deliver them again.
+        """
+        client = self._client
+        if client is None or group.connection != self.connections or not group.pending:
+            return
+        waiting = group.packet_ids > 0
+        quality = group.chunk.flags & FLAG_QOS
+        once = group.packet_ids[waiting & (quality == 1)]
+        twice = np.concatenate([group.packet_ids[waiting & (quality == 2)], np.array(group.repeated, np.uint16)])
+        if isinstance(client, FrameClient):
+            client.send_frames(encode_acknowledgements(PUBACK, once) + encode_acknowledgements(PUBREC, twice))
+            return
+        for wanted, packet_ids in ((1, once), (2, twice)):
+            for packet_id in packet_ids.tolist():
+                client.ack(packet_id, wanted)
+
+    # Connecting, and what ends a connection.
+
+    def _connect(self) -> None:
+        client = self._new_client()
+        properties = None
+        if self._protocol == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            expiry = 0 if self.settings.clean_session else _seconds(self.settings.session_expiry)
+            properties.SessionExpiryInterval = round(expiry)
+            properties.ReceiveMaximum = self.settings.receive_maximum
+            properties.MaximumPacketSize = max(_LARGEST_PACKET, 2 * self.buffer.longest_frame)
+        self._client = client
+        try:
+            if self._scheme == "mqtts":
+                client.tls_set(ca_certs=str(self.settings.tls_ca) if self.settings.tls_ca else None)
+            client.connect(
+                self._host,
+                self._port,
+                keepalive=round(_seconds(self.settings.keep_alive)),
+                clean_start=self.settings.clean_session if properties else MQTT_CLEAN_START_FIRST_ONLY,
+                properties=properties,
+            )
+        except OSError as error:
+            self._flaps = 0
+            self._lost(f"{self._host}:{self._port}: {error.strerror or error}")
+            return
+        now = self._monotonic()
+        self._answer_by = now + _seconds(self.settings.connect_timeout)
+        self._misc_at = now + _MISC_INTERVAL
+
+    def _new_client(self) -> Client:
+        version_5 = self._protocol == "5"
+        client = (Client if self._stock else FrameClient)(
+            CallbackAPIVersion.VERSION2,
+            self.settings.client_id,
+            clean_session=None if version_5 else self.settings.clean_session,
+            protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=self._stock,
+        )
+        client.connect_timeout = _seconds(self.settings.connect_timeout)
+        if self.settings.username:
+            client.username_pw_set(self.settings.username, self._password)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            if reason.value == _UNSUPPORTED_VERSION and self._protocol == "5":
+                log.info("the broker does not speak MQTT 5: going on with 3.1.1")
+                self._drop_client()
+                self._protocol = "3.1.1"
+                self._retry_at = self._monotonic()
+                return
+            self._lost(f"it refused the connection: {reason}", SessionState.REFUSED)
+            return
+        now = self._monotonic()
+        if self._away_since is not None:
+            log.info("broker back after %.1f s", now - self._away_since)
+            self._away_since = None
+        self.connections += 1
+        self.connected_at = now
+        self.state, self.reason = SessionState.CONNECTED, ""
+        if not flags.session_present:
+            self._unreleased.clear()
+            self._known.clear()
+        self._subscribed.clear()
+        self._leaving.clear()
+        self._asked.clear()
+        self._refused_filters.clear()
+        self._subscribe_difference(client)
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER:
+            self._lost(self._rival("the broker says so"), SessionState.TAKEN_OVER)
+        else:
+            said = flags.is_disconnect_packet_from_server
+            self._lost(f"it ended the connection: {reason}" if said else f"the connection was lost: {reason}")
+
+    def _lost(self, reason: str, state: SessionState = SessionState.AWAY) -> None:
+        """Give the connection up, and settle when to try again."""
+        now = self._monotonic()
+        if self.connected_at is not None:
+            lasted = now - self.connected_at
+            self._attempts = 0 if lasted >= _SETTLED_AFTER else self._attempts
+            self._flaps = self._flaps + 1 if lasted < _FLAP_SHORTER_THAN else 0
+            if self._flaps >= _MOST_FLAPS and self._protocol == "3.1.1":
+                state = SessionState.TAKEN_OVER
+                reason = self._rival(f"{self._flaps} connections in a row were cut off within {_FLAP_SHORTER_THAN:g} s")
+        self._drop_client()
+        longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._attempts)
+        self._retry_at = now + longest * self._random.uniform(0.5, 1.0)
+        self._attempts = min(self._attempts + 1, 16)
+        self.state, self.reason = state, reason
+        if state == SessionState.TAKEN_OVER:
+            log.error("%s", reason)
+        elif self._away_since is None:
+            log.warning("broker away: %s; trying again until it is back", reason)
+        self._away_since = now if self._away_since is None else self._away_since
+
+    def _rival(self, evidence: str) -> str:
+        return (
+            f'another client connects to {self.settings.url} as "{self.settings.client_id}" ({evidence}): '
+            "end it, or give one of the two another client_id"
+        )
+
+    def _drop_client(self) -> None:
+        client, self._client = self._client, None
+        self.connected_at = None
+        if self._registered is not None:
+            self._poll.unregister(self._registered[0])
+            self._registered = None
+        if client is not None:
+            client.on_disconnect = None
+            sock = client.socket()
+            if sock is not None:
+                sock.close()
+        self.buffer.disconnect()
+        self._repeated.clear()
+
+    def _look_after(self, reading: bool) -> None:
+        """Keep-alive, the time limit of the handshake, and changed subscriptions."""
+        now = self._monotonic()
+        client = self._client
+        if client is None or (now < self._misc_at and not self._wanted_changed):
+            return
+        self._misc_at = now + _MISC_INTERVAL
+        if self.connected_at is None:
+            if reading and now >= self._answer_by:
+                self._lost(f"{self._host}:{self._port} did not answer within {self.settings.connect_timeout}")
+            return
+        if not reading and isinstance(client, FrameClient) and now - self._last_read > 1.0:
+            client.stay_alive()
+        self._subscribe_difference(client)
+        client.loop_misc()
+
+    def _register(self, descriptor: int, events: int) -> None:
+        if self._registered == (descriptor, events):
+            return
+        if self._registered is not None:
+            self._poll.unregister(self._registered[0])
+            self._registered = None
+        if events:
+            self._poll.register(descriptor, events)
+            self._registered = (descriptor, events)
+
+    # Subscriptions.
+
+    def _subscribe_difference(self, client: Client) -> None:
+        with self._lock:
+            wanted, self._wanted_changed = dict(self._wanted), False
+        gone = sorted(self._known - wanted.keys() - self._leaving)
+        for start in range(0, len(gone), _FILTERS_A_PACKET):
+            batch = gone[start : start + _FILTERS_A_PACKET]
+            _, packet_id = client.unsubscribe(batch)
+            if packet_id is not None:
+                self._asked[packet_id] = batch
+        self._leaving.update(gone)
+        new = sorted(item for item in wanted.items() if self._subscribed.get(item[0]) != item[1])
+        for start in range(0, len(new), _FILTERS_A_PACKET):
+            batch = [name for name, _ in new[start : start + _FILTERS_A_PACKET]]
+            _, packet_id = client.subscribe([(name, self._subscription(wanted[name])) for name in batch])
+            if packet_id is not None:
+                self._asked[packet_id] = batch
+        self._subscribed = wanted
+        self._known.update(wanted)
+
+    def _subscription(self, quality: int) -> Any:
+        """Stock paho confirms QoS 2 before the message is handed out, so through it QoS 1 is the most that is safe.
+
+        MQTT 5 is told not to send retained messages again where the subscription is not new (section 3.8.3.1).
+        """
+        quality = min(quality, 1) if self._stock else quality
+        if self._protocol == "5":
+            return SubscribeOptions(qos=quality, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        return quality
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        for name, reason in zip(self._asked.pop(packet_id, []), reasons, strict=False):
+            if reason.is_failure:
+                self._refused_filters.add(name)
+                self.reason = f"the broker refused to subscribe {', '.join(sorted(self._refused_filters))}: {reason}"
+                log.error('the broker refused to subscribe "%s": %s', name, reason)
+
+    def _on_unsubscribe(
+        self, _client: Client, _data: object, packet_id: int, _reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        gone = self._asked.pop(packet_id, [])
+        self._leaving.difference_update(gone)
+        self._known.difference_update(gone)
+
+    # Messages.
+
+    def _drop_repeated(self, first_row: int) -> None:
+        """Leave out QoS 2 messages that were handed out before and wait for their PUBREL (section 4.3.3)."""
+        twice = np.flatnonzero(self.buffer.qualities(first_row) == 2)
+        if not len(twice):
+            return
+        packet_ids = self.buffer.packet_ids(first_row)
+        wanted = np.ones(len(packet_ids), np.bool_)
+        for row in twice.tolist():
+            packet_id = int(packet_ids[row])
+            if packet_id in self._unreleased:
+                wanted[row] = False
+                self._repeated.append(packet_id)
+            elif packet_id:
+                self._unreleased.add(packet_id)
+        if not wanted.all():
+            self.buffer.keep(first_row, wanted)
+        if self._repeated and self.buffer.rows == 0 and isinstance(self._client, FrameClient):
+            again = np.array(self._repeated, np.uint16)
+            self._repeated.clear()
+            self._client.send_frames(encode_acknowledgements(PUBREC, again))
+
+    def _read_through_callbacks(self, client: Client) -> bool:
+        for _ in range(_STOCK_PACKETS_A_READ):
+            before = self.buffer.rows
+            client.loop_read()
+            if self._client is not client or self.buffer.rows == before:
+                return True
+            if self.buffer.is_full:
+                break
+        return False
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        flags = message.qos | (FLAG_RETAIN if message.retain else 0) | (FLAG_DUPLICATE if message.dup else 0)
+        topic: bytes = getattr(message, "_topic", _NO_TOPIC)
+        self.bytes_received += len(topic) + len(message.payload)
+        self.buffer.add(topic, bytes(message.payload), flags, message.mid if message.qos else 0)
+
+
+def _seconds(duration: str) -> float:
+    return parse_duration(duration) / 1e9
+
+
+def _check_filters(filters: Mapping[str, int], settings: BrokerSettings) -> None:
+    for name, quality in filters.items():
+        if quality not in (0, 1, 2):
+            raise ValueError(f'topic filter "{name}": QoS {quality}: expected 0, 1 or 2')
+        if not name or "\0" in name or len(name.encode()) > LONGEST_TOPIC or not _WELL_FORMED.fullmatch(name):
+            raise ValueError(
+                f'"{name}" is no topic filter: "+" stands for a whole level, "#" for all that follow, last'
+            )
+        if quality and settings.clean_session:
+            raise ValueError(
+                f'topic filter "{name}": QoS {quality} with clean_session: the broker would drop what it promised to '
+                "keep; use QoS 0, or leave clean_session off"
+            )
