@@ -217,7 +217,7 @@ class Publisher:
             self._write()
             wanted = select.POLLIN | (select.POLLOUT if self._out else 0)
             self._poll.modify(self._socket().fileno(), wanted)
-            if self._poll.poll(min(seconds, 0.5) * 1000):
+            if self._poll.poll(min(seconds, 0.2) * 1000):
                 self._read()
                 self._write()
             self._keep_alive()

@@ -1,0 +1,266 @@
+"""Before stage 1 of 7: the simulator, which tells the fleet's history and then lets it live, over one connection."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from random import Random
+from threading import Event, Thread
+
+import numpy as np
+import orjson
+
+from devices.units import parse_duration
+from firmware_sim import plans
+from firmware_sim.fleet import Fleet
+from firmware_sim.memory import Memory, append_labels, load_memory, save_memory
+from firmware_sim.payloads import array_messages, garble, single_messages
+from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
+from firmware_sim.settings import SimulatorSettings
+
+TRUTH = "driftline/truth"
+BACKLOG_TICKS = 300
+READINGS_PER_MESSAGE = 60
+BEHIND_SECONDS = 5
+SAVE_SECONDS = 5.0
+GOODBYE_SECONDS = 0.4
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was published so far. Readings count one of a device, whatever the number of its channels."""
+
+    messages: int = 0
+    readings: int = 0
+    acknowledged: int = 0
+    malformed: int = 0
+    faults: int = 0
+
+
+class Simulator:
+    """A fleet of simulated devices publishing over MQTT.
+
+    First every device sends its backlog of the settings' history, as JSON arrays at full speed, then it reports live,
+    one message a reading. Where the broker was away or the machine slept, the devices kept their readings, and send
+    them as a backlog again. Labels of faults go to `driftline/truth/<device>`, not retained, as they begin.
+
+    `clock` gives the time in ns since the epoch; `say` takes the few lines a person should see. `run` blocks;
+    `start` and `stop` do the same in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self.live = Event()
+        self._clock = clock
+        self._say = say
+        self._stop = Event()
+        self._garbling = Random(settings.seed)
+        self._tick = self._origin = self._wall_origin = self._sent_until = 0
+        self._plan: plans.FaultPlan = plans.Scheduled()
+        self._saved_at = 0.0
+        self._thread: Thread | None = None
+        self._failure: Exception | None = None
+        self._publisher = Publisher(
+            BrokerAddress.parse(settings.url),
+            client_id=f"driftline-sim-{os.getpid()}-{id(self):x}"[:40],
+            qos=settings.qos,
+            in_flight=settings.in_flight,
+            say=say,
+            stop=self._stop,
+        )
+
+    def start(self) -> None:
+        """Run in a thread. Raises ValueError, OSError for settings that name unusable files."""
+        fleet = self._build()
+        self._thread = Thread(target=self._run_in_thread, args=(fleet,), name="simulator", daemon=True)
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Let the run end soon, without waiting for it; safe in a signal handler."""
+        self._stop.set()
+
+    def stop(self, *, wait_seconds: float = 5.0) -> None:
+        """End the run soon; raises what made it end before, if anything did."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(wait_seconds)
+        if self._failure is not None:
+            raise self._failure
+
+    def run(self) -> None:
+        """Run until `stop` or for the settings' duration. Raises ValueError, OSError for unusable files."""
+        self._run(self._build())
+
+    def _run_in_thread(self, fleet: Fleet) -> None:
+        try:
+            self._run(fleet)
+        except Exception as error:
+            self._failure = error
+
+    def _build(self) -> Fleet:
+        settings = self.settings
+        now = self._clock()
+        memory = load_memory(settings.state, seed=settings.seed)
+        earliest = now - settings.history_ns
+        first = max(earliest, min(memory.newest.values(), default=earliest)) if settings.history_ns else now
+        self._tick = first // settings.interval_ns
+        self._origin = first
+        self._sent_until = now
+        fleet = Fleet(settings, start_tick=self._tick + 1, newest=memory.newest, carried=memory.carried)
+        self._plan = self._faults(fleet, first, now)
+        fleet.follow(self._plan)
+        return fleet
+
+    def _faults(self, fleet: Fleet, first: int, now: int) -> plans.FaultPlan:
+        settings = self.settings
+        match settings.faults:
+            case "none":
+                return plans.Scheduled()
+            case "auto":
+                return plans.Random(
+                    fleet.targets,
+                    np.random.default_rng([settings.seed, first]),
+                    first=first,
+                    now=now,
+                    interval=settings.interval_ns,
+                    every=parse_duration(settings.fault_every),
+                )
+            case file:
+                return plans.Scheduled(plans.read_schedule(Path(file), fleet.targets, live=now))
+
+    def _run(self, fleet: Fleet) -> None:
+        settings = self.settings
+        try:
+            self._publisher.open(retry=True)
+            kinds = f"{settings.devices} devices, one reading every {settings.interval}"
+            self._say(f"simulating {kinds}, to {self._publisher.address}")
+            if settings.speed == 1:
+                self._tell_history(fleet)
+            self._live(fleet)
+        except StoppedError:
+            pass
+        finally:
+            self._end(fleet)
+
+    def _end(self, fleet: Fleet) -> None:
+        try:
+            if self._publisher.drain(GOODBYE_SECONDS):
+                self._save(fleet)
+        except StoppedError:
+            pass  # the broker is away: what it has not acknowledged is sent again by the next run
+        self.counts.acknowledged = self._publisher.acknowledged
+        self._publisher.close()
+
+    def _tell_history(self, fleet: Fleet) -> None:
+        begun = time.monotonic()
+        self._catch_up(fleet)
+        self._await_acknowledgements()
+        if self.counts.readings:
+            took = f"{time.monotonic() - begun:.1f} s"
+            self._say(f"history sent: {self.counts.readings} readings in {self.counts.messages} messages, {took}")
+        self._save(fleet)
+
+    def _catch_up(self, fleet: Fleet) -> None:
+        """Send the ticks that are over as backlog; the one that runs is left to be told live."""
+        while (ticks := min(self._device_time() // fleet.interval - 1 - self._tick, BACKLOG_TICKS)) > 0:
+            messages: list[Message] = []
+            for block in fleet.block(self._tick + 1, ticks):
+                for readings, message in array_messages(block, readings=READINGS_PER_MESSAGE):
+                    messages.append(message)
+                    self.counts.readings += readings
+            self._tick += ticks
+            self._sent_until = (self._tick + 1) * fleet.interval
+            self._publish_labels(fleet)
+            self._publish(messages)
+
+    def _live(self, fleet: Fleet) -> None:
+        settings = self.settings
+        self._wall_origin = began_live = self._clock()
+        self._plan.begin_live(self._device_time())
+        self.live.set()
+        end = began_live + parse_duration(settings.duration) if settings.duration else None
+        most_behind = max(BEHIND_SECONDS, ceil(BEHIND_SECONDS * 1e9 * settings.speed / fleet.interval))
+        waiting: list[tuple[int, Message]] = []
+        while not self._stop.is_set() and (end is None or self._clock() < end):
+            now = self._device_time()
+            behind = now // fleet.interval - self._tick
+            if behind > most_behind:
+                self._publish([message for _, message in waiting])
+                waiting = []
+                self._catch_up(fleet)
+                continue
+            if behind > 0:
+                for block in fleet.block(self._tick + 1, behind):
+                    waiting += single_messages(block)
+                waiting.sort(key=lambda entry: entry[0])
+                self._tick += behind
+                self._publish_labels(fleet)
+            due = [message for moment, message in waiting if moment <= now]
+            waiting = waiting[len(due) :]
+            self._publish(due)
+            self._sent_until = now
+            self.counts.readings += len(due)
+            self._save_sometimes(fleet)
+            following = min((self._tick + 1) * fleet.interval, waiting[0][0] if waiting else 2**63)
+            self._publisher.pump((following - now) / 1e9 / settings.speed)
+
+    def _device_time(self) -> int:
+        """What the devices' clocks show: now, or a time on the way to it where the history is told at a speed."""
+        now = self._clock()
+        if self.settings.speed == 1:
+            return now
+        return min(now, self._origin + int((now - self._wall_origin) * self.settings.speed))
+
+    def _publish(self, messages: list[Message]) -> None:
+        if self.settings.malformed:
+            messages = [
+                (topic, self._garble(payload))
+                if self._garbling.random() < self.settings.malformed
+                else (topic, payload)
+                for topic, payload in messages
+            ]
+        self._publisher.send(messages)
+        self.counts.messages += len(messages)
+        self.counts.acknowledged = self._publisher.acknowledged
+
+    def _garble(self, payload: bytes) -> bytes:
+        self.counts.malformed += 1
+        return garble(payload, self._garbling)
+
+    def _publish_labels(self, fleet: Fleet) -> None:
+        faults = fleet.begun_faults()
+        if not faults:
+            return
+        self.counts.faults += len(faults)
+        if self.settings.labels is not None:
+            append_labels(self.settings.labels, faults)
+        self._publisher.send([(f"{TRUTH}/{fault.device}".encode(), orjson.dumps(fault.label())) for fault in faults])
+
+    def _await_acknowledgements(self) -> None:
+        while self._publisher.unacknowledged:
+            if self._stop.is_set():
+                raise StoppedError
+            self._publisher.pump(0.02)
+
+    def _save_sometimes(self, fleet: Fleet) -> None:
+        if not self._publisher.unacknowledged and time.monotonic() - self._saved_at > SAVE_SECONDS:
+            self._save(fleet)
+
+    def _save(self, fleet: Fleet) -> None:
+        """Remember where the devices stand; call where all of it is acknowledged."""
+        self._saved_at = time.monotonic()
+        if self.settings.state is not None:
+            save_memory(
+                self.settings.state, Memory(self.settings.seed, fleet.newest(self._sent_until), fleet.carried())
+            )
