@@ -16,6 +16,9 @@ from storage.journal import SqliteJournal
 _HANDOFF_BYTES = 64 << 20
 """Chunks just journaled are handed over in memory up to this size; what is beyond is read back from the journal."""
 
+_IDLE_SECONDS = 0.2
+"""After this long without an entry, readings in the reorder buffer are due for a tick of arrival time."""
+
 
 class EngineWorker:
     """Runs an engine over the journal. Entries come from memory while the engine keeps up, else from the journal."""
@@ -125,8 +128,6 @@ class EngineWorker:
         self.last_arrival = entry.chunk.ticked_at
         self._feed.publish(output.points, output.alarms)
         self._stores.put(output)
-        if self.engine.waiting:
-            self._need_tick()
 
     def _serve_requests(self) -> None:
         while self._requests:
@@ -138,7 +139,8 @@ class EngineWorker:
             while self._end <= self.engine.position and not self._requests:
                 if self._stopping:
                     return None
-                self._wake.wait(0.5)
+                if not self._wake.wait(_IDLE_SECONDS) and self.engine.waiting:
+                    self._need_tick()
                 if self._clock() >= self._snapshot_at:
                     return []
             if self._requests:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from ingest.receive import Receiver, ReceiverState
+from storage.embedded import EmbeddedStore
 
 from devices.batch import NO_TIME
 from driftline.config import Config
@@ -13,11 +15,19 @@ from driftline.engine_worker import EngineWorker
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
 from driftline.store_worker import StoreWorker
-from ingest.receive import Receiver
-from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 
 _LAGGING_SECONDS = 10.0
+_RECEIVER_STATUS = {
+    ReceiverState.STOPPED: Status.YELLOW,
+    ReceiverState.STARTING: Status.YELLOW,
+    ReceiverState.RUNNING: Status.GREEN,
+    ReceiverState.PAUSED: Status.YELLOW,
+    ReceiverState.NO_BROKER: Status.RED,
+    ReceiverState.TAKEN_OVER: Status.RED,
+    ReceiverState.JOURNAL_FULL: Status.YELLOW,
+    ReceiverState.FAILED: Status.RED,
+}
 
 
 class ServiceStatus:
@@ -30,7 +40,7 @@ class ServiceStatus:
         journal: SqliteJournal,
         engine: EngineWorker,
         stores: StoreWorker,
-        receiver: Receiver,
+        receiver: Callable[[], Receiver | None],
         feed: LiveFeed,
         clock: Callable[[], int],
     ) -> None:
@@ -118,13 +128,17 @@ class ServiceStatus:
         return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
 
     def _broker(self) -> StageHealth:
-        state = self._receiver.health()
-        return StageHealth("broker", Status(state.status), state.message)
+        receiver = self._receiver()
+        if receiver is None:
+            return StageHealth("broker", Status.YELLOW, "not connected yet")
+        statistics = receiver.statistics()
+        word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
+        return StageHealth("broker", _RECEIVER_STATUS[statistics.state], word)
 
     def _journal_health(self) -> StageHealth:
-        problem = self._receiver.journal_problem
-        if problem:
-            return StageHealth("journal", Status.RED, problem)
+        receiver = self._receiver()
+        if receiver is not None and (statistics := receiver.statistics()).state is ReceiverState.JOURNAL_FULL:
+            return StageHealth("journal", Status.RED, statistics.reason)
         return StageHealth("journal", Status.GREEN, f"{self._journal.size_bytes / 2**20:.1f} MiB on disk")
 
     def _engine_health(self) -> StageHealth:

@@ -25,9 +25,14 @@ DETECTORS = {
 }
 
 
-def make_engine(*routes: RouteSettings, limits: LimitSettings | None = None, alarm: AlarmSettings | None = None) -> Engine:
+def make_engine(
+    *routes: RouteSettings, limits: LimitSettings | None = None, alarm: AlarmSettings | None = None
+) -> Engine:
     return Engine(
-        routes or (RouteSettings(filter="#"),), DETECTORS, alarm or AlarmSettings(threshold=5.0), limits or LimitSettings()
+        routes or (RouteSettings(filter="#"),),
+        DETECTORS,
+        alarm or AlarmSettings(threshold=5.0),
+        limits or LimitSettings(),
     )
 
 
@@ -91,9 +96,7 @@ def test_a_reading_without_a_time_has_its_arrival() -> None:
 
 
 def test_the_first_route_that_matches_wins_and_unmatched_topics_are_rejected() -> None:
-    engine = make_engine(
-        RouteSettings(filter="a/#", device="first"), RouteSettings(filter="a/b", device="second")
-    )
+    engine = make_engine(RouteSettings(filter="a/#", device="first"), RouteSettings(filter="a/b", device="second"))
     output = Feeder(engine)(("a/b", {"x": 1}), ("c", {"x": 1}))
     assert names(engine) == [("first", "x")]
     assert [(d.topic, d.reason) for d in output.dead_letters] == [("c", "no_route")]
@@ -132,7 +135,9 @@ def test_metric_overrides_choose_detectors_units_and_what_to_ignore() -> None:
         ("d", b'{"x": 1}', FLAG_RETAIN, "retained"),
     ],
 )
-def test_bad_input_lands_in_the_dead_letters_with_its_reason(topic: str, payload: bytes, flags: int, reason: str) -> None:
+def test_bad_input_lands_in_the_dead_letters_with_its_reason(
+    topic: str, payload: bytes, flags: int, reason: str
+) -> None:
     feed = Feeder(make_engine())
     output = feed(("d", {"ok": 1}), (topic, payload, flags), ("d", {"ok": 2}))
     assert [d.reason for d in output.dead_letters] == [reason]

@@ -1,0 +1,302 @@
+"""The service: every stage opened in order, run in its thread, and closed in the order that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from devices.units import parse_duration
+from driftline.broker import BrokerHandle, start_broker
+from driftline.config import Config, load_config
+from driftline.config_errors import ConfigError
+from driftline.data_folder import DataFolder
+from driftline.demo import DemoFleet
+from driftline.engine_worker import EngineWorker
+from driftline.http.app import create_app
+from driftline.http.events import LiveFeed
+from driftline.http.server import HttpServer
+from driftline.live_line import LiveLine
+from driftline.status import ServiceStatus
+from driftline.store_worker import StoreWorker
+from ingest.pipeline import Engine
+from ingest.receive import Receiver
+from ingest.session import MqttSession
+from ingest.settings_broker import read_password
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+log = logging.getLogger(__name__)
+
+_RELOAD_CHECK_SECONDS = 1.0
+_UPKEEP_SECONDS = 30.0
+_BACKLOG_SHARE = 0.8
+
+
+class Service:
+    """Driftline on one machine. `start` opens everything, `stop` closes it; `run` does both around a signal."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        var_dir: Path,
+        config_file: Path | None = None,
+        demo: bool = False,
+        console: Console | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.config = config
+        self.folder = DataFolder(var_dir)
+        self._config_file = config_file
+        self._demo = demo
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._stop_asked = threading.Event()
+        self._closers: list[tuple[str, Callable[[], object]]] = []
+        self._config_stamp = self._read_config_stamp()
+
+    def start(self) -> None:
+        """Open all stages, last one first, so that nothing arrives before its consumer is ready.
+
+        Raises FolderInUseError, StorageCorruptError, PortTakenError or OSError; what was opened is closed again.
+        """
+        try:
+            self._open_storage()
+            self._open_engine()
+            self._open_http()
+            self._open_broker()
+            self._open_session()
+            if self._demo:
+                self._open_demo()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""
+        while self._closers:
+            name, close = self._closers.pop()
+            try:
+                close()
+            except Exception:
+                log.exception("closing the %s failed", name)
+
+    def run(self) -> int:
+        """Run until SIGINT or SIGTERM, showing a line of counts. Returns the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop_asked.set())
+        self.start()
+        self._say_what_runs()
+        failed = False
+        with LiveLine(self.status, self._console) as line:
+            upkeep_at = time.monotonic() + _UPKEEP_SECONDS
+            while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
+                line.refresh()
+                self._reload_if_changed()
+                self._balance()
+                if self._stopped_by_itself():
+                    failed = True
+                    break
+                if time.monotonic() >= upkeep_at:
+                    self._upkeep()
+                    upkeep_at = time.monotonic() + _UPKEEP_SECONDS
+        self._console.print("stopping: finishing what has been received")
+        self.stop()
+        return 1 if failed else 0
+
+    def request_stop(self) -> None:
+        """Ask `run` to end. Any thread may call it."""
+        self._stop_asked.set()
+
+    def reload(self, config: Config) -> None:
+        """Put a checked configuration in place between two engine steps, keeping the state of unchanged detectors."""
+        if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
+            self._console.print("[yellow]broker, http and data settings take effect at the next start[/]")
+
+        def swap() -> None:
+            old = self._engine.engine
+            new = self._new_engine(config)
+            anew = new.load(old.position, *old.state())
+            self._engine.engine = new
+            self._engine.snapshot()
+            for name in anew:
+                self._console.print(f'detector "{name}" starts anew: its parameters changed')
+
+        self._engine.between_steps(swap)
+        self.config = self.status.config = config
+        self._session.resubscribe(self._engine.engine.router.filters)
+        self.folder.remember_subscribed(self._engine.engine.router.filters)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return self._http.url
+
+    @property
+    def broker_url(self) -> str:
+        """Where devices publish."""
+        return self._broker.url
+
+    def _open_storage(self) -> None:
+        self.folder.lock()
+        self._closers.append(("data folder", self.folder.release))
+        self._store = EmbeddedStore(self.folder.database, self.config.store)
+        self._store.open()
+        self._closers.append(("database", self._store.close))
+        self._journal = SqliteJournal(self.folder.journal, self.config.journal)
+        self._journal.open()
+        self._closers.append(("journal", self._journal.close))
+        self._snapshots = SnapshotStore(self.folder.snapshots)
+        self._snapshots.open()
+        self._closers.append(("snapshots", self._snapshots.close))
+
+    def _open_engine(self) -> None:
+        self._feed = LiveFeed(first=self._clock() // 1_000_000)
+        self._stores = StoreWorker(
+            self._store,
+            self._snapshots,
+            flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
+            on_snapshot=lambda position: None,
+        )
+        self._stores.start()
+        self._closers.append(("store", self._stores.stop))
+        self._engine = EngineWorker(
+            self._restored_engine(),
+            self._journal,
+            self._stores,
+            self._feed,
+            clock=self._clock,
+            snapshot_every=parse_duration(self.config.snapshot.every),
+            need_tick=lambda: self._receiver.request_tick(),
+        )
+        self._closers.append(("engine", self._engine.stop))
+
+    def _new_engine(self, config: Config) -> Engine:
+        known = self._store.series() if not hasattr(self, "_engine") else self._engine.engine.registry.records
+        return Engine(config.routes, config.detectors, config.alarm, config.limits, known)
+
+    def _restored_engine(self) -> Engine:
+        engine = self._new_engine(self.config)
+        saved = self._snapshots.load(at_most=self._store.position)
+        for word in self._snapshots.warnings:
+            self._console.print(f"[yellow]{word}[/]")
+        if saved is not None:
+            for name in engine.load(saved.position, saved.arrays(), saved.meta):
+                self._console.print(f'detector "{name}" starts anew: its parameters changed')
+        else:
+            engine.position = self._journal.first_position
+            if engine.position or self._store.position:
+                self._console.print(
+                    "[yellow]no snapshot of the learned state can be used: "
+                    f"learning again from the journal's oldest entry, {engine.position}[/]"
+                )
+        return engine
+
+    def _open_http(self) -> None:
+        # The receiver comes later in the order of opening; health reads it through this service until then.
+        self.status = ServiceStatus(
+            self.config,
+            self._store,
+            self._journal,
+            self._engine,
+            self._stores,
+            lambda: getattr(self, "_receiver", None),
+            self._feed,
+            self._clock,
+        )
+        self._http = HttpServer(create_app(self.status), self.config.http)
+        self._http.start()
+        self._closers.append(("page", self._http.stop))
+        self.folder.announce(self._http.url)
+
+    def _open_broker(self) -> None:
+        self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
+        self._closers.append(("broker", self._broker.stop))
+
+    def _open_session(self) -> None:
+        filters = self._engine.engine.router.filters
+        settings = self.config.broker.model_copy(update={"url": self._broker.url})
+        self._session = MqttSession(
+            settings,
+            filters,
+            group_bytes=self.config.journal.group_bytes,
+            max_payload=self.config.limits.max_payload,
+            previous_filters=self.folder.subscribed(),
+            password=read_password(settings, os.environ),
+        )
+        self._receiver = Receiver(
+            self._session, self._journal, self._clock, self.config.journal, on_append=self._engine.offer
+        )
+        self.folder.remember_subscribed(filters)
+        self._engine.start()
+        self._receiver.start()
+        self._closers.append(("session", self._receiver.stop))
+
+    def _open_demo(self) -> None:
+        demo = DemoFleet(self._broker.url, self.folder.simulator)
+        demo.start()
+        self._closers.append(("simulated fleet", demo.stop))
+        self._fleet = demo
+
+    def _say_what_runs(self) -> None:
+        say = self._console.print
+        say(f"broker    {self._broker.url} ({self._broker.kind})")
+        if self._demo:
+            say(f"fleet     {self._fleet.description}")
+        say(f"database  {self.folder.database}")
+        say(f"page      [bold]{self.url}[/]")
+
+    def _reload_if_changed(self) -> None:
+        stamp = self._read_config_stamp()
+        if stamp == self._config_stamp or self._config_file is None:
+            return
+        self._config_stamp = stamp
+        try:
+            self.reload(load_config(self._config_file))
+        except ConfigError as error:
+            for one in error.errors:
+                self._console.print(f"[red]{one}[/]", highlight=False)
+            self._console.print("the configuration in force stays as it was")
+        else:
+            self._console.print(f"configuration {self._config_file} is in force")
+
+    def _read_config_stamp(self) -> tuple[int, int] | None:
+        try:
+            known = os.stat(self._config_file) if self._config_file else None
+        except OSError:
+            return None
+        return (known.st_mtime_ns, known.st_size) if known else None
+
+    def _balance(self) -> None:
+        """Let the broker wait where the journal fills faster than the engine empties it."""
+        if self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes:
+            self._compact()
+        full = self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes
+        if full and self._engine.backlog:
+            self._receiver.pause()
+        else:
+            self._receiver.resume()
+
+    def _compact(self) -> None:
+        oldest = self._snapshots.oldest_position
+        if oldest is not None:
+            self._journal.compact(min(oldest, self._store.position), self._clock())
+
+    def _upkeep(self) -> None:
+        self._compact()
+        self._store.apply_retention()
+
+    def _stopped_by_itself(self) -> bool:
+        for stage in self.status.health().stages:
+            if stage.message.startswith("stopped:"):
+                self._console.print(f"[red]{stage.stage} {stage.message}[/]")
+                return True
+        return False

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from alerts.policy import CLEARED, MAX_THRESHOLD, OPENED, AlarmPolicy, Verdicts
+from alerts.settings import AlarmSettings
+
+SECOND = 1_000_000_000
+START = 1_750_000_000 * SECOND
+
+
+def judge(
+    policy: AlarmPolicy, scores: list[float], *, series: int = 0, every: int = SECOND, start: int = START
+) -> Verdicts:
+    policy.grow(series + 1)
+    n = len(scores)
+    times = start + every * np.arange(n, dtype=np.int64)
+    return policy.step(np.full(n, series, np.int32), times, np.array(scores, np.float64))
+
+
+def test_one_burst_is_one_alarm_that_clears_after_calm() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after=3, clear_ratio=0.5, rest=0))
+    verdicts = judge(policy, [0.1, 5.0, 6.0, 1.0, 3.0, 1.0, 1.0, 1.0, 0.0])
+    assert verdicts.event.tolist() == [0, OPENED, 0, 0, 0, 0, 0, CLEARED, 0]
+    assert verdicts.anomaly.tolist() == [False, True, True, False, False, False, False, False, False]
+    assert policy.peak(0) == 6.0
+
+
+def test_a_score_between_the_two_thresholds_keeps_an_alarm_open_but_opens_none() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after=2, clear_ratio=0.5, rest=0))
+    assert judge(policy, [3.0] * 10).events == 0
+    assert judge(policy, [5.0, *[3.0] * 50]).event.tolist() == [OPENED, *[0] * 50]
+    assert policy.open_series.tolist() == [0]
+
+
+def test_no_alarm_opens_while_the_series_rests() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after=1, rest=5))
+    verdicts = judge(policy, [5.0, 0.0, *[5.0] * 6])
+    assert verdicts.event.tolist() == [OPENED, CLEARED, 0, 0, 0, 0, 0, OPENED]
+
+
+def test_warming_readings_are_no_verdict_and_change_no_alarm() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after=2))
+    verdicts = judge(policy, [5.0, math.nan, math.nan, math.nan])
+    assert verdicts.event.tolist() == [OPENED, 0, 0, 0]
+    assert not verdicts.anomaly[1:].any()
+
+
+@pytest.mark.parametrize(
+    ("every", "budget", "expected"),
+    [
+        (300 * SECOND, "1 per sensor per week", math.log10(2016)),
+        (SECOND, "1 per sensor per week", math.log10(604_800)),
+        (3600 * SECOND, "1 per sensor per day", 2.0),
+        (1_000_000, "1 per sensor per year", MAX_THRESHOLD),
+    ],
+)
+def test_the_threshold_comes_from_budget_and_cadence(every: int, budget: str, expected: float) -> None:
+    policy = AlarmPolicy(AlarmSettings(budget=budget))
+    judge(policy, [0.0] * 50, every=every)
+    assert policy.threshold(0) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_outage_does_not_stretch_the_cadence() -> None:
+    policy = AlarmPolicy(AlarmSettings())
+    judge(policy, [0.0] * 50)
+    before = policy.threshold(0)
+    judge(policy, [0.0], start=START + 30 * 86_400 * SECOND)
+    assert policy.threshold(0) == pytest.approx(before, abs=0.1)
+
+
+@given(st.lists(st.floats(0, 12) | st.just(math.nan), max_size=60), st.integers(0, 60))
+def test_cutting_the_readings_anywhere_changes_nothing(scores: list[float], cut: int) -> None:
+    settings = AlarmSettings(threshold=6.0, clear_after=2, rest=3)
+    whole, parts = AlarmPolicy(settings), AlarmPolicy(settings)
+    once = judge(whole, scores)
+    first = judge(parts, scores[:cut])
+    restored = AlarmPolicy(settings)
+    restored.load(parts.state())
+    second = judge(restored, scores[cut:], start=START + SECOND * len(scores[:cut]))
+    assert once.event.tolist() == [*first.event.tolist(), *second.event.tolist()]
+    assert once.anomaly.tolist() == [*first.anomaly.tolist(), *second.anomaly.tolist()]
+
+
+@given(st.lists(st.floats(0, 12), max_size=100))
+def test_openings_and_clearings_alternate(scores: list[float]) -> None:
+    verdicts = judge(AlarmPolicy(AlarmSettings(threshold=6.0, clear_after=2, rest=1)), scores)
+    events = [e for e in verdicts.event.tolist() if e]
+    assert events == [OPENED if i % 2 == 0 else CLEARED for i in range(len(events))]
+    assert verdicts.events == len(events)
+
+
+@pytest.mark.parametrize("text", ["often", "0 per sensor per week", "1 per week", "1 per sensor per fortnight"])
+def test_a_budget_that_cannot_be_read_says_what_is_expected(text: str) -> None:
+    with pytest.raises(ValidationError, match="N per sensor per hour|day|week|month|year"):
+        AlarmSettings(budget=text)
