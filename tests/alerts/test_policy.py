@@ -98,5 +98,5 @@ def test_openings_and_clearings_alternate(scores: list[float]) -> None:
 
 @pytest.mark.parametrize("text", ["often", "0 per sensor per week", "1 per week", "1 per sensor per fortnight"])
 def test_a_budget_that_cannot_be_read_says_what_is_expected(text: str) -> None:
-    with pytest.raises(ValidationError, match="N per sensor per hour|day|week|month|year"):
+    with pytest.raises(ValidationError, match=r"N per sensor per hour\|day\|week"):
         AlarmSettings(budget=text)
