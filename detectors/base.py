@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,8 +23,9 @@ class Scores:
     """What a detector makes of n readings; all arrays (n,) float64 unless said otherwise.
 
     `score`: rarity in decades, -log10 of the probability of a reading this odd, in [0, MAX_SCORE]; NaN while the slot
-    is warming up or the reading is not finite. `expected`, `lower`, `upper`: the forecast and its band in the reading's unit, NaN
-    where the detector has none. `parts` (n, k) float32: what each of `part_names` contributed to the score, or None.
+    is warming up or the reading is not finite. `expected`, `lower`, `upper`: the forecast and its band in the
+    reading's unit, NaN where the detector has none. `parts` (n, k) float32: what each of `part_names` contributed to
+    the score, or None.
     """
 
     score: NDArray[np.float64]
@@ -47,6 +49,11 @@ class Detector(ABC):
     """The word in the configuration's `type`."""
     Parameters: ClassVar[type[BaseModel]]
     """Frozen pydantic model, extra fields forbidden, every field with description, bounds and default."""
+
+    @classmethod
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
+        """Parameters that work as they stand, a set for each variant: for checks, documentation, compiling ahead."""
+        return ({},)
 
     def __init__(self, parameters: BaseModel) -> None:
         self.parameters = parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,9 +145,9 @@ class HoltWinters(FleetDetector):
         super().__init__(parameters)
 
     @classmethod
-    def example_parameters(cls) -> dict[str, object]:
-        """The defaults."""
-        return {}
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
+        """One set for each way to tell the season."""
+        return ({}, {"season": "none"}, {"season": 24}, {"season": "1h", "knots": 12})
 
     def layout(self) -> dict[str, Column]:
         """`baseline` (size, 11), `clock` (size, 9), `season` (size, knots), `history` (size, buckets)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -47,9 +48,9 @@ class Threshold(FleetDetector):
     Parameters: ClassVar[type[BaseModel]] = ThresholdParameters
 
     @classmethod
-    def example_parameters(cls) -> dict[str, object]:
-        """Parameters that work as they stand, since the limits have no default."""
-        return {"lower": -40.0, "upper": 85.0}
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
+        """Two limits, and one alone; they have no default."""
+        return ({"lower": -40.0, "upper": 85.0}, {"upper": 0.5})
 
     def __init__(self, parameters: ThresholdParameters) -> None:
         super().__init__(parameters)
@@ -109,9 +110,9 @@ class RateOfChange(FleetDetector):
     Parameters: ClassVar[type[BaseModel]] = RateOfChangeParameters
 
     @classmethod
-    def example_parameters(cls) -> dict[str, object]:
-        """Parameters that work as they stand, since the limit has no default."""
-        return {"limit": 5.0, "per": "minute"}
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
+        """A limit to both sides and one to one side; it has no default."""
+        return ({"limit": 5.0, "per": "minute"}, {"limit": 0.1, "direction": "rising"})
 
     def __init__(self, parameters: RateOfChangeParameters) -> None:
         super().__init__(parameters)

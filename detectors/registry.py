@@ -6,15 +6,27 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from detectors.base import Detector
+from detectors.ensemble import Ensemble
+from detectors.forecast import Forecast
 from detectors.holt_winters import HoltWinters
 from detectors.limits import RateOfChange, Threshold
+from detectors.novelty import Novelty
+from detectors.rarity import Rarity
+from detectors.river_model import River
+from detectors.shape import Shape
 from detectors.zscore import ZScore
 
 DETECTORS: tuple[type[Detector], ...] = (
+    Ensemble,
+    Novelty,
+    Rarity,
+    Forecast,
+    Shape,
     ZScore,
     HoltWinters,
     Threshold,
     RateOfChange,
+    River,
 )
 
 
@@ -22,7 +34,8 @@ class UnknownDetectorError(ValueError):
     """A `type` that no detector has; the message gives the nearest name and all names."""
 
 
-def _by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]:
+def by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]:
+    """The classes by name. Raises ValueError where two have the same."""
     names: dict[str, type[Detector]] = {}
     for detector in detectors:
         if detector.name in names:
@@ -31,7 +44,7 @@ def _by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]
     return names
 
 
-_NAMES = _by_name(DETECTORS)
+_NAMES = by_name(DETECTORS)
 
 
 def find(type_name: str) -> type[Detector]:

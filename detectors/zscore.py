@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -78,9 +79,9 @@ class ZScore(FleetDetector):
         self.needed = parameters.warmup if parameters.variant == "ewma" else min(parameters.warmup, parameters.window)
 
     @classmethod
-    def example_parameters(cls) -> dict[str, object]:
-        """The defaults."""
-        return {}
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
+        """The defaults, and the robust variant."""
+        return ({}, {"variant": "robust"})
 
     def layout(self) -> dict[str, Column]:
         """ewma: `baseline` (size, 8), see `winsor`; robust: `count` (size,), `recent` and `order` (size, window)."""

@@ -1,0 +1,30 @@
+"""Before stage 1: compile every detector's kernels into numba's cache, so that the first start need not.
+
+`python -m detectors.compile` does it, with a line for each detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from detectors.registry import DETECTORS, create
+
+
+def compile_all(on_progress: Callable[[str], None] | None = None) -> None:
+    """Run each registered detector, in each variant, over a few readings; `on_progress` gets its name before."""
+    for detector in DETECTORS:
+        if on_progress is not None:
+            on_progress(detector.name)
+        for parameters in detector.examples():
+            made = create(detector.name, parameters)
+            made.grow(1)
+            count = 8
+            slot = np.zeros(count, np.int32)
+            time = np.arange(count, dtype=np.int64) * 1_000_000_000
+            made.step(slot, time, np.linspace(0.0, 1.0, count), np.ones(count, np.bool_))
+
+
+if __name__ == "__main__":
+    compile_all(print)
