@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from math import isfinite
+from math import floor, isfinite
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +33,7 @@ EXPECTED = "expected ISO 8601 such as 2024-05-01T12:00:00Z, or a number of s, ms
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LARGEST = 2**63 - 1
 _LONGEST = 64
+_RANGE = "outside the years 1678 to 2262"
 
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt_ ]+(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
@@ -73,18 +74,21 @@ def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> in
     """Nanoseconds since the epoch (int64 range) for a time as devices write it.
 
     `value` is text, int or float; `unit` is that of bare numbers; `zone` is taken where a date-time names none.
-    Integers are exact. A float counts as its shortest decimal writing (1680962879.62 is .620000000), and what is
-    finer than a nanosecond is rounded half to even; fractions of a date-time beyond nine digits are cut off.
+    Integers and text are exact to the nanosecond, what is finer being cut off in date-times and rounded half to even
+    in numbers. A float is rounded to the microsecond, about the resolution that a float64 of seconds since 1970 has:
+    1680962879.62 is .620000000.
     Raises BadTimeError.
     """
     if isinstance(value, bool):
         raise BadTimeError(value)
     if isinstance(value, int):
+        if abs(value) > _LARGEST:
+            raise BadTimeError(value, _RANGE)
         return _checked(value * _scale(abs(value), unit), value)
     if isinstance(value, float):
         if not isfinite(value):
             raise BadTimeError(value)
-        return _decimal(Decimal(repr(value)), unit, value)
+        return _float(value, unit)
     if not isinstance(value, str):
         raise BadTimeError(value)
     text = value.strip()
@@ -107,20 +111,30 @@ def _scale(magnitude: float | Decimal, unit: TimeUnit) -> int:
     if unit != "auto":
         return SCALES[unit]
     for bound, scale in AUTO_BOUNDS:
-        if magnitude < bound:
+        if float(magnitude) < bound:
             return scale
     return 1
 
 
 def _checked(nanoseconds: int, value: object) -> int:
     if not -_LARGEST <= nanoseconds <= _LARGEST:
-        raise BadTimeError(value, "outside the years 1678 to 2262")
+        raise BadTimeError(value, _RANGE)
     return nanoseconds
+
+
+def _float(value: float, unit: TimeUnit) -> int:
+    if abs(value) > _LARGEST:
+        raise BadTimeError(value, _RANGE)
+    scale = _scale(abs(value), unit)
+    whole = floor(value)
+    if scale == 1:
+        return _checked(round(value), value)
+    return _checked(whole * scale + round((value - whole) * (scale // 1_000)) * 1_000, value)
 
 
 def _decimal(number: Decimal, unit: TimeUnit, value: object) -> int:
     if abs(number) > _LARGEST:
-        raise BadTimeError(value, "outside the years 1678 to 2262")
+        raise BadTimeError(value, _RANGE)
     scaled = number * _scale(abs(number), unit)
     return _checked(int(scaled.to_integral_value(ROUND_HALF_EVEN)), value)
 

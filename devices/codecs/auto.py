@@ -33,11 +33,13 @@ class AutoCodec:
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
-        rows = Rows()
-        for i, payload in enumerate(payloads.to_list()):
-            codec = self._json if _is_json(payload) else self._plain
-            codec.decode_one(i, payload, rows)
-        return rows.decoded()
+        return self._json.layouts.decode(payloads, self._decode_one)
+
+    def _decode_one(self, message: int, payload: bytes, rows: Rows) -> bool:
+        if _is_json(payload):
+            return self._json.decode_one(message, payload, rows)
+        self._plain.decode_one(message, payload, rows)
+        return False
 
 
 def _is_json(payload: bytes) -> bool:

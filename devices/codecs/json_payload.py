@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from devices.codec import Decoded
+from devices.codecs.layouts import LayoutReader
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.tree import TreeParameters, TreeReader
 from devices.messages import Payloads
@@ -35,25 +36,24 @@ class JsonCodec:
     def __init__(self, parameters: TreeParameters) -> None:
         self.parameters = parameters
         self._tree = TreeReader(parameters)
+        self.layouts = LayoutReader(self._tree)
         self.names = self._tree.metrics
         self.metrics = self.names.items
         self.devices = self._tree.devices.items
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
-        rows = Rows()
-        for i, payload in enumerate(payloads.to_list()):
-            self.decode_one(i, payload, rows)
-        return rows.decoded()
+        return self.layouts.decode(payloads, self.decode_one)
 
-    def decode_one(self, message: int, payload: bytes, rows: Rows) -> None:
-        """Add the readings of one payload to `rows`, or its rejection."""
+    def decode_one(self, message: int, payload: bytes, rows: Rows) -> bool:
+        """Add the readings of one payload to `rows`, or its rejection. Returns whether the payload is JSON."""
         try:
             root = loads(payload)
         except orjson.JSONDecodeError as error:
             rows.reject(message, Reason.MALFORMED, _malformed(payload, error))
-        else:
-            self._tree.read(message, root, rows)
+            return False
+        self._tree.read(message, root, rows)
+        return True
 
 
 def loads(payload: bytes) -> object:

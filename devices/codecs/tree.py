@@ -15,6 +15,7 @@ The rules, the same for all three:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC
 from fnmatch import fnmatchcase
 from functools import partial
@@ -136,7 +137,7 @@ class TreeReader:
         self.devices = Names("device", parameters.max_names)
         self.error_values = frozenset(parameters.error_values)
         self.zone = UTC if parameters.time_zone == "UTC" else parse_zone(parameters.time_zone)
-        self._parse_time = partial(parse_time, unit=parameters.time_unit, zone=self.zone)
+        self._parse_time: Callable[[object], int] = partial(parse_time, unit=parameters.time_unit, zone=self.zone)
         self.implicit_time = not parameters.time
         self.time_fields = tuple(parameters.time or TIME_FIELDS)
         self._time_names = frozenset(name.split(".")[0] for name in self.time_fields) | frozenset(self.time_fields)
@@ -221,7 +222,7 @@ class TreeReader:
             kind = type(child)
             if kind is dict or kind is list:
                 self._walk(message, child, inner, depth + 1, device, time, rows)
-            elif kind is str and is_identity(name):
+            elif isinstance(child, str) and is_identity(name):
                 continue
             else:
                 self._leaf(message, child, inner or SINGLE, device, time, rows)

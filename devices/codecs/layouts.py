@@ -1,0 +1,424 @@
+"""Stage 3 of 7, the fast path of JSON: learn the layouts that devices repeat, and read such payloads compiled.
+
+A layout is learned by reading a payload the general way with every leaf marked, and looking where the marks end up;
+so there is one statement of the rules, in `devices.codecs.tree`. What a layout cannot hold (null, escapes that
+change, a key twice) is never learned. Layouts are a cache: they change
+how fast a payload is read, never what it reads as.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.batch import NO_TIME
+from devices.codec import Decoded, Rejected
+from devices.codecs.kernels import (
+    ANY,
+    BELOW_TIME,
+    DEVICE,
+    FROM_TIME,
+    LITERAL,
+    NUMBER,
+    PROSE,
+    TEXT,
+    TIME_NUMBER,
+    TIME_TEXT,
+    TRUTH,
+    Layouts,
+    read_layouts,
+)
+from devices.codecs.readings import Names, Rows, TooManyNamesError
+from devices.codecs.tree import PLAUSIBLE_TIME, TreeReader, is_identity
+from devices.messages import Payloads
+from devices.numbers import text_to_number
+from devices.times import SCALES
+
+MOST_LAYOUTS = 64
+"""Layouts kept at a time; the one that reads the fewest payloads gives way."""
+
+LONGEST_PAYLOAD = 65_536
+"""Longest payload, in bytes, that a layout is learned from."""
+
+LONGEST_PROSE = 64
+"""Longest text that may differ from payload to payload."""
+
+MOST_SLOTS = 4_096
+"""Most slots of a layout."""
+
+MOST_PATIENCE = 4_096
+"""Most payloads left to the general path between two attempts to learn that came to nothing."""
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"|(-?\d[\d.eE+-]*)|(true|false)|null|[{}\[\]:,]')
+
+
+class _UnlearnableError(Exception):
+    """The payload is not of a kind that repeats with other values."""
+
+
+class _Number(float):
+    """A number or truth value that knows its leaf."""
+
+    leaf: int
+
+
+class _Text(str):
+    """Text that knows its leaf."""
+
+    __slots__ = ("leaf",)
+    leaf: int
+
+
+@dataclass(slots=True)
+class _Leaf:
+    start: int
+    end: int
+    kind: int
+    demand: int = ANY
+
+
+class _Marker:
+    """Parses a payload that is known to be valid JSON into a tree whose leaves are marked with their place."""
+
+    def __init__(self, payload: bytes, named: frozenset[str]) -> None:
+        self._payload = payload
+        self._named = named
+        self._at = 0
+        self.leaves: list[_Leaf] = []
+        self.root = self._value("", depth=0)
+        if _SPACE.sub(b"", payload[self._at :], count=1):
+            raise _UnlearnableError
+
+    def _token(self) -> re.Match[bytes]:
+        start = _SPACE.match(self._payload, self._at).end()  # type: ignore[union-attr]
+        found = _TOKEN.match(self._payload, start)
+        if found is None:
+            raise _UnlearnableError
+        self._at = found.end()
+        return found
+
+    def _value(self, key: str, depth: int) -> object:
+        if depth > 64:
+            raise _UnlearnableError
+        token = self._token()
+        symbol = token.group()
+        if symbol == b"{":
+            return self._map(depth)
+        if symbol == b"[":
+            return self._list(key, depth)
+        text, number, truth = token.groups()
+        if text is not None:
+            decoded: str = orjson.loads(symbol)
+            kind = LITERAL if not decoded or key in self._named else TEXT if is_identity(key) else PROSE
+            if kind == PROSE and (len(decoded) > LONGEST_PROSE or text_to_number(decoded) is not None):
+                kind = LITERAL
+            marked = _Text(decoded)
+            marked.leaf = self._leaf(token.start(1), token.end(1), kind)
+            return marked
+        if number is None and truth is None:
+            return None
+        if key in self._named:
+            raise _UnlearnableError
+        value = _Number(number if number is not None else truth == b"true")
+        value.leaf = self._leaf(token.start(), token.end(), NUMBER if number is not None else TRUTH)
+        return value
+
+    def _leaf(self, start: int, end: int, kind: int) -> int:
+        if len(self.leaves) >= MOST_SLOTS:
+            raise _UnlearnableError
+        self.leaves.append(_Leaf(start, end, kind))
+        return len(self.leaves) - 1
+
+    def _map(self, depth: int) -> dict[str, object]:
+        node: dict[str, object] = {}
+        token = self._token()
+        while token.group() != b"}":
+            if token.group() == b",":
+                token = self._token()
+            key: str = orjson.loads(token.group())
+            if key in node:
+                raise _UnlearnableError
+            self._token()
+            node[key] = self._value(key, depth + 1)
+            token = self._token()
+        return node
+
+    def _list(self, key: str, depth: int) -> list[object]:
+        node: list[object] = []
+        while True:
+            before = self._at
+            token = self._token().group()
+            if token == b"]":
+                return node
+            if token != b",":
+                self._at = before
+            # Text in a list is read even where the list is named like an identity.
+            node.append(self._value(key if key in self._named else "", depth + 1))
+
+
+class _Learner(TreeReader):
+    """The general reader, giving leaves instead of times and devices."""
+
+    def __init__(self, reader: TreeReader) -> None:
+        super().__init__(reader.parameters)
+        self.metrics = reader.metrics
+        self.leaves: list[_Leaf] = []
+        self._parse_time = self._time_leaf
+        self.devices = _DeviceLeaves(self)
+
+    def is_time(self, path: str, value: object) -> bool:
+        result = super().is_time(path, value)
+        if self.implicit_time and path == "t":
+            if isinstance(value, _Number):
+                self.leaves[value.leaf].demand = FROM_TIME if result else BELOW_TIME
+            elif isinstance(value, _Text):
+                raise _UnlearnableError
+        elif isinstance(value, _Text) and value:
+            # Time fields after the first are no readings, whatever they say.
+            self.leaves[value.leaf].kind = TEXT
+        return result
+
+    def _time_leaf(self, value: object) -> int:
+        if isinstance(value, _Number):
+            self.leaves[value.leaf].kind = TIME_NUMBER
+            return value.leaf
+        if isinstance(value, _Text):
+            self.leaves[value.leaf].kind = TIME_TEXT
+            return value.leaf
+        raise _UnlearnableError
+
+
+class _DeviceLeaves(Names):
+    """Gives the leaf of a device's name instead of a code."""
+
+    def __init__(self, learner: _Learner) -> None:
+        super().__init__("device", 1)
+        self._learner = learner
+
+    def code(self, name: str) -> int:
+        if not isinstance(name, _Text):
+            raise _UnlearnableError
+        self._learner.leaves[name.leaf].kind = DEVICE
+        return name.leaf
+
+
+@dataclass(slots=True)
+class _Layout:
+    operations: list[tuple[int, bytes, int, int]]
+    outputs: list[tuple[int, int, float, int, int]]
+    slots: int
+
+
+class LayoutReader:
+    """Reads payloads of learned layouts, and learns from those that it could not read."""
+
+    def __init__(self, reader: TreeReader) -> None:
+        self._reader = reader
+        self._learner = _Learner(reader)
+        parameters = reader.parameters
+        row = (parameters.metric, parameters.value) if parameters.metric else ()
+        self._named = frozenset(
+            (*row, parameters.device.rpartition(".")[2], parameters.device) if parameters.device else row
+        )
+        self._scale = SCALES.get(parameters.time_unit, 0)
+        self._zoneless = parameters.time_zone == "UTC"
+        self._errors = np.array(parameters.error_values, np.float64)
+        self._layouts: list[_Layout] = []
+        self._hits = np.zeros(0, np.int64)
+        self._flat = _flatten([])
+        self._slots = 0
+        self._outputs = 0
+        self._patience = 0
+        self._waited = 0
+        self._learned = 0
+        self._devices: dict[bytes, int] = {}
+
+    def decode(self, payloads: Payloads, decode_one: Callable[[int, bytes, Rows], bool]) -> Decoded:
+        """Decode payloads of known layouts compiled and the others by `decode_one`, learning from those.
+
+        `decode_one` adds the readings of one payload to the rows, and says whether to consider it as a layout. Early
+        payloads teach later ones of the same call, so that a large first call is not slow as a whole.
+        """
+        decoded, pending = self.read(payloads)
+        if not len(pending):
+            return decoded
+        rows = Rows()
+        parts = [decoded]
+        head = 8
+        while len(pending):
+            known = self._learned
+            for i in pending[:head].tolist():
+                payload = payloads[i]
+                if decode_one(i, payload, rows):
+                    self.learn(payload)
+            pending = pending[head:]
+            head *= 2
+            if self._learned > known and len(pending):
+                part, unread = self.read(payloads.take(pending))
+                part.message[:] = pending[part.message]
+                parts.append(part)
+                pending = pending[unread]
+        slow = rows.decoded()
+        return _merged([*parts, slow], slow.rejected)
+
+    def read(self, payloads: Payloads) -> tuple[Decoded, NDArray[np.intp]]:
+        """The readings of all payloads of known layouts, and the indices of the payloads that are of none."""
+        n = len(payloads)
+        if not self._layouts or not payloads.data:
+            return Rows().decoded(), np.arange(n)
+        start, end = np.ascontiguousarray(payloads.start), np.ascontiguousarray(payloads.end)
+        # A reading takes two bytes of payload at least, so a layout of many readings does not make the columns huge.
+        most = min(n * self._outputs, int((end.astype(np.int64) - start).sum()) // 2 + self._outputs + n)
+        message, metric, device = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+        time, value = np.empty(most, np.int64), np.empty(most)
+        spans = np.empty((most, 2), np.int32)
+        unread = np.empty(n, np.intp)
+        rows, devices, left = read_layouts(
+            np.frombuffer(payloads.data, np.uint8), start, end, self._flat, self._slots,
+            self._scale, self._zoneless, PLAUSIBLE_TIME, self._errors, NO_TIME,
+            message, metric, device, time, value, spans, unread, self._hits,
+        )  # fmt: skip
+        decoded = Decoded(message[:rows], metric[:rows], device[:rows], time[:rows], value[:rows])
+        if devices:
+            decoded, unread = self._name_devices(payloads.data, decoded, spans[:devices], unread[:left])
+            return decoded, unread
+        return decoded, unread[:left]
+
+    def _name_devices(
+        self, data: bytes, decoded: Decoded, spans: NDArray[np.int32], unread: NDArray[np.intp]
+    ) -> tuple[Decoded, NDArray[np.intp]]:
+        """Put device codes for spans; payloads whose device finds no room are left to the general path."""
+        known = self._devices
+        codes = np.empty(len(spans) + 1, np.int32)
+        codes[-1] = -1
+        for i, (a, b) in enumerate(spans.tolist()):
+            name = data[a:b]
+            code = known.get(name)
+            if code is None:
+                try:
+                    code = known[name] = self._reader.devices.code(name.decode("ascii"))
+                except TooManyNamesError:
+                    code = -2
+            codes[i] = code
+        device = codes[decoded.device]
+        full = device == -2
+        if not full.any():
+            return Decoded(decoded.message, decoded.metric, device, decoded.time, decoded.value), unread
+        over = np.unique(decoded.message[full])
+        keep = ~np.isin(decoded.message, over)
+        kept = Decoded(
+            decoded.message[keep], decoded.metric[keep], device[keep], decoded.time[keep], decoded.value[keep]
+        )
+        return kept, np.union1d(unread, over)
+
+    def learn(self, payload: bytes) -> None:
+        """Consider a payload that was of no known layout. Most calls do nothing where nothing is to be learned."""
+        self._waited += 1
+        if self._waited <= self._patience:
+            return
+        self._waited = 0
+        layout = self._layout_of(payload)
+        if layout is None:
+            self._patience = min(2 * self._patience + 1, MOST_PATIENCE)
+            return
+        if len(self._layouts) < MOST_LAYOUTS:
+            self._patience = 0
+            self._layouts.append(layout)
+            self._hits = np.append(self._hits, 0)
+        else:
+            least = int(self._hits.argmin())
+            self._patience = (
+                min(2 * self._patience + 1, MOST_PATIENCE) if self._hits[least] == 0 else self._patience // 2
+            )
+            self._layouts[least] = layout
+            self._hits //= 2
+            self._hits[least] = 0
+        self._learned += 1
+        self._flat = _flatten(self._layouts)
+        self._slots = max(each.slots for each in self._layouts)
+        self._outputs = max(len(each.outputs) for each in self._layouts)
+
+    def _layout_of(self, payload: bytes) -> _Layout | None:
+        if len(payload) > LONGEST_PAYLOAD:
+            return None
+        rows = Rows()
+        try:
+            orjson.loads(payload)
+            marker = _Marker(payload, self._named)
+            self._learner.leaves = marker.leaves
+            self._learner.read(0, marker.root, rows)
+        except (orjson.JSONDecodeError, _UnlearnableError):
+            return None
+        if rows.rejected:
+            return None
+        slots = [leaf for leaf in marker.leaves if leaf.kind != LITERAL]
+        places = {id(leaf): i for i, leaf in enumerate(slots)}
+        operations: list[tuple[int, bytes, int, int]] = []
+        at = 0
+        for i, leaf in enumerate(slots):
+            operations.append((LITERAL, payload[at : leaf.start], 0, 0))
+            operations.append((leaf.kind, b"", i, leaf.demand))
+            at = leaf.end
+        operations.append((LITERAL, payload[at:], 0, 0))
+
+        def place(leaf: int, *, none: int) -> int:
+            return -1 if leaf == none else places[id(marker.leaves[leaf])]
+
+        outputs = []
+        for metric, device, time, value in zip(rows.metric, rows.device, rows.time, rows.value, strict=True):
+            slot = places[id(marker.leaves[value.leaf])] if isinstance(value, _Number) else -1
+            constant = 0.0 if slot >= 0 else float(value)
+            outputs.append((metric, slot, constant, place(time, none=NO_TIME), place(device, none=-1)))
+        return _Layout(operations, outputs, len(slots))
+
+
+def _merged(parts: list[Decoded], rejected: list[Rejected]) -> Decoded:
+    """The rows of all parts in order of message; the rows of one message come from one part."""
+    parts = [part for part in parts if len(part.message)]
+    if len(parts) < 2:
+        only = parts[0] if parts else Rows().decoded()
+        return Decoded(only.message, only.metric, only.device, only.time, only.value, rejected)
+    message = np.concatenate([part.message for part in parts])
+    order = np.argsort(message, kind="stable")
+    return Decoded(
+        message[order],
+        np.concatenate([part.metric for part in parts])[order],
+        np.concatenate([part.device for part in parts])[order],
+        np.concatenate([part.time for part in parts])[order],
+        np.concatenate([part.value for part in parts])[order],
+        rejected,
+    )
+
+
+def _flatten(layouts: list[_Layout]) -> Layouts:
+    literals = bytearray()
+    kind: list[int] = []
+    start: list[int] = []
+    end: list[int] = []
+    for layout in layouts:
+        for operation, literal, slot, demand in layout.operations:
+            kind.append(operation)
+            start.append(len(literals) if operation == LITERAL else slot)
+            literals += literal
+            end.append(len(literals) if operation == LITERAL else demand)
+    outputs = [output for layout in layouts for output in layout.outputs]
+    metric, slot_of, constant, time_slot, device_slot = zip(*outputs, strict=True) if outputs else ((),) * 5
+    return Layouts(
+        np.cumsum([0] + [len(layout.operations) for layout in layouts]).astype(np.int32),
+        np.array(kind, np.int8),
+        np.array(start, np.int32),
+        np.array(end, np.int32),
+        np.frombuffer(bytes(literals), np.uint8).copy(),
+        np.cumsum([0] + [len(layout.outputs) for layout in layouts]).astype(np.int32),
+        np.array(metric, np.int32),
+        np.array(slot_of, np.int32),
+        np.array(constant, np.float64),
+        np.array(time_slot, np.int32),
+        np.array(device_slot, np.int32),
+    )
