@@ -82,7 +82,7 @@ class ActiveFault:
             self._first = float(values[0])
         match fault.kind:
             case FaultKind.SPIKE:
-                return values + size * (np.floor(reading) % SPIKE_SPACING == 0)
+                return values + np.where(np.floor(reading) % SPIKE_SPACING == 0, size, 0.0)
             case FaultKind.LEVEL_SHIFT:
                 return values + size
             case FaultKind.DRIFT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import compress
+from math import isnan
 from random import Random
 
 import numpy as np
@@ -65,7 +66,9 @@ def _rows(block: GroupBlock, column: int) -> list[Row]:
     lists = [_numbers(plane, channel.decimals) for plane, channel in zip(values, block.channels, strict=True)]
     rows: list[Row] = [dict(zip(names, row, strict=True)) for row in zip(stamps, *lists, strict=True)]
     if np.isnan(values).any():
-        rows = [{name: value for name, value in row.items() if value == value} for row in rows]  # noqa: PLR0124
+        rows = [
+            {name: value for name, value in row.items() if isinstance(value, str) or not isnan(value)} for row in rows
+        ]
     return rows
 
 

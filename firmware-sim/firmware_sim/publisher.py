@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -109,7 +110,7 @@ class Publisher:
         self._poll = select.poll()
         self._out = bytearray()
         self._in = bytearray()
-        self._unacknowledged: dict[int, bytearray] = {}
+        self._unacknowledged: dict[int, tuple[bytes, bytearray]] = {}
         self._identifier = 0
         self._last_write = self._last_read = self._last_ping = 0.0
 
@@ -161,6 +162,10 @@ class Publisher:
         """How many messages are on their way."""
         return len(self._unacknowledged)
 
+    def unacknowledged_topics(self) -> Counter[bytes]:
+        """How many messages of each topic are on their way."""
+        return Counter(topic for topic, _ in self._unacknowledged.values())
+
     def close(self) -> None:
         """Say goodbye to the broker and close the socket; whatever is still on its way is given up."""
         if self._client is None:
@@ -197,7 +202,7 @@ class Publisher:
         if self._qos:
             identifier = self._next_identifier()
             frame += identifier.to_bytes(2, "big")
-            self._unacknowledged[identifier] = frame
+            self._unacknowledged[identifier] = (topic, frame)
         frame += payload
         if not self._qos:
             self.acknowledged += 1
@@ -325,6 +330,6 @@ class Publisher:
         self._say(f"broker {self.address} is back")
         self._in.clear()
         self._out.clear()
-        for frame in self._unacknowledged.values():
+        for _, frame in self._unacknowledged.values():
             frame[0] |= DUPLICATE
             self._out += frame
