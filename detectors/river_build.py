@@ -45,6 +45,11 @@ def build(model: str, parameters: Mapping[str, object], seed: int) -> Any:
     if model == "PredictiveAnomalyDetection" and not hasattr(detector.predictive_model, "forecast"):
         found = type(detector.predictive_model).__name__
         raise ValueError(f"{model}.predictive_model: expected a forecaster of river.time_series, got {found}")
+    if model == "GaussianScorer":
+        # Its distribution carries an unseeded generator, never used for scores, that would make states differ.
+        proba, utils = importlib.import_module("river.proba"), importlib.import_module("river.utils")
+        window = detector.window_size
+        detector.gaussian = utils.Rolling(proba.Gaussian, window, seed=seed) if window else proba.Gaussian(seed=seed)
     if model not in _SCALERS:
         return detector
     preprocessing = importlib.import_module("river.preprocessing")

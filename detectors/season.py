@@ -96,7 +96,7 @@ def find_period(history: Any) -> float:
         return 0.0
     for lag in range(_SHORTEST, last + 1):
         if values[lag] >= _NEARLY_BEST * best and _is_season(values, lag):
-            return _refined(values, lag)
+            return float(_refined(values, lag))
     return 0.0
 
 
