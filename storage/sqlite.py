@@ -32,12 +32,13 @@ def storage_errors(path: Path, what: str) -> Iterator[None]:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, wal_bytes: int = 16 << 20, page_bytes: int = 4096
+    path: Path, *, read_only: bool = False, wal: bool = True, page_bytes: int = 4096, wal_bytes: int = 16 << 20
 ) -> sqlite3.Connection:
     """A connection in autocommit mode whose every write is on disk (fsync) when the statement returns.
 
-    The caller sees to it that one thread at a time uses it. The write-ahead log is carried over into the file whenever
-    it has grown by `wal_bytes`, and is cut back to that size.
+    The caller sees to it that one thread at a time uses it. With `wal` the write-ahead log is carried over into the
+    file whenever it has grown by `wal_bytes`, and is cut back to that size; without it a rollback journal is kept, which
+    writes large new rows once only, but makes readers and the writer wait for each other.
     """
     mode = "ro" if read_only else "rwc"
     uri = f"file:{_escaped(path)}?mode={mode}"
@@ -45,7 +46,7 @@ def connect(
     try:
         if not read_only:
             connection.execute(f"PRAGMA page_size={page_bytes}")
-            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA secure_delete=OFF")
             page = int(connection.execute("PRAGMA page_size").fetchone()[0])
@@ -57,6 +58,19 @@ def connect(
     return connection
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything within is written whole or not at all."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def ensure_schema(connection: sqlite3.Connection, path: Path, *, kind: str, version: int, schema: str) -> None:
     """Create the tables in an empty file, or check that the file is of this kind and version.
 
@@ -66,17 +80,12 @@ def ensure_schema(connection: sqlite3.Connection, path: Path, *, kind: str, vers
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         statements = [line for line in schema.split(";") if line.strip()]
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             for statement in statements:
                 connection.execute(statement)
             connection.execute("CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             connection.execute("INSERT INTO meta VALUES ('kind', ?), ('version', ?)", (kind, str(version)))
             connection.execute(f"PRAGMA user_version={version}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
         return
     found = dict(connection.execute("SELECT name, value FROM meta")) if "meta" in tables else {}
     if found.get("kind") != kind:

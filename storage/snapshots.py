@@ -1,0 +1,223 @@
+"""Stage 5 of 7: snapshots of detector and alarm state, each with the journal position that it stands at.
+
+After a crash the newest intact snapshot is loaded and the journal is read on from there. Three are kept, so that a
+damaged one costs time and not state.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from zlib import crc32
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from storage.base import StorageCorruptError
+from storage.sqlite import connect, ensure_schema, storage_errors, transaction
+
+VERSION = 1
+KEPT = 3
+_PAGE_BYTES = 32768
+_BLOCK_BYTES = 8 << 20
+
+_SCHEMA = """
+CREATE TABLE snapshot(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, position INTEGER NOT NULL, fingerprint TEXT NOT NULL, meta TEXT NOT NULL,
+    parts INTEGER NOT NULL, crc INTEGER NOT NULL
+);
+CREATE TABLE part(
+    id INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL, name TEXT NOT NULL, dtype TEXT NOT NULL, shape TEXT NOT NULL,
+    crc INTEGER NOT NULL, UNIQUE(snapshot, name)
+);
+CREATE TABLE block(part INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(part, number))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """State as it stood before journal position `position`.
+
+    `fingerprint` names the configuration that made it. `warnings` says which newer snapshots were damaged and passed
+    over, a sentence each.
+    """
+
+    position: int
+    fingerprint: str
+    parts: dict[str, NDArray[Any]]
+    meta: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+class SnapshotStore:
+    """The last few snapshots in one SQLite file. Any thread may call it; one call runs at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> Self:
+        """Open or create the file. Returns self.
+
+        Raises StorageCorruptError where the file is damaged, something else, or of another version; OSError.
+        """
+        with self._lock, storage_errors(self.path, "opening the snapshots"):
+            if self._connection is None:
+                connection = connect(self.path, wal=False, page_bytes=_PAGE_BYTES)
+                try:
+                    ensure_schema(connection, self.path, kind="snapshot store", version=VERSION, schema=_SCHEMA)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._connection = connection
+        return self
+
+    def close(self) -> None:
+        """Close the file; closing twice does nothing."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def positions(self) -> list[int]:
+        """Journal positions of the snapshots kept, the oldest first: the journal is needed from the first one on."""
+        with self._lock, storage_errors(self.path, "reading the snapshots"):
+            rows = self._open_connection().execute("SELECT position FROM snapshot ORDER BY id").fetchall()
+        return [int(row[0]) for row in rows]
+
+    def save(self, position: int, fingerprint: str, parts: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
+        """Write a snapshot whole; it is on disk when this returns, and the oldest beyond three are gone.
+
+        `parts` are arrays of any dtype and shape but objects, `meta` anything that JSON holds. Raises ValueError for an
+        array of objects, StorageFullError where there is no room: then the snapshots before stay as they are.
+        """
+        for name, array in parts.items():
+            if array.dtype.hasobject:
+                raise ValueError(f"snapshot part {name!r} has dtype {array.dtype}: expected one without objects")
+        text = orjson.dumps(dict(meta)).decode()
+        crc = _head_checksum(position, fingerprint, text, len(parts))
+        with self._lock, storage_errors(self.path, "saving a snapshot"):
+            connection = self._open_connection()
+            with transaction(connection):
+                row = (position, fingerprint, text, len(parts), crc)
+                snapshot = connection.execute(
+                    "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", row
+                ).lastrowid
+                for name, array in parts.items():
+                    _write_part(connection, snapshot, name, np.ascontiguousarray(array).reshape(array.shape))
+                _remove_all_but(connection, KEPT)
+
+    def load(self) -> Snapshot | None:
+        """The newest intact snapshot, or None where none was ever saved.
+
+        Raises StorageCorruptError where there are snapshots and every one is damaged.
+        """
+        with self._lock, storage_errors(self.path, "loading a snapshot"):
+            connection = self._open_connection()
+            saved = [int(row[0]) for row in connection.execute("SELECT id FROM snapshot ORDER BY id DESC").fetchall()]
+            warnings: list[str] = []
+            for snapshot in saved:
+                try:
+                    return _read(connection, snapshot, warnings)
+                except (sqlite3.DatabaseError, _DamageError) as error:
+                    warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
+        if warnings:
+            raise StorageCorruptError(
+                f"{self.path}: all {len(warnings)} snapshots are damaged; restore the file from a backup, or move it "
+                "away to start with fresh state"
+            )
+        return None
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise ValueError(f"{self.path}: the snapshots are not open")
+        return self._connection
+
+
+class _DamageError(Exception):
+    pass
+
+
+def _write_part(connection: sqlite3.Connection, snapshot: int | None, name: str, array: NDArray[Any]) -> None:
+    dtype = orjson.dumps(np.lib.format.dtype_to_descr(array.dtype)).decode()
+    shape = orjson.dumps(list(array.shape)).decode()
+    data = array.reshape(-1).view(np.uint8).data if array.size and array.dtype.itemsize else memoryview(b"")
+    head = f"{name} {dtype} {shape}".encode()
+    part = connection.execute(
+        "INSERT INTO part(snapshot, name, dtype, shape, crc) VALUES (?, ?, ?, ?, ?)",
+        (snapshot, name, dtype, shape, crc32(data, crc32(head))),
+    ).lastrowid
+    for number, start in enumerate(range(0, len(data), _BLOCK_BYTES)):
+        block = data[start : start + _BLOCK_BYTES]
+        connection.execute("INSERT INTO block VALUES (?, ?, ?)", (part, number, block))
+
+
+def _read(connection: sqlite3.Connection, snapshot: int, warnings: list[str]) -> Snapshot:
+    position, fingerprint, meta, count, crc = connection.execute(
+        "SELECT position, fingerprint, meta, parts, crc FROM snapshot WHERE id = ?", (snapshot,)
+    ).fetchone()
+    if crc != _head_checksum(position, fingerprint, meta, count):
+        raise _DamageError("wrong checksum of its head")
+    rows = connection.execute(
+        "SELECT id, name, dtype, shape, crc FROM part WHERE snapshot = ? ORDER BY id", (snapshot,)
+    ).fetchall()
+    if len(rows) != count:
+        raise _DamageError(f"{len(rows)} of {count} parts are left")
+    parts = {str(name): _read_part(connection, part, name, dtype, shape, sum) for part, name, dtype, shape, sum in rows}
+    return Snapshot(position, fingerprint, parts, orjson.loads(meta), warnings)
+
+
+def _read_part(
+    connection: sqlite3.Connection, part: int, name: str, dtype: str, shape: str, checksum: int
+) -> NDArray[Any]:
+    try:
+        array = np.empty(orjson.loads(shape), _dtype(orjson.loads(dtype)))
+    except (ValueError, TypeError, MemoryError) as error:
+        raise _DamageError(f"the shape of part {name!r} is damaged") from error
+    crc = crc32(f"{name} {dtype} {shape}".encode())
+    target = array.reshape(-1).view(np.uint8) if array.size and array.dtype.itemsize else np.empty(0, np.uint8)
+    place = 0
+    for (data,) in connection.execute("SELECT data FROM block WHERE part = ? ORDER BY number", (part,)):
+        block = np.frombuffer(data, np.uint8)
+        if place + len(block) > len(target):
+            raise _DamageError(f"part {name!r} is too long")
+        target[place : place + len(block)] = block
+        crc = crc32(data, crc)
+        place += len(block)
+    if place != len(target) or crc != checksum:
+        raise _DamageError(f"wrong checksum of part {name!r}")
+    return array
+
+
+def _dtype(descr: Any) -> np.dtype[Any]:
+    # JSON has no tuples, which NumPy tells from lists in a structured dtype.
+    def restore(field: Any) -> tuple[Any, ...]:
+        name, kind, *shape = field
+        name = tuple(name) if isinstance(name, list) else name
+        return (name, [restore(inner) for inner in kind] if isinstance(kind, list) else kind, *map(tuple, shape))
+
+    return np.dtype([restore(field) for field in descr] if isinstance(descr, list) else descr)
+
+
+def _remove_all_but(connection: sqlite3.Connection, kept: int) -> None:
+    old = "SELECT id FROM snapshot ORDER BY id DESC LIMIT -1 OFFSET ?"
+    connection.execute(f"DELETE FROM block WHERE part IN (SELECT id FROM part WHERE snapshot IN ({old}))", (kept,))
+    connection.execute(f"DELETE FROM part WHERE snapshot IN ({old})", (kept,))
+    connection.execute(f"DELETE FROM snapshot WHERE id IN ({old})", (kept,))
+
+
+def _head_checksum(position: int, fingerprint: str, meta: str, parts: int) -> int:
+    return crc32(f"{position} {fingerprint} {meta} {parts}".encode())

@@ -1,0 +1,184 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+from storage.base import StorageCorruptError
+from storage.snapshots import SnapshotStore
+
+RECORD = np.dtype([("name", "U8"), ("level", "f8", (2, 3)), ("inner", [("a", "i4"), ("b", "?")])])
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    parts = {
+        "level": np.linspace(0, 1, 7).reshape(7, 1)[::2],
+        "count": np.array(5, np.int64),
+        "none": np.empty((0, 4), np.float32),
+        "text": np.array(["é", "pump"]),
+        "time": np.array([1, 2], "datetime64[ns]"),
+        "records": np.ones(3, RECORD),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    }
+    with SnapshotStore(tmp_path / "snapshots.db") as store:
+        assert store.load() is None
+        store.save(7, "abc", parts, {"clock": 9, "names": ["é"]})
+    with SnapshotStore(tmp_path / "snapshots.db") as store:
+        snapshot = store.load()
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.fingerprint, snapshot.warnings) == (7, "abc", [])
+    assert snapshot.meta == {"clock": 9, "names": ["é"]}
+    assert list(snapshot.parts) == list(parts)
+    for name, array in parts.items():
+        assert snapshot.parts[name].dtype == array.dtype
+        np.testing.assert_array_equal(snapshot.parts[name], array)
+
+
+@settings(max_examples=40, deadline=None)
+@given(hnp.arrays(hnp.array_dtypes() | hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, min_side=0, max_side=4)))
+def test_arrays_of_any_dtype_and_shape_come_back(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
+    with SnapshotStore(tmp_path_factory.mktemp("snapshots") / "snapshots.db") as store:
+        store.save(0, "", {"array": array}, {})
+        snapshot = store.load()
+    assert snapshot is not None
+    loaded = snapshot.parts["array"]
+    assert loaded.shape == array.shape
+    assert loaded.dtype == array.dtype
+    assert loaded.tobytes() == array.tobytes()
+
+
+def test_arrays_larger_than_a_block_come_back(tmp_path: Path) -> None:
+    large = np.random.default_rng(1).normal(size=3_000_000)
+    with SnapshotStore(tmp_path / "snapshots.db") as store:
+        store.save(1, "", {"large": large}, {})
+        snapshot = store.load()
+    assert snapshot is not None
+    np.testing.assert_array_equal(snapshot.parts["large"], large)
+
+
+def test_arrays_of_objects_are_refused_by_name(tmp_path: Path) -> None:
+    with SnapshotStore(tmp_path / "snapshots.db") as store:
+        with pytest.raises(ValueError, match="snapshot part 'models' has dtype object"):
+            store.save(1, "", {"models": np.array([object()])}, {})
+        assert store.load() is None
+
+
+def test_the_last_three_are_kept_and_the_file_stays_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in range(12):
+            store.save(position, "", {"part": np.full(100_000, float(position))}, {})
+            assert store.positions == list(range(max(0, position - 2), position + 1))
+        snapshot = store.load()
+        assert snapshot is not None
+        assert snapshot.position == 11
+    assert path.stat().st_size < 6 * 800_000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE block SET data = CAST(zeroblob(length(data)) AS BLOB) WHERE part = 3",
+        "DELETE FROM block WHERE part = 3",
+        "DELETE FROM part WHERE snapshot = 3",
+        "UPDATE part SET shape = '[5]' WHERE snapshot = 3",
+        "UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3",
+        "UPDATE snapshot SET position = 99 WHERE id = 3",
+        "UPDATE snapshot SET meta = '{}' WHERE id = 3",
+    ],
+)
+def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in (10, 20, 30):
+            store.save(position, "", {"part": np.full(4, float(position))}, {"at": position})
+    with sqlite3.connect(path) as raw:
+        raw.execute(damage)
+    raw.close()
+    with SnapshotStore(path) as store:
+        snapshot = store.load()
+    assert snapshot is not None
+    assert snapshot.position == 20
+    assert snapshot.parts["part"].tolist() == [20.0] * 4
+    [warning] = snapshot.warnings
+    assert "snapshots.db: snapshot 3 is damaged" in warning
+
+
+def test_nothing_but_damaged_snapshots_is_never_a_silent_fresh_start(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        store.save(1, "", {"part": np.ones(3)}, {})
+        store.save(2, "", {"part": np.ones(3)}, {})
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE part SET crc = crc + 1")
+    raw.close()
+    with SnapshotStore(path) as store, pytest.raises(StorageCorruptError, match="all 2 snapshots are damaged"):
+        store.load()
+
+
+def test_flipped_bytes_in_the_file_never_pass_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in range(3):
+            store.save(position, "", {"part": np.full(20_000, float(position))}, {"at": position})
+    whole = path.read_bytes()
+    for place in np.random.default_rng(5).integers(0, len(whole), 40):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        try:
+            with SnapshotStore(path) as store:
+                snapshot = store.load()
+        except (StorageCorruptError, OSError) as error:
+            assert "snapshots.db" in str(error)
+            continue
+        assert snapshot is not None
+        assert snapshot.parts["part"].tolist() == [float(snapshot.position)] * 20_000
+        assert snapshot.position == 2 or snapshot.warnings
+
+
+SAVER = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from storage.snapshots import SnapshotStore
+
+store = SnapshotStore(Path(sys.argv[1])).open()
+position = max(store.positions, default=0)
+while True:
+    position += 1
+    store.save(position, "f", {"part": np.full(200_000, float(position))}, {})
+    os.write(1, b"%d\\n" % position)
+"""
+
+
+def test_a_saved_snapshot_survives_kill_9_during_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    root = Path(__file__).parents[2]
+    for lines in (1, 3, 5):
+        child = subprocess.Popen(
+            [sys.executable, "-c", SAVER, str(path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            cwd=root,
+        )
+        assert child.stdout is not None
+        for _ in range(lines):
+            saved = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read().split(b"\n")[:-1]
+        child.stdout.close()
+        child.wait()
+        saved = int(rest[-1]) if rest else saved
+        with SnapshotStore(path) as store:
+            snapshot = store.load()
+        assert snapshot is not None
+        assert snapshot.position in (saved, saved + 1)
+        assert snapshot.warnings == []
+        assert (snapshot.parts["part"] == snapshot.position).all()
