@@ -24,7 +24,7 @@ from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.live_line import LiveLine
 from driftline.status import ServiceStatus
-from driftline.store_worker import StoreWorker
+from driftline.store_worker import StoreWorker, unflattened
 from ingest.pipeline import Engine
 from ingest.receive import Receiver
 from ingest.session import MqttSession
@@ -164,7 +164,6 @@ class Service:
             self._store,
             self._snapshots,
             flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
-            on_snapshot=lambda position: None,
         )
         self._stores.start()
         self._closers.append(("store", self._stores.stop))
@@ -186,10 +185,10 @@ class Service:
     def _restored_engine(self) -> Engine:
         engine = self._new_engine(self.config)
         saved = self._snapshots.load(at_most=self._store.position)
-        for word in self._snapshots.warnings:
-            self._console.print(f"[yellow]{word}[/]")
         if saved is not None:
-            for name in engine.load(saved.position, saved.arrays(), saved.meta):
+            for word in saved.warnings:
+                self._console.print(f"[yellow]{word}[/]")
+            for name in engine.load(saved.position, unflattened(saved.parts), saved.meta):
                 self._console.print(f'detector "{name}" starts anew: its parameters changed')
         else:
             engine.position = self._journal.first_position
@@ -286,9 +285,9 @@ class Service:
             self._receiver.resume()
 
     def _compact(self) -> None:
-        oldest = self._snapshots.oldest_position
-        if oldest is not None:
-            self._journal.compact(min(oldest, self._store.position), self._clock())
+        positions = self._snapshots.positions
+        if positions:
+            self._journal.compact(min(*positions, self._store.position), self._clock())
 
     def _upkeep(self) -> None:
         self._compact()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from ingest.receive import Receiver, ReceiverState
-from storage.embedded import EmbeddedStore
 
 from devices.batch import NO_TIME
 from driftline.config import Config
@@ -15,6 +13,8 @@ from driftline.engine_worker import EngineWorker
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
 from driftline.store_worker import StoreWorker
+from ingest.receive import Receiver, ReceiverState
+from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 
 _LAGGING_SECONDS = 10.0

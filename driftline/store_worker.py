@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from storage.embedded import EmbeddedStore
-from storage.snapshots import SnapshotStore
+from numpy.typing import NDArray
 
 from detectors.base import State
 from storage.base import StepOutput, StorageFullError
+from storage.embedded import EmbeddedStore
+from storage.snapshots import SnapshotStore
 
 _QUEUE_STEPS = 256
 _MOST_ROWS = 100_000
@@ -28,6 +29,20 @@ class SnapshotRequest:
     position: int
     arrays: Mapping[str, State]
     rest: Mapping[str, Any]
+
+
+def flattened(arrays: Mapping[str, State]) -> State:
+    """State by part and name as one level of "part/name"."""
+    return {f"{part}/{name}": array for part, state in arrays.items() for name, array in state.items()}
+
+
+def unflattened(parts: Mapping[str, NDArray[Any]]) -> dict[str, State]:
+    """What `flattened` was given."""
+    arrays: dict[str, State] = {}
+    for key, array in parts.items():
+        part, _, name = key.rpartition("/")
+        arrays.setdefault(part, {})[name] = array
+    return arrays
 
 
 class _End:
@@ -46,14 +61,12 @@ class StoreWorker:
         snapshots: SnapshotStore,
         *,
         flush_seconds: float,
-        on_snapshot: Callable[[int], None],
     ) -> None:
         self.problem: str | None = None
         self.error: BaseException | None = None
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
-        self._on_snapshot = on_snapshot
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
         self._committed: Counter[str] = Counter()
@@ -142,9 +155,8 @@ class StoreWorker:
             self._pending.subtract(merged.counts)
 
     def _save(self, request: SnapshotRequest) -> None:
-        parts = {f"{part}/{name}": array for part, arrays in request.arrays.items() for name, array in arrays.items()}
+        parts = flattened(request.arrays)
         self._until_there_is_room(lambda: self._snapshots.save(request.position, "", parts, dict(request.rest)))
-        self._on_snapshot(request.position)
 
     def _until_there_is_room(self, write: Callable[[], object]) -> None:
         while True:

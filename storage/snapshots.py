@@ -120,14 +120,15 @@ class SnapshotStore:
                     _write_part(connection, snapshot, name, np.ascontiguousarray(array).reshape(array.shape))
                 _remove_all_but(connection, KEPT)
 
-    def load(self) -> Snapshot | None:
-        """The newest intact snapshot, or None where none was ever saved.
+    def load(self, *, at_most: int | None = None) -> Snapshot | None:
+        """The newest intact snapshot, of those that stand at journal position `at_most` or before; None where none does.
 
-        Raises StorageCorruptError where there are snapshots and every one is damaged.
+        Raises StorageCorruptError where there are such snapshots and every one is damaged.
         """
         with self._lock, storage_errors(self.path, "loading a snapshot"):
             connection = self._open_connection()
-            saved = [int(row[0]) for row in connection.execute("SELECT id FROM snapshot ORDER BY id DESC").fetchall()]
+            chosen = "SELECT id FROM snapshot WHERE ?1 IS NULL OR position <= ?1 ORDER BY id DESC"
+            saved = [int(row[0]) for row in connection.execute(chosen, (at_most,)).fetchall()]
             warnings: list[str] = []
             for snapshot in saved:
                 try:
