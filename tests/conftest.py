@@ -1,0 +1,129 @@
+"""What tests of every room may use: the `service` marker, a free port, and a real mosquitto."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from driftline.broker import answers
+
+_CONFIG = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+max_queued_messages 1000000
+max_inflight_messages 2000
+queue_qos0_messages true
+set_tcp_nodelay true
+log_dest stderr
+"""
+_START_WITHIN = 10.0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("service"):
+        for name in marker.args:
+            if shutil.which(name) is None:
+                reason = f"{name} is not on PATH"
+                if os.environ.get("DRIFTLINE_REQUIRE_SERVICES") == "1":
+                    pytest.fail(f"{reason}, and DRIFTLINE_REQUIRE_SERVICES=1", pytrace=False)
+                pytest.skip(reason)
+
+
+def wait_for(condition: Callable[[], object], *, within: float = 20.0, what: str = "the condition") -> None:
+    """Return as soon as `condition()` is true; fail the test where that takes longer than `within` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come about within {within:g} s")
+        time.sleep(0.005)
+
+
+def find_free_port() -> int:
+    """A TCP port of loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """A real mosquitto with persistence, on one port over its restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = "127.0.0.1"
+        self.port = find_free_port()
+        self.extra = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(5):
+            text = _CONFIG.format(port=self.port, folder=self.folder) + self.extra
+            (self.folder / "conf").write_text(text + ("user root\n" if os.geteuid() == 0 else ""))
+            with (self.folder / "log").open("wb") as log:
+                self._process = subprocess.Popen(["mosquitto", "-c", str(self.folder / "conf")], stderr=log)
+            wait_for(lambda: not self.alive or " running" in self.log, what="mosquitto's start")
+            if self.alive:
+                wait_for(lambda: answers(self.host, self.port), within=_START_WITHIN, what="mosquitto's answer")
+                return
+            if "in use" not in self.log:
+                pytest.fail(f"mosquitto did not start: {self.log}")
+            self.port = find_free_port()
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it by its process id: SIGTERM lets it save what it holds, SIGKILL does not."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+
+WaitFor = Callable[..., None]
+
+
+@pytest.fixture
+def wait_until() -> WaitFor:
+    """`wait_until(condition, within=20.0, what="...")` returns as soon as the condition is true, and fails past `within`."""
+    return wait_for
+
+
+@pytest.fixture
+def free_port() -> int:
+    return find_free_port()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running mosquitto on a free port. Mark the test `service("mosquitto")`."""
+    broker = Mosquitto(tmp_path / "mosquitto")
+    broker.start()
+    yield broker
+    broker.stop()
