@@ -22,7 +22,7 @@ MAX_THRESHOLD = 10.0
 _CADENCE_WEIGHT = 0.05
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],

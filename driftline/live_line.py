@@ -53,7 +53,8 @@ class LiveLine:
         points = counts.stored + counts.late
         line.append(
             f"messages {counts.messages:,} ({rate:,.0f}/s)  points {points:,}  anomalies {counts.anomalies:,}  "
-            f"alarms open {counts.open_alarms}  rejected {sum(counts.rejected.values()):,}  lag {counts.lag_seconds:.1f} s",
+            f"alarms open {counts.open_alarms}  rejected {sum(counts.rejected.values()):,}  "
+            f"lag {counts.lag_seconds:.1f} s",
             style="default",
         )
         for stage in health.stages:

@@ -174,9 +174,12 @@ class Service:
             self._feed,
             clock=self._clock,
             snapshot_every=parse_duration(self.config.snapshot.every),
-            need_tick=lambda: self._receiver.request_tick(),
+            need_tick=self._request_tick,
         )
         self._closers.append(("engine", self._engine.stop))
+
+    def _request_tick(self) -> None:
+        self._receiver.request_tick()
 
     def _new_engine(self, config: Config) -> Engine:
         known = self._store.series() if not hasattr(self, "_engine") else self._engine.engine.registry.records
@@ -269,7 +272,7 @@ class Service:
 
     def _read_config_stamp(self) -> tuple[int, int] | None:
         try:
-            known = os.stat(self._config_file) if self._config_file else None
+            known = self._config_file.stat() if self._config_file else None
         except OSError:
             return None
         return (known.st_mtime_ns, known.st_size) if known else None

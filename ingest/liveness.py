@@ -14,7 +14,7 @@ _MISSED = 5.0
 _LEAST_SILENCE = 30 * 10**9
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _hear(
     device: NDArray[np.int32],
     time: NDArray[np.int64],

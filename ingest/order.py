@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from devices.batch import NO_TIME, Batch
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _mark_late(
     series: NDArray[np.int32], time: NDArray[np.int64], newest: NDArray[np.int64], late: NDArray[np.bool_]
 ) -> int:
@@ -26,7 +26,7 @@ def _mark_late(
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _advance(key: NDArray[np.int32], time: NDArray[np.int64], high: NDArray[np.int64]) -> None:
     """Raise each device's highest time seen."""
     for i in range(len(key)):
