@@ -22,7 +22,7 @@ from devices.records import AlarmRecord, DeadLetter
 from devices.units import parse_duration
 from storage import schema
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
-from storage.columns import NewestTimes, repeats
+from storage.columns import NewestTimes, repeats, stored_precision
 from storage.queries import StoreQueries
 from storage.settings import StoreSettings
 
@@ -43,6 +43,14 @@ _PUT_ALARM = """
 INSERT OR REPLACE INTO stored.alarm
 VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
 """
+_DELETE_OLD_DEAD_LETTERS = """
+DELETE FROM stored.dead_letter
+WHERE epoch_ns(arrival) < (SELECT epoch_ns(max(arrival)) FROM stored.dead_letter) - ?
+"""
+_DELETE_EXCESS_DEAD_LETTERS = """
+DELETE FROM stored.dead_letter
+WHERE rowid IN (SELECT rowid FROM stored.dead_letter ORDER BY "offset" DESC, part DESC OFFSET ?)
+"""
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
 
 
@@ -57,6 +65,7 @@ class EmbeddedStore(StoreQueries):
         self.settings = settings or StoreSettings()
         self._read_only = read_only
         self._lock = threading.RLock()
+        self._maintenance_lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._newest = NewestTimes()
         self._position = 0
@@ -75,10 +84,8 @@ class EmbeddedStore(StoreQueries):
 
     def close(self) -> None:
         """Close the file, after carrying the write-ahead log over into it. Closing twice does nothing."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        with self._maintenance_lock, self._lock:
+            self._disconnect()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -117,7 +124,8 @@ class EmbeddedStore(StoreQueries):
             points = output.points
             fresh, before = self._newest.advance(points.series, points.time)
             try:
-                with self._transaction("storing results") as connection:
+                connection = self._writer()
+                with self._transaction(connection, "storing results"):
                     keep, result = self._sort_out(connection, points, fresh)
                     counts = self._counted(output.counts, result)
                     _write_points(connection, points if keep is None else points.take(keep))
@@ -130,44 +138,46 @@ class EmbeddedStore(StoreQueries):
             self._counts = counts
             return result
 
-    def compact(self) -> int:
-        """Move recent points to the sorted table and return how many went. Best called every few million points."""
-        with self._lock, self._transaction("compacting the database") as connection:
+    def compact(self, at_least: int | None = None) -> int:
+        """Move recent points to the sorted table where there are `at_least` (default: `compact_rows`).
+
+        Returns how many went. Commits and queries go on meanwhile.
+        """
+        with self._maintaining("compacting the database") as connection:
+            [(recent,)] = connection.execute("SELECT count(*) FROM stored.point_recent").fetchall()
+            if recent < (self.settings.compact_rows if at_least is None else at_least):
+                return 0
             connection.execute(
                 f"INSERT INTO stored.point_sorted SELECT {schema.POINT_COLUMNS} FROM stored.point_recent "
                 "ORDER BY series, time"
             )
-            moved = int(connection.execute("SELECT count(*) FROM stored.point_recent").fetchall()[0][0])
             connection.execute("DELETE FROM stored.point_recent")
-            return moved
+            return int(recent)
 
     def apply_retention(self) -> int:
         """Remove points and dead letters that are older than the settings keep, and return how many points went.
 
         The age of a point counts back from the newest point of its own series, that of a dead letter from the newest
-        dead letter, so that replayed history is not taken for old.
+        dead letter, so that replayed history is not taken for old. Commits and queries go on meanwhile.
         """
         keep = parse_duration(self.settings.keep)
         keep_dead_letters = parse_duration(self.settings.keep_dead_letters)
-        with self._lock, self._transaction("removing old points") as connection:
+        with self._maintaining("removing old points") as connection:
+            connection.execute(_DELETE_OLD_DEAD_LETTERS, [keep_dead_letters])
+            connection.execute(_DELETE_EXCESS_DEAD_LETTERS, [self.settings.max_dead_letters])
+            newest = self._load_newest(connection)
+            if not len(newest[1]):
+                return 0
+            cutoff = np.maximum(newest[1], np.iinfo(np.int64).min + keep + 2) - keep
+            connection.register("cutoffs", {"series": newest[0], "cutoff": _timestamps(cutoff)})
             removed = 0
             for table in ("point_recent", "point_sorted"):
-                rows = connection.execute(
-                    f"DELETE FROM stored.{table} p USING (SELECT series, max(time) AS newest FROM stored.point "
-                    "GROUP BY series) n WHERE p.series = n.series AND epoch_ns(p.time) < epoch_ns(n.newest) - ?",
-                    [keep],
+                [(rows,)] = connection.execute(
+                    f"DELETE FROM stored.{table} p USING cutoffs c "
+                    "WHERE p.series = c.series AND p.time < c.cutoff AND p.time < make_timestamp_ns(?)",
+                    [int(cutoff.max())],
                 ).fetchall()
-                removed += int(rows[0][0])
-            connection.execute(
-                "DELETE FROM stored.dead_letter WHERE epoch_ns(arrival) < "
-                "(SELECT epoch_ns(max(arrival)) FROM stored.dead_letter) - ?",
-                [keep_dead_letters],
-            )
-            connection.execute(
-                'DELETE FROM stored.dead_letter WHERE ("offset", part) NOT IN '
-                '(SELECT ("offset", part) FROM stored.dead_letter ORDER BY "offset" DESC, part DESC LIMIT ?)',
-                [self.settings.max_dead_letters],
-            )
+                removed += int(rows)
             return removed
 
     def checkpoint(self) -> None:
@@ -266,12 +276,17 @@ class EmbeddedStore(StoreQueries):
             return self._writer().cursor()
 
     @contextmanager
-    def _transaction(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _maintaining(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction beside the writer's: both only append to and delete from tables, never the same row."""
+        with self._maintenance_lock, self._errors(what), self._cursor() as cursor, self._transaction(cursor, what):
+            yield cursor
+
+    @contextmanager
+    def _transaction(self, connection: duckdb.DuckDBPyConnection, what: str) -> Iterator[None]:
         with self._errors(what):
-            connection = self._writer()
             connection.execute("BEGIN")
             try:
-                yield connection
+                yield
                 connection.execute("COMMIT")
             except duckdb.FatalException:
                 # DuckDB takes itself out of service after such an error; the file itself stands at the last commit.
@@ -290,8 +305,14 @@ class EmbeddedStore(StoreQueries):
             self._reconnect()
 
     def _reconnect(self) -> None:
-        self.close()
-        self._connect()
+        with self._lock:
+            self._disconnect()
+            self._connect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -318,16 +339,17 @@ class EmbeddedStore(StoreQueries):
 def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
     if not len(points):
         return
+    score, expected, lower, upper = stored_precision(points)
     connection.register(
         "incoming",
         {
             "series": points.series,
             "time": _timestamps(points.time),
             "value": points.value,
-            "score": points.score,
-            "expected": points.expected,
-            "lower": points.lower,
-            "upper": points.upper,
+            "score": score,
+            "expected": expected,
+            "lower": lower,
+            "upper": upper,
             "anomaly": points.anomaly,
             "late": points.late,
         },

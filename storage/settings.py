@@ -45,6 +45,11 @@ class StoreSettings(BaseModel):
         default="7d", description="How long rejected messages stay, counted back from the newest of them."
     )
     max_dead_letters: int = Field(default=100_000, ge=0, description="Most rejected messages that stay.")
+    compact_rows: int = Field(
+        default=2_000_000,
+        ge=1,
+        description="Recent points are sorted by series, to be small and quick to read, once there are this many.",
+    )
     flush_interval: Duration = Field(
         default="200ms", description="Results are written to the database at the latest this long after they were made."
     )
@@ -56,4 +61,5 @@ class StoreSettings(BaseModel):
     memory_bytes: int = Field(
         default=512 * MEBIBYTE, ge=64 * MEBIBYTE, description="Most memory that the database engine may take."
     )
+    query_timeout: Duration = Field(default="30s", description="A query of SQL that takes longer is stopped.")
     threads: int = Field(default=2, ge=1, le=256, description="Threads that one query may use.")

@@ -37,8 +37,8 @@ def connect(
     """A connection in autocommit mode whose every write is on disk (fsync) when the statement returns.
 
     The caller sees to it that one thread at a time uses it. With `wal` the write-ahead log is carried over into the
-    file whenever it has grown by `wal_bytes`, and is cut back to that size; without it a rollback journal is kept, which
-    writes large new rows once only, but makes readers and the writer wait for each other.
+    file whenever it has grown by `wal_bytes`, and is cut back to that size; without it a rollback journal is kept,
+    which writes large new rows once only, but makes readers and the writer wait for each other.
     """
     mode = "ro" if read_only else "rwc"
     uri = f"file:{_escaped(path)}?mode={mode}"
