@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.season import correlation, detrended, find_period, fold, merge_pairs, place_in_season, to_calendar
-from detectors.tails import first_change_score, normal_score
+from detectors.tails import LARGEST, first_change_score, normal_score
 from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, USUAL, learn_deviation
 
 TREND, SEASON_SHARE, BUCKET_MEAN = FIELDS, FIELDS + 1, FIELDS + 2
@@ -200,6 +200,7 @@ def _forecast(
         current = value[i]
         if not math.isfinite(current):
             continue
+        current = max(-LARGEST, min(LARGEST, current))
         k = slot[i]
         row, clock, season = baseline[k], clocks[k], seasons[k]
         now = np.int64(row[COUNT]) if mode == BY_COUNT else time[i]

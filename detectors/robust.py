@@ -11,7 +11,7 @@ from typing import Any
 
 from numba import njit
 
-from detectors.tails import first_change_score, student_score
+from detectors.tails import LARGEST, first_change_score, student_score
 
 _MAD_TO_DEVIATION = 1.4826022185056018
 _MEAN_ABSOLUTE_TO_DEVIATION = 1.2533141373155003
@@ -50,11 +50,11 @@ def deviation_about(ring: Any, order: Any, held: int, median: float) -> float:
     if held % 2 == 0:
         middle = 0.5 * below + 0.5 * middle
     if middle > 0.0:
-        return min(middle * _MAD_TO_DEVIATION, 1e308)
+        return middle * _MAD_TO_DEVIATION
     mean = 0.0
     for i in range(held):
         mean += abs(ring[i] - median) / held
-    return min(mean * _MEAN_ABSOLUTE_TO_DEVIATION, 1e308)
+    return mean * _MEAN_ABSOLUTE_TO_DEVIATION
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -89,6 +89,7 @@ def robust_step(
         current = value[i]
         if not math.isfinite(current):
             continue
+        current = max(-LARGEST, min(LARGEST, current))
         k = slot[i]
         held = min(count[k], window)
         if count[k] >= warmup:

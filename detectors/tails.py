@@ -1,7 +1,7 @@
 """Stage 5 of 7: tail probabilities as scores, in compiled form: -log10 of a two-sided p-value, in [0, MAX_SCORE].
 
 The normal law comes from a table of the complementary error function: within the range of scores erfc does not
-underflow, and beyond the table's end the score is MAX_SCORE. Student's t with four degrees of freedom has a closed
+underflow, and beyond the table's end the score is MAX_SCORE. Student's t with eight degrees of freedom has a closed
 form.
 """
 
@@ -13,6 +13,9 @@ import numpy as np
 from numba import njit
 
 from detectors.base import MAX_SCORE
+
+LARGEST = 1e300
+"""Larger readings, which no sensor means, are taken as this, so that differences and bands of them stay finite."""
 
 _STEPS_PER_DEVIATION = 256
 _LAST_DEVIATION = 7.2
@@ -42,18 +45,18 @@ def normal_score(deviations: float) -> float:
 
 @njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
 def student_score(deviations: float) -> float:
-    """-log10 P(|T| >= `deviations`) for Student's t with 4 degrees of freedom, MAX_SCORE from about 1,600 deviations.
+    """-log10 P(|T| >= `deviations`) for Student's t with 8 degrees of freedom, MAX_SCORE from about 80 deviations.
 
-    With s = t / sqrt(4 + t^2) the two-sided tail is 1 - 1.5 s + 0.5 s^3 = (1 - s)^2 (1 + s / 2), and 1 - s is written
-    as (4 / (4 + t^2)) / (1 + s) so that nothing cancels. Source: Shaw, "Sampling Student's T distribution", J. Comput.
-    Finance 9(4), 2006 (closed form for even degrees).
+    With s = t / sqrt(8 + t^2) the two-sided tail is the integral of (1 - x^2)^3 from s to 1 over that from 0 to 1, a
+    polynomial in u = 1 - s; u is written as (8 / (8 + t^2)) / (1 + s) so that nothing cancels. Source: Shaw, "Sampling
+    Student's T distribution", J. Comput. Finance 9(4), 2006 (closed forms for even degrees).
     """
     if deviations >= 1e4:
         return MAX_SCORE
     square = deviations * deviations
-    sine = deviations / math.sqrt(4.0 + square)
-    rest = 4.0 / ((4.0 + square) * (1.0 + sine))
-    score = -math.log10(rest * rest * (1.0 + 0.5 * sine))
+    sine = deviations / math.sqrt(8.0 + square)
+    rest = 8.0 / ((8.0 + square) * (1.0 + sine))
+    score = -math.log10(35.0 / 16.0 * rest**4 * (2.0 - rest * (2.4 - rest * (1.0 - rest / 7.0))))
     return max(0.0, min(MAX_SCORE, score))
 
 

@@ -21,7 +21,6 @@ FIELDS = 8
 USUAL, OUTLYING, RESTART = range(3)
 """Kinds of a learned deviation."""
 
-_LARGEST = 1e308
 _CLIP_FROM = 10.0
 _NO_CLIP = 1e100
 
@@ -73,7 +72,6 @@ def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relear
     the deviation becomes theirs. A series that was constant has no deviation to clip at: there the deviation learned
     is the smaller of this change and the one before, so that a lone spike teaches nothing.
     """
-    deviation = max(-_LARGEST, min(_LARGEST, deviation))
     sigma = float(row[SIGMA])
     row[COUNT] += 1.0
     row[AGE] += 1.0

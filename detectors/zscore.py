@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.robust import robust_step
-from detectors.tails import first_change_score, normal_score
+from detectors.tails import LARGEST, first_change_score, normal_score
 from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, learn_deviation
 
 
@@ -55,7 +55,7 @@ class ZScore(FleetDetector):
     fault moves the mean by at most `clip` x alpha deviations. What stays is learned all the same: `relearn_after`
     readings in a row beyond `clip` restart the baseline from these readings. `robust`: exact median and MAD x 1.4826
     of the last `window` readings; a level shift is learned once it fills half of the window. So few readings cannot
-    support the normal law's far tail, hence Student's t with 4 degrees of freedom. Where more than half of the window
+    support the normal law's far tail, hence Student's t with 8 degrees of freedom. Where more than half of the window
     is one value the MAD is 0, and the mean absolute deviation x 1.2533 stands in.
 
     Where a series has been constant no deviation can be measured; the first change scores log10(readings + 2).
@@ -134,6 +134,7 @@ def _ewma(
         current = value[i]
         if not math.isfinite(current):
             continue
+        current = max(-LARGEST, min(LARGEST, current))
         row = baseline[slot[i]]
         deviation = current - row[LEVEL]
         if row[COUNT] >= warmup:
