@@ -67,6 +67,11 @@ class BrokerHandle:
         """Process id of a broker that we started, else None."""
         return None if self._process is None else self._process.pid
 
+    def resolve(self, settings: BrokerSettings) -> BrokerSettings:
+        """The settings to connect with: this broker's address, and a version of MQTT that it speaks."""
+        protocol = "3.1.1" if self.kind == "embedded" else settings.protocol
+        return settings.model_copy(update={"url": self.url, "protocol": protocol})
+
     @property
     def alive(self) -> bool:
         """Whether the child runs; True for a broker that is not ours to watch."""

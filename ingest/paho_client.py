@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 NOTHING = -1
 """`receive_into` found no bytes waiting."""
 
+_PUBACK = 0x40
 _PINGRESP = b"\xd0\x00"
 _PUBLISH = b"\x30\x05\x00\x01abc"
 
@@ -50,8 +51,8 @@ class FrameClient(Client):
             self._loop_rc_handle(result)
 
     def send_frames(self, frames: bytes) -> None:
-        """Send encoded frames in order with paho's own packets."""
-        self._packet_queue(frames[0], frames, 0, 1)
+        """Send encoded frames in order with paho's own packets. paho does nothing more about them."""
+        self._packet_queue(_PUBACK, frames, 0, 1)
 
     def stay_alive(self) -> None:
         """Take the broker for alive although nothing is read, as long as our own pings can be sent."""

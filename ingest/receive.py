@@ -190,6 +190,8 @@ class Receiver:
             return ReceiverState.STARTING, session.reason
         if session.state != SessionState.CONNECTED:
             return ReceiverState.NO_BROKER, f"{session.state}: {session.reason}"
+        if not session.subscribed:
+            return ReceiverState.STARTING, "waiting for the broker to confirm the subscriptions"
         if self._paused:
             return ReceiverState.PAUSED, "held back until the journal's backlog is worked off"
         return ReceiverState.RUNNING, session.reason

@@ -47,6 +47,7 @@ _FILTERS_A_PACKET = 100
 _STOCK_PACKETS_A_READ = 1000
 _CLOSE_WITHIN = 2.0
 _LARGEST_PACKET = 16 << 20
+_DISCONNECT = b"\xe0\x00"
 _NO_TOPIC = b"\xff"
 _WELL_FORMED = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:\+|#|[^+#/]*)")
 
@@ -163,12 +164,8 @@ class MqttSession:
         client = self._client
         if client is not None and client.socket() is not None:
             client.on_disconnect = None
-            client.disconnect()
-            deadline = self._monotonic() + _CLOSE_WITHIN
-            while (sock := client.socket()) is not None and (left := deadline - self._monotonic()) > 0:
-                _, writable, _ = select.select([], [sock], [], left)
-                if writable:
-                    client.loop_write()
+            self._drain_wake()
+            self._say_goodbye(client)
         self._drop_client()
         for end in (self._wake_in, self._wake_out):
             if end is not None:
@@ -203,6 +200,11 @@ class MqttSession:
         with self._lock:
             return dict(self._wanted)
 
+    @property
+    def subscribed(self) -> bool:
+        """Connected, and the broker has answered every change of the subscriptions."""
+        return self.state == SessionState.CONNECTED and not self._asked
+
     def wait(self, timeout: float, *, reading: bool) -> bool:
         """Wait until there is something to `read`, at most `timeout` seconds; connect, send and keep alive meanwhile.
 
@@ -228,8 +230,7 @@ class MqttSession:
         readable = False
         for descriptor, events in self._poll.poll(max(timeout, 0.0) * 1000):
             if self._wake_in is not None and descriptor == self._wake_in.fileno():
-                with contextlib.suppress(BlockingIOError):
-                    self._wake_in.recv(4096)
+                self._drain_wake()
                 continue
             if events & select.POLLOUT and client is not None:
                 client.loop_write()
@@ -354,7 +355,7 @@ class MqttSession:
             self._away_since = None
         self.connections += 1
         self.connected_at = now
-        self.state, self.reason = SessionState.CONNECTED, ""
+        self.reason = ""
         if not flags.session_present:
             self._unreleased.clear()
             self._known.clear()
@@ -363,6 +364,7 @@ class MqttSession:
         self._asked.clear()
         self._refused_filters.clear()
         self._subscribe_difference(client)
+        self.state = SessionState.CONNECTED
 
     def _on_disconnect(
         self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -414,6 +416,25 @@ class MqttSession:
         self.buffer.disconnect()
         self._repeated.clear()
 
+    def _say_goodbye(self, client: Client) -> None:
+        """Send DISCONNECT, and close only when the broker has: bytes left unread would reset the connection.
+
+        With a reset, acknowledgements that are still on their way would be lost.
+        """
+        if isinstance(client, FrameClient):
+            client.send_frames(_DISCONNECT)
+        else:
+            client.disconnect()
+        scratch = memoryview(bytearray(65_536))
+        deadline = self._monotonic() + _CLOSE_WITHIN
+        while (sock := client.socket()) is not None and (left := deadline - self._monotonic()) > 0:
+            self._register(sock.fileno(), select.POLLIN | (select.POLLOUT if client.want_write() else 0))
+            events = dict(self._poll.poll(left * 1000)).get(sock.fileno(), 0)
+            if events & select.POLLOUT:
+                client.loop_write()
+            if events & ~select.POLLOUT and isinstance(client, FrameClient) and client.receive_into(scratch) == 0:
+                return
+
     def _look_after(self, reading: bool) -> None:
         """Keep-alive, the time limit of the handshake, and changed subscriptions."""
         now = self._monotonic()
@@ -429,6 +450,11 @@ class MqttSession:
             client.stay_alive()
         self._subscribe_difference(client)
         client.loop_misc()
+
+    def _drain_wake(self) -> None:
+        if self._wake_in is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._wake_in.recv(4096)
 
     def _register(self, descriptor: int, events: int) -> None:
         if self._registered == (descriptor, events):

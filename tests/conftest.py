@@ -111,7 +111,7 @@ WaitFor = Callable[..., None]
 
 @pytest.fixture
 def wait_until() -> WaitFor:
-    """`wait_until(condition, within=20.0, what="...")` returns as soon as the condition is true, and fails past `within`."""
+    """`wait_until(condition, within=20.0, what="...")` returns once the condition is true, and fails past `within`."""
     return wait_for
 
 
