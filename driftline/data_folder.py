@@ -14,7 +14,7 @@ class FolderInUseError(Exception):
 
 
 class DataFolder:
-    """The files of one service. `lock` must be held while writing; it is freed when the process ends, however it ends."""
+    """The files of one service. `lock` must be held while writing; it is freed however the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,9 +51,9 @@ class DataFolder:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def announce(self, url: str) -> None:
-        """Write down where the running service's API is, for commands that ask it."""
-        _write(self._service, {"pid": os.getpid(), "url": url})
+    def announce(self, *, url: str, broker: str) -> None:
+        """Write down where the running service's API and its broker are, for commands that ask."""
+        _write(self._service, {"pid": os.getpid(), "url": url, "broker": broker})
 
     def subscribed(self) -> dict[str, int]:
         """The topic filters of the last session, so that those no longer wanted can be taken back."""

@@ -217,11 +217,11 @@ class Service:
         self._http = HttpServer(create_app(self.status), self.config.http)
         self._http.start()
         self._closers.append(("page", self._http.stop))
-        self.folder.announce(self._http.url)
 
     def _open_broker(self) -> None:
         self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
         self._closers.append(("broker", self._broker.stop))
+        self.folder.announce(url=self._http.url, broker=self._broker.url)
 
     def _open_session(self) -> None:
         filters = self._engine.engine.router.filters

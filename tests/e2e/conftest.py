@@ -1,0 +1,110 @@
+"""A real `driftline up` in a process of its own, and what a person would ask of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+WaitUntil = Callable[..., None]
+
+
+class RunningService:
+    """One data folder, and a service that may be started on it again and again."""
+
+    def __init__(self, folder: Path, wait_until: WaitUntil) -> None:
+        self.folder = folder
+        self.data = folder / "var"
+        self.config = folder / "driftline.toml"
+        self.config.write_text("")
+        self._wait_until = wait_until
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        command = [sys.executable, "-m", "driftline", "up", "--data", str(self.data), "--config", str(self.config)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([*command, "--port", "0", *options], stdout=log, stderr=log)
+        self._wait_until(lambda: not self.alive or self._answers(), within=90, what="the service's start")
+        assert self.alive, self.log
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        return str(json.loads((self.data / "service.json").read_text())["url"])
+
+    @property
+    def broker_url(self) -> str:
+        return str(json.loads((self.data / "service.json").read_text())["broker"])
+
+    def stop(self, number: int = signal.SIGINT, *, within: float = 30) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        assert self._process is not None
+        if self.alive:
+            self._process.send_signal(number)
+        return self._process.wait(within)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        reply = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=20)
+        reply.raise_for_status()
+        return reply.json()
+
+    def cli(self, *arguments: str) -> str:
+        """A command of the command line on this data folder; its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "driftline", *arguments], capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "COLUMNS": "200"}, cwd=self.folder,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        rows = json.loads(self.cli("query", sql, "--data", str(self.data), "--format", "json"))
+        return list(rows)
+
+    def settle(self, messages: int, *, within: float = 120) -> dict[str, Any]:
+        """Wait until that many messages have arrived and everything received is in its place; the counts then."""
+
+        def settled() -> bool:
+            counts = self.get("counts")
+            return bool(counts["messages"] >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0)
+
+        self._wait_until(settled, within=within, what=f"{messages} messages in their places")
+        return dict(self.get("counts"))
+
+    def _answers(self) -> bool:
+        try:
+            health = self.get("health")
+        except (OSError, ValueError, httpx.HTTPError):
+            return False
+        return any(stage["stage"] == "broker" and stage["status"] == "green" for stage in health["stages"])
+
+
+@pytest.fixture
+def service(tmp_path: Path, wait_until: WaitUntil) -> Iterator[RunningService]:
+    """A service on an empty folder, not yet started; ended by its process id."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    running = RunningService(folder, wait_until)
+    yield running
+    if running.alive:
+        running.stop(signal.SIGKILL)
