@@ -193,6 +193,16 @@ def test_hard_series_are_scored_and_do_not_break_the_detector(
     assert_well_formed(step(detector, series(noisy(50))), 50)
 
 
+@pytest.mark.parametrize("kind", ["huge", "largest", "a huge one", "zero", "growing"])
+@every_variant
+def test_absurd_readings_do_not_silence_a_slot(name: str, parameters: Mapping[str, object], kind: str) -> None:
+    detector = make(name, parameters)
+    count = 2 * needed(name, parameters) + 200
+    values = np.concatenate([HARD_SERIES[kind], noisy(count)])
+    scores = step(detector, series(values))
+    assert np.isfinite(scores.score[-50:]).all()
+
+
 @every_variant
 def test_gaps_doubled_times_and_clock_jumps_do_not_break_the_detector(
     name: str, parameters: Mapping[str, object]
