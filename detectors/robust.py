@@ -31,23 +31,31 @@ def median_of(ring: Any, order: Any, held: int) -> float:
 def deviation_about(ring: Any, order: Any, held: int, median: float) -> float:
     """Standard deviation estimated from the median absolute deviation, or, where that is 0, from the mean absolute one.
 
-    Absolute deviations grow from the median outward on both sides, so the middle one is found by a merge from there.
+    Absolute deviations grow from the median outward on both sides, so the middle one is found by bisecting how many of
+    the smallest half lie to the left.
     """
     right = held // 2
     left = right - 1
-    middle = 0.0
-    below = 0.0
-    for _ in range(held // 2 + 1):
-        below = middle
-        to_left = median - ring[order[left]] if left >= 0 else math.inf
-        to_right = ring[order[right]] - median if right < held else math.inf
-        if to_left <= to_right:
-            middle = to_left
-            left -= 1
+    wanted = held // 2 + 1
+    low, high = max(0, wanted - (held - right)), min(wanted, right)
+    while low < high:
+        trial = (low + high) // 2
+        if median - ring[order[left - trial]] < ring[order[right + wanted - trial - 1]] - median:
+            low = trial + 1
         else:
-            middle = to_right
-            right += 1
+            high = trial
+    taken_right = wanted - low
+    to_left = median - ring[order[left - low + 1]] if low > 0 else 0.0
+    to_right = ring[order[right + taken_right - 1]] - median if taken_right > 0 else 0.0
+    middle = max(to_left, to_right)
     if held % 2 == 0:
+        # The one below the middle is the other side's last, or the one before on this side.
+        if to_left >= to_right:
+            before = median - ring[order[left - low + 2]] if low > 1 else 0.0
+            below = max(before, to_right)
+        else:
+            before = ring[order[right + taken_right - 2]] - median if taken_right > 1 else 0.0
+            below = max(before, to_left)
         middle = 0.5 * below + 0.5 * middle
     if middle > 0.0:
         return middle * _MAD_TO_DEVIATION
@@ -58,6 +66,18 @@ def deviation_about(ring: Any, order: Any, held: int, median: float) -> float:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _first_not_below(ring: Any, order: Any, held: int, value: float) -> int:
+    low, high = 0, held
+    while low < high:
+        middle = (low + high) // 2
+        if ring[order[middle]] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def replace(ring: Any, order: Any, held: int, place: int, value: float) -> None:
     """Write `value` at `place` of the ring and restore the order; `place` = `held` adds, any other overwrites."""
     rank = held
@@ -65,7 +85,7 @@ def replace(ring: Any, order: Any, held: int, place: int, value: float) -> None:
         order[held] = place
         held += 1
     else:
-        rank = 0
+        rank = _first_not_below(ring, order, held, ring[place])
         while order[rank] != place:
             rank += 1
     ring[place] = value
