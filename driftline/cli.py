@@ -6,21 +6,32 @@ Nothing heavy is imported before the command that needs it runs, so that `--help
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
+from driftline.commands.alarms import alarms
 from driftline.commands.check import check
+from driftline.commands.devices import devices
+from driftline.commands.query import query
+from driftline.commands.simulate import PASS_ON, simulate
 from driftline.commands.up import up
 from driftline.commands.version import version
 from driftline.console import CommandError, Exit
 
-RUN, UNDERSTAND = "Run", "Configure and understand"
+RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 
-COMMANDS = (
-    (RUN, up),
-    (UNDERSTAND, check),
-    (UNDERSTAND, version),
+COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
+    (RUN, up, {}),
+    (RUN, simulate, PASS_ON),
+    (UNDERSTAND, check, {}),
+    (UNDERSTAND, version, {}),
+    (LOOK, devices, {}),
+    (LOOK, alarms, {}),
+    (LOOK, query, {}),
 )
+"""Panel of the help, command, and what is special about how its arguments are read."""
 
 app = typer.Typer(
     name="driftline",
@@ -30,8 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for panel, command in COMMANDS:
-    app.command(rich_help_panel=panel)(command)
+for panel, command, reading in COMMANDS:
+    app.command(rich_help_panel=panel, context_settings=reading)(command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from ingest.settings import (
     RouteSettings,
     SnapshotSettings,
 )
+from ingest.settings_broker import BrokerSettings
 from storage.settings import JournalSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
@@ -40,6 +41,7 @@ class Config(BaseModel):
         min_length=1,
         description="Folder of the journal, the database and the learned state; relative to the working folder.",
     )
+    broker: BrokerSettings = Field(default=BrokerSettings(), description="The connection to the MQTT broker.")
     journal: JournalSettings = Field(
         default=JournalSettings(), description="The durable log between broker and engine."
     )
@@ -90,12 +92,13 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{name}: not TOML: {error}"]) from None
-    errors = _open_secrets(data)
+    errors: list[tuple[Path, str]] = []
     config: Config | None = None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         errors += model_errors(error, Config, data)
+    errors += _open_secrets(data, {path for path, _ in errors})
     errors += _component_errors(data)
     errors += _reference_errors(data)
     if errors or config is None:
@@ -118,15 +121,15 @@ def _order_in_file(path: Path, data: object) -> list[int]:
     return order
 
 
-def _open_secrets(data: dict[str, Any]) -> list[tuple[Path, str]]:
-    """URLs with a password in them: the one way a secret could still get into the file."""
+def _open_secrets(data: dict[str, Any], refused: set[Path]) -> list[tuple[Path, str]]:
+    """URLs with a password in them, the one way a secret could still get into the file, where not `refused` already."""
     return [
         (
             path,
             f"secrets are not read from this file; take the password out of the URL and set {SECRET_KEYS['password']}",
         )
         for path, value in _leaves(data)
-        if isinstance(value, str) and _URL_WITH_PASSWORD.match(value)
+        if path not in refused and isinstance(value, str) and _URL_WITH_PASSWORD.match(value)
     ]
 
 

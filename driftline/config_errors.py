@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 Path = tuple[str | int, ...]
 """A place in the file: table keys and list positions, counted from 0."""
 
-SECRET_KEYS = {"password": "DRIFTLINE_MQTT_PASSWORD", "token": "DRIFTLINE_STORE_TOKEN"}
+SECRET_KEYS = {"password": "DRIFTLINE_MQTT_PASSWORD"}
 """Keys that a configuration file may not hold, and the environment variable that holds the secret instead."""
 
 
@@ -63,6 +63,9 @@ def model_errors(error: ValidationError, model: type[BaseModel], data: object, a
     for detail in error.errors(include_url=False):
         path = _locate(detail, data)
         sentence = _sentence(detail, path, model)
+        field, colon, rest = sentence.partition(": ")
+        if detail["type"] == "value_error" and colon and field in _fields_at(model, path):
+            path, sentence = (*path, field), rest
         sentences = found.setdefault(path, [])
         if sentence not in sentences:
             sentences.append(sentence)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from driftline.console import ConfigOption, DataOption, configuration_file, data_folder, read_config
+from driftline.console import CommandError, ConfigOption, DataOption, configuration_file, data_folder, read_config
 
 
 def up(
@@ -24,10 +24,26 @@ def up(
 
     Example: driftline up --config plant.toml --data /srv/driftline
     """
-    from driftline.service import Service
+    import logging
 
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    from driftline.data_folder import FolderInUseError
+    from driftline.http.server import PortTakenError
+    from driftline.service import Service
+    from storage.base import StorageCorruptError
+
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_path=False, markup=False, highlighter=None)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     settings = read_config(config)
     if port is not None:
         settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
     folder = data_folder(config, data)
-    Service(settings, var_dir=folder, config_file=configuration_file(config), demo=demo).run()
+    service = Service(settings, var_dir=folder, config_file=configuration_file(config), demo=demo, console=console)
+    try:
+        code = service.run()
+    except (FolderInUseError, PortTakenError, StorageCorruptError, OSError) as error:
+        raise CommandError(str(error)) from None
+    raise typer.Exit(code)
