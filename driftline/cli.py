@@ -15,6 +15,7 @@ from driftline.commands.alarms import alarms
 from driftline.commands.check import check
 from driftline.commands.devices import devices
 from driftline.commands.query import query
+from driftline.commands.replay import replay
 from driftline.commands.simulate import PASS_ON, simulate
 from driftline.commands.up import up
 from driftline.commands.version import version
@@ -25,6 +26,7 @@ RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, up, {}),
     (RUN, simulate, PASS_ON),
+    (RUN, replay, {}),
     (UNDERSTAND, check, {}),
     (UNDERSTAND, version, {}),
     (LOOK, devices, {}),

@@ -12,27 +12,39 @@ from driftline.console import CommandError, Exit
 from driftline.tables import Rows
 
 SERVICE_FILE = "service.json"
-"""Written by a running service into its data folder: {"pid", "url"}."""
+"""Written by a running service into its data folder: {"pid", "url", "broker"}."""
 
 TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that runs on a data folder."""
+    """A service that runs on a data folder: its process, its API, and the broker that it listens to."""
 
     pid: int
     url: str
+    broker: str
 
 
 def running_service(data: Path) -> RunningService | None:
     """The service that runs on the data folder; None where none does."""
     try:
         found = json.loads((data / SERVICE_FILE).read_bytes())
-        service = RunningService(int(found["pid"]), str(found["url"]).rstrip("/"))
+        service = RunningService(int(found["pid"]), str(found["url"]).rstrip("/"), str(found["broker"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return service if _is_alive(service.pid) else None
+
+
+def broker_url(data: Path) -> str:
+    """Where devices publish to the service that runs on the data folder. Raises CommandError where none runs."""
+    service = running_service(data)
+    if service is None:
+        raise CommandError(
+            f'no service runs on "{data}": start `driftline up`, or name the broker with --url mqtt://HOST:PORT',
+            code=Exit.UNREACHABLE,
+        )
+    return service.broker
 
 
 def query(data: Path, sql: str, *, limit: int) -> Rows:

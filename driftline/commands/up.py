@@ -29,6 +29,7 @@ def up(
     from rich.console import Console
     from rich.logging import RichHandler
 
+    from driftline.broker import BrokerError
     from driftline.data_folder import FolderInUseError
     from driftline.http.server import PortTakenError
     from driftline.service import Service
@@ -44,6 +45,6 @@ def up(
     service = Service(settings, var_dir=folder, config_file=configuration_file(config), demo=demo, console=console)
     try:
         code = service.run()
-    except (FolderInUseError, PortTakenError, StorageCorruptError, OSError) as error:
+    except (BrokerError, FolderInUseError, PortTakenError, StorageCorruptError, OSError) as error:
         raise CommandError(str(error)) from None
     raise typer.Exit(code)
