@@ -22,17 +22,17 @@ from detectors.shape import shape_learn, shape_score
 PART_NAMES = ("novelty", "rarity", "forecast", "shape")
 REFRESH = 32
 """Readings between updates of what changes slowly: the band's reach and the trust in shape."""
-FLUENT, FOREIGN = 0.25, 0.5
+FLUENT, FOREIGN = 0.2, 0.35
 """Distance of all but 5 % of blocks from their nearest earlier ones, in block sizes, at which shape is trusted fully
 / not."""
 FORECAST_WEIGHT = 0.5
 PLAIN_SHAPE_WEIGHT = 0.5
-TRUSTED_SHAPE_WEIGHT = 2.0
+TRUSTED_SHAPE_WEIGHT = 2.5
 TRUSTED_VALUE_WEIGHT = 0.2
 
 # The fused evidence is two to the sum of the parts' decades, which makes the histogram's cells quarter decades of
 # the sum.
-FUSED_PRIOR = Prior(start=4.0, shape=1.5, weight=300.0, lowest=0.0)
+FUSED_PRIOR = Prior(start=1.0, shape=1.5, weight=3000.0, lowest=0.0)
 
 
 class EnsembleParameters(BaseModel):
@@ -178,9 +178,7 @@ class Ensemble(FleetDetector):
 def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
     """`evidence` where it beats what is left of the last peak, which fades linearly over `rest` readings; else 0."""
     age = fused.since[slot]
-    if age >= rest:
-        return evidence
-    left = fused.peak[slot]
+    left = fused.peak[slot] * (1.0 - age / rest) if age < rest else 0.0
     return evidence if evidence > left else 0.0
 
 
@@ -224,7 +222,7 @@ def _run(
         if fused.learned[slot] >= needed:
             learn_score(fused.fused, slot, 2.0**surviving, priors[4])
             fused.since[slot] += 1
-            if surviving > 0.0 and (surviving >= fused.peak[slot] or fused.since[slot] > rest):
+            if surviving > 0.0:
                 fused.peak[slot] = surviving
                 fused.since[slot] = 0
         novelty_learn(novel, slot, value)
