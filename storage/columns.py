@@ -77,36 +77,40 @@ def repeats(series: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bo
     return mask
 
 
-def stored_precision(
+def stored_columns(
     points: ScoredBatch,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Score, expected, lower and upper of `points`, each float32 (n,), in the precision that is kept.
+    """Score, expected value, and how far the band reaches below and above it, each float32 (n,), as they are stored.
 
-    The score keeps two decimals. Expected value and band keep so many decimals that the band is 100 to 1,000 steps
-    wide, and float32's precision where there is no band. Rounded to decimals, they compress to a third (ALP,
-    https://doi.org/10.1145/3626717), and no chart shows the difference.
+    The band lies around the expected value, or around 0 where there is none: its reach changes little from point to
+    point, and so takes little room. The score keeps two decimals. The others keep so many decimals that the band is 100
+    to 1,000 steps wide, and float32's precision where there is no band. Rounded to decimals, floats compress to a third
+    (ALP, https://doi.org/10.1145/3626717), and no chart shows the difference.
     """
-    return _stored_precision(points.score, points.expected, points.lower, points.upper)  # type: ignore[no-any-return]
+    return _stored_columns(points.score, points.expected, points.lower, points.upper)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _stored_precision(
+def _stored_columns(
     score: NDArray[np.float64], expected: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     n = len(score)
     columns = np.empty((4, n), np.float32)
     for row in range(n):
         columns[0, row] = np.round(score[row] * 100.0) / 100.0
+        middle = 0.0 if np.isnan(expected[row]) else expected[row]
         width = upper[row] - lower[row]
+        steps, step = 0.0, 1.0
         if 1e-30 < width < 1e30:
             decimals = 2.0 - np.floor(np.log10(width))
-            # Both powers are exact where the exponent is 0 or more, so that the quotient is the nearest decimal.
+            # Of the two powers that make the step, one is 1 and the other exact or nearly so.
             steps, step = 10.0 ** max(decimals, 0.0), 10.0 ** max(-decimals, 0.0)
-            columns[1, row] = np.round(expected[row] * steps / step) * step / steps
-            columns[2, row] = np.round(lower[row] * steps / step) * step / steps
-            columns[3, row] = np.round(upper[row] * steps / step) * step / steps
-        else:
-            columns[1, row] = expected[row]
-            columns[2, row] = lower[row]
-            columns[3, row] = upper[row]
+        columns[1, row] = _rounded(expected[row], steps, step)
+        columns[2, row] = _rounded(middle - lower[row], steps, step)
+        columns[3, row] = _rounded(upper[row] - middle, steps, step)
     return columns[0], columns[1], columns[2], columns[3]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _rounded(value: float, steps: float, step: float) -> float:
+    return np.round(value * steps / step) * step / steps if steps else value

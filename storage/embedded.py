@@ -22,13 +22,13 @@ from devices.records import AlarmRecord, DeadLetter
 from devices.units import parse_duration
 from storage import schema
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
-from storage.columns import NewestTimes, repeats, stored_precision
+from storage.columns import NewestTimes, repeats, stored_columns
 from storage.queries import StoreQueries
 from storage.settings import StoreSettings
 
 _INSERT_POINTS = """
 INSERT INTO stored.point_recent
-SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(lower, 'nan'), nullif(upper, 'nan'),
+SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'), nullif(above, 'nan'),
     anomaly, late
 FROM incoming
 """
@@ -339,7 +339,7 @@ class EmbeddedStore(StoreQueries):
 def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
     if not len(points):
         return
-    score, expected, lower, upper = stored_precision(points)
+    score, expected, below, above = stored_columns(points)
     connection.register(
         "incoming",
         {
@@ -348,8 +348,8 @@ def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) ->
             "value": points.value,
             "score": score,
             "expected": expected,
-            "lower": lower,
-            "upper": upper,
+            "below": below,
+            "above": above,
             "anomaly": points.anomaly,
             "late": points.late,
         },

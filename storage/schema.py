@@ -3,6 +3,7 @@
 Points lie in two tables of the same columns. `point_recent` takes every commit, in order of arrival. Compaction moves
 them to `point_sorted`, in runs ordered by series and time, where a series' points lie together: they compress several
 times better, and the minimum and maximum that DuckDB keeps of each block let a chart of one series read little else.
+The band is stored as its reach below and above the expected value (see `storage.columns`).
 No unique index is kept on points, since it would cost more than the points: `storage.embedded` sees to uniqueness.
 The journal position and the ledger of counts share one row, since an update of one row is all that a small commit can
 afford beside its points.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 VERSION = 1
 
-POINT_COLUMNS = "series, time, value, score, expected, lower, upper, anomaly, late"
+POINT_COLUMNS = "series, time, value, score, expected, below, above, anomaly, late"
 
 _POINT_TYPES = """(
     series INTEGER NOT NULL,
@@ -20,8 +21,8 @@ _POINT_TYPES = """(
     value DOUBLE NOT NULL,
     score FLOAT,
     expected FLOAT,
-    lower FLOAT,
-    upper FLOAT,
+    below FLOAT,
+    above FLOAT,
     anomaly BOOLEAN NOT NULL,
     late BOOLEAN NOT NULL
 )"""
@@ -63,7 +64,9 @@ CREATE TABLE stored.alarm(
 CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
 INSERT INTO stored.progress VALUES (0, '{{}}');
 CREATE VIEW stored.point AS
-    SELECT {POINT_COLUMNS} FROM stored.point_sorted UNION ALL SELECT {POINT_COLUMNS} FROM stored.point_recent;
+    SELECT series, time, value, score, expected, (coalesce(expected, 0) - below)::FLOAT AS lower,
+        (coalesce(expected, 0) + above)::FLOAT AS upper, anomaly, late
+    FROM (FROM stored.point_sorted UNION ALL FROM stored.point_recent);
 """
 
 VIEWS = """
