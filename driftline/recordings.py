@@ -69,14 +69,21 @@ class Recording:
         return self.path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
     def chunks(self, *, rows: int = CHUNK_ROWS) -> Iterator[RecordingChunk]:
-        """All rows in file order, at most `rows` at a time. Raises RecordingError at a row that cannot be read."""
+        """All rows in file order, at most `rows` at a time.
+
+        Raises RecordingError at a time that cannot be read, once the rows before it are given.
+        """
         table = _table(self.path)
         positions = [table.columns.index(name) for name in (self.time_column, *self.value_columns)]
         for lines, columns in table.read(rows):
             written, *cells = (columns[position] for position in positions)
-            times = _times(self.path, table.row_word, self.time_column, lines, written)
-            values = np.column_stack([_numbers(column, table.decimal_comma) for column in cells])
-            yield RecordingChunk(lines[0], times, [_as_written(value) for value in written], values)
+            times, bad = _times(written)
+            good = len(times)
+            values = np.column_stack([_numbers(column[:good], table.decimal_comma) for column in cells])
+            yield RecordingChunk(lines[0], times, [_as_written(value) for value in written[:good]], values)
+            if bad is not None:
+                place = f"{self.path}: {table.row_word} {lines[good]}: column {self.time_column!r}"
+                raise RecordingError(f"{place}: {bad}") from bad
 
 
 def open_recording(
@@ -208,14 +215,14 @@ def _find_time(path: Path, sample: dict[str, list[Any]]) -> str:
         (name for name in sample if name.lower() in TIME_NAMES), key=lambda name: TIME_NAMES.index(name.lower())
     )
     for name in customary:
-        if all(_is_time(cell) for cell in sample[name][:20]):
+        if any(_is_time(cell) for cell in sample[name][:20]):
             return name
     for name, cells in sample.items():
         if all(_is_time(cell) and not _is_number(cell) for cell in cells[:20]):
             return name
-    names = ", ".join(sample)
+    shown = ", ".join(f"{name} ({cells[0]!r})" for name, cells in sample.items())
     raise RecordingError(
-        f"{path}: no column of times found; name the time column; expected ISO 8601 or epoch times; columns: {names}"
+        f"{path}: no column of times found; expected one of ISO 8601 or epoch times; columns and first cells: {shown}"
     )
 
 
@@ -257,14 +264,15 @@ def _numbers(cells: list[Any], decimal_comma: bool) -> NDArray[np.float64]:
     return np.array([_number(cell, decimal_comma) for cell in cells])
 
 
-def _times(path: Path, row_word: str, column: str, lines: list[int], written: list[Any]) -> NDArray[np.int64]:
+def _times(written: list[Any]) -> tuple[NDArray[np.int64], BadTimeError | None]:
+    """The times up to the first that cannot be read, and why that one cannot."""
     times = np.empty(len(written), np.int64)
     for i, cell in enumerate(written):
         try:
             times[i] = parse_time(cell)
         except BadTimeError as error:
-            raise RecordingError(f"{path}: {row_word} {lines[i]}: column {column!r}: {error}") from error
-    return times
+            return times[:i], error
+    return times, None
 
 
 def _as_written(cell: Any) -> str | int | float:

@@ -295,11 +295,11 @@ class Publisher:
             client.connect(self.address.host, self.address.port, KEEPALIVE_SECONDS)
             deadline = time.monotonic() + 5
             while not answer and time.monotonic() < deadline and not self._stop.is_set():
-                client.loop(0.1)
+                if client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS:
+                    break
         except (OSError, ValueError) as error:
             raise BrokerUnreachableError(f"no broker answers at {self.address}: {error}") from error
         if answer != ["Success"]:
-            client.loop_misc()
             cause = f"it refuses the connection: {answer[0]}" if answer else "it does not speak MQTT, or not in 5 s"
             raise BrokerUnreachableError(f"broker at {self.address}: {cause}")
         self._client = client

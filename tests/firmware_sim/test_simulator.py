@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from firmware_sim.cli import main
+from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulator import Simulator
+from pydantic import ValidationError
+
+SECOND = 1_000_000_000
+
+Readings = dict[str, list[datetime]]
+
+
+def times_by_device(messages: list[tuple[str, bytes]]) -> Readings:
+    times: Readings = defaultdict(list)
+    for topic, payload in messages:
+        content = json.loads(payload)
+        for reading in content if isinstance(content, list) else [content]:
+            times[topic].append(datetime.fromisoformat(reading["ts"]))
+    return times
+
+
+def run(broker: Any, **settings: object) -> Simulator:
+    simulator = Simulator(SimulatorSettings(**{"url": broker.url, "devices": 10, **settings}), say=lambda _: None)
+    simulator.run()
+    return simulator
+
+
+@pytest.mark.service("mosquitto")
+def test_the_history_comes_first_then_every_device_reports_live_without_a_gap(mosquitto: Any, subscribe: Any) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    counts = run(mosquitto, history="10m", faults="none", duration="1500ms").counts
+    assert counts.messages == counts.acknowledged
+    messages = subscriber.wait_for(counts.messages)
+    assert all(payload.startswith(b"[") for _, payload in messages[:100])
+    assert messages[-1][1].startswith(b"{")
+    times = times_by_device(messages)
+    assert len(times) == 10
+    assert sum(len(moments) for moments in times.values()) == counts.readings
+    for moments in times.values():
+        steps = {(after - before).total_seconds() for before, after in pairwise(moments)}
+        assert steps == {1.0}
+        assert len(moments) >= 600
+
+
+@pytest.mark.service("mosquitto")
+def test_a_second_run_sends_the_gap_alone(mosquitto: Any, subscribe: Any, tmp_path: Path) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    settings = {"history": "5m", "faults": "none", "state": tmp_path, "interval": "200ms", "duration": "1s"}
+    first = run(mosquitto, **settings).counts
+    second = run(mosquitto, **settings).counts
+    assert second.readings < first.readings / 10
+    for moments in times_by_device(subscriber.wait_for(first.messages + second.messages)).values():
+        steps = {(after - before).total_seconds() for before, after in pairwise(moments)}
+        assert steps == {0.2}
+
+
+@pytest.mark.service("mosquitto")
+def test_labels_are_published_and_written_as_the_faults_begin(mosquitto: Any, subscribe: Any, tmp_path: Path) -> None:
+    schedule = tmp_path / "faults.csv"
+    schedule.write_text("device,metric,kind,start,end\npress-01,temperature,spike,+0s,+1s\ntank-01,*,dropout,+0s,+9s\n")
+    truth, plant = subscribe(mosquitto, "driftline/truth/#"), subscribe(mosquitto, "plant/utilities/tank-01")
+    labels = tmp_path / "labels.csv"
+    counts = run(mosquitto, history="30s", faults=str(schedule), labels=labels, duration="1s").counts
+    published = [(topic, json.loads(payload)) for topic, payload in truth.wait_for(2)]
+    assert [topic for topic, _ in published] == ["driftline/truth/press-01", "driftline/truth/tank-01"]
+    with labels.open() as file:
+        assert list(csv.DictReader(file)) == [label for _, label in published]
+    assert counts.faults == 2
+    silent_from = datetime.fromisoformat(published[1][1]["start"])
+    assert max(times_by_device(plant.wait_for(1))["plant/utilities/tank-01"]) < silent_from
+
+
+@pytest.mark.service("mosquitto")
+def test_broken_messages_come_on_request(mosquitto: Any, subscribe: Any) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    counts = run(mosquitto, interval="50ms", malformed=0.3, faults="none", duration="1s").counts
+    assert 0 < counts.malformed < counts.messages
+    broken = 0
+    for _, payload in subscriber.wait_for(counts.messages):
+        try:
+            broken += json.loads(payload)["ts"][:4] in ("now", "1970", "2099")
+        except ValueError:
+            broken += 1
+    assert broken == counts.malformed
+
+
+@pytest.mark.service("mosquitto")
+def test_a_clock_that_leaps_makes_a_backlog_of_the_time_between(mosquitto: Any, subscribe: Any) -> None:
+    clock = LeapingClock()
+    settings = SimulatorSettings(url=mosquitto.url, devices=10, faults="none")
+    simulator = Simulator(settings, clock=clock, say=lambda _: None)
+    subscriber = subscribe(mosquitto, "plant/#")
+    simulator.start()
+    assert simulator.live.wait(10)
+    clock.now += 1000 * SECOND
+    messages = subscriber.wait_for(100)
+    simulator.stop()
+    arrays = [json.loads(payload) for _, payload in messages if payload.startswith(b"[")]
+    assert sum(len(readings) for readings in arrays) > 5000
+
+
+class LeapingClock:
+    """Stands still but for the leaps a test makes."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000 * SECOND + 999_999_999
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def start_process(url: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "firmware_sim", "--url", url, "--devices", "10", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_with_code_zero(mosquitto: Any, subscribe: Any, number: int) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    with start_process(mosquitto.url) as process:
+        subscriber.wait_for(1)
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "simulator stopped" in process.stderr.read()
+
+
+def test_a_signal_ends_a_process_that_waits_for_its_broker(free_port: int) -> None:
+    with start_process(f"mqtt://127.0.0.1:{free_port}") as process:
+        assert process.stderr is not None
+        assert "is away" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.service("mosquitto")
+def test_a_child_ends_when_its_parent_has_died(mosquitto: Any, subscribe: Any) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with parent, start_process(mosquitto.url, "--parent-pid", str(parent.pid)) as child:
+        subscriber.wait_for(1)
+        parent.kill()
+        parent.wait(10)
+        assert child.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--devices", "none"], "--devices: "),
+        (["--interval", "1 parsec"], "--interval: "),
+        (["--url", "http://x"], "http://x"),
+        (["--interval", "1ms"], "interval 1ms: expected at least 10ms"),
+        (["--speed", "60"], "speed 60: expected a history"),
+        (["--faults", os.devnull], "no column 'device'"),
+    ],
+)
+def test_unusable_options_are_named_and_end_with_code_two(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    assert main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_settings_know_no_other_names() -> None:
+    with pytest.raises(ValidationError, match="device_count"):
+        SimulatorSettings(device_count=3)  # type: ignore[call-arg]
