@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -25,6 +27,12 @@ class NewestTimes:
         if len(series):
             self._reserve(int(series.max()) + 1)
             self.times[series] = time
+
+    def of(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Those of `series` (of all) that have points, ascending, and the newest time of each."""
+        known = np.flatnonzero(self.times != NO_TIME).astype(np.int32)
+        wanted = known if series is None else np.intersect1d(known, np.asarray(series, np.int32))
+        return wanted, self.times[wanted]
 
     def advance(
         self, series: NDArray[np.int32], time: NDArray[np.int64]

@@ -7,7 +7,7 @@ exactly at a position of the journal. DuckDB syncs its write-ahead log before a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +63,7 @@ class EmbeddedStore(StoreQueries):
     def __init__(self, path: Path, settings: StoreSettings | None = None, *, read_only: bool = False) -> None:
         self.path = path
         self.settings = settings or StoreSettings()
+        self.query_timeout = parse_duration(self.settings.query_timeout)
         self._read_only = read_only
         self._lock = threading.RLock()
         self._maintenance_lock = threading.Lock()
@@ -274,6 +275,10 @@ class EmbeddedStore(StoreQueries):
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             return self._writer().cursor()
+
+    def _newest_points(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        with self._lock:
+            return self._newest.of(series)
 
     @contextmanager
     def _maintaining(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -13,13 +15,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.batch import ScoredBatch
+from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.units import format_duration
 from storage.base import SeriesPoints
 
 _TIME_MIN = -(2**63) + 2
 _TIME_MAX = 2**63 - 2
 _COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
+_SERIES_AT_ONCE = 256
 _READING_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -39,9 +43,16 @@ class QueryResult:
 class StoreQueries(ABC):
     """Reads of the embedded database, each in a cursor of its own, so that any thread may call them."""
 
+    query_timeout: int
+    """Nanoseconds after which a query of SQL is stopped."""
+
     @abstractmethod
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A new cursor on the open database."""
+
+    @abstractmethod
+    def _newest_points(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Those of `series` (of all) that have points, in order, and the time of the newest point of each."""
 
     def series(self) -> list[SeriesRecord]:
         """Every known series, in order of its index."""
@@ -80,10 +91,57 @@ class StoreQueries(ABC):
                     WHERE anomaly OR time IN (SELECT low FROM kept UNION ALL SELECT high FROM kept)
                 """
             columns = cursor.execute(f"{query} ORDER BY time").fetchnumpy()
+        return _series_points(_scored(columns), int(total))
+
+    def latest(self, series: Sequence[int] | None = None) -> ScoredBatch:
+        """The newest point of each of `series` (of all by default) that has any, in order of series."""
+        wanted, newest = self._newest_points(series)
+        if not len(wanted):
+            return ScoredBatch.unscored(Batch.empty(), late=False)
+        with self._reading() as cursor:
+            cursor.register("wanted", {"series": wanted, "time": newest.view("datetime64[ns]")})
+            columns = cursor.execute(
+                f"SELECT {_COLUMNS} FROM (FROM stored.point SEMI JOIN wanted USING (series, time) "
+                "WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)) ORDER BY series",
+                [int(newest.min()), int(newest.max())],
+            ).fetchnumpy()
+        return _scored(columns)
+
+    def sparklines(self, n: int, series: Sequence[int] | None = None) -> dict[int, NDArray[np.float64]]:
+        """The last `n` values, the oldest first, of each of `series` (of all by default) that has any."""
+        wanted, _ = self._newest_points(series)
+        return {int(batch.series[0]): batch.value for batch in self._last(wanted, n)}
+
+    def history(self, n: int) -> Iterator[tuple[int, SeriesPoints]]:
+        """The last `n` points of each series in time order, series by series: what detectors warm up on.
+
+        Series are read some hundred at a time, so that memory stays bounded.
+        """
+        wanted, _ = self._newest_points(None)
+        for start in range(0, len(wanted), _SERIES_AT_ONCE):
+            for batch in self._last(wanted[start : start + _SERIES_AT_ONCE], n):
+                yield int(batch.series[0]), _series_points(batch, len(batch))
+
+    def _last(self, series: NDArray[np.int32], n: int) -> list[ScoredBatch]:
+        if n < 1:
+            raise ValueError(f"the last {n} points were asked for: expected 1 or more")
+        if not len(series):
+            return []
+        with self._reading() as cursor:
+            cursor.register("wanted", {"series": series})
+            columns = cursor.execute(
+                f"""
+                WITH since AS (
+                    SELECT series, list_min(max(time, {int(n)})) AS start
+                    FROM stored.point SEMI JOIN wanted USING (series) GROUP BY series
+                )
+                SELECT {_COLUMNS} FROM stored.point JOIN since USING (series) WHERE time >= start ORDER BY series, time
+                """
+            ).fetchnumpy()
         batch = _scored(columns)
-        return SeriesPoints(
-            batch.time, batch.value, batch.score, batch.expected, batch.lower, batch.upper, batch.anomaly, int(total)
-        )
+        edges = np.flatnonzero(np.diff(batch.series)) + 1
+        bounds = [0, *edges.tolist(), len(batch)]
+        return [batch.take(np.arange(a, b)) for a, b in pairwise(bounds) if b > a]
 
     def alarms(
         self,
@@ -124,9 +182,10 @@ class StoreQueries(ABC):
     def query(self, sql: str, limit: int = 1000) -> QueryResult:
         """Rows of one reading statement of SQL (SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).
 
-        It runs in a read-only transaction without access to files or network. Raises QueryError.
+        It runs in a read-only transaction without access to files or network, for at most `query_timeout`. Raises
+        QueryError.
         """
-        with self._reading() as cursor:
+        with self._reading() as cursor, _stopping(cursor, self.query_timeout):
             try:
                 statements = cursor.extract_statements(sql)
                 if len(statements) != 1:
@@ -138,6 +197,8 @@ class StoreQueries(ABC):
                 cursor.execute(sql)
                 columns = [column[0] for column in cursor.description or ()]
                 rows = cursor.fetchmany(limit + 1)
+            except duckdb.InterruptException as error:
+                raise QueryError(f"stopped after {format_duration(self.query_timeout)}: ask for less") from error
             except duckdb.Error as error:
                 raise QueryError(_one_line(error)) from error
         return QueryResult(columns, rows[:limit], len(rows) > limit)
@@ -149,6 +210,18 @@ class StoreQueries(ABC):
             yield cursor
         finally:
             cursor.close()
+
+
+@contextmanager
+def _stopping(cursor: duckdb.DuckDBPyConnection, timeout: int) -> Iterator[None]:
+    timer = threading.Timer(timeout / 1e9, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _scored(columns: dict[str, NDArray[Any]]) -> ScoredBatch:
@@ -165,6 +238,12 @@ def _scored(columns: dict[str, NDArray[Any]]) -> ScoredBatch:
         floats("upper"),
         np.asarray(columns["anomaly"], np.bool_),
         np.asarray(columns["late"], np.bool_),
+    )
+
+
+def _series_points(batch: ScoredBatch, total: int) -> SeriesPoints:
+    return SeriesPoints(
+        batch.time, batch.value, batch.score, batch.expected, batch.lower, batch.upper, batch.anomaly, total
     )
 
 

@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from storage.base import StepOutput, StorageCorruptError, StorageFullError
+from storage.embedded import EmbeddedStore
+from storage.queries import QueryError
+from storage.settings import StoreSettings
+
+SECOND = 10**9
+DAY = 86_400 * SECOND
+NOW = 1_700_000_000 * SECOND
+EMPTY = ScoredBatch.unscored(Batch.empty(), late=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(query_timeout="2s")) as opened:
+        yield opened
+
+
+def scored(series: np.ndarray, time: np.ndarray, value: np.ndarray, anomaly: np.ndarray | None = None) -> ScoredBatch:
+    n = len(series)
+    return ScoredBatch(
+        series.astype(np.int32),
+        time.astype(np.int64),
+        value.astype(np.float64),
+        np.full(n, 0.123456),
+        value + 0.5,
+        value - 2.0,
+        value + 3.0,
+        np.zeros(n, np.bool_) if anomaly is None else anomaly,
+        np.zeros(n, np.bool_),
+    )
+
+
+def regular(series: int, n: int, *, start: int = NOW, anomalies: tuple[int, ...] = ()) -> ScoredBatch:
+    value = np.sin(np.arange(n) / 50) + np.random.default_rng(series + 1).normal(size=n)
+    anomaly = np.isin(np.arange(n), anomalies)
+    return scored(np.full(n, series), start + np.arange(n) * SECOND, value, anomaly)
+
+
+def put(store: EmbeddedStore, points: ScoredBatch, **more: object) -> None:
+    store.commit(StepOutput(store.position, store.position + 1, points, **more))  # type: ignore[arg-type]
+
+
+Row = tuple[int, int, float]
+rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.floats(-10, 10)), max_size=12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(rows | st.sampled_from(["compact", "reopen"]), max_size=8))
+def test_the_first_point_of_each_series_and_time_stays_and_the_counts_close(steps: list[list[Row] | str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddedStore(Path(folder) / "store.duckdb").open()
+        model: dict[tuple[int, int], float] = {}
+        given_rows = 0
+        for step in steps:
+            if step == "reopen":
+                store.close()
+                store.open()
+            elif step == "compact":
+                store.compact(at_least=1)
+            else:
+                assert isinstance(step, list)
+                columns = [np.array([row[i] for row in step]) for i in range(3)]
+                result_points = scored(*columns) if step else EMPTY
+                output = StepOutput(store.position, store.position + 1, result_points)
+                result = store.commit(output)
+                assert result.stored + result.late + result.duplicates == len(step)
+                given_rows += len(step)
+                for series, time, value in step:
+                    model.setdefault((series, time), value)
+        for series in range(4):
+            read = store.points(series)
+            expected = sorted((time, value) for (owner, time), value in model.items() if owner == series)
+            assert list(zip(read.time.tolist(), read.value.tolist(), strict=True)) == expected
+        counts = store.counts()
+        assert sum(counts.values()) == given_rows
+        assert counts.get("duplicates", 0) == given_rows - len(model)
+        store.close()
+
+
+def test_a_long_series_is_thinned_to_its_extremes_and_anomalies(store: EmbeddedStore) -> None:
+    whole = regular(0, 20_000, anomalies=(7, 9_000, 19_999))
+    put(store, whole)
+    put(store, regular(1, 100))
+    thinned = store.points(0, max_points=500)
+    assert thinned.total == 20_000
+    assert len(thinned.time) <= 503
+    assert set(whole.time[whole.anomaly]) <= set(thinned.time)
+    assert np.all(np.diff(thinned.time) > 0)
+    stretch = (whole.time[-1] - whole.time[0]) // 250 + 1
+    for values in (np.minimum, np.maximum):
+        for number in range(250):
+            of_whole = whole.value[(whole.time - NOW) // stretch == number]
+            of_thinned = thinned.value[(thinned.time - NOW) // stretch == number]
+            assert values.reduce(of_whole) == values.reduce(of_thinned)
+
+
+def test_points_are_read_from_start_up_to_end(store: EmbeddedStore) -> None:
+    put(store, regular(0, 100))
+    store.compact(at_least=1)
+    put(store, regular(0, 100, start=NOW + 100 * SECOND))
+    read = store.points(0, NOW + 50 * SECOND, NOW + 150 * SECOND)
+    assert read.time.tolist() == [NOW + i * SECOND for i in range(50, 150)]
+    assert store.points(5).total == 0
+    assert store.points(5, max_points=10).total == 0
+    with pytest.raises(ValueError, match="max_points is 1"):
+        store.points(0, max_points=1)
+
+
+def test_score_and_band_keep_the_precision_that_a_chart_needs(store: EmbeddedStore) -> None:
+    random = np.random.default_rng(2)
+    n = 500
+    expected = random.normal(size=n) * 10.0 ** random.integers(-6, 6, n)
+    width = 10.0 ** random.uniform(-6, 6, n)
+    none = random.random(n) < 0.2
+    points = ScoredBatch(
+        np.zeros(n, np.int32),
+        np.arange(n),
+        expected,
+        random.exponential(size=n),
+        np.where(none, np.nan, expected),
+        expected - width,
+        expected + 2 * width,
+        np.zeros(n, np.bool_),
+        np.zeros(n, np.bool_),
+    )
+    put(store, points)
+    read = store.points(0)
+    assert read.value.tolist() == points.value.tolist()
+    assert np.abs(read.score - points.score).max() <= 0.005001
+    step = 3 * width / 100 + np.abs(expected) * 1e-6
+    assert np.array_equal(np.isnan(read.expected), none)
+    assert (np.abs(read.expected - points.expected)[~none] <= step[~none]).all()
+    assert (np.abs(read.lower - points.lower) <= 2 * step).all()
+    assert (np.abs(read.upper - points.upper) <= 2 * step).all()
+
+
+def test_latest_sparklines_and_history_give_the_newest_points(store: EmbeddedStore) -> None:
+    put(store, ScoredBatch.concatenate([regular(0, 50), regular(2, 5, start=NOW - DAY)]))
+    store.compact(at_least=1)
+    put(store, ScoredBatch.concatenate([regular(0, 3, start=NOW + 50 * SECOND), regular(3, 1)]))
+    latest = store.latest()
+    assert latest.series.tolist() == [0, 2, 3]
+    assert latest.time.tolist() == [NOW + 52 * SECOND, NOW - DAY + 4 * SECOND, NOW]
+    assert store.latest([3, 1]).series.tolist() == [3]
+    assert len(store.latest([1])) == 0
+    lines = store.sparklines(4)
+    assert {series: len(values) for series, values in lines.items()} == {0: 4, 2: 4, 3: 1}
+    assert lines[0].tolist() == store.points(0).value[-4:].tolist()
+    assert list(store.sparklines(4, [2])) == [2]
+    histories = dict(store.history(10))
+    assert list(histories) == [0, 2, 3]
+    assert histories[0].time.tolist() == store.points(0).time[-10:].tolist()
+    assert histories[2].time.tolist() == store.points(2).time.tolist()
+
+
+def test_history_reads_many_series(store: EmbeddedStore) -> None:
+    n = 1000
+    series = np.repeat(np.arange(n), 3)
+    put(store, scored(series, NOW + np.tile(np.arange(3), n), series * 1.0))
+    histories = list(store.history(2))
+    assert [number for number, _ in histories] == list(range(n))
+    assert all(points.value.tolist() == [number] * 2 for number, points in histories)
+
+
+def test_retention_counts_back_from_each_series_own_newest_point(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(keep="10s", max_dead_letters=3)) as store:
+        assert store.apply_retention() == 0
+        replayed = regular(0, 5, start=NOW - 3000 * DAY)
+        letters = [DeadLetter(i, 0, NOW + i, "t", b"x", "malformed", "why") for i in range(5)]
+        put(store, ScoredBatch.concatenate([replayed, regular(1, 30)]), dead_letters=letters)
+        store.compact(at_least=1)
+        put(store, regular(1, 10, start=NOW + 30 * SECOND))
+        assert store.apply_retention() == 29
+        assert store.points(0).total == 5
+        assert store.points(1).time[0] == NOW + 29 * SECOND
+        assert [letter.offset for letter in store.dead_letters()] == [4, 3, 2]
+        assert store.apply_retention() == 0
+
+
+def test_old_dead_letters_go(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(keep_dead_letters="1h")) as store:
+        letters = [DeadLetter(i, 0, NOW + i * 1800 * SECOND, "t", b"x", "malformed", "why") for i in range(5)]
+        put(store, EMPTY, dead_letters=letters)
+        store.apply_retention()
+        assert [letter.offset for letter in store.dead_letters()] == [4, 3, 2]
+
+
+def test_commits_and_queries_go_on_during_maintenance(store: EmbeddedStore) -> None:
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def maintain() -> None:
+        try:
+            while not done.is_set():
+                store.compact(at_least=1)
+                store.apply_retention()
+                store.points(0)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=maintain)
+    thread.start()
+    for i in range(60):
+        put(store, regular(0, 50, start=NOW + i * 50 * SECOND))
+        put(store, regular(0, 50, start=NOW + i * 50 * SECOND))
+    done.set()
+    thread.join()
+    assert errors == []
+    assert store.points(0).total == 3000
+    assert store.counts() == {"stored": 3000, "duplicates": 3000, "late": 0}
+
+
+def test_views_show_devices_points_alarms_and_counts(store: EmbeddedStore) -> None:
+    records = [SeriesRecord(0, "pump", "flow"), SeriesRecord(1, "pump", "temperature"), SeriesRecord(2, "fan", "speed")]
+    alarm = AlarmRecord(1, 0, AlarmState.OPEN, NOW, None, "warning", 3.0, 1.0, float("nan"), "odd")
+    points = ScoredBatch.concatenate([regular(0, 10), regular(1, 5)])
+    put(store, points, series=records, alarms=[alarm], counts={"received": 9})
+    devices = store.query("SELECT device, metrics, points, open_alarms, last_seen FROM devices ORDER BY device")
+    assert devices.rows[0][:4] == ("fan", ["speed"], 0, 0)
+    assert devices.rows[1][:4] == ("pump", ["flow", "temperature"], 15, 1)
+    assert str(devices.rows[1][4]) == "2023-11-14 22:13:29"
+    result = store.query("FROM points WHERE device = 'pump' AND metric = 'flow' AND time >= '2023-11-14 22:13:25'")
+    assert result.columns[:4] == ["device", "metric", "time", "value"]
+    assert len(result.rows) == 5
+    assert store.query("SELECT device, state, expected FROM alarms").rows == [("pump", "open", None)]
+    assert ("received", 9) in store.query("SELECT * FROM counts").rows
+    assert store.query("SELECT count(*) FROM dead_letters").rows == [(0,)]
+    assert len(store.query("FROM series").rows) == 3
+
+
+def test_a_query_returns_no_more_than_asked_for(store: EmbeddedStore) -> None:
+    result = store.query("SELECT * FROM range(10)", limit=4)
+    assert (result.rows, result.truncated) == ([(0,), (1,), (2,), (3,)], True)
+    assert store.query("SELECT * FROM range(4)", limit=4).truncated is False
+    for sql in ("WITH x AS (SELECT 1 AS a) SELECT a FROM x", "DESCRIBE points", "SHOW TABLES", "EXPLAIN SELECT 1"):
+        assert store.query(sql).rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("DELETE FROM stored.point_recent", "delete is not allowed"),
+        ("CREATE TABLE t(a INT)", "create is not allowed"),
+        ("ATTACH 'other.db'", "attach is not allowed"),
+        ("COPY (SELECT 1) TO 'x.csv'", "copy is not allowed"),
+        ("SET threads = 1", "is not allowed"),
+        ("INSTALL httpfs", "is not allowed"),
+        ("PRAGMA database_size", "is not allowed"),
+        ("SELECT 1; DROP VIEW points", "2 statements were given"),
+        ("", "0 statements were given"),
+        ("EXPLAIN ANALYZE DELETE FROM stored.series", "read-only"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
+        ("SELECT * FROM '/etc/passwd'", "does not exist"),
+        ("SELECT valu FROM points", "valu"),
+        ("SELEC 1", "syntax error"),
+        ("SELECT * FROM sql", "does not exist"),
+        ("SELECT count(*) FROM range(1000000000000) t(a) WHERE a % 7 = 3", "stopped after 2s"),
+    ],
+)
+def test_a_query_only_reads_and_says_in_one_line_what_is_wrong(store: EmbeddedStore, sql: str, word: str) -> None:
+    put(store, regular(0, 3), series=[SeriesRecord(0, "pump", "flow")])
+    with pytest.raises(QueryError) as caught:
+        store.query(sql)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert store.points(0).total == 3
+    assert len(store.series()) == 1
+
+
+def test_a_full_store_refuses_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    small = StoreSettings(max_bytes=8 << 20)
+    with EmbeddedStore(path, small) as store:
+        with pytest.raises(StorageFullError, match=r"store\.duckdb: no room left"):
+            for i in range(1000):
+                put(store, regular(0, 10_000, start=NOW + i * 10_000 * SECOND))
+        committed = store.position
+        assert store.points(0).total == committed * 10_000
+        assert store.counts()["stored"] == committed * 10_000
+    with EmbeddedStore(path, StoreSettings()) as store:
+        assert store.position == committed
+        put(store, regular(0, 10_000, start=NOW + committed * 10_000 * SECOND))
+        assert store.points(0).total == (committed + 1) * 10_000
+        assert store.counts()["duplicates"] == 0
+
+
+def test_a_commit_that_fails_leaves_nothing_behind(store: EmbeddedStore) -> None:
+    put(store, regular(0, 5))
+    broken = SeriesRecord(1, "pump", None)  # type: ignore[arg-type]
+    with pytest.raises(OSError, match="NOT NULL"):
+        put(store, regular(0, 9), series=[broken])
+    assert store.position == 1
+    assert store.points(0).total == 5
+    result = store.commit(StepOutput(1, 2, regular(0, 9)))
+    assert (result.stored, result.duplicates, result.late) == (4, 5, 0)
+
+
+def test_series_below_zero_are_refused(store: EmbeddedStore) -> None:
+    with pytest.raises(ValueError, match="series -1 in a batch of points"):
+        put(store, regular(-1, 3))
+
+
+def test_other_files_and_versions_are_refused_with_a_clear_word(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    EmbeddedStore(path).open().close()
+    for version, word in ((99, "version 99, from a newer Driftline"), (0, "version 0, from an older Driftline")):
+        with duckdb.connect(str(path)) as raw:
+            raw.execute(f"UPDATE stored.meta SET value = '{version}'")
+        with pytest.raises(StorageCorruptError, match=word):
+            EmbeddedStore(path).open()
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as raw:
+        raw.execute("CREATE TABLE photos(name VARCHAR)")
+    with pytest.raises(StorageCorruptError, match="not a Driftline database"):
+        EmbeddedStore(other).open()
+    text = tmp_path / "text.duckdb"
+    text.write_text("hello, this is a text file that is long enough to look at" * 400)
+    with pytest.raises(StorageCorruptError, match=r"text\.duckdb: opening the database: the file is damaged"):
+        EmbeddedStore(text).open()
+
+
+def test_a_damaged_header_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    with EmbeddedStore(path) as store:
+        put(store, regular(0, 1000))
+    damaged = bytearray(path.read_bytes())
+    for place in range(4096, 12_288, 64):
+        damaged[place + 9] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises((StorageCorruptError, OSError), match=r"store\.duckdb"):
+        EmbeddedStore(path).open()
+
+
+COMMITTER = """
+import os, sys, threading
+from pathlib import Path
+import numpy as np
+from devices.batch import Batch, ScoredBatch
+from devices.records import DeadLetter
+from storage.base import StepOutput
+from storage.embedded import EmbeddedStore
+
+store = EmbeddedStore(Path(sys.argv[1])).open()
+rows, commits = int(sys.argv[2]), int(sys.argv[3])
+kill = threading.Timer(float(sys.argv[4]), os.kill, (os.getpid(), 9))
+first = store.position
+while True:
+    at = store.position
+    if at == first + commits:
+        kill.start()
+    batch = Batch(np.arange(rows, dtype=np.int32) % 10, at * rows + np.arange(rows), np.full(rows, float(at)))
+    letter = DeadLetter(at, 0, at, "t", b"", "malformed", "")
+    store.commit(StepOutput(at, at + 1, ScoredBatch.unscored(batch, late=False), dead_letters=[letter],
+                            counts={"received": rows + 1}))
+    if at % 7 == 3:
+        store.compact(at_least=1)
+    os.write(1, b"%d\\n" % store.position)
+"""
+
+
+def test_every_commit_survives_kill_9_whole_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    root = Path(__file__).parents[2]
+    rows = 3000
+    for commits, delay in ((2, 0.001), (5, 0.006), (9, 0.011), (12, 0.017)):
+        child = subprocess.run(
+            [sys.executable, "-c", COMMITTER, str(path), str(rows), str(commits), str(delay)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            cwd=root,
+            check=False,
+            timeout=60,
+        )
+        assert child.returncode == -9
+        confirmed = int(child.stdout.split()[-1])
+        with EmbeddedStore(path) as store:
+            position = store.position
+            assert position in (confirmed, confirmed + 1)
+            read = [store.points(series) for series in range(10)]
+            times = np.sort(np.concatenate([points.time for points in read]))
+            assert np.array_equal(times, np.arange(position * rows))
+            assert store.counts() == {
+                "received": position * (rows + 1),
+                "stored": position * rows,
+                "duplicates": 0,
+                "late": 0,
+            }
+            assert len(store.dead_letters(10_000)) == position
