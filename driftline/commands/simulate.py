@@ -13,8 +13,8 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_optio
 def simulate(context: typer.Context, config: ConfigOption = None, data: DataOption = None) -> None:
     """Run a fleet of simulated devices with labelled faults, publishing over MQTT.
 
-    They publish to the broker of the service that runs on the data folder, or to that of --url. All other options are the
-    simulator's own: see `driftline simulate --help`.
+    They publish to the broker of the service that runs on the data folder, or to that of --url. All other options are
+    the simulator's own: see `driftline simulate --help`.
 
     Example: driftline simulate --devices 200 --interval 500ms
     """

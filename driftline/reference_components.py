@@ -1,0 +1,42 @@
+"""The generated pages about detectors and codecs: their docstrings and parameters, from the registries."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+
+from detectors.registry import DETECTORS
+from devices.codecs.registry import CODECS
+from driftline.reference_settings import GENERATED, settings_table
+
+
+def detectors_page() -> str:
+    """docs/reference/detectors.md."""
+    introduction = (
+        "A detector is named under `[detectors.NAME]`, and routes refer to it by that name:\n\n"
+        '```toml\n[[routes]]\nfilter = "plant/#"\ndetectors = ["slow"]\n\n'
+        '[detectors.slow]\ntype = "zscore"\nhalf_life = 2000\n```\n\n'
+        "Every detector scores a reading by how rare it is: 3 is one in a thousand. Which score raises an alarm is "
+        "set under `[alarm]`."
+    )
+    return _page("Detectors", introduction, [(d.name, d, d.Parameters) for d in DETECTORS])
+
+
+def codecs_page() -> str:
+    """docs/reference/codecs.md."""
+    introduction = (
+        "A route's `codec` says how its payloads are read, by name or as a table with parameters:\n\n"
+        '```toml\n[[routes]]\nfilter = "plant/#"\ncodec = { type = "json", time = ["meta.time"] }\n```'
+    )
+    return _page("Codecs", introduction, [(c.name, c, c.Parameters) for c in CODECS])
+
+
+def _page(title: str, introduction: str, components: Iterable[tuple[str, type, type[BaseModel]]]) -> str:
+    parts = [GENERATED, f"# {title}", introduction]
+    for name, component, parameters in components:
+        parts += [f"## `{name}`", inspect.getdoc(component) or ""]
+        if parameters.model_fields:
+            parts.append(settings_table(parameters.model_fields))
+    return "\n\n".join(parts) + "\n"
