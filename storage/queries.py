@@ -107,10 +107,10 @@ class StoreQueries(ABC):
             ).fetchnumpy()
         return _scored(columns)
 
-    def sparklines(self, n: int, series: Sequence[int] | None = None) -> dict[int, NDArray[np.float64]]:
-        """The last `n` values, the oldest first, of each of `series` (of all by default) that has any."""
+    def sparklines(self, n: int, series: Sequence[int] | None = None) -> dict[int, SeriesPoints]:
+        """The last `n` points, the oldest first, of each of `series` (of all by default) that has any."""
         wanted, _ = self._newest_points(series)
-        return {int(batch.series[0]): batch.value for batch in self._last(wanted, n)}
+        return {int(batch.series[0]): _series_points(batch, len(batch)) for batch in self._last(wanted, n)}
 
     def history(self, n: int) -> Iterator[tuple[int, SeriesPoints]]:
         """The last `n` points of each series in time order, series by series: what detectors warm up on.

@@ -116,11 +116,10 @@ def _live_router(view: ServiceView, streams: LiveStreams) -> APIRouter:
 def _page_router(files: Mapping[str, WebFile]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
     @router.get("/{path:path}")
-    def page(request: Request, path: str = "index.html") -> Response:
+    def page(request: Request, path: str) -> Response:
         """A file of the page."""
-        file = files.get(path)
+        file = files.get(path or "index.html")
         if file is None:
             raise ApiError(404, "not_found", f'path: no "/{path}"; the page is at /, the API under {PREFIX}/')
         headers = {"ETag": file.etag, "Cache-Control": "no-cache"}

@@ -108,8 +108,7 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
             {
                 "sparklines": [
                     {"series": number, "time": found.time, "value": found.value, "anomaly": found.anomaly}
-                    for number, found in store.sparklines(points).items()
-                    if not series or number in series
+                    for number, found in store.sparklines(points, series).items()
                 ]
             }
         )

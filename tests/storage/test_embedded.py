@@ -162,8 +162,8 @@ def test_latest_sparklines_and_history_give_the_newest_points(store: EmbeddedSto
     assert store.latest([3, 1]).series.tolist() == [3]
     assert len(store.latest([1])) == 0
     lines = store.sparklines(4)
-    assert {series: len(values) for series, values in lines.items()} == {0: 4, 2: 4, 3: 1}
-    assert lines[0].tolist() == store.points(0).value[-4:].tolist()
+    assert {series: len(line.value) for series, line in lines.items()} == {0: 4, 2: 4, 3: 1}
+    assert lines[0].value.tolist() == store.points(0).value[-4:].tolist()
     assert list(store.sparklines(4, [2])) == [2]
     histories = dict(store.history(10))
     assert list(histories) == [0, 2, 3]

@@ -193,11 +193,22 @@ _KINDS: dict[str, list[DemoMetric]] = {
     "tank": [DemoMetric("level", "%", 62.0, 18.0, 0.4), DemoMetric("temperature", "°C", 18.0, 1.5, 0.15)],
     "meter": [DemoMetric("power", "kW", 310.0, 90.0, 6.0), DemoMetric("cos_phi", "", 0.94, 0.02, 0.004)],
 }
-_FAULTS = {1: (0.96, 1.01, 9.0), 6: (0.62, 0.64, -8.0), 9: (0.9, 0.912, 7.0), 14: (0.975, 1.01, -7.5), 22: (0.5, 0.505, 11.0)}
+_FAULTS = {
+    1: (0.96, 1.01, 9.0),
+    6: (0.62, 0.64, -8.0),
+    9: (0.9, 0.912, 7.0),
+    14: (0.975, 1.01, -7.5),
+    22: (0.5, 0.505, 11.0),
+}
 
 
 def fill_with_plant(
-    service: DemoService, *, devices: int = 48, points: int = 900, spacing: int = 4 * SECOND, names: list[str] | None = None
+    service: DemoService,
+    *,
+    devices: int = 48,
+    points: int = 900,
+    spacing: int = 4 * SECOND,
+    names: list[str] | None = None,
 ) -> list[tuple[SeriesRecord, DemoMetric]]:
     """Store a plant's last `points` readings of every series; returns what continues it. `names` come first."""
     random = np.random.default_rng(7)

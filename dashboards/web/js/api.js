@@ -1,0 +1,97 @@
+// The API: JSON requests, and the live feed with what was missed told to the listener.
+
+const base = "api/v1/";
+
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export function query(parameters) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of [value].flat()) if (each !== undefined && each !== null) search.append(name, each);
+  }
+  return search.toString();
+}
+
+export async function get(path, parameters = {}, signal = undefined) {
+  const search = query(parameters);
+  const response = await fetch(base + path + (search ? `?${search}` : ""), { signal });
+  const body = await response.json();
+  if (!response.ok && body.error) throw new ApiError(response.status, body.error.code, body.error.message);
+  return body;
+}
+
+export function devicePath(device) {
+  return `devices/${device.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+export function deviceLink(device, range = {}) {
+  const search = query(range);
+  return `#/device/${encodeURIComponent(device)}${search ? `?${search}` : ""}`;
+}
+
+// Nanoseconds as text: beyond 2^53 the shortest writing of a double may be in exponential form.
+export function instant(time) {
+  return BigInt(Math.round(time)).toString();
+}
+
+// Follows the live feed until `signal` ends. A hidden page lets go of its connection, of which a browser has few, and
+// asks anew for what it missed.
+export function follow(parameters, handlers, signal) {
+  let source = null;
+  let stale = false;
+  const missed = () => { stale = false; handlers.gap?.(); };
+  const open = () => {
+    if (source || signal.aborted || document.hidden) return;
+    source = new EventSource(`${base}events?${query(parameters)}`);
+    source.onopen = () => { if (stale) missed(); };
+    source.onerror = () => {
+      stale = true;
+      if (source.readyState === EventSource.CLOSED) { close(); setTimeout(open, 3000); }
+    };
+    source.addEventListener("points", (event) => handlers.points?.(JSON.parse(event.data)));
+    source.addEventListener("alarms", (event) => handlers.alarms?.(JSON.parse(event.data).alarms));
+    source.addEventListener("gap", () => missed());
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+    stale = true;
+  };
+  const visible = () => (document.hidden ? close() : open());
+  document.addEventListener("visibilitychange", visible);
+  signal.addEventListener("abort", () => {
+    close();
+    document.removeEventListener("visibilitychange", visible);
+  });
+  open();
+}
+
+// Runs `task` now and then every `seconds` after it has ended, while the page is seen, until `signal` ends.
+export function repeat(task, seconds, signal) {
+  let timer = 0;
+  const run = async () => {
+    clearTimeout(timer);
+    const started = performance.now();
+    if (!document.hidden) {
+      try { await task(); } catch (error) { if (!signal.aborted) report(error); }
+    }
+    if (!signal.aborted) timer = setTimeout(run, Math.max(seconds * 1000, 10 * (performance.now() - started)));
+  };
+  const visible = () => { if (!document.hidden) run(); };
+  document.addEventListener("visibilitychange", visible);
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", visible);
+  });
+  return run();
+}
+
+export function report(error) {
+  if (error.name !== "AbortError") dispatchEvent(new CustomEvent("driftline-error", { detail: error }));
+}

@@ -1,0 +1,235 @@
+// One device: a chart a metric over a shared time range, live or fixed, and the device's alarms.
+
+import { deviceLink, devicePath, follow, get, instant, repeat, report } from "./api.js";
+import { MetricChart } from "./chart.js";
+import { buttonGroup, fill, h, setText } from "./dom.js";
+import { ago, duration, moment } from "./format.js";
+
+const spans = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "24 h"], ["604800", "7 d"], ["all", "All"]];
+const page = 12;
+const shortest = 0.05;
+
+export async function showDevice({ root, name, search, signal }) {
+  const charts = new Map();
+  let device = await get(devicePath(name), {}, signal);
+  let shownCharts = page;
+  let alarms = [];
+  let loading = new AbortController();
+  // Either the newest `span` seconds ("all" for everything), or the time from `from` to `to`, in seconds.
+  let range = { span: 900 };
+  if (search.get("from") && search.get("to")) range = { from: Number(search.get("from")) / 1e9, to: Number(search.get("to")) / 1e9 };
+
+  const life = h("span", { class: "chip" });
+  const seen = h("span", { class: "dim" });
+  const notices = h("div", { class: "notices" });
+  const grid = h("div", { class: "charts" });
+  const more = h("button", { class: "tile", type: "button", onclick: () => { shownCharts += page; arrange(); load(); } });
+  const span = buttonGroup("Time range", spans, "900", (value) => setRange({ span: value === "all" ? "all" : Number(value) }));
+  const steps = buttonGroup("Move", [["back", "◀"], ["in", "+"], ["out", "−"], ["forward", "▶"]], "", (value) =>
+    ({ back: () => pan(-0.5), forward: () => pan(0.5), in: () => zoomAt(null, 0.5), out: () => zoomAt(null, 2) })[value]());
+  for (const [value, label] of [["back", "Earlier"], ["in", "Zoom in"], ["out", "Zoom out"], ["forward", "Later"]]) {
+    const button = steps.querySelector(`[data-value="${value}"]`);
+    button.setAttribute("aria-label", label);
+    button.removeAttribute("aria-pressed");
+    button.title = label;
+  }
+  const live = h("button", { type: "button", class: "live", "aria-pressed": "true", onclick: () => setRange({ span: lastSpan }) }, "Live");
+  const shownRange = h("span", { class: "dim", role: "status" });
+  let lastSpan = 900;
+
+  fill(root,
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, name), life, seen),
+    notices,
+    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, shownRange, h("span", { class: "grow" }),
+      h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
+    grid, more,
+    h("p", { class: "hint" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
+
+  const actions = {
+    zoom: (from, to) => setRange({ from, to: Math.max(to, from + shortest) }),
+    pan: (seconds) => setRange({ from: bounds().from + seconds, to: bounds().to + seconds }),
+    zoomAt,
+    reset: () => setRange({ span: lastSpan }),
+  };
+
+  function newest() {
+    const times = [...charts.values()].map((chart) => chart.newest).filter((time) => time !== null);
+    return times.length ? Math.max(...times) : (device.last_event ?? Date.now() * 1e6) / 1e9;
+  }
+
+  // The time shown. A live range that data fill in part only is cut to the data.
+  function bounds() {
+    if (range.span === undefined) return range;
+    const to = newest();
+    const times = [...charts.values()].map((chart) => chart.oldest).filter((time) => time !== null);
+    const oldest = times.length ? Math.min(...times) : to - 60;
+    const from = range.span === "all" ? oldest : Math.max(to - range.span, oldest);
+    const width = Math.max(to - from, 1);
+    return { from: to - width * 1.005, to: to + width * 0.01 };
+  }
+
+  function setRange(next) {
+    range = next;
+    if (range.span !== undefined) lastSpan = range.span;
+    span.choose(range.span === undefined ? "" : range.span);
+    live.setAttribute("aria-pressed", String(range.span !== undefined));
+    const fixed = range.span === undefined ? { from: instant(range.from * 1e9), to: instant(range.to * 1e9) } : {};
+    history.replaceState(null, "", deviceLink(name, fixed));
+    draw();
+    load();
+  }
+
+  function pan(share) {
+    const { from, to } = bounds();
+    const by = (to - from) * share;
+    setRange({ from: from + by, to: to + by });
+  }
+
+  function zoomAt(at, factor) {
+    const { from, to } = bounds();
+    const center = at ?? (from + to) / 2;
+    const width = Math.max(shortest, (to - from) * factor);
+    const share = (center - from) / (to - from);
+    setRange({ from: center - share * width, to: center + (1 - share) * width });
+  }
+
+  function arrange() {
+    const open = new Set(alarms.filter((alarm) => alarm.state !== "cleared").map((alarm) => alarm.series));
+    const metrics = [...device.metrics].sort((a, b) => open.has(b.series) - open.has(a.series));
+    for (const metric of metrics.slice(0, shownCharts)) {
+      if (!charts.has(metric.series)) {
+        const chart = new MetricChart(metric, actions);
+        charts.set(metric.series, chart);
+        grid.append(chart.element);
+      }
+    }
+    more.hidden = metrics.length <= charts.size;
+    setText(more, `Show ${Math.min(page, metrics.length - charts.size)} more of ${metrics.length} metrics`);
+    describe();
+  }
+
+  function describe() {
+    const open = alarms.filter((alarm) => alarm.state !== "cleared");
+    life.className = `chip ${open.length ? "alarm" : device.life}`;
+    setText(life, open.length ? `${open.length} open alarm${open.length > 1 ? "s" : ""}` : device.life);
+    setText(seen, `last reading ${ago(Math.max(device.last_event ?? 0, newest() * 1e9), Date.now() * 1e6)}`);
+  }
+
+  function drawNotices() {
+    fill(notices, alarms.filter((alarm, i) => alarm.state !== "cleared" || i < 3).slice(0, 6).map((alarm) =>
+      h("button", { type: "button", class: `notice ${alarm.state}`, onclick: () => showAlarm(alarm) },
+        h("span", { class: `chip ${alarm.state === "cleared" ? "" : alarm.severity}` }, alarm.state === "cleared" ? "cleared" : alarm.severity),
+        h("span", { class: "reason" }, alarm.reason),
+        h("span", { class: "dim" }, `${moment(alarm.opened)}${alarm.cleared ? `, for ${duration((alarm.cleared - alarm.opened) / 1e9)}` : ""}`))));
+  }
+
+  function showAlarm(alarm) {
+    const { from, to } = alarmRange(alarm);
+    setRange({ from: from / 1e9, to: to / 1e9 });
+    charts.get(alarm.series)?.element.scrollIntoView({ block: "nearest" });
+  }
+
+  function draw() {
+    const { from, to } = bounds();
+    for (const chart of charts.values()) chart.show(from, to);
+    setText(shownRange, range.span === undefined ? `${moment(from * 1e9)} to ${moment(to * 1e9)}` : "");
+    describe();
+  }
+
+  let timer = 0;
+  function load() {
+    clearTimeout(timer);
+    timer = setTimeout(() => fetchPoints().catch(report), 60);
+  }
+
+  async function fetchPoints() {
+    loading.abort();
+    loading = new AbortController();
+    const stop = loading.signal;
+    const wanted = { max_points: Math.max(400, Math.min(3000, Math.round(grid.clientWidth * 1.2))) };
+    if (range.span === undefined) {
+      const margin = (range.to - range.from) * 0.02;
+      Object.assign(wanted, { from: instant((range.from - margin) * 1e9), to: instant((range.to + margin) * 1e9) });
+    } else if (range.span !== "all" && device.last_event !== null) {
+      wanted.from = instant(Math.max(newest() * 1e9, device.last_event) - range.span * 1e9);
+    }
+    const series = [...charts.keys()];
+    for (let i = 0; i < series.length; i += 50) {
+      const reply = await get("points", { ...wanted, series: series.slice(i, i + 50) }, stop);
+      for (const columns of reply.series) charts.get(columns.series)?.load(columns);
+    }
+    if (!signal.aborted) draw();
+  }
+
+  async function fetchAlarms() {
+    ({ alarms } = await get("alarms", { device: name, limit: 100 }, signal));
+    for (const chart of charts.values()) chart.alarms = alarms.filter((alarm) => alarm.series === chart.metric.series);
+    drawNotices();
+  }
+
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    loading.abort();
+    for (const chart of charts.values()) chart.close();
+  });
+  addEventListener("driftline-theme", () => { for (const chart of charts.values()) chart.redraw(); }, { signal });
+  addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const keys = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), "+": () => zoomAt(null, 0.5), "=": () => zoomAt(null, 0.5), "-": () => zoomAt(null, 2), 0: actions.reset, l: actions.reset };
+    if (keys[event.key]) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  }, { signal });
+
+  await fetchAlarms();
+  arrange();
+  await fetchAlarms();
+  span.choose(range.span === undefined ? "" : range.span);
+  live.setAttribute("aria-pressed", String(range.span !== undefined));
+  await fetchPoints();
+
+  let queued = 0;
+  follow({ device: name, points: "all" }, {
+    points(columns) {
+      if (range.span === undefined) return;
+      const known = new Set(device.metrics.map((metric) => metric.series));
+      const rows = new Map();
+      columns.series.forEach((series, i) => {
+        if (columns.late[i] || !charts.has(series)) return;
+        if (!rows.has(series)) rows.set(series, []);
+        rows.get(series).push(i);
+      });
+      for (const [series, indexes] of rows) {
+        const part = {};
+        for (const key of ["time", "value", "score", "expected", "lower", "upper", "anomaly"]) part[key] = indexes.map((i) => columns[key][i]);
+        charts.get(series).append(part);
+      }
+      if (columns.series.some((series) => !known.has(series))) refresh().catch(report);
+      queued ||= requestAnimationFrame(() => { queued = 0; if (!signal.aborted && range.span !== undefined) draw(); });
+    },
+    alarms() { fetchAlarms().then(draw).catch(report); },
+    gap() { refresh().then(load).catch(report); },
+  }, signal);
+
+  async function refresh() {
+    device = await get(devicePath(name), {}, signal);
+    for (const metric of device.metrics) {
+      const chart = charts.get(metric.series);
+      if (!chart) continue;
+      if (metric.warming || chart.warming) chart.setWarming(metric.warming);
+      chart.threshold = metric.threshold;
+    }
+    const before = charts.size;
+    arrange();
+    if (charts.size > before) load();
+  }
+  await repeat(refresh, 4, signal);
+}
+
+// The time to show for an alarm: the alarm with as much again around it, at least ten minutes.
+export function alarmRange(alarm) {
+  const end = alarm.cleared ?? alarm.opened;
+  const around = Math.max(300e9, end - alarm.opened);
+  return { from: alarm.opened - around, to: end + around };
+}

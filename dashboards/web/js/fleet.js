@@ -1,0 +1,233 @@
+// The fleet: every device, those in trouble first. Rows exist only where they are seen, so thousands of devices are fine.
+
+import { deviceLink, follow, get, repeat, report } from "./api.js";
+import { buttonGroup, fill, h, setText } from "./dom.js";
+import { ago, count, number, rate } from "./format.js";
+import { newest, pulse, rateOf } from "./pulse.js";
+import { drawSpark, Spark, sparkColors, sparkPoints } from "./spark.js";
+
+const rowHeight = 58;
+const cellWidth = 244;
+const beyond = 4;
+const order = { alarm: 0, silent: 1, odd: 2, warming: 3, ok: 4 };
+const words = { alarm: "Alarm", silent: "Silent", odd: "Unusual", warming: "Warming up", ok: "Normal" };
+const chips = { alarm: "alarm", silent: "silent", odd: "warning", warming: "warming", ok: "ok" };
+
+export async function showFleet({ root, search, signal }) {
+  const sparks = new Map();
+  const asked = new Set();
+  const rows = new Map();
+  let devices = [];
+  let deviceOf = new Map();
+  let shown = [];
+  let now = 0;
+  let colors = sparkColors();
+  let trouble = search.get("state") ?? "all";
+
+  const tiles = {};
+  const tileRow = h("div", { class: "tiles" });
+  for (const [key, label, state] of [["devices", "Devices", "all"], ["alarm", "In alarm", "alarm"], ["silent", "Silent", "silent"], ["warming", "Warming up", "warming"]]) {
+    const value = h("b", {}, "–");
+    const small = h("small");
+    const tile = h("button", { class: "tile", type: "button", "aria-pressed": "false", onclick: () => choose(state) }, h("span", {}, label), value, small);
+    tiles[key] = { tile, value, small, state };
+    tileRow.append(tile);
+  }
+  for (const [key, label] of [["points", "Points per second"], ["anomalies", "Anomalies found"]]) {
+    const value = h("b", {}, "–");
+    const small = h("small");
+    tiles[key] = { value, small };
+    tileRow.append(h("div", { class: "tile" }, h("span", {}, label), value, small));
+  }
+
+  const filter = h("input", { type: "search", placeholder: "Filter by device or metric  ( / )", "aria-label": "Filter by device or metric", value: search.get("filter") ?? "", oninput: () => arrange() });
+  const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
+  const found = h("span", { class: "dim", role: "status" });
+  const body = h("div", { class: "rows", role: "list" });
+  const nothing = h("div", { class: "empty", hidden: true });
+  const list = h("section", { class: "panel fleet", "aria-label": "Devices" },
+    h("div", { class: "fleet-head" }, h("span", {}, "Device"), h("span", {}, "State"), h("span", {}, "Metrics"), h("span", {}, "Last reading")), body, nothing);
+  fill(root, tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found), list);
+
+  function choose(state) {
+    trouble = state;
+    states.choose(state);
+    arrange();
+  }
+
+  function stateOf(device) {
+    if (device.open_alarms) return "alarm";
+    if (device.life === "silent") return "silent";
+    if (device.metrics.some((metric) => sparks.get(metric.series)?.odd)) return "odd";
+    return device.metrics.some((metric) => metric.warming) ? "warming" : "ok";
+  }
+
+  function arrange() {
+    const wanted = filter.value.trim().toLowerCase();
+    const tally = { alarm: 0, silent: 0, odd: 0, warming: 0, ok: 0 };
+    for (const device of devices) {
+      device.state = stateOf(device);
+      tally[device.state] += 1;
+    }
+    shown = devices.filter((device) =>
+      (trouble === "all" || device.state === trouble) &&
+      (!wanted || device.device.toLowerCase().includes(wanted) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(wanted))));
+    shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || a.device.localeCompare(b.device, "en", { numeric: true }));
+    setText(tiles.devices.value, count(devices.length));
+    setText(tiles.devices.small, `${count(devices.reduce((n, device) => n + device.metrics.length, 0))} series`);
+    for (const key of ["alarm", "silent", "warming"]) setText(tiles[key].value, count(tally[key]));
+    tiles.alarm.value.className = tally.alarm ? "bad" : "";
+    tiles.silent.value.className = tally.silent ? "warn" : "";
+    for (const { tile, state } of Object.values(tiles)) tile?.setAttribute("aria-pressed", String(state === trouble && trouble !== "all"));
+    setText(found, shown.length === devices.length ? "" : `${count(shown.length)} of ${count(devices.length)} shown`);
+    nothing.hidden = shown.length > 0;
+    if (!shown.length) {
+      fill(nothing, devices.length
+        ? [h("b", {}, "No device matches"), "Change the filter or the state above."]
+        : [h("b", {}, "No device yet"), "Devices appear here with their first reading. Publish one, or start with --demo."]);
+    }
+    body.style.height = `${shown.length * rowHeight}px`;
+    draw();
+  }
+
+  function makeRow() {
+    const parts = { path: h("span", { class: "path" }), leaf: h("span"), chip: h("span", { class: "chip" }), cells: h("div", { class: "cells" }), seen: h("span", { class: "seen" }) };
+    const element = h("a", { class: "device-row", role: "listitem" }, h("div", { class: "name" }, parts.leaf, parts.path), h("div", {}, parts.chip), parts.cells, parts.seen);
+    return { element, ...parts, shownCells: [], more: h("span", { class: "more" }) };
+  }
+
+  function makeCell() {
+    const parts = { metric: h("span", { class: "metric" }), canvas: h("canvas", { "aria-hidden": "true" }), number: document.createTextNode(""), unit: h("small") };
+    return { element: h("div", { class: "cell" }, parts.metric, parts.canvas, h("span", { class: "value" }, parts.number, parts.unit)), ...parts };
+  }
+
+  function draw() {
+    const top = body.getBoundingClientRect().top;
+    const first = Math.max(0, Math.floor(-top / rowHeight) - beyond);
+    const last = Math.min(shown.length, Math.ceil((innerHeight - top) / rowHeight) + beyond);
+    const seen = new Set();
+    const missing = [];
+    const cellsWide = Math.max(1, Math.floor((body.clientWidth - (innerWidth > 900 ? 540 : 300)) / cellWidth));
+    for (let i = first; i < last; i += 1) {
+      const device = shown[i];
+      seen.add(device.device);
+      let row = rows.get(device.device);
+      if (!row) {
+        row = makeRow();
+        rows.set(device.device, row);
+        body.append(row.element);
+      }
+      drawRow(row, device, i, cellsWide, missing);
+    }
+    for (const [name, row] of rows) {
+      if (!seen.has(name)) {
+        row.element.remove();
+        rows.delete(name);
+      }
+    }
+    if (missing.length) load(missing);
+  }
+
+  function drawRow(row, device, index, cellsWide, missing) {
+    row.element.className = `device-row is-${device.state}`;
+    row.element.href = deviceLink(device.device);
+    row.element.style.top = `${index * rowHeight}px`;
+    row.element.setAttribute("aria-posinset", index + 1);
+    row.element.setAttribute("aria-setsize", shown.length);
+    const cut = device.device.lastIndexOf("/");
+    setText(row.leaf, device.device.slice(cut + 1));
+    setText(row.path, cut > 0 ? device.device.slice(0, cut) : "");
+    row.element.title = device.device;
+    row.chip.className = `chip ${chips[device.state]}`;
+    setText(row.chip, device.open_alarms > 1 ? `${device.open_alarms} alarms` : words[device.state]);
+    setText(row.seen, ago(device.last_event, now));
+    const metrics = [...device.metrics].sort((a, b) => (sparks.get(b.series)?.odd ?? 0) - (sparks.get(a.series)?.odd ?? 0));
+    const fitting = metrics.slice(0, metrics.length > cellsWide ? cellsWide : metrics.length);
+    while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
+    fill(row.cells, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);
+    setText(row.more, `+${metrics.length - fitting.length}`);
+    fitting.forEach((metric, i) => {
+      drawCell(row.shownCells[i], metric);
+      if (!asked.has(metric.series)) missing.push(metric.series);
+    });
+  }
+
+  function drawCell(cell, metric) {
+    const spark = sparks.get(metric.series);
+    cell.element.className = spark?.odd ? "cell odd" : "cell";
+    setText(cell.metric, metric.warming ? `${metric.metric} · warming ${metric.warming.seen}/${metric.warming.needed}` : metric.metric);
+    const text = spark ? number(spark.last) : "";
+    if (cell.number.data !== text) cell.number.data = text;
+    setText(cell.unit, spark ? metric.unit : "");
+    drawSpark(cell.canvas, spark, colors);
+  }
+
+  async function load(series) {
+    for (const each of series) asked.add(each);
+    for (let i = 0; i < series.length; i += 100) {
+      try {
+        const { sparklines } = await get("sparklines", { points: sparkPoints, series: series.slice(i, i + 100) }, signal);
+        for (const spark of sparklines) sparks.set(spark.series, new Spark(spark));
+      } catch (error) {
+        report(error);
+      }
+    }
+    if (!signal.aborted) arrange();
+  }
+
+  let queued = 0;
+  const drawSoon = () => { queued ||= requestAnimationFrame(() => { queued = 0; if (!signal.aborted) draw(); }); };
+  addEventListener("scroll", drawSoon, { passive: true, signal });
+  addEventListener("resize", drawSoon, { signal });
+  addEventListener("driftline-theme", () => { colors = sparkColors(); drawSoon(); }, { signal });
+  addEventListener("keydown", (event) => {
+    if (event.key === "/" && document.activeElement !== filter) {
+      event.preventDefault();
+      filter.focus();
+    }
+    const down = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (down && (document.activeElement === filter || body.contains(document.activeElement))) {
+      event.preventDefault();
+      const here = shown.findIndex((device) => rows.get(device.device)?.element === document.activeElement);
+      const next = shown[Math.min(shown.length - 1, Math.max(0, here + down))];
+      rows.get(next?.device)?.element.focus();
+    }
+  }, { signal });
+
+  const drawCounts = () => {
+    if (!newest()) return;
+    setText(tiles.points.value, rate(rateOf((c) => c.stored + c.late)));
+    setText(tiles.anomalies.value, count(newest().anomalies));
+    setText(tiles.anomalies.small, `of ${count(newest().stored)} points`);
+  };
+  pulse.addEventListener("counts", drawCounts, { signal });
+  drawCounts();
+
+  await repeat(async () => {
+    const reply = await get("devices", {}, signal);
+    devices = reply.devices;
+    now = reply.time;
+    deviceOf = new Map(devices.flatMap((device) => device.metrics.map((metric) => [metric.series, device])));
+    arrange();
+  }, 4, signal);
+
+  follow({ points: "latest" }, {
+    points(columns) {
+      columns.series.forEach((series, i) => {
+        sparks.get(series)?.push(columns.time[i], columns.value[i], columns.anomaly[i]);
+        const device = deviceOf.get(series);
+        if (device) device.last_event = Math.max(device.last_event ?? 0, columns.time[i]);
+      });
+      now = Date.now() * 1e6;
+      drawSoon();
+    },
+    alarms(alarms) {
+      for (const alarm of alarms) {
+        const device = deviceOf.get(alarm.series);
+        if (device && alarm.state === "open") device.open_alarms = Math.max(1, device.open_alarms);
+      }
+      arrange();
+    },
+    gap() { asked.clear(); draw(); },
+  }, signal);
+}

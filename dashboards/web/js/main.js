@@ -1,0 +1,97 @@
+// The page's frame: which view is shown, the live line of counts, health, and what went wrong.
+
+import { showAlarms } from "./alarms.js";
+import { report } from "./api.js";
+import { showDevice } from "./device.js";
+import { fill, h, setText } from "./dom.js";
+import { showFleet } from "./fleet.js";
+import { count, duration, rate } from "./format.js";
+import { showPipeline } from "./pipeline.js";
+import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
+
+const main = document.getElementById("main");
+let current = new AbortController();
+
+function readAddress() {
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view, ...rest] = path.split("/");
+  let name = "";
+  try { name = decodeURIComponent(rest.join("/")); } catch { name = rest.join("/"); }
+  return { view: view || "fleet", name, search: new URLSearchParams(search) };
+}
+
+function show() {
+  current.abort();
+  current = new AbortController();
+  const { view, name, search } = readAddress();
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, pipeline: showPipeline };
+  for (const link of document.querySelectorAll("nav a")) {
+    const here = link.dataset.view === view || (view === "device" && link.dataset.view === "fleet");
+    if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  document.title = view === "device" ? `${name} · Driftline` : "Driftline";
+  scrollTo(0, 0);
+  fill(main);
+  if (!views[view]) {
+    fill(main, h("div", { class: "empty" }, h("b", {}, "There is no such view"), h("a", { href: "#/" }, "Go to the fleet")));
+    return;
+  }
+  views[view]({ root: main, name, search, signal: current.signal }).catch((error) => {
+    if (error.name === "AbortError") return;
+    fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), error.message));
+  });
+}
+
+function startHeader() {
+  const ticker = document.getElementById("ticker");
+  const items = {};
+  for (const [key, label] of [["messages", "messages/s"], ["points", "points/s"], ["anomalies", "anomalies"], ["rejected", "rejected"], ["lag", "lag"]]) {
+    items[key] = h("b", {}, "–");
+    ticker.append(h("div", { "data-count": key }, items[key], h("span", {}, label)));
+  }
+  const badge = document.getElementById("alarm-badge");
+  pulse.addEventListener("counts", () => {
+    const now = newest();
+    if (!now) return;
+    setText(items.messages, rate(rateOf((c) => c.messages)));
+    setText(items.points, rate(rateOf((c) => c.stored + c.late)));
+    setText(items.anomalies, count(now.anomalies));
+    setText(items.rejected, count(sum(now.rejected)));
+    setText(items.lag, duration(now.lag_seconds));
+    items.lag.className = now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : "";
+    badge.hidden = now.open_alarms === 0;
+    setText(badge, String(now.open_alarms));
+    badge.setAttribute("aria-label", `${now.open_alarms} open`);
+  });
+
+  const health = document.getElementById("health");
+  const words = { green: "all well", yellow: "look here", red: "not working" };
+  const drawHealth = () => {
+    const status = pulse.reachable ? pulse.health?.status : "red";
+    if (!status) return;
+    health.dataset.status = status;
+    setText(health.querySelector("span"), pulse.reachable ? words[status] : "not reachable");
+    health.title = (pulse.health?.stages ?? []).map((stage) => `${stage.stage}: ${stage.message}`).join("\n");
+  };
+  pulse.addEventListener("health", drawHealth);
+
+  let notice = null;
+  pulse.addEventListener("reachable", () => {
+    drawHealth();
+    notice?.remove();
+    notice = pulse.reachable ? null : h("div", { class: "offline", role: "alert" }, "Driftline does not answer; trying again");
+    if (notice) document.body.append(notice);
+  });
+}
+
+addEventListener("driftline-error", (event) => {
+  if (pulse.reachable) console.warn(`Driftline: ${event.detail.message}`);
+});
+addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError") event.preventDefault(); else report(event.reason);
+});
+addEventListener("hashchange", show);
+document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+startHeader();
+startPulse();
+show();

@@ -1,0 +1,128 @@
+// The pipeline: how each stage does, how fast messages flow, and where every reading ended.
+
+import { get, repeat } from "./api.js";
+import { color, fill, h } from "./dom.js";
+import { count, duration, moment, rate } from "./format.js";
+import { newest, pulse, rateOf, sum } from "./pulse.js";
+
+export async function showPipeline({ root, signal }) {
+  const stages = h("div", { class: "stages" });
+  const tiles = h("div", { class: "tiles" });
+  const plot = h("div", { class: "rates" });
+  const ledger = h("tbody");
+  const letters = h("div", { class: "scroll" });
+  fill(root, stages, tiles,
+    h("div", { class: "two" },
+      h("section", { class: "panel" }, h("h2", {}, "Flow, per second"),
+        h("div", { class: "legend inset" }, h("span", { class: "key" }, "messages"), h("span", { class: "key expected" }, "points stored")), plot),
+      h("section", { class: "panel" }, h("h2", {}, "Where every reading went"), h("table", { class: "ledger" }, ledger))),
+    h("section", { class: "panel" }, h("h2", {}, "Dead letters, newest first"), letters),
+    h("p", { class: "hint" }, "For machines: ", h("a", { href: "metrics" }, h("u", {}, "Prometheus metrics")), ", ", h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description")), "."));
+
+  const chart = new RateChart(plot);
+  signal.addEventListener("abort", () => chart.close());
+  addEventListener("driftline-theme", () => chart.redraw(), { signal });
+
+  function drawHealth() {
+    fill(stages, (pulse.health?.stages ?? []).map((stage) =>
+      h("section", { class: "panel stage" }, h("h2", {}, h("span", { class: "dot", "data-status": stage.status }), stage.stage), h("p", {}, stage.message))));
+  }
+
+  function drawCounts() {
+    const now = newest();
+    if (!now) return;
+    const tile = (label, value, small = "", name = "") => h("div", { class: "tile" }, h("span", {}, label), h("b", { class: name }, value), h("small", {}, small));
+    fill(tiles,
+      tile("Messages per second", rate(rateOf((c) => c.messages)), `${count(now.messages)} in all`),
+      tile("Points per second", rate(rateOf((c) => c.stored + c.late)), `${count(now.stored + now.late)} in all`),
+      tile("Anomalies", count(now.anomalies), now.stored ? `${((100 * now.anomalies) / now.stored).toFixed(2)} % of points` : ""),
+      tile("Alarms", count(now.alarms), `${count(now.open_alarms)} open`, now.open_alarms ? "bad" : ""),
+      tile("Behind", duration(now.lag_seconds), `${count(now.lag_messages)} messages`, now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : ""));
+    drawLedger(now);
+    chart.draw();
+  }
+
+  function drawLedger(now) {
+    const row = (label, value, kind = "", name = "") => {
+      const bar = h("i", { class: `share ${kind} ${value ? "" : "none"}` });
+      bar.style.width = `${now.received ? (100 * value) / now.received : 0}%`;
+      return h("tr", { class: name === "sum" ? "sum" : "" }, h("td", { class: name }, label), h("td", { class: "right" }, count(value)), h("td", {}, bar));
+    };
+    const reasons = (counts) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([reason, value]) => row(reason.replaceAll("_", " "), value, "bad", "indent"));
+    const placed = now.stored + now.late + now.duplicates + sum(now.rejected) + sum(now.dropped) + now.in_flight;
+    const off = now.received - placed;
+    fill(ledger,
+      row("Stored", now.stored), row("Stored late", now.late, "warn"), row("Duplicates", now.duplicates, "warn"),
+      row("Rejected", sum(now.rejected), "bad"), reasons(now.rejected),
+      row("Dropped", sum(now.dropped), "bad"), reasons(now.dropped),
+      row("On the way", now.in_flight),
+      h("tr", { class: "sum" }, h("td", {}, "Received"), h("td", { class: "right" }, count(now.received)),
+        h("td", {}, off === 0 ? h("span", { class: "ok" }, "✓ the sum closes") : h("span", { class: "bad" }, `${count(Math.abs(off))} ${off > 0 ? "unaccounted for" : "too many"}`))));
+  }
+
+  pulse.addEventListener("health", drawHealth, { signal });
+  pulse.addEventListener("counts", drawCounts, { signal });
+  drawHealth();
+  drawCounts();
+
+  await repeat(async () => {
+    const { dead_letters: found } = await get("dead-letters", { limit: 25 }, signal);
+    fill(letters, found.length ? h("table", {},
+      h("thead", {}, h("tr", {}, ["Arrived", "Topic", "Reason", "Detail", "Payload"].map((title) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, found.map((letter) => h("tr", {},
+        h("td", { class: "still" }, moment(letter.arrival)),
+        h("td", {}, letter.topic),
+        h("td", {}, h("span", { class: "chip warning" }, letter.reason.replaceAll("_", " "))),
+        h("td", {}, letter.detail),
+        h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`))))))
+      : h("div", { class: "empty" }, "Nothing was rejected."));
+  }, 5, signal);
+}
+
+function shorten(text) {
+  return text.length > 120 ? `${text.slice(0, 117)}…` : text;
+}
+
+// Rates over the last minutes, from the counts that this page has seen.
+class RateChart {
+  constructor(element) {
+    this.element = element;
+    this.plot = null;
+    this.observer = new ResizeObserver(() => this.plot?.setSize({ width: element.clientWidth - 20, height: 220 }));
+    this.observer.observe(element);
+  }
+
+  columns() {
+    const [x, messages, points] = [[], [], []];
+    for (let i = 1; i < pulse.samples.length; i += 1) {
+      const [a, b] = [pulse.samples[i - 1], pulse.samples[i]];
+      const seconds = (b.time - a.time) / 1e9;
+      if (seconds <= 0) continue;
+      x.push(b.time / 1e9);
+      messages.push(Math.max(0, b.messages - a.messages) / seconds);
+      points.push(Math.max(0, b.stored + b.late - a.stored - a.late) / seconds);
+    }
+    return [x, messages, points];
+  }
+
+  draw() {
+    const data = this.columns();
+    if (data[0].length < 2) return;
+    if (this.plot) { this.plot.setData(data); return; }
+    const axis = { stroke: () => color("dim"), font: "11px system-ui, 'Liberation Sans', sans-serif", grid: { stroke: () => color("grid"), width: 1 }, ticks: { show: false } };
+    const labels = [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]];
+    this.plot = new uPlot({
+      width: this.element.clientWidth - 20, height: 220, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
+      scales: { y: { range: (_, __, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
+      axes: [{ ...axis, values: labels, space: 80 }, { ...axis, size: 56 }],
+      series: [{}, { stroke: () => color("accent"), fill: () => color("band"), width: 1.6, points: { show: false } }, { stroke: () => color("expected"), width: 1.4, dash: [5, 4], points: { show: false } }],
+    }, data, this.element);
+  }
+
+  redraw() { this.plot?.redraw(false, true); }
+
+  close() {
+    this.observer.disconnect();
+    this.plot?.destroy();
+  }
+}
