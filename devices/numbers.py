@@ -2,7 +2,7 @@
 
 | written | value |
 |---|---|
-| JSON or CBOR number | itself |
+| number of JSON, CBOR or MessagePack, decimal or rational too | itself |
 | true, false | 1, 0 |
 | text `21.5`, `-3`, `1e3` | the number |
 | text `21,5` | 21.5: one comma is a decimal comma; of comma and point, the last is the decimal mark |
@@ -16,6 +16,8 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 from math import inf, nan
 
 TRUE_WORDS = frozenset(
@@ -62,6 +64,11 @@ def to_number(value: object) -> float | None:
         return nan
     if isinstance(value, str):
         return text_to_number(value)
+    if isinstance(value, (Decimal, Fraction)):
+        try:
+            return float(value)
+        except (OverflowError, ValueError):
+            return inf if value > 0 else nan
     return None
 
 

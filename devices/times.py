@@ -50,7 +50,8 @@ class BadTimeError(ValueError):
     """A value that is no time; the message gives the value and what was expected."""
 
     def __init__(self, value: object, why: str = "") -> None:
-        shown = repr(value)
+        huge = isinstance(value, int) and abs(value) > 10**100
+        shown = "an integer beyond 1e100" if huge else repr(value)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         super().__init__(f"{shown}{': ' + why if why else ''}; {EXPECTED}")
 
@@ -73,7 +74,7 @@ def parse_zone(name: str) -> tzinfo:
 def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> int:
     """Nanoseconds since the epoch (int64 range) for a time as devices write it.
 
-    `value` is text, int or float; `unit` is that of bare numbers; `zone` is taken where a date-time names none.
+    `value` is text, int, float or datetime; `unit` is that of bare numbers; `zone` that of date-times that name none.
     Integers and text are exact to the nanosecond, what is finer being cut off in date-times and rounded half to even
     in numbers. A float is rounded to the microsecond, about the resolution that a float64 of seconds since 1970 has:
     1680962879.62 is .620000000.
@@ -89,6 +90,8 @@ def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> in
         if not isfinite(value):
             raise BadTimeError(value)
         return _float(value, unit)
+    if isinstance(value, datetime):
+        return _datetime(value, zone)
     if not isinstance(value, str):
         raise BadTimeError(value)
     text = value.strip()
@@ -120,6 +123,14 @@ def _checked(nanoseconds: int, value: object) -> int:
     if not -_LARGEST <= nanoseconds <= _LARGEST:
         raise BadTimeError(value, _RANGE)
     return nanoseconds
+
+
+def _datetime(value: datetime, zone: tzinfo) -> int:
+    try:
+        passed = (value if value.tzinfo else value.replace(tzinfo=zone)) - datetime(1970, 1, 1, tzinfo=UTC)
+    except OverflowError:
+        raise BadTimeError(value, _RANGE) from None
+    return _checked((passed.days * 86_400 + passed.seconds) * 1_000_000_000 + passed.microseconds * 1_000, value)
 
 
 def _float(value: float, unit: TimeUnit) -> int:

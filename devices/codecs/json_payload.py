@@ -52,7 +52,7 @@ class JsonCodec:
         except orjson.JSONDecodeError as error:
             rows.reject(message, Reason.MALFORMED, _malformed(payload, error))
             return False
-        self._tree.read(message, root, rows)
+        self._tree.read(message, root, len(payload), rows)
         return True
 
 

@@ -352,7 +352,7 @@ class LayoutReader:
             orjson.loads(payload)
             marker = _Marker(payload, self._named)
             self._learner.leaves = marker.leaves
-            self._learner.read(0, marker.root, rows)
+            self._learner.read(0, marker.root, len(payload), rows)
         except (orjson.JSONDecodeError, _UnlearnableError):
             return None
         if rows.rejected:

@@ -15,6 +15,10 @@ MAX_NAMES = 100_000
 """Default bound of a codec's metric and device name tables."""
 
 
+NOTHING = "expected at least one number in the fields taken, found none"
+"""The detail of a payload that is well formed but holds no reading."""
+
+
 class CodecParameters(BaseModel):
     """What every codec can be told."""
 
@@ -107,12 +111,11 @@ def not_finite(path: str, value: object) -> str:
 
 def excerpt(value: object, most: int = 60) -> str:
     """A value as it can stand in a sentence: its repr, cut to `most` characters."""
-    if isinstance(value, (str, bytes)):
-        shown = repr(value[: most + 1])
-    elif isinstance(value, int) and value.bit_length() > 1_000:
-        shown = f"an integer of {value.bit_length()} bits"
-    else:
-        shown = repr(value)
+    try:
+        shown = repr(value[: most + 1] if isinstance(value, (str, bytes)) else value)
+    except ValueError:
+        # Python refuses to write integers of more than some thousand digits.
+        shown = f"a huge {type(value).__name__}"
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 

@@ -8,10 +8,21 @@ from typing import Any
 
 from devices.codec import Codec
 from devices.codecs.auto import AutoCodec
+from devices.codecs.binary import CborCodec, MsgpackCodec
+from devices.codecs.influx_line import InfluxLineCodec
 from devices.codecs.json_payload import JsonCodec
 from devices.codecs.plain import PlainCodec
+from devices.codecs.senml import SenmlCodec
 
-CODECS: tuple[type[Codec], ...] = (AutoCodec, JsonCodec, PlainCodec)
+CODECS: tuple[type[Codec], ...] = (
+    AutoCodec,
+    CborCodec,
+    InfluxLineCodec,
+    JsonCodec,
+    MsgpackCodec,
+    PlainCodec,
+    SenmlCodec,
+)
 
 
 def index(codecs: tuple[type[Codec], ...]) -> dict[str, type[Codec]]:

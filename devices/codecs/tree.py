@@ -25,7 +25,16 @@ from pydantic import Field, field_validator
 
 from devices.batch import NO_TIME
 from devices.codec import UNNAMED
-from devices.codecs.readings import CodecParameters, Names, Rows, TooManyNamesError, excerpt, finite, not_finite
+from devices.codecs.readings import (
+    NOTHING,
+    CodecParameters,
+    Names,
+    Rows,
+    TooManyNamesError,
+    excerpt,
+    finite,
+    not_finite,
+)
 from devices.numbers import to_number
 from devices.reasons import Reason
 from devices.times import BadTimeError, TimeUnit, parse_time, parse_zone
@@ -101,6 +110,11 @@ class TreeParameters(CodecParameters):
         description="Field naming the metric, where each reading is a row such as {metric, value, time}.",
     )
     value: str = Field(default="value", description="Field that holds the value of such a row.")
+    root: str = Field(
+        default="",
+        description="Dotted path of the part that holds the readings; metric names begin below it, while time and "
+        "device are looked for around it too.",
+    )
     include: tuple[str, ...] = Field(default=("*",), description="Globs of the metrics to take.")
     exclude: tuple[str, ...] = Field(default=(), description="Globs of the metrics to leave out, even where included.")
     error_values: tuple[float, ...] = Field(
@@ -124,8 +138,8 @@ class _BadFieldError(Exception):
     """A field that must be a time is none."""
 
 
-class TooDeepError(Exception):
-    """The tree is nested deeper than the limit."""
+class _TooDeepError(Exception):
+    """The tree is nested deeper, or unfolds to more, than the limit."""
 
 
 class TreeReader:
@@ -143,19 +157,27 @@ class TreeReader:
         self._time_names = frozenset(name.split(".")[0] for name in self.time_fields) | frozenset(self.time_fields)
         self._metric_codes: dict[str, int] = {}
         self._skip: set[str] = set()
+        self._budget = 0
 
-    def read(self, message: int, root: object, rows: Rows) -> None:
-        """Add the readings of one payload's tree to `rows`, or its rejection."""
+    def read(self, message: int, root: object, size: int, rows: Rows) -> None:
+        """Add the readings of one payload's tree to `rows`, or its rejection.
+
+        `size` is the payload's in bytes: a tree of more nodes than that is one part used over and over (CBOR tag 29).
+        """
+        self._budget = size + 1
         mark = rows.mark()
         if self._skip:
             self._skip.clear()
         try:
-            self._walk(message, root, "", 0, -1, NO_TIME, rows)
-        except TooDeepError as error:
+            if self.parameters.root:
+                self._walk_from_root(message, root, rows)
+            else:
+                self._walk(message, root, "", 0, -1, NO_TIME, rows)
+        except _TooDeepError as error:
             rows.rewind(mark)
             rows.reject(message, Reason.MALFORMED, str(error))
         else:
-            rows.settle(message, mark, "expected at least one number in the fields taken, found none")
+            rows.settle(message, mark, NOTHING)
 
     def is_time(self, path: str, value: object) -> bool:
         """Whether the value of the time field `path` is meant as a time at all."""
@@ -180,11 +202,37 @@ class TreeReader:
                 self._metric_codes[path] = code
         return code
 
+    def _walk_from_root(self, message: int, node: object, rows: Rows) -> None:
+        """Walk the part of the tree at the parameter `root`, under the time and device of the maps around it."""
+        time, device = NO_TIME, -1
+        inside = self.parameters.root + "."
+        path = ""
+        try:
+            for name in self.parameters.root.split("."):
+                if not isinstance(node, dict) or name not in node:
+                    return
+                time = self._time(node, path, time)
+                if self.parameters.device:
+                    device = self._device(node, path, device)
+                node = node[name]
+                path = f"{path}.{name}" if path else name
+        except _BadFieldError as error:
+            rows.reject(message, Reason.BAD_TIME, str(error))
+            return
+        except TooManyNamesError as error:
+            rows.reject(message, Reason.TOO_MANY_SERIES, str(error))
+            return
+        self._skip = {skipped.removeprefix(inside) for skipped in self._skip if skipped.startswith(inside)}
+        self._walk(message, node, "", 0, device, time, rows)
+
     def _walk(self, message: int, node: object, path: str, depth: int, device: int, time: int, rows: Rows) -> None:
         kind = type(node)
         if kind is dict or kind is list:
+            self._budget -= len(node)  # type: ignore[arg-type]
+            if self._budget < 0:
+                raise _TooDeepError(f"{path or 'payload'}: holds parts that refer to each other")
             if depth >= self.parameters.max_depth:
-                raise TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
+                raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
             if kind is dict:
                 self._walk_map(message, node, path, depth, device, time, rows)  # type: ignore[arg-type]
                 return

@@ -1,0 +1,94 @@
+"""Topic filters as MQTT 5.0 has them, and names from topics."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.topics import Template, TopicTooShortError, matches, validate_filter
+
+LEVELS = ["sport", "tennis", "player1", "ranking"]
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "expected"),
+    [
+        ("sport/tennis/player1/#", "sport/tennis/player1", True),
+        ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", True),
+        ("sport/#", "sport", True),
+        ("sport/#", "sports", False),
+        ("#", "a/b", True),
+        ("sport/tennis/+", "sport/tennis/player1", True),
+        ("sport/tennis/+", "sport/tennis/player1/ranking", False),
+        ("sport/+", "sport", False),
+        ("sport/+", "sport/", True),
+        ("+/+", "/finance", True),
+        ("/+", "/finance", True),
+        ("+", "/finance", False),
+        ("#", "$SYS/uptime", False),
+        ("+/uptime", "$SYS/uptime", False),
+        ("$SYS/#", "$SYS/uptime", True),
+        ("$SYS/+", "$SYS/uptime", True),
+        ("a/+", "a/$b", True),
+        ("a", "A", False),
+        ("$share/group/a/+", "a/b", True),
+    ],
+)
+def test_matching_follows_the_specification(topic_filter: str, topic: str, expected: bool) -> None:
+    validate_filter(topic_filter)
+    assert matches(topic_filter, topic) is expected
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "said"),
+    [
+        ("", "empty"), ("sport/tennis#", "level 1"), ("sport/#/ranking", "level 1"), ("sport+", "level 0"),
+        ("a/b+/c", "level 1"), ("a\0", "U\\+0000"), ("$share/a", "GROUP"), ("$share/+/a", "GROUP"), ("a" * 70_000, "longer"),
+    ],
+)  # fmt: skip
+def test_bad_filters_are_refused_with_the_place(topic_filter: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        validate_filter(topic_filter)
+
+
+@given(st.lists(st.text("ab+/", max_size=3), min_size=1, max_size=4).map("/".join).filter(bool))
+def test_a_topic_matches_itself_and_everything(topic: str) -> None:
+    topic = topic.replace("+", "x")
+    assert matches(topic, topic)
+    assert matches("#", topic)
+    assert matches("/".join("+" for _ in topic.split("/")), topic)
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("{topic}", "sport/tennis/player1/ranking"),
+        ("{topic[1]}", "tennis"),
+        ("{topic[-1]}", "ranking"),
+        ("{topic[0:-1]}", "sport/tennis/player1"),
+        ("{topic[2:]}", "player1/ranking"),
+        ("{topic[:2]}", "sport/tennis"),
+        ("x-{topic[0]}.{metric}", "x-sport.speed"),
+        ("{{{metric}}}", "{speed}"),
+        ("plain", "plain"),
+    ],
+)
+def test_templates(template: str, name: str) -> None:
+    assert Template(template).render(LEVELS, "speed") == name
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [("", "empty"), ("a{topics}", "character 1: unknown {topics}"), ("{topic[x]}", "unknown"), ("a}", "unpaired '}'"), ("{", "unpaired")],
+)  # fmt: skip
+def test_bad_templates_are_refused_with_place_and_expectation(template: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"expected \{topic\}") as caught:
+        Template(template)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("template", ["{topic[4]}", "{topic[-5]}", "{topic[4:]}"])
+def test_a_topic_without_the_level_is_named(template: str) -> None:
+    with pytest.raises(TopicTooShortError, match="'sport/tennis/player1/ranking' has 4 levels"):
+        Template(template).render(LEVELS, "speed")
