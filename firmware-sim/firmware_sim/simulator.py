@@ -28,6 +28,8 @@ READINGS_PER_MESSAGE = 60
 BEHIND_SECONDS = 5
 SAVE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.4
+LONGEST_WAIT_SECONDS = 1.0
+"""The clock is looked at this often at least: it may leap while the simulator waits."""
 
 
 @dataclass(slots=True)
@@ -186,17 +188,20 @@ class Simulator:
 
     def _live(self, fleet: Fleet) -> None:
         settings = self.settings
-        self._wall_origin = began_live = self._clock()
-        self._plan.begin_live(self._device_time())
-        self.live.set()
-        end = began_live + parse_duration(settings.duration) if settings.duration else None
+        self._wall_origin = self._clock()
+        end: int | None = None
         most_behind = max(BEHIND_SECONDS, ceil(BEHIND_SECONDS * 1e9 * settings.speed / fleet.interval))
         waiting: list[tuple[int, Message]] = []
         while not self._stop.is_set() and (end is None or self._clock() < end):
             now = self._device_time()
+            if not self.live.is_set() and now >= self._clock() - fleet.interval:
+                self._plan.begin_live(now)
+                self.live.set()
+                end = now + parse_duration(settings.duration) if settings.duration else None
             behind = now // fleet.interval - self._tick
             if behind > most_behind:
                 self._publish([message for _, message in waiting])
+                self.counts.readings += len(waiting)
                 waiting = []
                 self._catch_up(fleet)
                 continue
@@ -213,7 +218,7 @@ class Simulator:
             self.counts.readings += len(due)
             self._save_sometimes(fleet)
             following = min((self._tick + 1) * fleet.interval, waiting[0][0] if waiting else 2**63)
-            self._publisher.pump((following - now) / 1e9 / settings.speed)
+            self._publisher.pump(min((following - now) / 1e9 / settings.speed, LONGEST_WAIT_SECONDS))
 
     def _device_time(self) -> int:
         """What the devices' clocks show: now, or a time on the way to it where the history is told at a speed."""

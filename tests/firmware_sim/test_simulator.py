@@ -84,6 +84,17 @@ def test_labels_are_published_and_written_as_the_faults_begin(mosquitto: Any, su
 
 
 @pytest.mark.service("mosquitto")
+def test_a_history_told_at_a_speed_comes_one_reading_a_message(mosquitto: Any, subscribe: Any) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    counts = run(mosquitto, history="10m", speed=1200, faults="none", duration="1s").counts
+    messages = subscriber.wait_for(counts.messages)
+    assert len(messages) > 6000
+    assert all(payload.startswith(b"{") for _, payload in messages)
+    for moments in times_by_device(messages).values():
+        assert {(after - before).total_seconds() for before, after in pairwise(moments)} == {1.0}
+
+
+@pytest.mark.service("mosquitto")
 def test_broken_messages_come_on_request(mosquitto: Any, subscribe: Any) -> None:
     subscriber = subscribe(mosquitto, "plant/#")
     counts = run(mosquitto, interval="50ms", malformed=0.3, faults="none", duration="1s").counts
