@@ -42,6 +42,7 @@ _PUBREL = 6
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
 _SETTLED_AFTER = 2.0
 _FLAP_SHORTER_THAN, _MOST_FLAPS = 10.0, 5
+_PROBE_SECONDS = 0.02
 _MISC_INTERVAL = 0.25
 _FILTERS_A_PACKET = 100
 _STOCK_PACKETS_A_READ = 1000
@@ -249,6 +250,8 @@ class MqttSession:
         count, filled = self.buffer.fill(client.receive_into)
         self.bytes_received += max(count, 0)
         while (stop := self.buffer.split(self._protocol == "5")) == Stop.OTHER:
+            self._drop_repeated(first_row)
+            first_row = self.buffer.rows
             frame = self.buffer.frame()
             if frame[0] >> 4 == _PUBREL:
                 self._unreleased.discard(int.from_bytes(frame[2:4]))
@@ -259,7 +262,7 @@ class MqttSession:
         if self._client is client and stop == Stop.MALFORMED:
             self._lost("it sent a frame that is not MQTT")
         elif self._client is client and count == 0:
-            self._lost("it closed the connection")
+            self._lost("it closed the connection", cut_off=True)
         return not filled
 
     def take(self) -> Group:
@@ -373,16 +376,22 @@ class MqttSession:
             self._lost(self._rival("the broker says so"), SessionState.TAKEN_OVER)
         else:
             said = flags.is_disconnect_packet_from_server
-            self._lost(f"it ended the connection: {reason}" if said else f"the connection was lost: {reason}")
+            how = "it ended the connection" if said else "the connection was lost"
+            self._lost(f"{how}: {reason}", cut_off=self._stock and not said)
 
-    def _lost(self, reason: str, state: SessionState = SessionState.AWAY) -> None:
-        """Give the connection up, and settle when to try again."""
+    def _lost(self, reason: str, state: SessionState = SessionState.AWAY, *, cut_off: bool = False) -> None:
+        """Give the connection up, and settle when to try again.
+
+        Connections that are `cut_off` soon, again and again, by a broker that goes on serving, are those of two clients
+        that take the session from each other. Not every broker tells so.
+        """
         now = self._monotonic()
         if self.connected_at is not None:
             lasted = now - self.connected_at
             self._attempts = 0 if lasted >= _SETTLED_AFTER else self._attempts
-            self._flaps = self._flaps + 1 if lasted < _FLAP_SHORTER_THAN else 0
-            if self._flaps >= _MOST_FLAPS and self._protocol == "3.1.1":
+            rival = cut_off and lasted < _FLAP_SHORTER_THAN and self._broker_serves()
+            self._flaps = self._flaps + 1 if rival else 0
+            if self._flaps >= _MOST_FLAPS:
                 state = SessionState.TAKEN_OVER
                 reason = self._rival(f"{self._flaps} connections in a row were cut off within {_FLAP_SHORTER_THAN:g} s")
         self._drop_client()
@@ -395,6 +404,17 @@ class MqttSession:
         elif self._away_since is None:
             log.warning("broker away: %s; trying again until it is back", reason)
         self._away_since = now if self._away_since is None else self._away_since
+
+    def _broker_serves(self) -> bool:
+        """Whether the broker takes a connection and keeps it, which one that is just ending does not."""
+        try:
+            with socket.create_connection((self._host, self._port), timeout=1.0) as probe:
+                probe.settimeout(_PROBE_SECONDS)
+                return bool(probe.recv(1))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
 
     def _rival(self, evidence: str) -> str:
         return (

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from pydantic import ValidationError
+
+from ingest.paho_client import why_unusable
+from ingest.session import MqttSession, SessionState
+from ingest.settings_broker import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
+
+pytestmark = pytest.mark.timeout(60)
+
+PROTOCOLS = ["5", "3.1.1"]
+ALL = {"plant/#": 1}
+
+
+def make(url: str, filters: dict[str, int] | None = None, **settings: Any) -> MqttSession:
+    previous = settings.pop("previous_filters", ())
+    password = settings.pop("password", None)
+    return MqttSession(
+        BrokerSettings(url=url, **settings),
+        ALL if filters is None else filters,
+        group_bytes=65_536,
+        max_payload=100_000,
+        previous_filters=previous,
+        password=password,
+        random=Random(1),
+    )
+
+
+class Drive:
+    """A session turned by a thread, which journals nothing: what it took is acknowledged and kept."""
+
+    def __init__(self, session: MqttSession) -> None:
+        self.session = session
+        self.got: list[bytes] = []
+        self._ended = False
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> Drive:
+        self.session.open()
+        self._thread.start()
+        return self
+
+    def end(self) -> None:
+        if self._thread.is_alive():
+            self._ended = True
+            self.session.wake()
+            self._thread.join(10)
+            self.session.close()
+
+    def _run(self) -> None:
+        while not self._ended:
+            if self.session.wait(0.2, reading=True):
+                self.session.read()
+            if self.session.buffer.rows:
+                self.session.buffer.stamp(0, 1)
+                group = self.session.take()
+                self.session.acknowledge(group)
+                self.got += [group.chunk.payload(i) for i in range(len(group.chunk))]
+
+
+@pytest.fixture
+def drive() -> Iterator[Callable[[MqttSession], Drive]]:
+    started: list[Drive] = []
+
+    def start(session: MqttSession) -> Drive:
+        started.append(Drive(session).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+def publish(port: int, *messages: tuple[str, bytes], quality: int = 1, retain: bool = False) -> None:
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for info in [client.publish(topic, payload, quality, retain) for topic, payload in messages]:
+        info.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"url": "http://broker"}, 'expected "auto", mqtt://host:port or mqtts://host:port'),
+        ({"url": "mqtt://broker:port"}, "mqtt://broker:port"),
+        ({"url": "mqtt://user:secret@broker"}, "credentials do not belong"),
+        ({"client_id": ""}, "at least 1 character"),
+        ({"client_id": "driftline-{random}"}, "pattern"),
+        ({"keep_alive": "0s"}, "outside 1 to 65535 seconds"),
+        ({"session_expiry": "200y"}, "is not a duration"),
+        ({"protocol": "3.1"}, "'5' or '3.1.1'"),
+        ({"password_file": "x"}, "needs a username"),
+        ({"password": "x"}, "not permitted"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        BrokerSettings(**given)
+
+
+def test_an_address_has_the_port_of_its_scheme() -> None:
+    assert split_url("mqtt://plant.example") == ("mqtt", "plant.example", 1883)
+    assert split_url("mqtts://[::1]") == ("mqtts", "::1", 8883)
+
+
+def test_the_password_comes_from_its_file_else_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from file \n")
+    with_file = BrokerSettings(username="u", password_file=tmp_path / "secret")
+    assert read_password(with_file, {PASSWORD_VARIABLE: "other"}) == "from file "
+    assert read_password(BrokerSettings(), {PASSWORD_VARIABLE: "other"}) == "other"
+    assert read_password(BrokerSettings(), {}) is None
+
+
+@pytest.mark.parametrize("name", ["", "a/#/b", "a#", "a/b+", "a\0", "x" * 70_000])
+def test_a_filter_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no topic filter"):
+        make("mqtt://127.0.0.1:1", {name: 0})
+
+
+@pytest.mark.parametrize("name", ["#", "+", "a/+/c", "/", "a/#", "$share/group/a/+"])
+def test_a_filter_is_accepted(name: str) -> None:
+    assert make("mqtt://127.0.0.1:1", {name: 0}).filters == {name: 0}
+
+
+def test_what_contradicts_a_persistent_session_is_refused() -> None:
+    with pytest.raises(ValueError, match='"plant/#": QoS 1 with clean_session'):
+        make("mqtt://127.0.0.1:1", clean_session=True)
+    with pytest.raises(ValueError, match="QoS 3: expected 0, 1 or 2"):
+        make("mqtt://127.0.0.1:1", {"a": 3})
+    with pytest.raises(ValueError, match='"auto" is for whoever starts the broker'):
+        make("auto")
+
+
+# What is relied on in paho.
+
+
+def test_the_installed_paho_is_as_relied_on() -> None:
+    assert why_unusable() is None
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_paho_that_differs_is_used_through_its_callbacks(
+    mosquitto: Any,
+    drive: Any,
+    wait_until: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+) -> None:
+    queue = paho.Client._packet_queue
+
+    def other_queue(self: paho.Client, *arguments: Any, **named: Any) -> Any:
+        return queue(self, *arguments, **named)
+
+    monkeypatch.setattr(paho.Client, "_packet_queue", other_queue)
+    session = make(mosquitto.url, {"plant/#": 2}, protocol=protocol)
+    driven = drive(session)
+    wait_until(lambda: session.subscribed)
+    for quality in (0, 1, 2):
+        publish(mosquitto.port, ("plant/a", b"%d" % quality), ("plant/b", bytes(200_000)), quality=quality)
+    wait_until(lambda: len(driven.got) == 6)
+    assert driven.got[::2] == [b"0", b"1", b"2"]
+    assert {len(payload) for payload in driven.got[1::2]} == {100_001}
+    driven.end()
+    assert [r.levelname for r in caplog.records if "paho" in r.getMessage()] == ["WARNING"]
+
+    # All of it was acknowledged: nothing is delivered a second time.
+    monkeypatch.undo()
+    again = make(mosquitto.url, {"plant/#": 2}, protocol=protocol)
+    heir = drive(again)
+    wait_until(lambda: again.subscribed)
+    publish(mosquitto.port, ("plant/a", b"marker"))
+    wait_until(lambda: heir.got)
+    assert heir.got == [b"marker"]
+
+
+# Connections.
+
+
+@pytest.mark.service("mosquitto")
+def test_a_broker_that_is_away_is_waited_for_and_said_once(
+    mosquitto: Any, drive: Any, wait_until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ingest.session")
+    mosquitto.stop()
+    session = make(mosquitto.url)
+    drive(session)
+    wait_until(lambda: session.state == SessionState.AWAY)
+    assert session.reason == f"127.0.0.1:{mosquitto.port}: Connection refused"
+    for _ in range(2):
+        mosquitto.start()
+        wait_until(lambda: session.subscribed)
+        mosquitto.stop()
+        wait_until(lambda: session.state == SessionState.AWAY)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("broker away: " in line for line in said) == 3
+    assert sum("broker back after " in line for line in said) == 2
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_two_clients_of_one_name_do_not_fight_for_ever(
+    mosquitto: Any, drive: Any, wait_until: Any, protocol: str
+) -> None:
+    sessions = [make(mosquitto.url, protocol=protocol) for _ in range(2)]
+    for session in sessions:
+        drive(session)
+    wait_until(lambda: any(s.state == SessionState.TAKEN_OVER for s in sessions), within=40)
+    wait_until(lambda: any(s.subscribed for s in sessions) or all(s.state == SessionState.TAKEN_OVER for s in sessions))
+    told = [s.reason for s in sessions if s.state == SessionState.TAKEN_OVER]
+    assert f'another client connects to {mosquitto.url} as "driftline"' in told[0]
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_broker_restarted_in_haste_is_not_taken_for_another_client(
+    mosquitto: Any, drive: Any, wait_until: Any, number: int
+) -> None:
+    session = make(mosquitto.url, protocol="3.1.1")
+    drive(session)
+    for _ in range(6):
+        wait_until(lambda: session.subscribed)
+        connections = session.connections
+        mosquitto.stop(number)
+        mosquitto.start()
+        wait_until(lambda n=connections: session.connections > n)
+    assert session.state == SessionState.CONNECTED
+
+
+def test_a_broker_that_tells_of_the_other_client_is_believed_at_once(
+    drive: Any, wait_until: Any, scripted: Any
+) -> None:
+    broker = scripted([b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01", b"\xe0\x02\x8e\x00"])
+    session = make(broker.url)
+    drive(session)
+    wait_until(lambda: session.subscribed)
+    session.resubscribe({"plant/#": 1, "other": 1})
+    wait_until(lambda: session.state == SessionState.TAKEN_OVER)
+    assert "the broker says so" in session.reason
+    assert session.connections == 1
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.skipif(shutil.which("mosquitto_passwd") is None, reason="mosquitto_passwd is not on PATH")
+def test_credentials_are_used_and_their_refusal_is_told(mosquitto: Any, drive: Any, wait_until: Any) -> None:
+    mosquitto.stop()
+    passwords = mosquitto.folder / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "plant", "right"], check=True)
+    passwords.chmod(0o644)
+    mosquitto.extra = f"password_file {passwords}\n"
+    mosquitto.start()
+    refused = make(mosquitto.url, client_id="wrong", username="plant", password="wrong")
+    drive(refused)
+    wait_until(lambda: refused.state == SessionState.REFUSED)
+    assert "it refused the connection" in refused.reason
+    assert "wrong" not in refused.reason
+    accepted = make(mosquitto.url, client_id="right", username="plant", password="right")
+    drive(accepted)
+    wait_until(lambda: accepted.subscribed)
+
+
+# Subscriptions.
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_filters_dropped_between_two_runs_are_unsubscribed(
+    mosquitto: Any, drive: Any, wait_until: Any, protocol: str
+) -> None:
+    first = make(mosquitto.url, {"old/#": 1, "kept/#": 1}, protocol=protocol)
+    driven = drive(first)
+    wait_until(lambda: first.subscribed)
+    driven.end()
+    second = make(mosquitto.url, {"kept/#": 1, "new/#": 0}, protocol=protocol, previous_filters=first.filters)
+    driven = drive(second)
+    wait_until(lambda: second.subscribed)
+    publish(mosquitto.port, ("old/a", b"old"), ("kept/a", b"kept"), ("new/a", b"new"))
+    wait_until(lambda: b"new" in driven.got)
+    assert driven.got == [b"kept", b"new"]
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_filters_change_while_running_and_stay_changed(
+    mosquitto: Any, drive: Any, wait_until: Any, protocol: str
+) -> None:
+    session = make(mosquitto.url, {"a/#": 1, "b/#": 1}, protocol=protocol)
+    driven = drive(session)
+    wait_until(lambda: session.subscribed)
+    session.resubscribe({"b/#": 0, "c/#": 1})
+
+    def follows() -> bool:
+        publish(mosquitto.port, ("c/1", b"probe"))
+        return b"probe" in driven.got
+
+    wait_until(follows)
+    for restart in (False, True):
+        if restart:
+            mosquitto.stop()
+            wait_until(lambda: session.state == SessionState.AWAY)
+            mosquitto.start()
+            wait_until(lambda: session.subscribed)
+        wait_until(lambda: session.subscribed)
+        driven.got.clear()
+        publish(mosquitto.port, ("a/1", b"a"), ("b/1", b"b"), ("c/1", b"end"))
+        wait_until(lambda: b"end" in driven.got)
+        assert [payload for payload in driven.got if payload != b"probe"] == [b"b", b"end"]
+    with pytest.raises(ValueError, match="is no topic filter"):
+        session.resubscribe({"a/#/b": 1})
+
+
+@pytest.mark.service("mosquitto")
+def test_retained_messages_are_not_sent_again_at_every_reconnect(mosquitto: Any, drive: Any, wait_until: Any) -> None:
+    publish(mosquitto.port, ("plant/a", b"retained"), retain=True)
+    session = make(mosquitto.url)
+    driven = drive(session)
+    wait_until(lambda: driven.got == [b"retained"])
+    mosquitto.stop()
+    wait_until(lambda: session.state == SessionState.AWAY)
+    mosquitto.start()
+    wait_until(lambda: session.subscribed)
+    publish(mosquitto.port, ("plant/a", b"live"))
+    wait_until(lambda: b"live" in driven.got)
+    assert driven.got == [b"retained", b"live"]
+
+
+# What no real broker can be made to do.
+
+
+class ScriptedBroker:
+    """Answers a connection with the frames given, and keeps what the client sends."""
+
+    def __init__(self, *connections: list[bytes]) -> None:
+        self.received = b""
+        self._connection: socket.socket | None = None
+        self._script = connections
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        for frames in self._script:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connection = connection
+            with connection:
+                connection.settimeout(10)
+                for frame in frames:
+                    if not self._receive(connection):
+                        break
+                    connection.sendall(frame)
+                while frames and frames[-1] and self._receive(connection):
+                    pass
+
+    def _receive(self, connection: socket.socket) -> bool:
+        try:
+            data = connection.recv(65_536)
+        except OSError:
+            return False
+        self.received += data
+        return bool(data)
+
+    def close(self) -> None:
+        for end in (self._listener, self._connection):
+            with contextlib.suppress(OSError):
+                if end is not None:
+                    end.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(15)
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedBroker]]:
+    brokers: list[ScriptedBroker] = []
+
+    def start(*connections: list[bytes]) -> ScriptedBroker:
+        brokers.append(ScriptedBroker(*connections))
+        return brokers[-1]
+
+    yield start
+    for broker in brokers:
+        broker.close()
+
+
+ACCEPTED = b"\x20\x02\x00\x00"
+RESUMED = b"\x20\x02\x01\x00"
+SUBSCRIBED = b"\x90\x03\x00\x01\x02"
+
+
+def twice(packet_id: int, payload: bytes, *, duplicate: bool = False) -> bytes:
+    body = b"\x00\x01t" + packet_id.to_bytes(2) + payload
+    return bytes([0x3C if duplicate else 0x34, len(body)]) + body
+
+
+def test_a_qos_2_message_delivered_again_is_handed_out_once(drive: Any, wait_until: Any, scripted: Any) -> None:
+    release = b"\x62\x02\x00\x07"
+    broker = scripted(
+        [ACCEPTED, SUBSCRIBED + twice(7, b"first")],
+        [RESUMED, SUBSCRIBED + twice(7, b"first", duplicate=True) + release + twice(7, b"second")],
+    )
+    session = make(broker.url, {"t": 2}, protocol="3.1.1")
+    driven = drive(session)
+    wait_until(lambda: driven.got == [b"first"])
+    wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 1)
+    session._client.socket().shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: len(driven.got) > 1)
+    assert driven.got == [b"first", b"second"]
+    wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 3)
+    assert broker.received.count(b"\x70\x02\x00\x07") == 1
+
+
+def test_an_old_broker_is_spoken_to_in_its_version(drive: Any, wait_until: Any, scripted: Any) -> None:
+    broker = scripted([b"\x20\x02\x00\x01"], [ACCEPTED, b"\x90\x03\x00\x01\x01"])
+    session = make(broker.url)
+    drive(session)
+    wait_until(lambda: session.subscribed)
+    assert broker.received.count(b"\x00\x04MQTT\x05") == 1
+    assert broker.received.count(b"\x00\x04MQTT\x04") == 1
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x36\x05\x00\x01t\x00\x01", b"\x30\xff\xff\xff\xff\x01", b"\xf0\x00", b"\x00\x00"]
+)
+def test_a_frame_that_is_not_mqtt_ends_the_connection_and_the_next_one_works(
+    drive: Any, wait_until: Any, scripted: Any, garbage: bytes
+) -> None:
+    broker = scripted([ACCEPTED, SUBSCRIBED + garbage], [ACCEPTED, SUBSCRIBED])
+    session = make(broker.url, {"t": 2}, protocol="3.1.1")
+    drive(session)
+    wait_until(lambda: session.connections == 2 and session.subscribed)
+
+
+def test_a_silent_broker_is_given_up(drive: Any, wait_until: Any) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent:
+        session = make(f"mqtt://127.0.0.1:{silent.getsockname()[1]}", connect_timeout="200ms")
+        drive(session)
+        wait_until(lambda: session.state == SessionState.AWAY)
+        assert "did not answer within 200ms" in session.reason
+
+
+def test_a_refused_subscription_is_told(drive: Any, wait_until: Any, scripted: Any) -> None:
+    broker = scripted([ACCEPTED, b"\x90\x03\x00\x01\x80"])
+    session = make(broker.url, {"secret/#": 1}, protocol="3.1.1")
+    drive(session)
+    wait_until(lambda: session.subscribed)
+    assert session.reason.startswith("the broker refused to subscribe secret/#")
