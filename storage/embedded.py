@@ -23,7 +23,7 @@ from devices.units import parse_duration
 from storage import schema
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
 from storage.columns import NewestTimes, repeats, stored_columns
-from storage.queries import StoreQueries
+from storage.queries import StoreQueries, database_errors
 from storage.settings import StoreSettings
 
 _INSERT_POINTS = """
@@ -183,7 +183,7 @@ class EmbeddedStore(StoreQueries):
 
     def checkpoint(self) -> None:
         """Carry the write-ahead log over into the file now, and give freed space back."""
-        with self._lock, self._errors("writing a checkpoint"):
+        with self._lock, database_errors(self.path, "writing a checkpoint"):
             self._writer().execute("CHECKPOINT")
 
     @property
@@ -217,10 +217,10 @@ class EmbeddedStore(StoreQueries):
 
     def _connect(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._errors("opening the database"):
+        with database_errors(self.path, "opening the database"):
             connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
         try:
-            with self._errors("opening the database"):
+            with database_errors(self.path, "opening the database"):
                 self._prepare(connection)
                 series, time = self._load_newest(connection)
                 position, counts = connection.execute("SELECT position, counts FROM stored.progress").fetchall()[0]
@@ -283,12 +283,17 @@ class EmbeddedStore(StoreQueries):
     @contextmanager
     def _maintaining(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction beside the writer's: both only append to and delete from tables, never the same row."""
-        with self._maintenance_lock, self._errors(what), self._cursor() as cursor, self._transaction(cursor, what):
+        with (
+            self._maintenance_lock,
+            database_errors(self.path, what),
+            self._cursor() as cursor,
+            self._transaction(cursor, what),
+        ):
             yield cursor
 
     @contextmanager
     def _transaction(self, connection: duckdb.DuckDBPyConnection, what: str) -> Iterator[None]:
-        with self._errors(what):
+        with database_errors(self.path, what):
             connection.execute("BEGIN")
             try:
                 yield
@@ -318,22 +323,6 @@ class EmbeddedStore(StoreQueries):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except duckdb.Error as error:
-            text = str(error).splitlines()[0]
-            if "No space left" in str(error) or "Disk quota" in str(error):
-                raise StorageFullError(f"{self.path}: no room left for {what}: the disk is full") from error
-            damaged = isinstance(error, duckdb.SerializationException | duckdb.InternalException)
-            if damaged or "orrupt" in text or "not a valid DuckDB" in text:
-                raise StorageCorruptError(
-                    f"{self.path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and "
-                    "replay the journal"
-                ) from error
-            raise OSError(f"{self.path}: {what}: {text}") from error
 
     def _require_room(self) -> None:
         limit = self.settings.max_bytes

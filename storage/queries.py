@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.units import format_duration
-from storage.base import SeriesPoints
+from storage.base import SeriesPoints, StorageCorruptError, StorageFullError
 
 _TIME_MIN = -(2**63) + 2
 _TIME_MAX = 2**63 - 2
@@ -43,6 +44,7 @@ class QueryResult:
 class StoreQueries(ABC):
     """Reads of the embedded database, each in a cursor of its own, so that any thread may call them."""
 
+    path: Path
     query_timeout: int
     """Nanoseconds after which a query of SQL is stopped."""
 
@@ -205,11 +207,26 @@ class StoreQueries(ABC):
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        cursor = self._cursor()
-        try:
+        with database_errors(self.path, "reading the database"), self._cursor() as cursor:
             yield cursor
-        finally:
-            cursor.close()
+
+
+@contextmanager
+def database_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn DuckDB's errors about the file `path` into StorageFullError, StorageCorruptError or OSError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        text = str(error).splitlines()[0]
+        if "No space left" in str(error) or "Disk quota" in str(error):
+            raise StorageFullError(f"{path}: no room left for {what}: the disk is full") from error
+        damaged = isinstance(error, duckdb.SerializationException | duckdb.InternalException)
+        if damaged or any(sign in text for sign in ("orrupt", "does not match stored checksum", "not a valid DuckDB")):
+            raise StorageCorruptError(
+                f"{path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and replay the "
+                "journal"
+            ) from error
+        raise OSError(f"{path}: {what}: {text}") from error
 
 
 @contextmanager

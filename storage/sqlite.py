@@ -32,7 +32,7 @@ def storage_errors(path: Path, what: str) -> Iterator[None]:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, wal: bool = True, page_bytes: int = 4096, wal_bytes: int = 16 << 20
+    path: Path, *, read_only: bool = False, wal: bool = True, page_bytes: int = 4096, wal_bytes: int = 8 << 20
 ) -> sqlite3.Connection:
     """A connection in autocommit mode whose every write is on disk (fsync) when the statement returns.
 
