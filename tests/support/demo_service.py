@@ -296,5 +296,8 @@ def continue_plant(service: DemoService, plant: list[tuple[SeriesRecord, DemoMet
             times = np.linspace(now - 900 * SECOND, now, NEEDED + 1).astype(np.int64)
             offset = next((offset for _, end, offset in signal.faults if end > 1), 0.0)
             last = replace(signal, faults=[(0.99, 1.01, offset)] if offset else [])
-            batches.append(last.points(record.series, times, random).take(np.array([NEEDED])))
+            point = last.points(record.series, times, random).take(np.array([NEEDED]))
+            if service.seen[record.series] < NEEDED:
+                point = ScoredBatch.unscored(Batch(point.series, point.time, point.value), late=False)
+            batches.append(point)
     service.step(ScoredBatch.concatenate(batches))
