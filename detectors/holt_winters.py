@@ -14,9 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.season import correlation, detrended, find_period, fold, merge_pairs, place_in_season, to_calendar
+from detectors.season import (
+    SHORTEST,
+    correlation,
+    detrended,
+    find_period,
+    fold,
+    merge_pairs,
+    place_in_season,
+    to_calendar,
+)
 from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, USUAL, learn_deviation
+from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, USUAL, learn_deviation, learning_rate
 
 TREND, SEASON_SHARE, BUCKET_MEAN = FIELDS, FIELDS + 1, FIELDS + 2
 """Columns of a row beyond those of `winsor`: change of the level a reading; share of an error that the season's knots
@@ -188,7 +197,7 @@ class HoltWinters(FleetDetector):
         return self.arrays["clock"][: self.size, PERIOD].copy()
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _forecast(
     slot: Any, time: Any, value: Any, learn: Any, baseline: Any, clocks: Any, seasons: Any, histories: Any,
     mode: int, given_period: int, longest: int,
@@ -213,10 +222,11 @@ def _forecast(
         level = row[LEVEL] + damping * row[TREND]
         forecast = level + course
         deviation = current - forecast
+        sigma = row[SIGMA]
+        distance = deviation / sigma if sigma > 0.0 else 0.0
         if row[COUNT] >= warmup:
-            sigma = row[SIGMA]
             if sigma > 0.0:
-                score[i] = normal_score(abs(deviation) / sigma)
+                score[i] = normal_score(abs(distance))
             else:
                 score[i] = 0.0 if deviation == 0.0 else first_change_score(row[COUNT])
             expected[i] = forecast
@@ -231,11 +241,11 @@ def _forecast(
             clock[ORIGIN] = now
         else:
             age = row[AGE] + 1.0
-            learned, kind = learn_deviation(row, deviation, max(rate, 1.0 / age), clip, relearn)
+            learned, kind = learn_deviation(row, deviation, distance, learning_rate(age, rate), clip, relearn)
             row[LEVEL] = level
             row[TREND] *= damping
             if kind == USUAL:
-                share = max(alpha, 1.0 / age)
+                share = learning_rate(age, alpha)
                 row[LEVEL] += share * learned
                 row[TREND] += share * beta * learned
                 if knots > 0:
@@ -303,13 +313,11 @@ def _watch(
     row: Any, clock: Any, season: Any, history: Any, now: int, current: float, longest: int, share: float
 ) -> None:
     """Add a reading to the history of buckets, and look for the season where that fills the history."""
-    if clock[WIDTH] == 0 and not _measure_interval(clock, now):
+    if clock[WIDTH] == 0 and not _measure_interval(clock, now, longest):
         return
     if now >= clock[ORIGIN] + (clock[BUCKET] + 1) * clock[WIDTH]:
-        while True:
-            number = (now - clock[ORIGIN]) // clock[WIDTH]
-            if number <= clock[BUCKET]:
-                break
+        number = (now - clock[ORIGIN]) // clock[WIDTH]
+        while number > clock[BUCKET]:
             if number - clock[BUCKET] > history.shape[0]:
                 clock[FILLED] = 0
                 clock[BUCKET] = number
@@ -321,20 +329,24 @@ def _watch(
             clock[BUCKET_COUNT] = 0
             if clock[FILLED] == history.shape[0]:
                 _review(row, clock, season, history, now, longest, share)
+                number = (now - clock[ORIGIN]) // clock[WIDTH]
     if clock[BUCKET_COUNT] == 0:
         row[BUCKET_MEAN] = 0.0
     clock[BUCKET_COUNT] += 1
-    row[BUCKET_MEAN] += current / clock[BUCKET_COUNT] - row[BUCKET_MEAN] / clock[BUCKET_COUNT]
+    row[BUCKET_MEAN] += (current - row[BUCKET_MEAN]) / clock[BUCKET_COUNT]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _measure_interval(clock: Any, now: int) -> bool:
-    """Take the mean interval of the first readings as the first buckets' width; True once it is known."""
+def _measure_interval(clock: Any, now: int, longest: int) -> bool:
+    """Take the mean interval of the first readings as the first buckets' width; True once it is known.
+
+    Measured anew where the clock stands still, or where the readings are too far apart for a season to show.
+    """
     clock[INTERVALS] += 1
     if clock[INTERVALS] <= _INTERVALS_MEASURED:
         return False
     interval = (now - clock[ORIGIN]) // _INTERVALS_MEASURED
-    if interval <= 0:
+    if not 0 < interval <= longest // SHORTEST:
         clock[ORIGIN] = now
         clock[INTERVALS] = 1
         return False
@@ -372,7 +384,7 @@ def _review(row: Any, clock: Any, season: Any, history: Any, now: int, longest: 
             row[TREND] = 0.0
             row[SIGMA] = max(row[SIGMA], left)
             row[SEASON_SHARE] = share / (clock[WIDTH] // clock[BASE])
-        elif clock[WIDTH] * (n // 3) < longest:
+        elif clock[WIDTH] < longest // (n // 3):
             _widen(row, clock, history)
             return
     kept = n // 2

@@ -19,11 +19,15 @@ CALENDAR = np.array(
 ) * np.int64(_SECOND)
 """Periods (ns) that people and machines keep; a period found within half a bucket of one of these is taken to be it."""
 
-_SHORTEST = 4
+SHORTEST = 4
+"""Fewest buckets that a period spans."""
+
 _LEAST_CORRELATION = 0.5
 _LEAST_REPEATED = 0.35
 _LEAST_DIP = 0.35
 _NEARLY_BEST = 0.9
+_FLAT = 1e-24
+_SMALLEST = 1e-300
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -31,29 +35,30 @@ def detrended(history: Any) -> Any:
     """The history less its straight line of least squares, gaps (NaN) put at 0; all zeros where a third is missing."""
     n = history.shape[0]
     result = np.zeros(n)
-    # Scaled by the largest value, since squares of 1e300 are infinite.
-    scale = 0.0
-    present = 0
+    largest, present = 0.0, 0
     for i in range(n):
         if math.isfinite(history[i]):
             present += 1
-            scale = max(scale, abs(history[i]))
-    if 3 * present < 2 * n or scale == 0.0:
+            largest = max(largest, abs(history[i]))
+    if 3 * present < 2 * n or largest < _SMALLEST:
         return result
-    mean_place, mean_value = 0.0, 0.0
+    # Scaled by the largest value, since squares of 1e300 are infinite.
+    scale = 1.0 / largest
+    places, total = 0.0, 0.0
     for i in range(n):
         if math.isfinite(history[i]):
-            mean_place += i / present
-            mean_value += history[i] / scale / present
+            places += i
+            total += history[i] * scale
+    mean_place, mean = places / present, total / present
     across, square = 0.0, 0.0
     for i in range(n):
         if math.isfinite(history[i]):
-            across += (i - mean_place) * (history[i] / scale - mean_value)
-            square += (i - mean_place) ** 2
+            across += (i - mean_place) * (history[i] * scale - mean)
+            square += (i - mean_place) * (i - mean_place)
     slope = across / square
     for i in range(n):
         if math.isfinite(history[i]):
-            result[i] = history[i] / scale - mean_value - slope * (i - mean_place)
+            result[i] = history[i] * scale - mean - slope * (i - mean_place)
     return result
 
 
@@ -61,15 +66,40 @@ def detrended(history: Any) -> Any:
 def correlation(series: Any, lag: int) -> float:
     """Autocorrelation of a series of mean 0 at `lag`, relative to the stretches compared; 0 where one is flat."""
     n = series.shape[0] - lag
-    across, early, late = 0.0, 0.0, 0.0
-    for i in range(n):
-        a, b = series[i], series[i + lag]
-        across += a * b
-        early += a * a
-        late += b * b
-    if early <= 1e-24 or late <= 1e-24:
+    early = _product(series[:n], 0)
+    late = _product(series[lag:], 0)
+    return float(_relative(_product(series, lag), early, late))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _product(series: Any, lag: int) -> float:
+    """Sum of products at `lag`, in four sums side by side: one alone would wait for each addition."""
+    n = series.shape[0] - lag
+    early, late = series[:n], series[lag:]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for i in range(n // 4):
+        a += early[4 * i] * late[4 * i]
+        b += early[4 * i + 1] * late[4 * i + 1]
+        c += early[4 * i + 2] * late[4 * i + 2]
+        d += early[4 * i + 3] * late[4 * i + 3]
+    for i in range(n - n % 4, n):
+        a += early[i] * late[i]
+    return (a + b) + (c + d)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _relative(product: float, early: float, late: float) -> float:
+    if early <= _FLAT or late <= _FLAT:
         return 0.0
-    return float(across / math.sqrt(early * late))
+    return float(product / math.sqrt(early * late))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _correlations(series: Any, squares: Any, values: Any, first: int, end: int) -> None:
+    """Fill `values[first:end]`; `squares` (n + 1,) are the running sums of squares."""
+    n = series.shape[0]
+    for lag in range(first, end):
+        values[lag] = _relative(_product(series, lag), squares[n - lag], squares[n] - squares[lag])
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -85,26 +115,42 @@ def find_period(history: Any) -> float:
     n = history.shape[0]
     last = n // 3
     series = detrended(history)
+    squares = np.zeros(n + 1)
+    for i in range(n):
+        squares[i + 1] = squares[i] + series[i] * series[i]
+    if squares[n] <= _FLAT:
+        return 0.0
     values = np.zeros(2 * last + 2)
-    for lag in range(1, 2 * last + 2):
-        values[lag] = correlation(series, lag)
+    _correlations(series, squares, values, 1, last + 2)
+    peaks = False
+    for lag in range(SHORTEST, last + 1):
+        peaks = peaks or _is_peak(values, lag)
+    if not peaks:
+        return 0.0
+    _correlations(series, squares, values, last + 2, 2 * last + 2)
     best = 0.0
-    for lag in range(_SHORTEST, last + 1):
+    for lag in range(SHORTEST, last + 1):
         if _is_season(values, lag):
             best = max(best, values[lag])
     if best == 0.0:
         return 0.0
-    for lag in range(_SHORTEST, last + 1):
+    for lag in range(SHORTEST, last + 1):
         if values[lag] >= _NEARLY_BEST * best and _is_season(values, lag):
             return float(_refined(values, lag))
     return 0.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _is_season(values: Any, lag: int) -> bool:
+def _is_peak(values: Any, lag: int) -> bool:
     peak = values[lag]
-    if peak < _LEAST_CORRELATION or peak < values[lag - 1] or peak < values[lag + 1]:
+    return bool(peak >= _LEAST_CORRELATION and peak >= values[lag - 1] and peak >= values[lag + 1])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _is_season(values: Any, lag: int) -> bool:
+    if not _is_peak(values, lag):
         return False
+    peak = values[lag]
     dip = peak
     for i in range(1, lag):
         dip = min(dip, values[i])

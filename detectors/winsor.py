@@ -38,6 +38,12 @@ def spread(sigma: float, deviation: float, rate: float) -> float:
     return scale * math.sqrt((1.0 - rate) * (a * a + rate * b * b))
 
 
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def learning_rate(age: float, rate: float) -> float:
+    """The weight of reading number `age`: 1 / `age` until that falls below `rate`, so that a start is a plain mean."""
+    return rate if age * rate >= 1.0 else 1.0 / age
+
+
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def learn_run(row: Any, deviation: float, relearn: float) -> bool:
     """Add an outlying deviation to the run; True once it is `relearn` long and the baseline is to restart from it.
@@ -62,10 +68,13 @@ def end_run(row: Any) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relearn: float) -> tuple[float, int]:
+def learn_deviation(
+    row: Any, deviation: float, distance: float, rate: float, clip: float, relearn: float
+) -> tuple[float, int]:
     """Learn one deviation from the level into SIGMA at `rate`; returns the deviation to learn elsewhere, and its kind.
 
-    The kind is USUAL, OUTLYING (the deviation is clipped) or RESTART (the level is to move by all of the deviation).
+    `distance` is the deviation over SIGMA where that is above 0. The kind is USUAL, OUTLYING (the deviation is clipped)
+    or RESTART (the level is to move by all of the deviation).
 
     Beyond `clip` standard deviations a reading is learned as if it lay at `clip` (not in the first ten readings, when
     the standard deviation is still a guess). After `relearn` such readings in a row the level moves to their mean and
@@ -78,7 +87,7 @@ def learn_deviation(row: Any, deviation: float, rate: float, clip: float, relear
     settled = row[AGE] > _CLIP_FROM
     limit = clip if settled else _NO_CLIP
     if sigma > 0.0:
-        distance = max(-limit, min(limit, deviation / sigma))
+        distance = max(-limit, min(limit, distance))
         outlying = settled and abs(distance) >= limit
         learned = distance * sigma
         row[SIGMA] = sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))

@@ -15,7 +15,7 @@ from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.robust import robust_step
 from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, learn_deviation
+from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, learn_deviation, learning_rate
 
 
 class ZScoreParameters(BaseModel):
@@ -125,7 +125,7 @@ class ZScore(FleetDetector):
         return count, np.full(self.size, self.needed, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _ewma(
     slot: Any, value: Any, learn: Any, baseline: Any, alpha: float, warmup: float, band: float, clip: float,
     relearn: float, score: Any, expected: Any, lower: Any, upper: Any,
@@ -137,10 +137,11 @@ def _ewma(
         current = max(-LARGEST, min(LARGEST, current))
         row = baseline[slot[i]]
         deviation = current - row[LEVEL]
+        sigma = row[SIGMA]
+        distance = deviation / sigma if sigma > 0.0 else 0.0
         if row[COUNT] >= warmup:
-            sigma = row[SIGMA]
             if sigma > 0.0:
-                score[i] = normal_score(abs(deviation) / sigma)
+                score[i] = normal_score(abs(distance))
             else:
                 score[i] = 0.0 if deviation == 0.0 else first_change_score(row[COUNT])
             expected[i] = row[LEVEL]
@@ -152,6 +153,6 @@ def _ewma(
                 row[AGE] = 1.0
                 row[LEVEL] = current
                 continue
-            rate = max(alpha, 1.0 / (row[AGE] + 1.0))
-            learned, kind = learn_deviation(row, deviation, rate, clip, relearn)
+            rate = learning_rate(row[AGE] + 1.0, alpha)
+            learned, kind = learn_deviation(row, deviation, distance, rate, clip, relearn)
             row[LEVEL] += learned if kind == RESTART else rate * learned
