@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from devices.messages import Payloads
 from devices.reasons import Reason
 
-
 UNNAMED = ""
 """The metric name of a value that its payload does not name, such as a bare number: the route names it by the topic."""
 

@@ -29,7 +29,6 @@ _MASK32 = np.uint64(0xFFFFFFFF)
 _FNV_BASIS = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 _EXACT = np.array([10.0**i for i in range(23)])
-_SECOND_BOUND, _MILLI_BOUND, _MICRO_BOUND = (bound for bound, _ in AUTO_BOUNDS)
 
 
 def _powers_of_five() -> NDArray[np.uint64]:
@@ -60,7 +59,26 @@ def _hashes_of_words() -> NDArray[np.uint64]:
     return np.array(sorted(hashes), np.uint64)
 
 
-_WORDS = _hashes_of_words()
+class Rules(NamedTuple):
+    """What is read as what; given to the kernels as arguments, since their cache would keep globals of other modules.
+
+    `scale`: nanoseconds in the unit of bare times, 0 to go by `bounds` (3,); `zoneless`: whether date-times without a
+    zone are UTC; `plausible`: least number that an unasked-for time may be; `words`: hashes of words that are readings;
+    `errors`: numbers that stand for no value.
+    """
+
+    scale: int
+    zoneless: bool
+    plausible: float
+    bounds: NDArray[np.float64]
+    words: NDArray[np.uint64]
+    errors: NDArray[np.float64]
+
+
+def rules_of(*, scale: int, zoneless: bool, plausible: float, errors: tuple[float, ...]) -> Rules:
+    """The rules with these settings, and the bounds and words that all share."""
+    bounds = np.array([bound for bound, _ in AUTO_BOUNDS])
+    return Rules(scale, zoneless, plausible, bounds, _hashes_of_words(), np.array(errors, np.float64))
 
 
 class Layouts(NamedTuple):
@@ -191,15 +209,16 @@ def _number(data, at, stop, scratch, place):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _epoch(value, fraction, magnitude, negative, scale):  # type: ignore[no-untyped-def]
-    """Whether a number counts as a time here, and its nanoseconds; `scale` 0 tells the unit by magnitude."""
+def _epoch(value, fraction, magnitude, negative, rules):  # type: ignore[no-untyped-def]
+    """Whether a number counts as a time here, and its nanoseconds."""
     size = abs(value)
+    scale = rules.scale
     if scale == 0:
-        if size < _SECOND_BOUND:
+        if size < rules.bounds[0]:
             scale = 1_000_000_000
-        elif size < _MILLI_BOUND:
+        elif size < rules.bounds[1]:
             scale = 1_000_000
-        elif size < _MICRO_BOUND:
+        elif size < rules.bounds[2]:
             scale = 1_000
         else:
             scale = 1
@@ -291,7 +310,7 @@ def _text(data, at, stop):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _is_prose(data, at, end):  # type: ignore[no-untyped-def]
+def _is_prose(data, at, end, words):  # type: ignore[no-untyped-def]
     """Whether the plain text data[at:end] is surely no number or word for one, by the rules of `devices.numbers`.
 
     Text that begins with a letter is none unless it is one of the words; no number or unit holds a colon; and no number
@@ -304,7 +323,7 @@ def _is_prose(data, at, end):  # type: ignore[no-untyped-def]
         for i in range(at, end):
             byte = data[i] + 32 if 65 <= data[i] <= 90 else data[i]
             code = (code ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)
-        return _WORDS[np.searchsorted(_WORDS, code) % len(_WORDS)] != code
+        return words[np.searchsorted(words, code) % len(words)] != code
     colons = commas = points = 0
     for i in range(at, end):
         colons += data[i] == 58
@@ -314,7 +333,7 @@ def _is_prose(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _match(data, at, stop, layout, layouts, scale, zoneless, plausible, values, times, spans):  # type: ignore[no-untyped-def]
+def _match(data, at, stop, layout, layouts, rules, values, times, spans):  # type: ignore[no-untyped-def]
     """Whether data[at:stop] is of this layout; its slots are then in `values`, `times` and `spans`."""
     for i in range(layouts.first_operation[layout], layouts.first_operation[layout + 1]):
         kind = layouts.kind[i]
@@ -332,14 +351,14 @@ def _match(data, at, stop, layout, layouts, scale, zoneless, plausible, values, 
             if at < 0:
                 return False
             value = values[a]
-            if (b == BELOW_TIME and value >= plausible) or (b == FROM_TIME and value < plausible):
+            if (b == BELOW_TIME and value >= rules.plausible) or (b == FROM_TIME and value < rules.plausible):
                 return False
             if kind == TIME_NUMBER:
-                good, times[a] = _epoch(value, fraction, magnitude, negative, scale)
+                good, times[a] = _epoch(value, fraction, magnitude, negative, rules)
                 if not good:
                     return False
         elif kind == TIME_TEXT:
-            at, times[a] = _date_time(data, at, stop, zoneless)
+            at, times[a] = _date_time(data, at, stop, rules.zoneless)
             if at < 0:
                 return False
         elif kind == TRUTH:
@@ -350,7 +369,7 @@ def _match(data, at, stop, layout, layouts, scale, zoneless, plausible, values, 
             end = _text(data, at, stop)
             if end < 0 or (kind == DEVICE and not 0 < end - at <= 512):
                 return False
-            if kind == PROSE and not _is_prose(data, at, end):
+            if kind == PROSE and not _is_prose(data, at, end, rules.words):
                 return False
             spans[a, 0], spans[a, 1] = at, end
             at = end
@@ -359,7 +378,7 @@ def _match(data, at, stop, layout, layouts, scale, zoneless, plausible, values, 
 
 @numba.njit(cache=True)
 def read_layouts(  # type: ignore[no-untyped-def]
-    data, start, end, layouts, slots, scale, zoneless, plausible, errors, no_time,
+    data, start, end, layouts, slots, rules, no_time,
     message, metric, device, time, value, device_spans, unread, hits,
 ):  # fmt: skip
     """Read every payload that is of a known layout.
@@ -383,7 +402,7 @@ def read_layouts(  # type: ignore[no-untyped-def]
             layout = last + k
             if layout >= count:
                 layout -= count
-            if _match(data, start[m], end[m], layout, layouts, scale, zoneless, plausible, values, times, spans):
+            if _match(data, start[m], end[m], layout, layouts, rules, values, times, spans):
                 found = layout
                 break
         before_rows, before_devices = rows, devices
@@ -393,8 +412,8 @@ def read_layouts(  # type: ignore[no-untyped-def]
             for i in range(layouts.first_output[found], layouts.first_output[found + 1]):
                 slot = layouts.slot[i]
                 number = values[slot] if slot >= 0 else layouts.constant[i]
-                for j in range(len(errors)):
-                    if number == errors[j]:
+                for j in range(len(rules.errors)):
+                    if number == rules.errors[j]:
                         found = -1
                 message[rows] = m
                 metric[rows] = layouts.metric[i]

@@ -32,6 +32,7 @@ from devices.codecs.kernels import (
     TRUTH,
     Layouts,
     read_layouts,
+    rules_of,
 )
 from devices.codecs.readings import Names, Rows, TooManyNamesError
 from devices.codecs.tree import PLAUSIBLE_TIME, TreeReader, is_identity
@@ -226,9 +227,12 @@ class LayoutReader:
         self._named = frozenset(
             (*row, parameters.device.rpartition(".")[2], parameters.device) if parameters.device else row
         )
-        self._scale = SCALES.get(parameters.time_unit, 0)
-        self._zoneless = parameters.time_zone == "UTC"
-        self._errors = np.array(parameters.error_values, np.float64)
+        self._rules = rules_of(
+            scale=SCALES.get(parameters.time_unit, 0),
+            zoneless=parameters.time_zone == "UTC",
+            plausible=PLAUSIBLE_TIME,
+            errors=parameters.error_values,
+        )
         self._layouts: list[_Layout] = []
         self._hits = np.zeros(0, np.int64)
         self._flat = _flatten([])
@@ -280,8 +284,7 @@ class LayoutReader:
         spans = np.empty((most, 2), np.int32)
         unread = np.empty(n, np.intp)
         rows, devices, left = read_layouts(
-            np.frombuffer(payloads.data, np.uint8), start, end, self._flat, self._slots,
-            self._scale, self._zoneless, PLAUSIBLE_TIME, self._errors, NO_TIME,
+            np.frombuffer(payloads.data, np.uint8), start, end, self._flat, self._slots, self._rules, NO_TIME,
             message, metric, device, time, value, spans, unread, self._hits,
         )  # fmt: skip
         decoded = Decoded(message[:rows], metric[:rows], device[:rows], time[:rows], value[:rows])

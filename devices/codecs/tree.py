@@ -81,6 +81,9 @@ IDENTITY_FIELDS = frozenset(
 
 IDENTITY_ENDINGS = ("_id", "Id", "ID", "_eui", "_version", "_unit")
 
+MOST_PLAIN = 2.0**63
+"""Numbers below this in magnitude are finite whatever their type."""
+
 MAX_NAME = 512
 """Longest metric or device name taken, in characters."""
 
@@ -154,6 +157,7 @@ class TreeReader:
         self._parse_time: Callable[[object], int] = partial(parse_time, unit=parameters.time_unit, zone=self.zone)
         self.implicit_time = not parameters.time
         self.time_fields = tuple(parameters.time or TIME_FIELDS)
+        self._dotted = frozenset(name for name in self.time_fields if "." in name)
         self._time_names = frozenset(name.split(".")[0] for name in self.time_fields) | frozenset(self.time_fields)
         self._metric_codes: dict[str, int] = {}
         self._skip: set[str] = set()
@@ -268,6 +272,12 @@ class TreeReader:
             name = key if type(key) is str else excerpt(key)
             inner = f"{path}.{name}" if path else name
             kind = type(child)
+            if (kind is float or kind is int) and inner and inner not in self._skip:
+                # The common case, short: a plain number of a metric that is known.
+                code = self._metric_codes.get(inner, -1)
+                if code >= 0 and -MOST_PLAIN < child < MOST_PLAIN and child not in self.error_values:  # type: ignore[operator]
+                    rows.add(message, code, float(child), device, time)  # type: ignore[arg-type]
+                    continue
             if kind is dict or kind is list:
                 self._walk(message, child, inner, depth + 1, device, time, rows)
             elif isinstance(child, str) and is_identity(name):
@@ -299,6 +309,8 @@ class TreeReader:
         """The map's own time, or the one inherited. Every time field present is marked as no reading."""
         found = None
         for name in self.time_fields:
+            if name not in node and name not in self._dotted:
+                continue
             value = _get(node, name)
             if value is _ABSENT or not (value is None or value == "" or self.is_time(name, value)):
                 continue
