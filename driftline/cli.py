@@ -14,6 +14,8 @@ import typer
 from driftline.commands.alarms import alarms
 from driftline.commands.check import check
 from driftline.commands.devices import devices
+from driftline.commands.doctor import doctor
+from driftline.commands.explain import explain
 from driftline.commands.query import query
 from driftline.commands.replay import replay
 from driftline.commands.simulate import PASS_ON, simulate
@@ -28,6 +30,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, simulate, PASS_ON),
     (RUN, replay, {}),
     (UNDERSTAND, check, {}),
+    (UNDERSTAND, explain, {}),
+    (UNDERSTAND, doctor, {}),
     (UNDERSTAND, version, {}),
     (LOOK, devices, {}),
     (LOOK, alarms, {}),

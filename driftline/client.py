@@ -56,9 +56,12 @@ def query(data: Path, sql: str, *, limit: int) -> Rows:
     return _query_service(service, sql, limit) if service else _query_file(data, sql, limit)
 
 
-def get(service: RunningService, path: str, **parameters: str | int) -> Any:
-    """The JSON reply of a GET under the API's prefix. Raises CommandError as `query` does."""
-    return _request(service, "GET", path, params=parameters)
+def get(service: RunningService, path: str, *, accept_red: bool = False) -> Any:
+    """The JSON reply of a GET under the API's prefix; with `accept_red` also one that says that a stage has failed.
+
+    Raises CommandError as `query` does.
+    """
+    return _request(service, "GET", path, accepted=503 if accept_red else None)
 
 
 def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
@@ -66,7 +69,7 @@ def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
     return Rows(reply["columns"], reply["rows"], reply["truncated"])
 
 
-def _request(service: RunningService, method: str, path: str, **arguments: Any) -> Any:
+def _request(service: RunningService, method: str, path: str, accepted: int | None = None, **arguments: Any) -> Any:
     import httpx  # noqa: PLC0415  only commands that ask a service pay for it
 
     url = f"{service.url}/api/v1/{path}"
@@ -76,7 +79,7 @@ def _request(service: RunningService, method: str, path: str, **arguments: Any) 
         raise CommandError(
             f"the service (process {service.pid}) does not answer at {service.url}: {error}", code=Exit.UNREACHABLE
         ) from None
-    if reply.is_error:
+    if reply.is_error and reply.status_code != accepted:
         raise CommandError(_message(reply.text, reply.status_code))
     return reply.json()
 
