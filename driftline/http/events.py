@@ -106,6 +106,11 @@ class LiveFeed:
         self._listeners: tuple[Subscription, ...] = ()
 
     @property
+    def number(self) -> int:
+        """The newest step's number."""
+        return self._number
+
+    @property
     def listening(self) -> bool:
         """Whether anyone listens."""
         return bool(self._listeners)

@@ -18,6 +18,7 @@ from driftline.http.errors import ApiError, unknown
 from driftline.http.reply import Instant, json_response
 from driftline.http.settings import HttpSettings
 from driftline.http.view import DeviceState, ServiceView, Status
+from storage.embedded import EmbeddedStore
 
 MAX_SERIES_A_REQUEST = 100
 """Most series whose points one request may ask for."""
@@ -128,7 +129,7 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         if device is not None:
             of_device = [record.series for record in _of_device(list(records.values()), device)]
             wanted = [each for each in of_device if series in (None, each)]
-        found = [alarm for each in wanted for alarm in store.alarms(state, each, limit)]
+        found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
         return json_response({"alarms": [alarm_reply(alarm, records[alarm.series]) for alarm in found[:limit]]})
 
@@ -187,6 +188,14 @@ def _of_device(records: list[SeriesRecord], device: str | None) -> list[SeriesRe
 def _learning(view: ServiceView, series: int) -> dict[str, Any]:
     warming = view.warming(series)
     return {"warming": warming if warming.seen < warming.needed else None, "threshold": view.threshold(series)}
+
+
+def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, limit: int) -> list[AlarmRecord]:
+    """The newest alarms; where no state is asked for, those not cleared come whole, however old they are."""
+    if state is not None:
+        return store.alarms(state, series, limit)
+    not_cleared = store.alarms(series=series, limit=limit, open_only=True)
+    return not_cleared + store.alarms(AlarmState.CLEARED, series, limit)
 
 
 def _device(view: ServiceView, state: DeviceState, records: Iterable[SeriesRecord]) -> dict[str, Any]:

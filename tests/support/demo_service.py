@@ -1,4 +1,4 @@
-"""A service for tests of the API and the page: a real embedded store, filled with a made-up plant, behind `ServiceView`."""
+"""A service for tests of the API and the page: a real embedded store with a made-up plant in it, behind `ServiceView`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class DemoService:
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
         self.seen: dict[int, int] = {}
+        self.subscribed = 0
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}}
         self._newest: dict[str, int] = {}
         self._position = 0
@@ -121,7 +122,9 @@ class DemoService:
         return THRESHOLD if self.seen.get(series, 0) >= NEEDED else None
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
-        return self.feed.subscribe(wake)
+        subscription = self.feed.subscribe(wake)
+        self.subscribed += 1
+        return subscription
 
     def configuration(self) -> Mapping[str, object]:
         return self.settings
