@@ -8,6 +8,7 @@ digits (`21,5`) is a decimal comma, not a list; `21, 5` and `1,2,3` are lists. A
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import ClassVar
 
 import orjson
@@ -53,6 +54,10 @@ class PlainCodec:
 
     def decode_one(self, message: int, payload: bytes, rows: Rows) -> None:
         """Add the readings of one payload to `rows`, or its rejection."""
+        number = _bare_number(payload)
+        if number is not None:
+            self._add(message, UNNAMED, number, payload, rows, whole=True)
+            return
         try:
             text = payload[: _LONGEST + 1].decode("utf-8-sig").strip()
         except UnicodeDecodeError as error:
@@ -96,3 +101,14 @@ class PlainCodec:
                 rows.add(message, self._names.code(metric), number)
             except TooManyNamesError as error:
                 rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=whole)
+
+
+def _bare_number(payload: bytes) -> float | None:
+    """The number that the payload is, as most are; None where a closer look is needed."""
+    if len(payload) > 32 or b"_" in payload:
+        return None
+    try:
+        number = float(payload)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None

@@ -39,7 +39,10 @@ def rows_of(codec: Codec, decoded: Decoded) -> list[tuple[object, ...]]:
 
 def check_promises(codec: Codec, items: list[bytes]) -> Decoded:
     """Decode, and hold what the contract promises of any payloads at all."""
+    metrics, names = list(codec.metrics), list(codec.devices)
     decoded = codec.decode(payloads_of(items))
+    assert codec.metrics[: len(metrics)] == metrics
+    assert codec.devices[: len(names)] == names
     n = len(decoded.message)
     assert [len(c) for c in (decoded.metric, decoded.device, decoded.time, decoded.value)] == [n] * 4
     assert [c.dtype for c in (decoded.message, decoded.metric, decoded.device, decoded.time, decoded.value)] == [
