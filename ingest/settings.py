@@ -126,8 +126,14 @@ class SnapshotSettings(BaseModel):
     )
 
 
-DEFAULT_ROUTES = [RouteSettings(name="everything", filter="#")]
-"""What an empty configuration routes: every topic, payloads told apart by their looks."""
+DEFAULT_ROUTES = [
+    RouteSettings(
+        name="truth", filter="driftline/truth/#", device="{topic[2:]}", metric="fault.{metric}", detectors=[]
+    ),
+    RouteSettings(name="everything", filter="#"),
+]
+"""What an empty configuration routes: the simulator's fault labels beside the metric they are of, unscored; and every
+other topic, payloads told apart by their looks."""
 
 DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble")}
 """What an empty configuration scores with."""

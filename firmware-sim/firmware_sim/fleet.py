@@ -79,6 +79,11 @@ class Fleet:
         """The channels of each device, the first device of the fleet first."""
         return {name: group.model.channels for name, (group, _) in self._place.items()}
 
+    def topic(self, device: str) -> bytes:
+        """The topic that a device publishes on."""
+        group, column = self._place[device]
+        return group.topics[column]
+
     def follow(self, plan: FaultPlan) -> None:
         """Let the faults of `plan` happen from the next block on."""
         self._plan = plan

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from firmware_sim.faults import Fault
 from firmware_sim.fleet import GroupBlock
 from firmware_sim.publisher import Message
 
@@ -39,6 +40,13 @@ def array_messages(block: GroupBlock, *, readings: int) -> Iterator[tuple[int, M
             rows = list(compress(columns[column][part], block.present[part, column].tolist()))
             if rows:
                 yield len(rows), (topic, orjson.dumps(rows))
+
+
+def truth_message(fault: Fault) -> bytes:
+    """A fault's label as two readings: 1 from its start, 0 from its end, under the metric's name ("all" for a device)."""
+    label = fault.label()
+    metric = "all" if fault.metric == "*" else fault.metric
+    return orjson.dumps([{"ts": label["start"], metric: 1, "kind": label["kind"]}, {"ts": label["end"], metric: 0}])
 
 
 def garble(payload: bytes, random: Random) -> bytes:

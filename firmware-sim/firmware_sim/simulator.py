@@ -12,17 +12,16 @@ from random import Random
 from threading import Event, Thread
 
 import numpy as np
-import orjson
 
 from devices.units import parse_duration
 from firmware_sim import plans
 from firmware_sim.fleet import Fleet
 from firmware_sim.memory import Memory, append_labels, load_memory, save_memory
-from firmware_sim.payloads import array_messages, garble, single_messages
+from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
 from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
 from firmware_sim.settings import SimulatorSettings
 
-TRUTH = "driftline/truth"
+TRUTH = b"driftline/truth"
 BACKLOG_TICKS = 300
 READINGS_PER_MESSAGE = 60
 BEHIND_SECONDS = 5
@@ -48,7 +47,7 @@ class Simulator:
 
     First every device sends its backlog of the settings' history, as JSON arrays at full speed, then it reports live,
     one message a reading. Where the broker was away or the machine slept, the devices kept their readings, and send
-    them as a backlog again. Labels of faults go to `driftline/truth/<device>`, not retained, as they begin.
+    them as a backlog again. Labels of faults go to `driftline/truth/<topic of the device>`, not retained, as they begin.
 
     `clock` gives the time in ns since the epoch; `say` takes the few lines a person should see. `run` blocks;
     `start` and `stop` do the same in a thread of its own.
@@ -250,7 +249,7 @@ class Simulator:
         self.counts.faults += len(faults)
         if self.settings.labels is not None:
             append_labels(self.settings.labels, faults)
-        self._publisher.send([(f"{TRUTH}/{fault.device}".encode(), orjson.dumps(fault.label())) for fault in faults])
+        self._publisher.send([(TRUTH + b"/" + fleet.topic(f.device), truth_message(f)) for f in faults])
 
     def _await_acknowledgements(self) -> None:
         while self._publisher.unacknowledged:

@@ -75,11 +75,17 @@ def test_labels_are_published_and_written_as_the_faults_begin(mosquitto: Any, su
     labels = tmp_path / "labels.csv"
     counts = run(mosquitto, history="30s", faults=str(schedule), labels=labels, duration="1s").counts
     published = [(topic, json.loads(payload)) for topic, payload in truth.wait_for(2)]
-    assert [topic for topic, _ in published] == ["driftline/truth/press-01", "driftline/truth/tank-01"]
+    topics = [topic for topic, _ in published]
+    assert topics == ["driftline/truth/plant/hall-1/press-01", "driftline/truth/plant/utilities/tank-01"]
     with labels.open() as file:
-        assert list(csv.DictReader(file)) == [label for _, label in published]
+        spike, dropout = csv.DictReader(file)
+    assert published[0][1] == [
+        {"ts": spike["start"], "temperature": 1, "kind": "spike"},
+        {"ts": spike["end"], "temperature": 0},
+    ]
+    assert published[1][1] == [{"ts": dropout["start"], "all": 1, "kind": "dropout"}, {"ts": dropout["end"], "all": 0}]
     assert counts.faults == 2
-    silent_from = datetime.fromisoformat(published[1][1]["start"])
+    silent_from = datetime.fromisoformat(dropout["start"])
     assert max(times_by_device(plant.wait_for(1))["plant/utilities/tank-01"]) < silent_from
 
 
