@@ -43,7 +43,7 @@ from devices.times import SCALES
 MOST_LAYOUTS = 64
 """Layouts kept at a time; the one that reads the fewest payloads gives way."""
 
-LONGEST_PAYLOAD = 65_536
+LONGEST_PAYLOAD = 16_384
 """Longest payload, in bytes, that a layout is learned from."""
 
 LONGEST_PROSE = 64

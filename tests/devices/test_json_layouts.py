@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.codec import Decoded
+from devices.codecs.compile import compile_all
 from devices.codecs.json_payload import JsonCodec
+from devices.codecs.kernels import read_layouts
 from devices.codecs.readings import Rows
 from devices.codecs.registry import create
 from devices.messages import MessageChunk, Payloads
@@ -162,6 +164,16 @@ def test_payloads_of_a_known_layout_need_no_general_path() -> None:
     decoded, unread = codec.layouts.read(payloads_of(items))
     assert len(unread) == 0
     assert named(codec, decoded) == generally(items, device="device")[0]
+
+
+def test_kernels_compiled_ahead_serve_every_setting() -> None:
+    compile_all()
+    signatures = list(read_layouts.signatures)
+    assert signatures
+    items = [b'{"device":"d","ts":1700000000,"a":1.5,"b":true,"c":"x y"}'] * 3
+    check(items, device="device", error_values=(1.0,), time_unit="s", time_zone="Europe/Berlin")
+    check([b'{"a":1}', b'{"a":2}'])
+    assert list(read_layouts.signatures) == signatures
 
 
 def test_layouts_beyond_the_most_kept_still_read() -> None:
