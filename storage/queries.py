@@ -223,8 +223,8 @@ def database_errors(path: Path, what: str) -> Iterator[None]:
         damaged = isinstance(error, duckdb.SerializationException | duckdb.InternalException)
         if damaged or any(sign in text for sign in ("orrupt", "does not match stored checksum", "not a valid DuckDB")):
             raise StorageCorruptError(
-                f"{path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and replay the "
-                "journal"
+                f"{path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and "
+                "replay the journal"
             ) from error
         raise OSError(f"{path}: {what}: {text}") from error
 

@@ -121,7 +121,7 @@ class SnapshotStore:
                 _remove_all_but(connection, KEPT)
 
     def load(self, *, at_most: int | None = None) -> Snapshot | None:
-        """The newest intact snapshot, of those that stand at journal position `at_most` or before; None where none does.
+        """The newest intact snapshot of those that stand at journal position `at_most` or before, None where none does.
 
         Raises StorageCorruptError where there are such snapshots and every one is damaged.
         """
