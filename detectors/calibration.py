@@ -10,7 +10,8 @@ the series' earlier scores, given in decades (-log10). Two sources of evidence a
 Extreme-value theory gives the Pareto form for the tail of a score that is a ratio (distance over range, error
 over scale); see Siffer et al., Anomaly Detection in Streams with Extreme Value Theory, KDD 2017. The pool is the
 posterior mean of the exceedance probability under a Dirichlet prior; unlike a tail fitted on the series alone, it
-ranks records of different series by their size, and never divides by a count of zero.
+ranks records of different series by their size, and never divides by a count of zero. `decades_fitted` lets a
+series' own fitted tail take the prior's place as evidence accumulates, so that alarm budgets hold in the long run.
 
 Works when earlier scores say what to expect of later ones. Fails on series whose spread grows for ever: each record
 is then as surprising as the prior says. Cost: about 40 ns a score. Memory: `BINS` float32 a series and calibrated
@@ -30,24 +31,35 @@ from detectors.fleet import Column
 
 BINS = 64
 PER_OCTAVE = 4.0
-MEMORY = 100_000.0
-"""Readings after which the histogram is halved: old scores fade, and float32 counts stay exact enough."""
+FITTED_SHARE = 0.005
+"""Share of a series' highest scores that its own tail is fitted to."""
+FEWEST_FITTED = 10.0
+FIT_WEIGHT = 20.0
+"""Scores that the prior's steepness is worth when the tail is fitted."""
+FITTED_BY = 5000.0
+"""Readings at which the fitted tail counts as much as the prior's: 25 scores are in the fit then."""
 
 
 COUNTS = Column(np.float32, (BINS + 1,))
 """The state column of a calibration: a histogram a slot, its total in the last place."""
 
 
+TAIL = Column(np.float64, (3,))
+"""The state column of a fitted tail, see `fit_tail`."""
+
+
 class Prior(NamedTuple):
     """The score's tail on a typical series: P(raw >= x) = min(1, (start / x) ** shape), worth `weight` readings.
 
-    `lowest` is log2 of the histogram's lower edge; the histogram spans 16 octaves above it.
+    `lowest` is log2 of the histogram's lower edge; the histogram spans 16 octaves above it. After `memory` readings
+    the histogram is halved, so that old scores fade.
     """
 
     start: float
     shape: float
     weight: float
     lowest: float
+    memory: float = 100_000.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -59,18 +71,67 @@ def _position(raw: float, lowest: float) -> float:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
-    """-log10 of the probability of a raw score of at least `raw`. `counts` (slots, BINS + 1), the total in the last
-    column."""
-    if raw <= 0.0:
-        return 0.0
+def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
+    """How many earlier scores were at least `raw`, a bin's scores taken to lie evenly."""
     position = _position(raw, prior.lowest)
     cell = int(position)
     above = counts[slot, cell] * (cell + 1 - position)
     for i in range(cell + 1, BINS):
         above += counts[slot, i]
+    return float(above)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
+    """-log10 of the probability of a raw score of at least `raw`, own past and prior pooled.
+
+    `counts` (slots, BINS + 1), the total in the last column.
+    """
+    if raw <= 0.0:
+        return 0.0
     pareto = 1.0 if raw <= prior.start else (prior.start / raw) ** prior.shape
+    above = _above(counts, slot, raw, prior)
     return -math.log10(min((above + prior.weight * pareto) / (counts[slot, BINS] + prior.weight), 1.0))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
+    """Fit a Pareto tail to the highest scores: `tail` (slots, 3) gets its start in log2, its share and its steepness.
+
+    Hill's estimator from the histogram, shrunk towards the prior's steepness by FIT_WEIGHT pseudo-scores.
+    """
+    total = counts[slot, BINS]
+    wanted = max(FITTED_SHARE * total, FEWEST_FITTED)
+    held, sum_of_places, start = 0.0, 0.0, 1
+    for i in range(BINS - 1, 0, -1):
+        held += counts[slot, i]
+        sum_of_places += counts[slot, i] * (i + 0.5)
+        if held >= wanted:
+            start = i
+            break
+    octaves = (sum_of_places - held * start) / PER_OCTAVE
+    tail[slot, 0] = prior.lowest + start / PER_OCTAVE
+    tail[slot, 1] = held / max(total, 1.0)
+    tail[slot, 2] = (held + FIT_WEIGHT) / (octaves * math.log(2.0) + FIT_WEIGHT / prior.shape)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, readings: int) -> float:
+    """As `decades`, with the prior's tail giving way to the series' own fitted one as `readings` accumulate.
+
+    The fit's weight grows with the square of the readings: a tail drawn through a handful of scores would make every
+    series' records look alike.
+    """
+    if raw <= 0.0:
+        return 0.0
+    above = _above(counts, slot, raw, prior)
+    total = counts[slot, BINS]
+    pareto = 1.0 if raw <= prior.start else (prior.start / raw) ** prior.shape
+    beyond = math.log2(raw) - tail[slot, 0]
+    own = tail[slot, 1] * 2.0 ** (-tail[slot, 2] * beyond) if beyond > 0.0 else (above + 0.5) / (total + 1.0)
+    maturity = (readings / FITTED_BY) ** 2
+    pooled = (pareto + maturity * own) / (1.0 + maturity)
+    return -math.log10(min((above + prior.weight * pooled) / (total + prior.weight), 1.0))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -78,7 +139,7 @@ def learn_score(counts: Any, slot: int, raw: float, prior: Any) -> None:
     """Count `raw` among the series' scores."""
     counts[slot, int(_position(raw, prior.lowest))] += 1.0
     counts[slot, BINS] += 1.0
-    if counts[slot, BINS] >= MEMORY:
+    if counts[slot, BINS] >= prior.memory:
         for i in range(BINS + 1):
             counts[slot, i] *= 0.5
 
@@ -93,8 +154,8 @@ def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
         pareto = 1.0 if edge <= prior.start else (prior.start / edge) ** prior.shape
         above += counts[slot, cell]
         if above + prior.weight * pareto >= wanted:
-            return edge
-    return 2.0**prior.lowest
+            return float(edge)
+    return float(2.0**prior.lowest)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -12,7 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from detectors import forecast, novelty, period, rarity, shape
 from detectors.base import Scores
-from detectors.calibration import COUNTS, Prior, compress, decades, learn_score, quantile
+from detectors.calibration import (
+    BINS,
+    COUNTS,
+    TAIL,
+    Prior,
+    compress,
+    decades,
+    decades_fitted,
+    fit_tail,
+    learn_score,
+    quantile,
+)  # fmt: skip
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.forecast import forecast_best, forecast_learn, forecast_scale, forecast_score
 from detectors.novelty import novelty_learn, novelty_score
@@ -25,6 +36,8 @@ REFRESH = 32
 FLUENT, FOREIGN = 0.2, 0.35
 """Distance of all but 5 % of blocks from their nearest earlier ones, in block sizes, at which shape is trusted fully
 / not."""
+TRUST_READINGS = 200
+"""Distances seen under the present period before they say how recurrent the series is."""
 FORECAST_WEIGHT = 0.5
 PLAIN_SHAPE_WEIGHT = 0.5
 TRUSTED_SHAPE_WEIGHT = 2.5
@@ -32,7 +45,7 @@ TRUSTED_VALUE_WEIGHT = 0.2
 
 # The fused evidence is two to the sum of the parts' decades, which makes the histogram's cells quarter decades of
 # the sum.
-FUSED_PRIOR = Prior(start=1.0, shape=1.5, weight=3000.0, lowest=0.0)
+FUSED_PRIOR = Prior(start=1.0, shape=2.0, weight=5000.0, lowest=0.0, memory=16384.0)
 
 
 class EnsembleParameters(BaseModel):
@@ -45,7 +58,7 @@ class EnsembleParameters(BaseModel):
         description="Compare stretches of readings with earlier ones: finds faults of shape, for 18 KiB a series.",
     )
     rest: int = Field(
-        default=100,
+        default=200,
         ge=0,
         le=1_000_000,
         description="Readings for which a high score quietens lower ones: a fault scores when it begins or grows.",
@@ -62,6 +75,7 @@ class FusedState(NamedTuple):
     forecast: NDArray[np.float32]
     shape: NDArray[np.float32]
     fused: NDArray[np.float32]
+    tail: NDArray[np.float64]
     peak: NDArray[np.float64]
     since: NDArray[np.int64]
     reach: NDArray[np.float64]
@@ -75,6 +89,7 @@ FUSED_LAYOUT = {
     "forecast": COUNTS,
     "shape": COUNTS,
     "fused": COUNTS,
+    "tail": TAIL,
     "peak": Column(np.float64),
     "since": Column(np.int64),
     "reach": Column(np.float64),
@@ -175,6 +190,15 @@ class Ensemble(FleetDetector):
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
+    """How recurrent the series is, 0 to 1: whether blocks of half a period nearly all resemble an earlier one."""
+    if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
+        return 0.0
+    usual = quantile(counts, slot, 0.05, Prior(prior.start, prior.shape, 0.0, prior.lowest))
+    return min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
     """`evidence` where it beats what is left of the last peak, which fades linearly over `rest` readings; else 0."""
     age = fused.since[slot]
@@ -209,7 +233,11 @@ def _run(
             for k in range(parts.shape[1]):
                 evidence += parts[i, k]
             surviving = _rested(fused, slot, evidence, rest)
-            scores[i] = compress(decades(fused.fused, slot, 2.0**surviving, priors[4]))
+            if surviving > 0.0:
+                score = decades_fitted(fused.fused, fused.tail, slot, 2.0**surviving, priors[4], fused.learned[slot])
+                scores[i] = compress(score)
+            else:
+                scores[i] = 0.0
             for k in range(parts.shape[1]):
                 parts[i, k] *= scores[i] / max(evidence, 1e-9)
             best = forecast_best(fore, slot)
@@ -232,11 +260,10 @@ def _run(
         forecast_learn(fore, slot, value)
         learn_score(fused.forecast, slot, raw_forecast, priors[2])
         if with_shape:
-            shape_learn(form, periods, slot, value, raw_shape)
-            learn_score(fused.shape, slot, raw_shape, priors[3])
+            shape_learn(form, periods, fused.shape, slot, value, raw_shape, priors[3])
         fused.learned[slot] += 1
         if fused.learned[slot] % REFRESH == 0 or fused.learned[slot] == needed:
             fused.reach[slot] = quantile(fused.forecast, slot, forecast.BAND_PROBABILITY, priors[2])
-            if with_shape and form.block[slot] >= shape.FINEST:
-                usual = quantile(fused.shape, slot, 0.05, priors[3])
-                fused.trust[slot] = min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0)
+            fit_tail(fused.fused, fused.tail, slot, priors[4])
+            if with_shape:
+                fused.trust[slot] = _trust(form, fused.shape, slot, priors[3])

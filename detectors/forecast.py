@@ -53,7 +53,7 @@ def forecast_best(state: Any, slot: int) -> int:
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def forecast_scale(state: Any, slot: int, best: int) -> float:
     """The usual size of the best forecast's error, never zero: rounding noise is no evidence."""
-    return max(state.error[slot, best], 1e-9 * abs(state.level[slot, best]), 1e-300)
+    return float(max(state.error[slot, best], 1e-9 * abs(state.level[slot, best]), 1e-300))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -62,7 +62,7 @@ def forecast_score(state: Any, slot: int, value: float) -> float:
     if state.seen[slot] == 0:
         return 0.0
     best = forecast_best(state, slot)
-    return min(abs(value - state.level[slot, best]) / forecast_scale(state, slot, best), 1e6)
+    return float(min(abs(value - state.level[slot, best]) / forecast_scale(state, slot, best), 1e6))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -60,7 +60,7 @@ def novelty_score(state: Any, slot: int, value: float) -> float:
         distance = min(distance, centres[place] - offset)
     span = centres[used - 1] - centres[0]
     if span > 0.0:
-        return min(distance / span, 1e6)
+        return float(min(distance / span, 1e6))
     return 1.0 if distance > 0.0 else 0.0
 
 

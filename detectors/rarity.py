@@ -49,7 +49,7 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
     total = state.total[slot]
     width = state.width[slot]
     if width == 0.0:
-        return 1.0 if total == 0.0 or value == state.low[slot] else total + 1.0
+        return 1.0 if total == 0.0 or value == state.low[slot] else float(total + 1.0)
     cells = state.cells[slot]
     place = math.floor((value - state.low[slot]) / width)
     own = 0.0
@@ -65,7 +65,7 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
     for i in range(CELLS):
         if cells[i] <= own:
             rarer += cells[i]
-    return (total + 1.0) / (rarer + 1.0)
+    return float((total + 1.0) / (rarer + 1.0))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -67,7 +67,7 @@ PRIOR = Prior(start=0.1, shape=2.0, weight=1000.0, lowest=-10.0)
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _offset(state: Any, slot: int, value: float) -> float:
-    return min(max(value - state.origin[slot], -LIMIT), LIMIT)
+    return float(min(max(value - state.origin[slot], -LIMIT), LIMIT))
 
 
 @njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
@@ -83,7 +83,7 @@ def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
             gap = averages[start + i] - mean - block[i]
             distance += gap * gap
         nearest = min(nearest, distance)
-    return nearest
+    return float(nearest)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -94,7 +94,7 @@ def shape_score(state: Any, slot: int, value: float) -> float:
     """
     kept, width, step = state.kept[slot], state.block[slot], state.step[slot]
     if state.summed[slot] + 1 < step:
-        return state.held[slot]
+        return float(state.held[slot])
     if kept < 2 * width:
         return 0.0
     averages = state.averages[slot]
@@ -163,8 +163,11 @@ def _restart(state: Any, periods: Any, slot: int) -> None:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def shape_learn(state: Any, periods: Any, slot: int, value: float, raw: float) -> None:
-    """Add `value`, whose `shape_score` was `raw`, to the blocks and to the search for a period."""
+def shape_learn(state: Any, periods: Any, counts: Any, slot: int, value: float, raw: float, prior: Any) -> None:
+    """Add `value`, whose `shape_score` was `raw`, to the blocks, to the search for a period and to the calibration.
+
+    The calibration starts anew when the period changes, since distances of other blocks follow another law.
+    """
     if not state.started[slot]:
         state.started[slot] = True
         state.origin[slot] = value
@@ -176,8 +179,10 @@ def shape_learn(state: Any, periods: Any, slot: int, value: float, raw: float) -
         _append(state, slot, state.sum[slot] / state.step[slot])
         state.sum[slot] = 0.0
         state.summed[slot] = 0
+    learn_score(counts, slot, raw, prior)
     if period_learn(periods, slot, offset):
         _restart(state, periods, slot)
+        counts[slot] = 0.0
     period_halve(periods, slot)
 
 
@@ -221,6 +226,5 @@ def _run(
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))
         if learns[i]:
-            shape_learn(state, periods, slot, value, raw)
-            learn_score(counts, slot, raw, prior)
+            shape_learn(state, periods, counts, slot, value, raw, prior)
             learned[slot] += 1
