@@ -18,12 +18,13 @@ def explain(
     retained: Annotated[bool, typer.Option("--retained", help="As a message that the broker had retained.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show what each stage makes of one message: route, codec, readings, names, detectors, and what is rejected and why.
+    """Show what each stage makes of one message: route, codec, readings, names, detectors, rejects and their reasons.
 
     Nothing is sent or stored, and no service need run. Exit code 1 where nothing of the message would be stored.
 
     Example: driftline explain plant/pump-01 '{"temperature": 21.5, "time": "2026-03-01T12:00:00Z"}'
     """
+    import os
     import time
 
     from rich.console import Console
@@ -34,7 +35,7 @@ def explain(
     console = Console(highlight=False, soft_wrap=True)
     stage, stored = "", False
     body = _payload(payload)
-    for line in explain_message(settings, topic.encode(), body, arrival=time.time_ns(), retained=retained):
+    for line in explain_message(settings, os.fsencode(topic), body, arrival=time.time_ns(), retained=retained):
         console.print(f"[bold]{line.stage if line.stage != stage else '':<9}[/]", end="")
         console.print(line.text, markup=False, style="red" if line.lost else "")
         stage, stored = line.stage, not line.lost
@@ -43,8 +44,10 @@ def explain(
 
 
 def _payload(text: str) -> bytes:
+    import os
+
     if not text.startswith("@"):
-        return text.encode()
+        return os.fsencode(text)
     try:
         return Path(text[1:]).read_bytes()
     except OSError as error:
