@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from storage.base import StepOutput
+from storage.influx import InfluxSettings, InfluxSink, LineProtocol
+
+NOW = 1_700_000_000 * 10**9
+NAMES = [SeriesRecord(0, "pump 1,a", "flow=x"), SeriesRecord(1, "fan\\", "speed")]
+
+
+def output(n: int = 2, **more: object) -> StepOutput:
+    value = np.arange(n) + 0.5
+    points = ScoredBatch(
+        np.arange(n, dtype=np.int32) % 2,
+        NOW + np.arange(n) * 10**6,
+        value,
+        value / 3,
+        value + 1,
+        value - 1,
+        value + 2,
+        np.arange(n) % 2 == 1,
+        np.zeros(n, np.bool_),
+    )
+    return StepOutput(0, 1, points, **{"series": NAMES, **more})  # type: ignore[arg-type]
+
+
+def test_points_become_lines() -> None:
+    assert LineProtocol().lines(output()) == [
+        f"driftline,device=pump\\ 1\\,a,metric=flow\\=x "
+        f"value=0.5,score=0.17,expected=1.5,lower=-0.5,upper=2.5,anomaly=0i {NOW}",
+        f"driftline,device=fan\\\\,metric=speed "
+        f"value=1.5,score=0.5,expected=2.5,lower=0.5,upper=3.5,anomaly=1i {NOW + 10**6}",
+    ]
+
+
+def test_missing_fields_are_left_out() -> None:
+    batch = Batch(np.zeros(1, np.int32), np.array([5]), np.array([1e-7]))
+    points = ScoredBatch.unscored(batch, late=True)
+    [line] = LineProtocol(NAMES).lines(StepOutput(0, 1, points))
+    assert line == "driftline,device=pump\\ 1\\,a,metric=flow\\=x value=1e-7,anomaly=0i 5"
+
+
+def test_alarms_become_lines() -> None:
+    alarm = AlarmRecord(7, 1, AlarmState.CLEARED, 4, 9, "critical", 3.5, 2.0, float("nan"), 'a "jump"')
+    empty = ScoredBatch.unscored(Batch.empty(), late=False)
+    [line] = LineProtocol(NAMES).lines(StepOutput(0, 1, empty, alarms=[alarm]))
+    assert line == (
+        'driftline_alarm,device=fan\\\\,metric=speed alarm=7i,open=0i,state="cleared",severity="critical",'
+        'reason="a \\"jump\\"",peak_score=3.5,value=2.0 9'
+    )
+
+
+def test_series_without_a_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="series 1 has no name"):
+        LineProtocol(NAMES[:1]).lines(output(series=[]))
+    with pytest.raises(ValueError, match="series 0 has no name"):
+        LineProtocol(NAMES[1:]).lines(output(series=[]))
+
+
+class Server(ThreadingHTTPServer):
+    """Answers writes as InfluxDB does: all or nothing refused with 400 where a line has the value 3.5."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 204
+        self.taken: list[str] = []
+        self.asked: list[tuple[str, str | None]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        lines = (gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body).decode().splitlines()
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        refused = any("value=3.5," in line for line in lines)
+        status = self.server.status if self.server.status != 204 else 400 if refused else 204
+        if status == 204:
+            self.server.taken += lines
+        answer = b"" if status == 204 else json.dumps({"code": "invalid", "message": "no such luck"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def sink_on(server: Server, **more: object) -> InfluxSink:
+    settings = InfluxSettings(url=f"http://127.0.0.1:{server.server_port}", bucket="b", org="o", **more)  # type: ignore[arg-type]
+    return InfluxSink(settings, token="secret")
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_writes_are_confirmed_and_lines_at_fault_are_kept(server: Server, compressed: bool) -> None:
+    with sink_on(server, gzip=compressed) as sink:
+        rejected = sink.write(output(10))
+        assert [line.line.split("value=")[1][:3] for line in rejected] == ["3.5"]
+        assert "400 Bad Request" in rejected[0].reason
+        assert "no such luck" in rejected[0].reason
+    assert sorted(server.taken) == sorted(line for line in LineProtocol().lines(output(10)) if "value=3.5," not in line)
+    path, authorization = server.asked[0]
+    assert path.startswith("/api/v2/write?")
+    assert {"org=o", "bucket=b", "precision=ns"} <= set(path.partition("?")[2].split("&"))
+    assert authorization == "Token secret"
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
+def test_a_server_in_trouble_is_an_error_to_try_again(server: Server, status: int) -> None:
+    with sink_on(server) as sink:
+        server.status = status
+        with pytest.raises(OSError, match=f"writing 2 lines: {status}"):
+            sink.write(output())
+        server.status = 204
+        assert sink.write(output()) == []
+    assert len(server.taken) == 2
+
+
+def test_a_server_that_is_away_is_an_error_to_try_again(server: Server) -> None:
+    with Server() as closed:
+        port = closed.server_port
+    with (
+        InfluxSink(InfluxSettings(url=f"http://127.0.0.1:{port}", timeout="1s")) as sink,
+        pytest.raises(OSError, match=f"127.0.0.1:{port}: writing 2 lines"),
+    ):
+        sink.write(output())
+
+
+@pytest.mark.service("victoria-metrics")
+def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path) -> None:
+    with Server() as closed:
+        port = closed.server_port
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [
+            "victoria-metrics",
+            f"-storageDataPath={tmp_path}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+            "-retentionPeriod=100y",
+            "-dedup.minScrapeInterval=1ms",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert eventually(lambda: fetch(f"{url}/health") == "OK")
+        with InfluxSink(InfluxSettings(url=url)) as sink:
+            assert sink.write(output(10)) == []
+            assert sink.write(output(10)) == []
+        assert eventually(lambda: fetch(f"{url}/internal/force_flush") == "")
+        export = f'{url}/api/v1/export?match={{__name__="driftline_value",metric="speed"}}&reduce_mem_usage=0'
+        [row] = [json.loads(line) for line in fetch(export.replace('"', "%22")).splitlines()]
+        assert row["metric"] == {"__name__": "driftline_value", "device": "fan\\", "metric": "speed"}
+        assert dict(zip(row["timestamps"], row["values"], strict=False)) == {
+            NOW // 10**6 + i: i + 0.5 for i in range(1, 10, 2)
+        }
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def fetch(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return "away"
+
+
+def eventually(condition: object) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        threading.Event().wait(0.05)
+    return False
