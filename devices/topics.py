@@ -48,6 +48,19 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(levels)
 
 
+def covers(wider: str, narrower: str) -> bool:
+    """Whether every topic that matches the filter `narrower` also matches the filter `wider`."""
+    wide, narrow = wider.split("/"), narrower.split("/")
+    if narrow[0].startswith("$") and wide[0] in ("+", "#"):
+        return False
+    for i, level in enumerate(wide):
+        if level == "#":
+            return True
+        if i >= len(narrow) or narrow[i] == "#" or level not in ("+", narrow[i]):
+            return False
+    return len(wide) == len(narrow)
+
+
 class TopicTooShortError(ValueError):
     """The topic has no level at a place that a template names."""
 

@@ -15,7 +15,7 @@ from devices.reasons import Reason
 from devices.records import SeriesRecord
 from devices.registry import SeriesRegistry, TooManySeriesError
 from devices.times import parse_time
-from devices.topics import Template, TopicTooShortError, matches, validate_filter
+from devices.topics import Template, TopicTooShortError, covers, matches, validate_filter
 from devices.units import parse_duration
 from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.topics import TopicTable
@@ -112,11 +112,19 @@ class Router:
 
     @property
     def filters(self) -> dict[str, int]:
-        """What to subscribe to: topic filter to quality of service."""
+        """What to subscribe to: topic filter to quality of service.
+
+        A filter within a wider one of the same quality is left out: a broker may send a message once for each
+        subscription that it matches.
+        """
         wanted: dict[str, int] = {}
         for route in self.routes:
             wanted[route.settings.filter] = max(route.settings.qos, wanted.get(route.settings.filter, 0))
-        return wanted
+        return {
+            narrow: qos
+            for narrow, qos in wanted.items()
+            if not any(wide != narrow and wanted[wide] >= qos and covers(wide, narrow) for wide in wanted)
+        }
 
     def topics(self, data: bytes, spans: NDArray[np.int32]) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
         """Topic number of each message, (n,) int32, -1 where refused, and why, by message."""

@@ -43,7 +43,7 @@ def array_messages(block: GroupBlock, *, readings: int) -> Iterator[tuple[int, M
 
 
 def truth_message(fault: Fault) -> bytes:
-    """A fault's label as two readings: 1 from its start, 0 from its end, under the metric's name ("all" for a device)."""
+    """A fault's label as readings under its metric's name ("all" for a whole device): 1 at its start, 0 at its end."""
     label = fault.label()
     metric = "all" if fault.metric == "*" else fault.metric
     return orjson.dumps([{"ts": label["start"], metric: 1, "kind": label["kind"]}, {"ts": label["end"], metric: 0}])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.topics import Template, TopicTooShortError, matches, validate_filter
+from devices.topics import Template, TopicTooShortError, covers, matches, validate_filter
 
 LEVELS = ["sport", "tennis", "player1", "ranking"]
 
@@ -96,3 +96,23 @@ def test_bad_templates_are_refused_with_place_and_expectation(template: str, sai
 def test_a_topic_without_the_level_is_named(template: str) -> None:
     with pytest.raises(TopicTooShortError, match="'sport/tennis/player1/ranking' has 4 levels"):
         Template(template).render(LEVELS, "speed")
+
+
+levels = st.lists(st.sampled_from(["a", "b", "+", "#", "$x"]), min_size=1, max_size=4)
+
+
+@given(levels, levels, st.lists(st.sampled_from(["a", "b", "c", "$x"]), min_size=1, max_size=5))
+def test_a_filter_that_covers_another_matches_all_its_topics(
+    wide: list[str], narrow: list[str], topic: list[str]
+) -> None:
+    filters = []
+    for chosen in (wide, narrow):
+        text = "/".join(chosen[: chosen.index("#") + 1] if "#" in chosen else chosen)
+        filters.append(text)
+    if covers(*filters) and matches(filters[1], "/".join(topic)):
+        assert matches(filters[0], "/".join(topic))
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [("#", "a/+/b"), ("a/#", "a"), ("+/b", "a/b"), ("a/+", "a/+")])
+def test_wider_filters_cover_narrower_ones(wide: str, narrow: str) -> None:
+    assert covers(wide, narrow)

@@ -280,3 +280,13 @@ def test_a_restored_engine_goes_on_bit_for_bit(chunks: list[list[tuple[str, byte
         for name in ScoredBatch.__slots__:
             left, right = getattr(one.points, name), getattr(other.points, name)
             assert left.tobytes() == right.tobytes(), name
+
+
+def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
+    engine = make_engine(
+        RouteSettings(filter="driftline/truth/#"),
+        RouteSettings(filter="+/x", qos=2),
+        RouteSettings(filter="$SYS/#"),
+        RouteSettings(filter="#"),
+    )
+    assert engine.router.filters == {"+/x": 2, "$SYS/#": 1, "#": 1}
