@@ -6,6 +6,7 @@ Frames are those of MQTT 3.1.1 and 5.0, sections 2.1 (fixed header), 3.3 (PUBLIS
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -137,6 +138,25 @@ def encode_acknowledgements(kind: int, packet_ids: NDArray[np.uint16]) -> bytes:
     frames[:, 2] = packet_ids >> 8
     frames[:, 3] = packet_ids & 0xFF
     return frames.tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Messages to be journaled together, and what is then to be acknowledged on the connection that brought them.
+
+    `packet_ids` uint16 (n,), 0 where there is nothing to acknowledge; `repeated` are packet identifiers of QoS 2
+    messages that were delivered again and are not in the chunk a second time.
+    """
+
+    chunk: MessageChunk
+    packet_ids: NDArray[np.uint16]
+    repeated: tuple[int, ...]
+    connection: int
+
+    @property
+    def pending(self) -> int:
+        """Acknowledgements that wait for the group to be on disk."""
+        return int(np.count_nonzero(self.packet_ids)) + len(self.repeated)
 
 
 class ReceiveBuffer:

@@ -14,13 +14,14 @@ import numpy as np
 
 from devices.messages import MessageChunk
 from devices.units import parse_duration
-from ingest.session import Group, MqttSession, SessionState
+from ingest.frames import Group
+from ingest.session import MqttSession, SessionState
 from storage.base import Journal, StorageFullError
 from storage.settings import JournalSettings
 
 log = logging.getLogger(__name__)
 
-_READ_INTERVAL = 0.002
+_READ_INTERVAL = 0.005
 _IDLE_WAIT = 0.5
 _FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
 _DRAIN_WITHIN = 2.0

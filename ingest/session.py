@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN, MessageChunk
+from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
 from devices.units import parse_duration
-from ingest.frames import LONGEST_TOPIC, PUBACK, PUBREC, ReceiveBuffer, Stop, encode_acknowledgements
+from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
 from ingest.paho_client import FrameClient, why_unusable
 from ingest.settings_broker import BrokerSettings, split_url
+from ingest.subscriptions import Subscriptions, check_filters
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +38,13 @@ _PUBREL = 6
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
 _SETTLED_AFTER = 2.0
 _FLAP_SHORTER_THAN, _MOST_FLAPS = 10.0, 5
-_PROBE_SECONDS = 0.02
+_PROBE_MILLISECONDS = 20
 _MISC_INTERVAL = 0.25
-_FILTERS_A_PACKET = 100
 _STOCK_PACKETS_A_READ = 1000
 _CLOSE_WITHIN = 2.0
 _LARGEST_PACKET = 16 << 20
 _DISCONNECT = b"\xe0\x00"
 _NO_TOPIC = b"\xff"
-_WELL_FORMED = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:\+|#|[^+#/]*)")
 
 
 class SessionState(StrEnum):
@@ -62,25 +56,6 @@ class SessionState(StrEnum):
     AWAY = "broker away"
     REFUSED = "refused by the broker"
     TAKEN_OVER = "taken over"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Messages to be journaled together, and what is then to be acknowledged on the connection that brought them.
-
-    `packet_ids` uint16 (n,), 0 where there is nothing to acknowledge; `repeated` are packet identifiers of QoS 2
-    messages that were delivered again and are not in the chunk a second time.
-    """
-
-    chunk: MessageChunk
-    packet_ids: NDArray[np.uint16]
-    repeated: tuple[int, ...]
-    connection: int
-
-    @property
-    def pending(self) -> int:
-        """Acknowledgements that wait for the group to be on disk."""
-        return int(np.count_nonzero(self.packet_ids)) + len(self.repeated)
 
 
 class MqttSession:
@@ -109,11 +84,10 @@ class MqttSession:
         """Check the settings; nothing is opened. Raises ValueError where they cannot work together."""
         if settings.url == "auto":
             raise ValueError('url: "auto" is for whoever starts the broker; a session needs mqtt://host:port')
-        _check_filters(filters, settings)
+        check_filters(filters, clean_session=settings.clean_session)
         self.settings = settings
         self.buffer = ReceiveBuffer(group_bytes=group_bytes, max_payload=max_payload)
         self.state = SessionState.CLOSED
-        self.reason = ""
         self.connections = 0
         self.connected_at: float | None = None
         self.bytes_received = 0
@@ -129,13 +103,8 @@ class MqttSession:
         self._wake_in: socket.socket | None = None
         self._wake_out: socket.socket | None = None
         self._lock = threading.Lock()
-        self._wanted = dict(filters)
-        self._wanted_changed = False
-        self._subscribed: dict[str, int] = {}
-        self._known = set(previous_filters)
-        self._leaving: set[str] = set()
-        self._asked: dict[int, list[str]] = {}
-        self._refused_filters: set[str] = set()
+        self._reason = ""
+        self._subscriptions = Subscriptions(filters, previous_filters)
         self._unreleased: set[int] = set()
         self._repeated: list[int] = []
         self._attempts = 0
@@ -189,22 +158,24 @@ class MqttSession:
 
         Raises ValueError where a filter or its QoS cannot be asked of the broker.
         """
-        _check_filters(filters, self.settings)
-        with self._lock:
-            self._wanted = dict(filters)
-            self._wanted_changed = True
+        check_filters(filters, clean_session=self.settings.clean_session)
+        self._subscriptions.change(filters)
         self.wake()
 
     @property
     def filters(self) -> dict[str, int]:
         """The topic filters asked for, with their QoS; the next run's `previous_filters`."""
-        with self._lock:
-            return dict(self._wanted)
+        return self._subscriptions.filters
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in one line; empty where nothing is."""
+        return self._reason or self._subscriptions.refusal
 
     @property
     def subscribed(self) -> bool:
         """Connected, and the broker has answered every change of the subscriptions."""
-        return self.state == SessionState.CONNECTED and not self._asked
+        return self.state == SessionState.CONNECTED and not self._subscriptions.waiting
 
     def wait(self, timeout: float, *, reading: bool) -> bool:
         """Wait until there is something to `read`, at most `timeout` seconds; connect, send and keep alive meanwhile.
@@ -335,8 +306,8 @@ class MqttSession:
             client.username_pw_set(self.settings.username, self._password)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
-        client.on_unsubscribe = self._on_unsubscribe
+        client.on_subscribe = self._subscriptions.on_subscribe
+        client.on_unsubscribe = self._subscriptions.on_unsubscribe
         client.on_message = self._on_message
         return client
 
@@ -358,15 +329,11 @@ class MqttSession:
             self._away_since = None
         self.connections += 1
         self.connected_at = now
-        self.reason = ""
+        self._reason = ""
         if not flags.session_present:
             self._unreleased.clear()
-            self._known.clear()
-        self._subscribed.clear()
-        self._leaving.clear()
-        self._asked.clear()
-        self._refused_filters.clear()
-        self._subscribe_difference(client)
+        self._subscriptions.reconnected(session_present=flags.session_present)
+        self._subscribe(client)
         self.state = SessionState.CONNECTED
 
     def _on_disconnect(
@@ -398,7 +365,7 @@ class MqttSession:
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._attempts)
         self._retry_at = now + longest * self._random.uniform(0.5, 1.0)
         self._attempts = min(self._attempts + 1, 16)
-        self.state, self.reason = state, reason
+        self.state, self._reason = state, reason
         if state == SessionState.TAKEN_OVER:
             log.error("%s", reason)
         elif self._away_since is None:
@@ -409,10 +376,9 @@ class MqttSession:
         """Whether the broker takes a connection and keeps it, which one that is just ending does not."""
         try:
             with socket.create_connection((self._host, self._port), timeout=1.0) as probe:
-                probe.settimeout(_PROBE_SECONDS)
-                return bool(probe.recv(1))
-        except TimeoutError:
-            return True
+                ended = select.poll()
+                ended.register(probe, select.POLLIN)
+                return not ended.poll(_PROBE_MILLISECONDS)
         except OSError:
             return False
 
@@ -459,7 +425,7 @@ class MqttSession:
         """Keep-alive, the time limit of the handshake, and changed subscriptions."""
         now = self._monotonic()
         client = self._client
-        if client is None or (now < self._misc_at and not self._wanted_changed):
+        if client is None or (now < self._misc_at and not self._subscriptions.changed):
             return
         self._misc_at = now + _MISC_INTERVAL
         if self.connected_at is None:
@@ -468,8 +434,12 @@ class MqttSession:
             return
         if not reading and isinstance(client, FrameClient) and now - self._last_read > 1.0:
             client.stay_alive()
-        self._subscribe_difference(client)
+        self._subscribe(client)
         client.loop_misc()
+
+    def _subscribe(self, client: Client) -> None:
+        """Stock paho confirms QoS 2 before it hands the message out, so through it QoS 1 is the most that is safe."""
+        self._subscriptions.update(client, version_5=self._protocol == "5", highest=1 if self._stock else 2)
 
     def _drain_wake(self) -> None:
         if self._wake_in is not None:
@@ -485,53 +455,6 @@ class MqttSession:
         if events:
             self._poll.register(descriptor, events)
             self._registered = (descriptor, events)
-
-    # Subscriptions.
-
-    def _subscribe_difference(self, client: Client) -> None:
-        with self._lock:
-            wanted, self._wanted_changed = dict(self._wanted), False
-        gone = sorted(self._known - wanted.keys() - self._leaving)
-        for start in range(0, len(gone), _FILTERS_A_PACKET):
-            batch = gone[start : start + _FILTERS_A_PACKET]
-            _, packet_id = client.unsubscribe(batch)
-            if packet_id is not None:
-                self._asked[packet_id] = batch
-        self._leaving.update(gone)
-        new = sorted(item for item in wanted.items() if self._subscribed.get(item[0]) != item[1])
-        for start in range(0, len(new), _FILTERS_A_PACKET):
-            batch = [name for name, _ in new[start : start + _FILTERS_A_PACKET]]
-            _, packet_id = client.subscribe([(name, self._subscription(wanted[name])) for name in batch])
-            if packet_id is not None:
-                self._asked[packet_id] = batch
-        self._subscribed = wanted
-        self._known.update(wanted)
-
-    def _subscription(self, quality: int) -> Any:
-        """Stock paho confirms QoS 2 before the message is handed out, so through it QoS 1 is the most that is safe.
-
-        MQTT 5 is told not to send retained messages again where the subscription is not new (section 3.8.3.1).
-        """
-        quality = min(quality, 1) if self._stock else quality
-        if self._protocol == "5":
-            return SubscribeOptions(qos=quality, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        return quality
-
-    def _on_subscribe(
-        self, _client: Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: Properties | None
-    ) -> None:
-        for name, reason in zip(self._asked.pop(packet_id, []), reasons, strict=False):
-            if reason.is_failure:
-                self._refused_filters.add(name)
-                self.reason = f"the broker refused to subscribe {', '.join(sorted(self._refused_filters))}: {reason}"
-                log.error('the broker refused to subscribe "%s": %s', name, reason)
-
-    def _on_unsubscribe(
-        self, _client: Client, _data: object, packet_id: int, _reasons: list[ReasonCode], _properties: Properties | None
-    ) -> None:
-        gone = self._asked.pop(packet_id, [])
-        self._leaving.difference_update(gone)
-        self._known.difference_update(gone)
 
     # Messages.
 
@@ -575,18 +498,3 @@ class MqttSession:
 
 def _seconds(duration: str) -> float:
     return parse_duration(duration) / 1e9
-
-
-def _check_filters(filters: Mapping[str, int], settings: BrokerSettings) -> None:
-    for name, quality in filters.items():
-        if quality not in (0, 1, 2):
-            raise ValueError(f'topic filter "{name}": QoS {quality}: expected 0, 1 or 2')
-        if not name or "\0" in name or len(name.encode()) > LONGEST_TOPIC or not _WELL_FORMED.fullmatch(name):
-            raise ValueError(
-                f'"{name}" is no topic filter: "+" stands for a whole level, "#" for all that follow, last'
-            )
-        if quality and settings.clean_session:
-            raise ValueError(
-                f'topic filter "{name}": QoS {quality} with clean_session: the broker would drop what it promised to '
-                "keep; use QoS 0, or leave clean_session off"
-            )

@@ -364,18 +364,26 @@ class ScriptedBroker:
     def _serve(self) -> None:
         for frames in self._script:
             try:
-                connection, _ = self._listener.accept()
+                connection = self._accept()
             except OSError:
                 return
-            self._connection = connection
             with connection:
-                connection.settimeout(10)
-                for frame in frames:
-                    if not self._receive(connection):
+                for i, frame in enumerate(frames):
+                    if i and not self._receive(connection):
                         break
                     connection.sendall(frame)
-                while frames and frames[-1] and self._receive(connection):
+                while self._receive(connection):
                     pass
+
+    def _accept(self) -> socket.socket:
+        """The next connection that says something."""
+        while True:
+            connection, _ = self._listener.accept()
+            connection.settimeout(10)
+            self._connection = connection
+            if self._receive(connection):
+                return connection
+            connection.close()
 
     def _receive(self, connection: socket.socket) -> bool:
         try:
