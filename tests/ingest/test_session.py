@@ -178,10 +178,11 @@ def test_a_paho_that_differs_is_used_through_its_callbacks(
     driven = drive(session)
     wait_until(lambda: session.subscribed)
     for quality in (0, 1, 2):
-        publish(mosquitto.port, ("plant/a", b"%d" % quality), ("plant/b", bytes(200_000)), quality=quality)
-    wait_until(lambda: len(driven.got) == 6)
-    assert driven.got[::2] == [b"0", b"1", b"2"]
-    assert {len(payload) for payload in driven.got[1::2]} == {100_001}
+        publish(mosquitto.port, ("plant/a", b"%d" % quality), quality=quality)
+    publish(mosquitto.port, ("plant/b", bytes(200_000)))
+    wait_until(lambda: len(driven.got) == 4)
+    assert driven.got[:3] == [b"0", b"1", b"2"]
+    assert len(driven.got[3]) == 100_001
     driven.end()
     assert [r.levelname for r in caplog.records if "paho" in r.getMessage()] == ["WARNING"]
 
