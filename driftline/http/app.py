@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -44,7 +44,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None) -> FastA
     )
     streams = LiveStreams(view, settings.max_live_clients)
     app.state.streams = streams
-    refusals = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
+    refusals: dict[int | str, dict[str, Any]] = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
     checks = [Depends(_refuse_unknown_parameters)]
     app.include_router(reading_router(view, settings), prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)

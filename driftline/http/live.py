@@ -104,8 +104,13 @@ class LiveStreams:
         loop = asyncio.get_running_loop()
         woken, ended = asyncio.Event(), asyncio.Event()
         key = object()
+
+        def end() -> None:
+            ended.set()
+            woken.set()
+
         with self._lock:
-            self._open[key] = lambda: _call(loop, lambda: (ended.set(), woken.set()))
+            self._open[key] = lambda: _call(loop, end)
             if self._closed:
                 ended.set()
         try:

@@ -1,4 +1,4 @@
-"""A service for tests of the API and the page: a real embedded store with a made-up plant in it, behind `ServiceView`."""
+"""A service for tests of the API and the page: a made-up plant in a real embedded store, behind `ServiceView`."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ export class MetricChart {
     const scaleX = { time: true, auto: false };
     const line = { points: { show: false }, spanGaps: false };
     this.value = new uPlot({
-      width: this.width, height: heights.value, legend: { show: false }, cursor, padding: [8, 12, 0, 0],
+      width: this.width, height: heights.value, legend: { show: false }, cursor, padding: [8, 24, 0, 0],
       scales: { x: scaleX, y: { range: (plot) => this.reach(plot) } },
       axes: [{ ...axis, values: timeLabels, space: 70, size: 40 }, { ...axis, size: axisWidth, space: 34, values: (_, ticks) => ticks.map(tick) }],
       series: [
@@ -197,7 +197,7 @@ export class MetricChart {
       hooks: { ...hooks, drawClear: [(plot) => this.shadeAlarms(plot)] },
     }, this.data, this.plots);
     this.strip = new uPlot({
-      class: "strip", width: this.width, height: heights.score, legend: { show: false }, cursor: { ...cursor, points: { show: false } }, padding: [4, 12, 4, 0],
+      class: "strip", width: this.width, height: heights.score, legend: { show: false }, cursor: { ...cursor, points: { show: false } }, padding: [4, 24, 4, 0],
       scales: { x: scaleX, y: { range: (_, __, high) => [0, Math.min(maxScore, Math.max((this.threshold ?? 3) * 1.5, high ?? 0)) * 1.05] } },
       axes: [{ show: false }, { ...axis, size: axisWidth, grid: { show: false }, splits: () => [0, this.threshold ?? 3], values: (_, ticks) => ticks.map((value, i) => (i ? `score ${number1(value)}` : "")) }],
       series: [{}, { ...line, width: 1, stroke: (plot) => this.heat(plot, theme.bad, theme.faint), fill: (plot) => this.heat(plot, theme["bad-soft"], theme.grid) }],
@@ -209,7 +209,8 @@ export class MetricChart {
   // Room for the values seen, and for the band as far as it does not flatten them.
   reach(plot) {
     const [x, upper, lower, , value] = plot.data;
-    const { min, max } = plot.scales.x;
+    // The plot's own range of x is still the one before, while it asks for that of y.
+    const { min, max } = this.range;
     let [low, high, bandLow, bandHigh] = [Infinity, -Infinity, Infinity, -Infinity];
     for (let i = 0; i < x.length; i += 1) {
       if (x[i] < min || x[i] > max || value[i] === null) continue;

@@ -83,12 +83,14 @@ function shorten(text) {
   return text.length > 120 ? `${text.slice(0, 117)}…` : text;
 }
 
+const plotHeight = 256;
+
 // Rates over the last minutes, from the counts that this page has seen.
 class RateChart {
   constructor(element) {
     this.element = element;
     this.plot = null;
-    this.observer = new ResizeObserver(() => this.plot?.setSize({ width: element.clientWidth - 20, height: 220 }));
+    this.observer = new ResizeObserver(() => this.plot?.setSize({ width: element.clientWidth - 20, height: plotHeight }));
     this.observer.observe(element);
   }
 
@@ -112,8 +114,8 @@ class RateChart {
     const axis = { stroke: () => color("dim"), font: "11px system-ui, 'Liberation Sans', sans-serif", grid: { stroke: () => color("grid"), width: 1 }, ticks: { show: false } };
     const labels = [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]];
     this.plot = new uPlot({
-      width: this.element.clientWidth - 20, height: 220, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (_, __, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
+      width: this.element.clientWidth - 20, height: plotHeight, padding: [8, 24, 0, 0], legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
+      scales: { x: { range: (_, low, high) => [Math.min(low, high - 60), high] }, y: { range: (_, __, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
       axes: [{ ...axis, values: labels, space: 80 }, { ...axis, size: 56 }],
       series: [{}, { stroke: () => color("accent"), fill: () => color("band"), width: 1.6, points: { show: false } }, { stroke: () => color("expected"), width: 1.4, dash: [5, 4], points: { show: false } }],
     }, data, this.element);

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from chromium_browser import Browser
+from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
+
+from dashboards.web_files import WEB_FOLDER, load_web_files
+from devices.records import AlarmRecord, AlarmState, DeadLetter
+from driftline.http.app import create_app
+from driftline.http.server import HttpServer
+from driftline.http.settings import HttpSettings
+
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+ODD = "plant/hall-1/compressor-01"
+WARMING = "plant/hall-2/pump-20"
+DEVICES = 150
+
+pytestmark = pytest.mark.service("chromium", "chromedriver")
+
+
+@dataclass
+class Page:
+    """The page in a browser, over a service that the test moves on."""
+
+    browser: Browser
+    service: DemoService
+    url: str
+    plant: list
+    ticks: int = 0
+
+    def show(self, route: str) -> None:
+        self.browser.go("about:blank")
+        self.browser.go(f"{self.url}/{route}")
+
+    def tick(self) -> None:
+        self.ticks += 1
+        continue_plant(self.service, self.plant, self.ticks)
+
+    def text(self, selector: str) -> str:
+        return self.browser.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+
+    def show_device(self, device: str) -> None:
+        self.browser.go("about:blank")
+        self.browser.go(f"{self.url}/#/device/{device.replace('/', '%2F')}")
+        self.browser.wait_for("return document.querySelector('.chart')?.dataset.points > 1", f"the charts of {device}")
+
+    def shown(self, name: str) -> float:
+        """A number that the first chart says of itself: points, anomalies, from, to."""
+        return float(self.browser.run("return document.querySelector('.chart').dataset[arguments[0]]", name))
+
+    def width(self) -> float:
+        return self.shown("to") - self.shown("from")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("page")
+    service = DemoService(folder / "store.duckdb")
+    plant = fill_with_plant(service, devices=DEVICES, points=400, names=[HOSTILE])
+    letter = DeadLetter(99, 0, time.time_ns(), HOSTILE, HOSTILE.encode(), "malformed", HOSTILE)
+    alarm = AlarmRecord(900, 0, AlarmState.OPEN, plant_end(service), None, "warning", 6, 1.0, 2.0, f"odd {HOSTILE}")
+    service.step(dead_letters=[letter], alarms=[alarm])
+    server = HttpServer(create_app(service), HttpSettings(port=0))
+    browser = Browser(folder)
+    try:
+        server.start()
+        yield Page(browser.open(), service, server.url, plant)
+    finally:
+        browser.close()
+        server.stop()
+        service.close()
+
+
+def plant_end(service: DemoService) -> int:
+    return max(state.last_event or 0 for state in service.device_states()) - 60 * SECOND
+
+
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The page, after whose use nothing may have failed, run as script, or left loopback."""
+    yield opened
+    assert opened.browser.console_errors() == []
+    assert opened.browser.run("return window.hacked") is None
+    requested = opened.browser.requested()
+    assert requested
+    over_the_network = [url for url in requested if url.startswith(("http", "ws"))]
+    assert [url for url in over_the_network if not url.startswith(f"{opened.url}/")] == []
+
+
+PIXELS = """
+const canvas = document.querySelector(arguments[0]);
+const [r, g, b] = arguments[1];
+const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let found = 0;
+for (let i = 0; i < data.length; i += 4)
+  if (data[i + 3] > 200 && Math.hypot(data[i] - r, data[i + 1] - g, data[i + 2] - b) < 40) found += 1;
+return found;
+"""
+BLUE, RED = [92, 182, 255], [255, 90, 95]
+
+
+def test_the_fleet_shows_those_in_trouble_first_with_values_and_sparklines(page: Page) -> None:
+    page.show("#/")
+    page.browser.wait_for("return document.querySelectorAll('.cell .value small').length > 10", "values")
+    states = page.browser.run("return [...document.querySelectorAll('.device-row .chip')].map((e) => e.innerText)")
+    order = {"Alarm": 0, "Silent": 1, "Unusual": 2, "Warming up": 3, "Normal": 4}
+    assert states[0] == "Alarm"
+    assert [order[state] for state in states] == sorted(order[state] for state in states)
+    assert page.browser.run(PIXELS, ".device-row .cell canvas", BLUE) > 20
+    assert f"{DEVICES}" in page.text(".tiles")
+
+
+def test_rows_exist_only_where_they_are_seen(page: Page) -> None:
+    page.show("#/")
+    page.browser.wait_for("return document.querySelectorAll('.device-row').length > 5", "rows")
+    assert page.browser.run("return document.querySelectorAll('.device-row').length") < 40
+    height = page.browser.run("return document.querySelector('.rows').offsetHeight")
+    assert height == DEVICES * 58
+    page.browser.run("scrollTo(0, 1e6)")
+    last = f"return document.querySelector('.device-row[aria-posinset=\"{DEVICES}\"]') !== null"
+    page.browser.wait_for(last, "the last row")
+    assert page.browser.run("return document.querySelectorAll('.device-row').length") < 40
+
+
+def test_the_fleet_is_filtered_by_name_and_state_and_walked_by_keys(page: Page) -> None:
+    page.show("#/")
+    page.browser.wait_for("return document.querySelectorAll('.device-row').length > 5", "rows")
+    page.browser.press("/")
+    for key in "pump-20":
+        page.browser.press(key)
+    page.browser.wait_for("return document.querySelectorAll('.device-row').length === 1", "one row")
+    assert "warming" in page.text(".device-row").lower()
+    page.browser.press("\ue015")
+    page.browser.press("\ue007")
+    page.browser.wait_for("return location.hash.startsWith('#/device/plant%2Fhall-2%2Fpump-20')", "the device's page")
+
+
+def test_live_points_reach_the_fleet(page: Page) -> None:
+    page.show("#/")
+    page.browser.wait_for("return document.querySelectorAll('.cell .value small').length > 10", "values")
+    page.browser.wait(lambda: page.service.feed.listening, "the live feed")
+    before = page.text(".device-row .cell .value")
+    page.tick()
+    page.browser.wait(lambda: page.text(".device-row .cell .value") != before, "a new value")
+
+
+def test_a_device_shows_value_band_and_anomalies(page: Page) -> None:
+    page.show_device(ODD)
+    assert page.text("h1") == ODD
+    assert page.text(".chart h2") == "motor_current"
+    assert page.shown("anomalies") >= 1
+    assert page.browser.run(PIXELS, ".chart .uplot canvas", BLUE) > 200
+    assert page.browser.run(PIXELS, ".chart .uplot canvas", RED) > 50
+    assert page.browser.run(PIXELS, ".chart .uplot.strip canvas", RED) > 10
+    assert page.browser.run("return document.querySelectorAll('.chart').length") == 3
+    assert "outside the expected" in page.text(".notice")
+    assert "expected" in page.text(".readout")
+
+
+def test_charts_zoom_pan_and_come_back(page: Page) -> None:
+    page.show_device(ODD)
+    whole = page.width()
+    page.browser.drag(".chart .u-over", 0.25, 0.5)
+    page.browser.wait(lambda: page.width() < 0.3 * whole, "the zoom")
+    assert page.width() == pytest.approx(whole / 4, rel=0.05)
+    assert "from=" in page.browser.run("return location.hash")
+    every = page.browser.run("return [...document.querySelectorAll('.chart')].map((e) => e.dataset.from)")
+    assert len(set(every)) == 1
+    before = page.shown("from")
+    page.browser.drag(".chart .u-over", 0.3, 0.7, shift=True)
+    page.browser.wait(lambda: page.shown("from") < before, "the pan")
+    assert page.width() == pytest.approx(whole / 4, rel=0.05)
+    page.browser.press("0")
+    page.browser.wait(lambda: page.width() > 0.9 * whole, "the way back")
+    page.browser.press("+")
+    page.browser.wait(lambda: page.width() < 0.6 * whole, "the zoom by key")
+
+
+def test_a_zoomed_address_opens_zoomed(page: Page) -> None:
+    newest = plant_end(page.service)
+    page.show(f"#/device/{ODD.replace('/', '%2F')}?from={newest - 300 * SECOND}&to={newest - 100 * SECOND}")
+    page.browser.wait_for("return document.querySelector('.chart')?.dataset.points > 1", "charts")
+    assert page.width() == pytest.approx(200)
+    assert page.browser.run("return document.querySelector('.live').getAttribute('aria-pressed')") == "false"
+
+
+def test_charts_follow_the_live_feed(page: Page) -> None:
+    page.show_device(ODD)
+    page.browser.wait(lambda: page.service.feed.listening, "the live feed")
+    end = page.shown("to")
+    page.tick()
+    page.browser.wait(lambda: page.shown("to") > end, "the new point")
+    page.browser.drag(".chart .u-over", 0.2, 0.6)
+    page.browser.wait(lambda: page.shown("to") < end, "the zoom")
+    end = page.shown("to")
+    page.tick()
+    assert page.shown("to") == end
+
+
+def test_warming_is_said_with_its_numbers(page: Page) -> None:
+    page.show_device(WARMING)
+    assert " of 60 readings" in page.text(".warmth")
+
+
+def test_an_alarm_leads_to_its_chart(page: Page) -> None:
+    page.show("#/alarms")
+    page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 2", "alarms")
+    chips = page.browser.run("return [...document.querySelectorAll('tbody .chip')].map((e) => e.innerText)")
+    assert chips == sorted(chips, reverse=True)
+    assert {"open", "cleared"} == set(chips)
+    page.browser.run(
+        "[...document.querySelectorAll('tbody tr')].find((e) => e.innerText.includes('motor_current')).click()"
+    )
+    page.browser.wait_for("return document.querySelector('.chart')?.dataset.anomalies > 0", "the alarm's chart")
+    opened = next(alarm for alarm in page.service.store.alarms() if alarm.reason.startswith("motor_current"))
+    assert page.shown("from") < opened.opened / SECOND < page.shown("to")
+
+
+def test_the_pipeline_closes_its_sums_and_shows_dead_letters(page: Page) -> None:
+    page.show("#/pipeline")
+    page.browser.wait_for("return document.querySelectorAll('.rates canvas').length === 1", "the rates")
+    assert "the sum closes" in page.text(".ledger")
+    assert page.browser.run("return document.querySelectorAll('.stage').length") == 4
+    page.browser.wait_for("return document.body.innerText.includes('Payload')", "dead letters")
+
+
+@pytest.mark.parametrize(
+    "route", ["#/", "#/alarms", "#/pipeline", "#/device/%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"]
+)
+def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
+    page.show(route)
+    page.browser.wait(lambda: HOSTILE in page.text("main"), "the hostile name")
+    assert page.browser.run("return document.querySelectorAll('main img').length") == 0
+
+
+def test_the_theme_is_chosen_and_kept(page: Page) -> None:
+    page.show("#/")
+    theme = "return document.documentElement.dataset.theme"
+    before = page.browser.run(theme)
+    page.browser.run("document.getElementById('theme').click()")
+    after = page.browser.run(theme)
+    assert {before, after} == {"dark", "light"}
+    page.show("#/")
+    assert page.browser.run(theme) == after
+    page.browser.run("document.getElementById('theme').click()")
+
+
+def test_a_device_that_is_not_there_is_said(page: Page) -> None:
+    page.show("#/device/nowhere")
+    page.browser.wait(lambda: "unknown" in page.text("[role=alert]"), "the message")
+    # The browser itself reports the 404 as an error of the console.
+    assert all("404" in message for message in page.browser.console_errors())
+
+
+def test_the_page_names_no_other_host() -> None:
+    for name, file in load_web_files().items():
+        if not name.startswith("vendor/"):
+            text = file.content.decode().replace("http://www.w3.org/2000/svg", "")
+            assert "://" not in text, name
+
+
+def test_tags_follow_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("1")
+    (tmp_path / "b.txt").write_text("left out")
+    before = load_web_files(tmp_path)
+    (tmp_path / "a.js").write_text("2")
+    after = load_web_files(tmp_path)
+    assert list(before) == ["a.js"]
+    assert before["a.js"].etag != after["a.js"].etag
+    assert (WEB_FOLDER / "vendor" / "uPlot.LICENSE").is_file()
