@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,9 @@ from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageF
 from storage.columns import NewestTimes, repeats, stored_columns
 from storage.queries import StoreQueries, database_errors
 from storage.settings import StoreSettings
+
+_RUNS_MERGED = 16
+_ROWS_SORTED_AT_ONCE = 4_000_000
 
 _INSERT_POINTS = """
 INSERT INTO stored.point_recent
@@ -142,18 +146,16 @@ class EmbeddedStore(StoreQueries):
     def compact(self, at_least: int | None = None) -> int:
         """Move recent points to the sorted table where there are `at_least` (default: `compact_rows`).
 
-        Returns how many went. Commits and queries go on meanwhile.
+        Sorted runs are merged into longer ones where they hold sixteen times as many. Returns how many points went.
+        Commits and queries go on meanwhile.
         """
-        with self._maintaining("compacting the database") as connection:
-            [(recent,)] = connection.execute("SELECT count(*) FROM stored.point_recent").fetchall()
-            if recent < (self.settings.compact_rows if at_least is None else at_least):
-                return 0
-            connection.execute(
-                f"INSERT INTO stored.point_sorted SELECT {schema.POINT_COLUMNS} FROM stored.point_recent "
-                "ORDER BY series, time"
-            )
-            connection.execute("DELETE FROM stored.point_recent")
-            return int(recent)
+        least = self.settings.compact_rows if at_least is None else at_least
+        moved = 0
+        for source, target in pairwise(schema.POINT_TABLES):
+            with self._maintaining("compacting the database") as connection:
+                moved += _move_sorted(connection, source, target, least)
+            least *= _RUNS_MERGED
+        return moved
 
     def apply_retention(self) -> int:
         """Remove points and dead letters that are older than the settings keep, and return how many points went.
@@ -172,7 +174,7 @@ class EmbeddedStore(StoreQueries):
             cutoff = np.maximum(newest[1], np.iinfo(np.int64).min + keep + 2) - keep
             connection.register("cutoffs", {"series": newest[0], "cutoff": _timestamps(cutoff)})
             removed = 0
-            for table in ("point_recent", "point_sorted"):
+            for table in schema.POINT_TABLES:
                 [(rows,)] = connection.execute(
                     f"DELETE FROM stored.{table} p USING cutoffs c "
                     "WHERE p.series = c.series AND p.time < c.cutoff AND p.time < make_timestamp_ns(?)",
@@ -328,6 +330,25 @@ class EmbeddedStore(StoreQueries):
         limit = self.settings.max_bytes
         if limit is not None and self.size_bytes >= limit:
             raise StorageFullError(f"{self.path}: no room left for storing results: it holds the {limit} bytes allowed")
+
+
+def _move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str, at_least: int) -> int:
+    """Move all points of one table to another, as one run in order of series and time, a bounded number at once."""
+    columns = connection.execute(
+        f"SELECT series, count(*) AS points FROM stored.{source} GROUP BY series ORDER BY series"
+    ).fetchnumpy()
+    series, ends = np.asarray(columns["series"]), np.cumsum(np.asarray(columns["points"]))
+    if not len(series) or int(ends[-1]) < at_least:
+        return 0
+    portion = (ends - 1) // _ROWS_SORTED_AT_ONCE
+    firsts = series[np.flatnonzero(np.diff(portion, prepend=-1))].tolist()
+    for first, last in pairwise([*firsts, int(series[-1]) + 1]):
+        connection.execute(
+            f"INSERT INTO stored.{target} SELECT {schema.POINT_COLUMNS} FROM stored.{source} "
+            f"WHERE series >= {first} AND series < {last} ORDER BY series, time"
+        )
+    connection.execute(f"DELETE FROM stored.{source}")
+    return int(ends[-1])
 
 
 def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:

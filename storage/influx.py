@@ -1,8 +1,8 @@
 """Stage 6 of 7: external databases that take InfluxDB line protocol: InfluxDB 2 (and 1.8, 3), VictoriaMetrics.
 
 Points become lines of the measurement `driftline`, tagged with device and metric, with the fields value, score,
-expected, lower, upper and anomaly (0 or 1); alarms become lines of `driftline_alarm`. The same point written twice is the
-same point. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+expected, lower, upper and anomaly (0 or 1); alarms become lines of `driftline_alarm`. The same point written twice is
+the same point. Syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LINES_AT_ONCE = 20_000
 
 
 class InfluxSettings(BaseModel):
-    """An external database that takes InfluxDB line protocol at `/api/v2/write`. Its token is a secret, not a setting."""
+    """An external database that takes InfluxDB line protocol at `/api/v2/write`. Its token is no setting."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

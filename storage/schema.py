@@ -1,8 +1,9 @@
 """Stage 6 of 7: the tables of the embedded database, and the views that people query.
 
-Points lie in two tables of the same columns. `point_recent` takes every commit, in order of arrival. Compaction moves
-them to `point_sorted`, in runs ordered by series and time, where a series' points lie together: they compress several
-times better, and the minimum and maximum that DuckDB keeps of each block let a chart of one series read little else.
+Points lie in three tables of the same columns. `point_recent` takes every commit, in order of arrival. Compaction moves
+them to `point_sorted`, in runs ordered by series and time, and these, when there are many, to `point_merged`, in few
+long runs. There a series' points lie together: they compress several times better, and the minimum and maximum that
+DuckDB keeps of each block let a chart of one series read little else.
 The band is stored as its reach below and above the expected value (see `storage.columns`).
 No unique index is kept on points, since it would cost more than the points: `storage.embedded` sees to uniqueness.
 The journal position and the ledger of counts share one row, since an update of one row is all that a small commit can
@@ -12,6 +13,8 @@ afford beside its points.
 from __future__ import annotations
 
 VERSION = 1
+
+POINT_TABLES = ("point_recent", "point_sorted", "point_merged")
 
 POINT_COLUMNS = "series, time, value, score, expected, below, above, anomaly, late"
 
@@ -32,6 +35,7 @@ CREATE SCHEMA stored;
 CREATE TABLE stored.meta(name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 CREATE TABLE stored.point_recent {_POINT_TYPES};
 CREATE TABLE stored.point_sorted {_POINT_TYPES};
+CREATE TABLE stored.point_merged {_POINT_TYPES};
 CREATE TABLE stored.series(
     series INTEGER PRIMARY KEY,
     device VARCHAR NOT NULL,
@@ -66,7 +70,9 @@ INSERT INTO stored.progress VALUES (0, '{{}}');
 CREATE VIEW stored.point AS
     SELECT series, time, value, score, expected, (coalesce(expected, 0) - below)::FLOAT AS lower,
         (coalesce(expected, 0) + above)::FLOAT AS upper, anomaly, late
-    FROM (FROM stored.point_sorted UNION ALL FROM stored.point_recent);
+    FROM (
+        FROM stored.point_merged UNION ALL FROM stored.point_sorted UNION ALL FROM stored.point_recent
+    );
 """
 
 VIEWS = """

@@ -203,6 +203,22 @@ def test_old_dead_letters_go(tmp_path: Path) -> None:
         assert [letter.offset for letter in store.dead_letters()] == [4, 3, 2]
 
 
+def test_points_stay_the_same_over_compaction_and_merges(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    with EmbeddedStore(path, StoreSettings(compact_rows=100)) as store:
+        moved = 0
+        for i in range(40):
+            put(store, ScoredBatch.concatenate([regular(s, 20, start=NOW + i * 20 * SECOND) for s in range(5)]))
+            moved += store.compact()
+        assert moved > 4000
+    with EmbeddedStore(path) as store:
+        for series in range(5):
+            read = store.points(series)
+            assert read.time.tolist() == [NOW + i * SECOND for i in range(800)]
+            assert read.value.tolist() == np.tile(regular(series, 20).value, 40).tolist()
+        assert store.commit(StepOutput(40, 41, regular(1, 20))).duplicates == 20
+
+
 def test_commits_and_queries_go_on_during_maintenance(store: EmbeddedStore) -> None:
     errors: list[BaseException] = []
     done = threading.Event()
