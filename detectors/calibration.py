@@ -31,6 +31,8 @@ from detectors.fleet import Column
 
 BINS = 64
 PER_OCTAVE = 4.0
+LARGEST = 1e30
+"""Readings are cut to this size before the parts see them, so that squares and ranges stay finite."""
 FITTED_SHARE = 0.005
 """Share of a series' highest scores that its own tail is fitted to."""
 FEWEST_FITTED = 10.0
@@ -156,6 +158,12 @@ def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
         if above + prior.weight * pareto >= wanted:
             return float(edge)
     return float(2.0**prior.lowest)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def tame(value: float) -> float:
+    """`value` within +-LARGEST."""
+    return min(max(value, -LARGEST), LARGEST)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -23,9 +23,10 @@ from detectors.calibration import (
     fit_tail,
     learn_score,
     quantile,
+    tame,
 )  # fmt: skip
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.forecast import forecast_best, forecast_learn, forecast_scale, forecast_score
+from detectors.forecast import forecast_best, forecast_learn, forecast_reach, forecast_scale, forecast_score
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.rarity import rarity_learn, rarity_score
 from detectors.shape import shape_learn, shape_score
@@ -195,7 +196,7 @@ def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
         return 0.0
     usual = quantile(counts, slot, 0.05, Prior(prior.start, prior.shape, 0.0, prior.lowest))
-    return min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0)
+    return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -213,9 +214,9 @@ def _run(
     scores: Any, expected: Any, lower: Any, upper: Any, parts: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
-        slot, value = slots[i], values[i]
-        if not np.isfinite(value):
+        if not np.isfinite(values[i]):
             continue
+        slot, value = slots[i], tame(values[i])
         raw_novelty = novelty_score(novel, slot, value)
         raw_rarity = rarity_score(rare, slot, value)
         raw_forecast = forecast_score(fore, slot, value)
@@ -263,7 +264,7 @@ def _run(
             shape_learn(form, periods, fused.shape, slot, value, raw_shape, priors[3])
         fused.learned[slot] += 1
         if fused.learned[slot] % REFRESH == 0 or fused.learned[slot] == needed:
-            fused.reach[slot] = quantile(fused.forecast, slot, forecast.BAND_PROBABILITY, priors[2])
+            fused.reach[slot] = forecast_reach(fused.forecast, slot, priors[2])
             fit_tail(fused.fused, fused.tail, slot, priors[4])
             if with_shape:
                 fused.trust[slot] = _trust(form, fused.shape, slot, priors[3])

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score, quantile
+from detectors.calibration import Prior, compress, decades, learn_score, quantile, tame
 from detectors.fleet import Column
 from detectors.part import PartDetector
 
@@ -19,7 +19,9 @@ SCALE_RATE = 0.005
 CLIP = 4.0
 """Errors teach the scale as if no larger than this many scales: a fault widens the band by a bounded amount a
 reading."""
-BAND_PROBABILITY = 0.001
+BAND_PROBABILITY, BAND_BODY, BAND_STRETCH = 0.001, 0.05, 3.0
+"""The band holds all but BAND_PROBABILITY of the errors, but is no wider than BAND_STRETCH times what holds all but
+BAND_BODY: normal errors need about 1.7 times, and past faults are not to widen it for long."""
 
 
 class ForecastState(NamedTuple):
@@ -63,6 +65,13 @@ def forecast_score(state: Any, slot: int, value: float) -> float:
         return 0.0
     best = forecast_best(state, slot)
     return float(min(abs(value - state.level[slot, best]) / forecast_scale(state, slot, best), 1e6))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def forecast_reach(counts: Any, slot: int, prior: Any) -> float:
+    """Half the band's width, in usual errors."""
+    body = quantile(counts, slot, BAND_BODY, prior)
+    return float(min(quantile(counts, slot, BAND_PROBABILITY, prior), BAND_STRETCH * body))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -113,14 +122,14 @@ def _run(
     scores: Any, expected: Any, lower: Any, upper: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
-        slot, value = slots[i], values[i]
-        if not np.isfinite(value):
+        if not np.isfinite(values[i]):
             continue
+        slot, value = slots[i], tame(values[i])
         raw = forecast_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))
             best = forecast_best(state, slot)
-            half = quantile(counts, slot, BAND_PROBABILITY, prior) * forecast_scale(state, slot, best)
+            half = forecast_reach(counts, slot, prior) * forecast_scale(state, slot, best)
             expected[i] = state.level[slot, best]
             lower[i] = expected[i] - half
             upper[i] = expected[i] + half

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score
+from detectors.calibration import Prior, compress, decades, learn_score, tame
 from detectors.fleet import Column
 from detectors.part import PartDetector
 
@@ -118,9 +118,9 @@ def _run(
     slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
 ) -> None:
     for i in range(len(slots)):
-        slot, value = slots[i], values[i]
-        if not np.isfinite(value):
+        if not np.isfinite(values[i]):
             continue
+        slot, value = slots[i], tame(values[i])
         raw = novelty_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score
+from detectors.calibration import Prior, compress, decades, learn_score, tame
 from detectors.fleet import Column
 from detectors.part import PartDetector
 
@@ -51,9 +50,9 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
     if width == 0.0:
         return 1.0 if total == 0.0 or value == state.low[slot] else float(total + 1.0)
     cells = state.cells[slot]
-    place = math.floor((value - state.low[slot]) / width)
+    place = (value - state.low[slot]) / width
     own = 0.0
-    if 0 <= place < CELLS:
+    if 0.0 <= place < CELLS:
         cell = int(place)
         own = cells[cell]
         # A cell's count jitters: half of a fuller neighbour is what a smooth density would have here at least.
@@ -145,9 +144,9 @@ def _run(
     slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
 ) -> None:
     for i in range(len(slots)):
-        slot, value = slots[i], values[i]
-        if not np.isfinite(value):
+        if not np.isfinite(values[i]):
             continue
+        slot, value = slots[i], tame(values[i])
         raw = rarity_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

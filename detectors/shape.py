@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score
+from detectors.calibration import Prior, compress, decades, learn_score, tame
 from detectors.fleet import Column
 from detectors.part import PartDetector
 from detectors.period import LAYOUT as PERIOD_LAYOUT
@@ -219,9 +219,9 @@ def _run(
     Any, scores: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
-        slot, value = slots[i], values[i]
-        if not np.isfinite(value):
+        if not np.isfinite(values[i]):
             continue
+        slot, value = slots[i], tame(values[i])
         raw = shape_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

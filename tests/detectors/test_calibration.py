@@ -1,0 +1,66 @@
+"""Raw scores become probabilities: right in the body, sensible in the tail, ordered everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.base import MAX_SCORE
+from detectors.calibration import BINS, Prior, compress, decades, decades_fitted, fit_tail, learn_score, quantile
+
+PRIOR = Prior(start=1.0, shape=2.0, weight=100.0, lowest=-4.0)
+
+
+def learned(raws: np.ndarray, prior: Prior = PRIOR) -> np.ndarray:
+    counts = np.zeros((1, BINS + 1), np.float32)
+    for raw in raws:
+        learn_score(counts, 0, float(raw), prior)
+    return counts
+
+
+def test_without_a_past_the_prior_speaks() -> None:
+    counts = learned(np.empty(0))
+    assert decades(counts, 0, 0.5, PRIOR) == 0.0
+    assert abs(decades(counts, 0, 10.0, PRIOR) - 2.0) < 1e-9
+
+
+def test_the_past_outweighs_the_prior() -> None:
+    raws = np.random.default_rng(1).exponential(size=50_000)
+    counts = learned(raws)
+    for share in (0.1, 0.01, 0.001):
+        raw = float(np.quantile(raws, 1 - share))
+        assert abs(decades(counts, 0, raw, PRIOR) + np.log10(share)) < 0.15
+        assert abs(np.log2(quantile(counts, 0, share, PRIOR) / raw)) < 0.5
+
+
+def test_the_fitted_tail_extrapolates_the_series_own_steepness() -> None:
+    rng = np.random.default_rng(2)
+    steep = learned(rng.pareto(6.0, size=20_000) + 1.0)
+    tail = np.zeros((1, 3))
+    fit_tail(steep, tail, 0, PRIOR)
+    assert 4.0 < tail[0, 2] < 7.0
+    raw = 2.0**4
+    assert decades_fitted(steep, tail, 0, raw, PRIOR, 20_000) > decades(steep, 0, raw, PRIOR)
+
+
+def test_old_scores_fade() -> None:
+    prior = PRIOR._replace(memory=1000.0)
+    counts = learned(np.full(950, 100.0), prior)
+    high = decades(counts, 0, 50.0, prior)
+    for _ in range(5000):
+        learn_score(counts, 0, 0.1, prior)
+    assert decades(counts, 0, 50.0, prior) > high + 1.0
+
+
+@given(st.lists(st.floats(0, 1e7), max_size=80), st.floats(0, 1e9), st.floats(0, 1e9))
+def test_a_higher_raw_score_is_never_less_rare(past: list[float], one: float, other: float) -> None:
+    counts = learned(np.array(past))
+    low, high = sorted((one, other))
+    assert 0.0 <= decades(counts, 0, low, PRIOR) <= decades(counts, 0, high, PRIOR) + 1e-12
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_compression_keeps_order_below_the_maximum(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert compress(low) <= compress(high) <= MAX_SCORE
