@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from driftline.recordings import Recording, RecordingError, open_recording
 from storage.journal import SqliteJournal
+from tuning.recordings import Recording, RecordingError, open_recording
 
 TIME_KEY = "timestamp"
 CHUNK_ROWS = 1000

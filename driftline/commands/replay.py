@@ -50,10 +50,10 @@ def replay(
     from rich.console import Console
 
     from driftline.client import broker_url
-    from driftline.recordings import RecordingError
     from driftline.replay import replay as publish
     from driftline.tables import Format, Rows, print_rows
     from storage.base import StorageCorruptError
+    from tuning.recordings import RecordingError
 
     given = {
         "speed": speed,

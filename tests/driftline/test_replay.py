@@ -13,10 +13,10 @@ from firmware_sim.publisher import BrokerUnreachableError
 from paho.mqtt.enums import CallbackAPIVersion
 
 from devices.messages import MessageChunk
-from driftline.recordings import RecordingError
 from driftline.replay import ReplaySettings, replay
 from storage.base import StorageCorruptError
 from storage.journal import SqliteJournal
+from tuning.recordings import RecordingError
 
 SECOND = 1_000_000_000
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.recordings import Recording, RecordingChunk, RecordingError, open_recording
+from tuning.recordings import Recording, RecordingChunk, RecordingError, open_recording
 
 SECOND = 1_000_000_000
 NOON = int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp())
