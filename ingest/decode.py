@@ -1,7 +1,8 @@
-"""Stage 3 of 7: a chunk of raw messages becomes columns of readings, by way of each route's codec."""
+"""Stage 3 of 7: raw messages become columns of readings; routes that share a codec are decoded together."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,10 @@ class Decoder:
     def __init__(self, router: Router, *, max_payload: int) -> None:
         self._router = router
         self._max_payload = max_payload
+        # The last element answers for route -1: a refused message has no codec.
+        self._codec_of_route = np.append(router.codec_of_route, np.int32(-1))
+        self._future_skew = np.array([route.future_skew for route in router.routes], np.int64)
+        self._earliest = np.array([route.earliest for route in router.routes], np.int64)
 
     def decode(self, chunk: MessageChunk) -> Readings:
         """All readings of the chunk, and what was refused."""
@@ -61,24 +66,25 @@ class Decoder:
                 )
                 rejections.append(Rejection(message, WHOLE, Reason.TOO_LARGE, detail))
                 routes[message] = -1
+        codecs = self._codec_of_route[routes]
         parts = [
-            self._decode_route(route, np.flatnonzero(routes == route), chunk, topics, rejections)
-            for route in np.unique(routes[routes >= 0]).tolist()
+            self._decode_codec(codec, np.flatnonzero(codecs == codec), chunk, topics, routes, rejections)
+            for codec in np.unique(codecs[codecs >= 0]).tolist()
         ]
         return _join(parts, rejections)
 
-    def _decode_route(
+    def _decode_codec(
         self,
-        route: int,
+        codec: int,
         messages: NDArray[np.intp],
         chunk: MessageChunk,
         topics: NDArray[np.int32],
+        routes: NDArray[np.int32],
         rejections: list[Rejection],
     ) -> Readings:
         everything = len(messages) == len(chunk)
-        settings = self._router.routes[route]
         payloads = chunk.payloads()
-        decoded = settings.codec.decode(payloads if everything else payloads.take(messages))
+        decoded = self._router.codecs[codec].decode(payloads if everything else payloads.take(messages))
         message = decoded.message if everything else messages[decoded.message].astype(np.int32)
         taken: dict[int, int] = {}
         for rejected in decoded.rejected:
@@ -87,32 +93,37 @@ class Decoder:
             taken[at] = part
             rejections.append(Rejection(at, part, rejected.reason, rejected.detail))
 
-        series, refused = self._router.series(route, topics[message], decoded.metric, decoded.device)
+        series, refused = self._router.series(codec, topics[message], decoded.metric, decoded.device)
         reject = _Rejecter(message, taken, rejections)
         keep = series >= 0
         for row, refusal in refused.items():
             reject(row, refusal.reason, refusal.detail)
 
+        route = routes[message]
         arrival = chunk.arrival[message]
         timeless = decoded.time == NO_TIME
         time = np.where(timeless, arrival, decoded.time)
         if timeless.any():
             retained = timeless & ((chunk.flags[message] & FLAG_RETAIN) != 0) & keep
-            reject.all(
-                retained, keep, Reason.RETAINED, "retained by the broker without a time of its own: when is unknown"
-            )
-        future = keep & (time > arrival + settings.future_skew)
+            why = "retained by the broker without a time of its own: when is unknown"
+            reject.all(retained, keep, Reason.RETAINED, lambda _: why)
+        future = keep & (time > arrival + self._future_skew[route])
         if future.any():
-            reject.times(
-                future, keep, time, Reason.FUTURE, f"over {settings.settings.future_skew} ahead of its arrival"
-            )
-        old = keep & (time < settings.earliest)
+            reject.all(future, keep, Reason.FUTURE, lambda row: self._why_future(time[row], route[row]))
+        old = keep & (time < self._earliest[route])
         if old.any():
-            reject.times(old, keep, time, Reason.TOO_OLD, f"before {settings.settings.earliest}")
+            reject.all(old, keep, Reason.TOO_OLD, lambda row: self._why_old(time[row], route[row]))
         ignored = int(np.count_nonzero(series == IGNORED))
         if keep.all():
             return Readings(series, time, decoded.value, message, [], ignored)
         return Readings(series[keep], time[keep], decoded.value[keep], message[keep], [], ignored)
+
+    def _why_future(self, time: np.int64, route: np.int32) -> str:
+        skew = self._router.routes[route].settings.future_skew
+        return f"time {np.datetime64(int(time), 'ns')}Z: over {skew} ahead of its arrival"
+
+    def _why_old(self, time: np.int64, route: np.int32) -> str:
+        return f"time {np.datetime64(int(time), 'ns')}Z: before {self._router.routes[route].settings.earliest}"
 
 
 class _Rejecter:
@@ -129,16 +140,10 @@ class _Rejecter:
         self._taken[message] = part
         self._rejections.append(Rejection(message, part, reason, detail))
 
-    def all(self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], reason: Reason, detail: str) -> None:
+    def all(self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], reason: Reason, why: Callable[[int], str]) -> None:
+        """Reject every row of a mask, and take them out of `keep`."""
         for row in np.flatnonzero(rows).tolist():
-            self(row, reason, detail)
-        keep &= ~rows
-
-    def times(
-        self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], time: NDArray[np.int64], reason: Reason, why: str
-    ) -> None:
-        for row in np.flatnonzero(rows).tolist():
-            self(row, reason, f"time {np.datetime64(int(time[row]), 'ns')}Z: {why}")
+            self(row, reason, why(row))
         keep &= ~rows
 
 

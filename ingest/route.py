@@ -30,16 +30,13 @@ class RouteError(ValueError):
 
 
 class Route:
-    """One route of the configuration, checked, with its codec and templates ready."""
+    """One route of the configuration, checked, with its templates ready; `codec` may be shared with other routes."""
 
-    def __init__(self, settings: RouteSettings, detector_names: Sequence[str]) -> None:
+    def __init__(self, settings: RouteSettings, detector_names: Sequence[str], codec: Codec) -> None:
         validate_filter(settings.filter)
         self.settings = settings
         self.name = settings.name or settings.filter
-        choice = (
-            settings.codec if isinstance(settings.codec, ComponentSettings) else ComponentSettings(type=settings.codec)
-        )
-        self.codec: Codec = codecs.create(choice.type, choice.parameters)
+        self.codec = codec
         self.device = Template(settings.device) if settings.device else None
         self.metric = Template(settings.metric) if settings.metric else None
         self.reorder_window = parse_duration(settings.reorder_window)
@@ -82,8 +79,8 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class _RouteTables:
-    """What is known of one route's (topic, metric code) pairs: `series` int32 (topics, metric codes)."""
+class _CodecTables:
+    """What is known of one codec's (topic, metric code) pairs: `series` int32 (topics, metric codes)."""
 
     series: NDArray[np.int32] = field(default_factory=lambda: np.full((16, 4), _UNKNOWN, np.int32))
     by_device: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -100,7 +97,10 @@ class Router:
         *,
         max_topics: int,
     ) -> None:
-        self.routes = [Route(settings, detector_names) for settings in routes]
+        self.codecs: list[Codec] = []
+        self._codec_numbers: dict[str, int] = {}
+        self.routes = [Route(settings, detector_names, self._codec(settings)) for settings in routes]
+        self.codec_of_route = np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
         self.registry = registry
         self.new_series: list[SeriesRecord] = []
         self.detectors_of: dict[int, list[str]] = {}
@@ -108,7 +108,19 @@ class Router:
         self._topics = TopicTable()
         self._levels: list[list[str]] = []
         self._route_of = np.empty(64, np.int32)
-        self._tables = [_RouteTables() for _ in self.routes]
+        self._tables = [_CodecTables() for _ in self.codecs]
+
+    def _codec(self, settings: RouteSettings) -> Codec:
+        """The codec of a route: one instance for all routes that ask for the same, so that it decodes their messages
+        in one call.
+        """
+        chosen = settings.codec
+        if not isinstance(chosen, ComponentSettings):
+            chosen = ComponentSettings(type=chosen)
+        number = self._codec_numbers.setdefault(chosen.model_dump_json(), len(self.codecs))
+        if number == len(self.codecs):
+            self.codecs.append(codecs.create(chosen.type, chosen.parameters))
+        return self.codecs[number]
 
     @property
     def filters(self) -> dict[str, int]:
@@ -150,15 +162,15 @@ class Router:
         return self._route_of[topics]
 
     def series(
-        self, route: int, topic: NDArray[np.int32], metric: NDArray[np.int32], device: NDArray[np.int32]
+        self, codec: int, topic: NDArray[np.int32], metric: NDArray[np.int32], device: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
-        """Series of each reading of one route, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
+        """Series of each reading of one codec, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
 
         `topic` is the topic number, `metric` and `device` the codec's codes. New series are added to the registry
         in row order and collected in `new_series`.
         """
-        table = self._tables[route]
-        self._fit(table, len(self.routes[route].codec.metrics))
+        table = self._tables[codec]
+        self._fit(table, len(self.codecs[codec].metrics))
         series = table.series[topic, metric]
         named = device >= 0
         if named.any():
@@ -169,7 +181,7 @@ class Router:
             ]
         refused: dict[int, Refusal] = {}
         for row in np.flatnonzero(series == _UNKNOWN).tolist():
-            known = self._resolve(route, int(topic[row]), int(metric[row]), int(device[row]))
+            known = self._resolve(table, int(topic[row]), int(metric[row]), int(device[row]))
             if isinstance(known, Refusal):
                 refused[row] = known
                 series[row] = REFUSED
@@ -198,13 +210,12 @@ class Router:
         self._route_of[number] = route
         return number
 
-    def _resolve(self, route: int, topic: int, metric: int, device: int) -> int | Refusal:
-        table = self._tables[route]
+    def _resolve(self, table: _CodecTables, topic: int, metric: int, device: int) -> int | Refusal:
         key = (topic, metric, device)
         known = table.by_device.get(key, _UNKNOWN) if device >= 0 else int(table.series[topic, metric])
         if known != _UNKNOWN:
             return known
-        chosen = self.routes[route]
+        chosen = self.routes[self._route_of[topic]]
         device_said = chosen.codec.devices[device] if device >= 0 else None
         try:
             device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
@@ -228,7 +239,7 @@ class Router:
             table.series[topic, metric] = series
         return series
 
-    def _fit(self, table: _RouteTables, metrics: int) -> None:
+    def _fit(self, table: _CodecTables, metrics: int) -> None:
         rows, columns = table.series.shape
         if len(self._topics) > rows or metrics > columns:
             grown = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
