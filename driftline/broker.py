@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from driftline.embedded_broker import READY
 from ingest.settings_broker import BrokerSettings, split_url
+
+READY = "embedded broker ready"
+"""What the embedded broker prints once connections are accepted."""
 
 FIRST_PORT = 1883
 _PORTS_TRIED = 200
