@@ -17,7 +17,7 @@ from driftline.broker import READY
 
 
 async def serve(port: int) -> None:
-    """Serve MQTT on this port of the loopback interface until SIGTERM or SIGINT; READY is printed. Raises BrokerError if it is taken."""
+    """Serve MQTT on this port of the loopback interface until SIGTERM or SIGINT. Raises BrokerError if it is taken."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
