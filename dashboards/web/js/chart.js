@@ -191,7 +191,7 @@ export class MetricChart {
         { ...line, stroke: "transparent", width: 0 },
         { ...line, stroke: () => theme.expected, width: 1, dash: [5, 4] },
         { ...line, stroke: () => theme.accent, width: 1.6 },
-        { stroke: () => theme.bad, width: 0, paths: () => null, points: { show: true, size: 7, width: 1.5, stroke: () => theme.panel, fill: () => theme.bad } },
+        { stroke: () => theme.bad, width: 0, paths: () => null, points: { show: true, size: 5.5, width: 0, fill: () => theme.bad } },
       ],
       bands: [{ series: [1, 2], fill: () => theme.band }],
       hooks: { ...hooks, drawClear: [(plot) => this.shadeAlarms(plot)] },

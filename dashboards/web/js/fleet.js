@@ -9,6 +9,7 @@ import { drawSpark, Spark, sparkColors, sparkPoints } from "./spark.js";
 const rowHeight = 58;
 const cellWidth = 244;
 const beyond = 4;
+const looked = 12;
 const order = { alarm: 0, silent: 1, odd: 2, warming: 3, ok: 4 };
 const words = { alarm: "Alarm", silent: "Silent", odd: "Unusual", warming: "Warming up", ok: "Normal" };
 const chips = { alarm: "alarm", silent: "silent", odd: "warning", warming: "warming", ok: "ok" };
@@ -146,10 +147,9 @@ export async function showFleet({ root, search, signal }) {
     while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
     fill(row.cells, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);
     setText(row.more, `+${metrics.length - fitting.length}`);
-    fitting.forEach((metric, i) => {
-      drawCell(row.shownCells[i], metric);
-      if (!asked.has(metric.series)) missing.push(metric.series);
-    });
+    fitting.forEach((metric, i) => drawCell(row.shownCells[i], metric));
+    // Those that do not fit are known too, up to a bound, so that the odd one among them moves to the front.
+    for (const metric of metrics.slice(0, looked)) if (!asked.has(metric.series)) missing.push(metric.series);
   }
 
   function drawCell(cell, metric) {
