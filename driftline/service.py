@@ -225,7 +225,7 @@ class Service:
 
     def _open_session(self) -> None:
         filters = self._engine.engine.router.filters
-        settings = self.config.broker.model_copy(update={"url": self._broker.url})
+        settings = self._broker.resolve(self.config.broker)
         self._session = MqttSession(
             settings,
             filters,

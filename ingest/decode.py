@@ -31,7 +31,7 @@ class Rejection:
 class Readings:
     """Columns of readings in message order: `series`, `time` (event time), `value`, `message` (row in the chunk).
 
-    `ignored` counts readings that the configuration drops.
+    `ignored` counts readings, and whole messages, that the configuration drops.
     """
 
     series: NDArray[np.int32]
@@ -48,8 +48,8 @@ class Decoder:
     def __init__(self, router: Router, *, max_payload: int) -> None:
         self._router = router
         self._max_payload = max_payload
-        # The last element answers for route -1: a refused message has no codec.
-        self._codec_of_route = np.append(router.codec_of_route, np.int32(-1))
+        # The last elements answer for routes -1 and -2: refused and ignored messages have no codec.
+        self._codec_of_route = np.append(router.codec_of_route, np.array([-1, -1], np.int32))
         self._future_skew = np.array([route.future_skew for route in router.routes], np.int64)
         self._earliest = np.array([route.earliest for route in router.routes], np.int64)
 
@@ -71,7 +71,7 @@ class Decoder:
             self._decode_codec(codec, np.flatnonzero(codecs == codec), chunk, topics, routes, rejections)
             for codec in np.unique(codecs[codecs >= 0]).tolist()
         ]
-        return _join(parts, rejections)
+        return _join(parts, rejections, ignored=int(np.count_nonzero(routes == IGNORED)))
 
     def _decode_codec(
         self,
@@ -147,8 +147,8 @@ class _Rejecter:
         keep &= ~rows
 
 
-def _join(parts: list[Readings], rejections: list[Rejection]) -> Readings:
-    ignored = sum(p.ignored for p in parts)
+def _join(parts: list[Readings], rejections: list[Rejection], ignored: int) -> Readings:
+    ignored += sum(p.ignored for p in parts)
     if len(parts) == 1:
         only = parts[0]
         return Readings(only.series, only.time, only.value, only.message, rejections, ignored)

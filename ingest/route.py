@@ -15,12 +15,14 @@ from devices.reasons import Reason
 from devices.records import SeriesRecord
 from devices.registry import SeriesRegistry, TooManySeriesError
 from devices.times import parse_time
-from devices.topics import Template, TopicTooShortError, covers, matches, validate_filter
+from devices.topics import Template, TopicTooShortError, covers, matches
 from devices.units import parse_duration
+from ingest.profiles import with_profile
 from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.topics import TopicTable
 
 IGNORED = -2
+"""In place of a series or route number: dropped by the configuration, and counted."""
 REFUSED = -3
 _UNKNOWN = -1
 
@@ -33,7 +35,6 @@ class Route:
     """One route of the configuration, checked, with its templates ready; `codec` may be shared with other routes."""
 
     def __init__(self, settings: RouteSettings, detector_names: Sequence[str], codec: Codec) -> None:
-        validate_filter(settings.filter)
         self.settings = settings
         self.name = settings.name or settings.filter
         self.codec = codec
@@ -99,7 +100,8 @@ class Router:
     ) -> None:
         self.codecs: list[Codec] = []
         self._codec_numbers: dict[str, int] = {}
-        self.routes = [Route(settings, detector_names, self._codec(settings)) for settings in routes]
+        chosen = [with_profile(settings) for settings in routes]
+        self.routes = [Route(settings, detector_names, self._codec(settings)) for settings in chosen]
         self.codec_of_route = np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
         self.registry = registry
         self.new_series: list[SeriesRecord] = []
@@ -156,7 +158,7 @@ class Router:
         return found, refused
 
     def route_of(self, topics: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Route number of each topic number; -1 stays -1."""
+        """Route number of each topic number; -1 stays -1, and a topic that its route ignores has IGNORED."""
         if len(topics) and topics.min() < 0:
             return np.where(topics < 0, np.int32(-1), self._route_of[topics])
         return self._route_of[topics]
@@ -207,7 +209,8 @@ class Router:
         self._levels.append(topic.split("/"))
         if number >= len(self._route_of):
             self._route_of = np.concatenate([self._route_of, np.empty_like(self._route_of)])
-        self._route_of[number] = route
+        ignored = any(matches(each, topic) for each in self.routes[route].settings.ignore)
+        self._route_of[number] = IGNORED if ignored else route
         return number
 
     def _resolve(self, table: _CodecTables, topic: int, metric: int, device: int) -> int | Refusal:

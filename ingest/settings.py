@@ -6,10 +6,11 @@ derived from these models.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from devices.profile import find_profile
 from devices.times import parse_time
 from devices.topics import Template, validate_filter
 from devices.units import Duration
@@ -18,6 +19,16 @@ from devices.units import Duration
 def _check_filter(text: str) -> str:
     validate_filter(text)
     return text
+
+
+def _check_optional_filter(text: str) -> str:
+    return _check_filter(text) if text else text
+
+
+def _check_profile(name: str) -> str:
+    if name:
+        find_profile(name)
+    return name
 
 
 def _check_template(text: str) -> str:
@@ -33,6 +44,12 @@ def _check_time(text: str) -> str:
 
 TopicFilter = Annotated[str, AfterValidator(_check_filter)]
 """An MQTT topic filter, as written."""
+
+RouteFilter = Annotated[str, AfterValidator(_check_optional_filter)]
+"""An MQTT topic filter, as written; empty where the route's profile brings one."""
+
+ProfileName = Annotated[str, AfterValidator(_check_profile)]
+"""A device profile's name; may be empty."""
 
 TemplateText = Annotated[str, AfterValidator(_check_template)]
 """A name template (`devices.topics.Template`), as written; may be empty."""
@@ -76,7 +93,17 @@ class RouteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(default="", description="Name for messages and counters; the topic filter where empty.")
-    filter: TopicFilter = Field(description='MQTT topic filter, for example "plant/+/+".')
+    profile: ProfileName = Field(
+        default="",
+        description='Kind of device, such as "tasmota": filter, codec, names and units come from its profile where they '
+        "are not set here.",
+    )
+    filter: RouteFilter = Field(
+        default="", description='MQTT topic filter, for example "plant/+/+". Needed where no profile is named.'
+    )
+    ignore: list[TopicFilter] = Field(
+        default=[], description="Topic filters of messages that hold no readings: counted as ignored, not decoded."
+    )
     qos: Literal[0, 1, 2] = Field(default=1, description="Highest quality of service asked of the broker.")
     codec: ComponentSettings | str = Field(
         default="auto", description='How payloads are read: a codec\'s name, or a table { type = "json", ... }.'
@@ -104,6 +131,12 @@ class RouteSettings(BaseModel):
         default="2000-01-01T00:00:00Z", description="Readings before this time are rejected as too old to be true."
     )
     metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
+
+    @model_validator(mode="after")
+    def _has_a_filter(self) -> Self:
+        if not self.filter and not self.profile:
+            raise ValueError('expected a "filter" or a "profile"')
+        return self
 
 
 class LimitSettings(BaseModel):

@@ -290,3 +290,21 @@ def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
         RouteSettings(filter="#"),
     )
     assert engine.router.filters == {"+/x": 2, "$SYS/#": 1, "#": 1}
+
+
+def test_a_route_takes_from_its_profile_what_it_does_not_set() -> None:
+    engine = make_engine(RouteSettings(profile="tasmota", device="cellar-{topic[1]}"))
+    sensor = {"Time": "2025-06-01T12:00:00", "AM2301": {"Temperature": 22.6, "Humidity": 32.4}, "TempUnit": "C"}
+    output = Feeder(engine)(("tele/TH16/SENSOR", sensor), ("tele/TH16/LWT", b"Online"), ("elsewhere", b"1"))
+    assert names(engine) == [("cellar-TH16", "AM2301.Temperature"), ("cellar-TH16", "AM2301.Humidity")]
+    assert [r.unit for r in output.series] == ["°C", "%"]
+    assert output.counts["dropped.ignored"] == 1
+    assert [d.reason for d in output.dead_letters] == ["no_route"]
+    assert ledger_closes([output])
+
+
+def test_a_route_needs_a_filter_or_a_known_profile() -> None:
+    with pytest.raises(ValueError, match='expected a "filter" or a "profile"'):
+        RouteSettings(name="x")
+    with pytest.raises(ValueError, match="did you mean 'tasmota'"):
+        RouteSettings(profile="tasmotta")
