@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from driftline.http.app import openapi_document
 from driftline.reference_cli import cli_page
 from driftline.reference_components import codecs_page, detectors_page
 from driftline.reference_settings import config_schema, configuration_page, sample_configuration
@@ -24,6 +25,7 @@ PAGES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("docs/reference/detectors.md", detectors_page),
     ("docs/reference/codecs.md", codecs_page),
     ("docs/reference/cli.md", cli_page),
+    ("docs/reference/openapi.json", lambda: openapi_document().decode()),
 )
 """Each generated file, relative to the project, and what gives its text."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import orjson
@@ -129,9 +128,3 @@ def _page_router(files: Mapping[str, WebFile]) -> APIRouter:
         return Response(file.content, media_type=file.media_type, headers=headers)
 
     return router
-
-
-if __name__ == "__main__":
-    target = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(openapi_document())

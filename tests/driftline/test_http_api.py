@@ -323,5 +323,5 @@ def test_openapi_is_complete_and_as_committed(client: TestClient) -> None:
             for parameter in operation.get("parameters", []):
                 assert parameter.get("description") or parameter["in"] == "header", (path, parameter["name"])
     assert OPENAPI.read_bytes() == openapi_document(), (
-        "docs/reference/openapi.json differs from the code: run python -m driftline.http.app"
+        "docs/reference/openapi.json differs from the code: `make docs` writes it"
     )
