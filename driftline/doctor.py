@@ -76,7 +76,7 @@ def _kernels() -> Finding:
         return Finding(
             "kernels", Level.WARN, f"{where} cannot be written: every start compiles anew; set NUMBA_CACHE_DIR"
         )
-    return Finding("kernels", Level.WARN, f"not compiled yet: `{sys.executable} -m detectors.compile` saves the wait")
+    return Finding("kernels", Level.WARN, f"not compiled yet: `{sys.executable} -m driftline.compile` saves the wait")
 
 
 def _folder(data: Path) -> Finding:

@@ -37,7 +37,5 @@ if ! [ -x .venv/bin/python ] || ! is_new_enough .venv/bin/python || ! .venv/bin/
 fi
 echo "setup: installing Driftline and its libraries (some hundred megabytes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-if [ -f detectors/compile.py ]; then
-    echo "setup: compiling the detectors (once, under a minute)"
-    .venv/bin/python -m detectors.compile
-fi
+echo "setup: compiling what runs for every message (once, about a minute)"
+.venv/bin/python -m driftline.compile
