@@ -1,0 +1,67 @@
+"""Faults on purpose: how much of it runs, from which seed, and the table of counts at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_runs import KillableService
+
+FULL = os.environ.get("DRIFTLINE_FAULTS") == "full"
+SEED = int(os.environ.get("DRIFTLINE_FAULTS_SEED", random.SystemRandom().randrange(1 << 32)))
+_RESULTS = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RESULTS] = []
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    rows = config.stash.get(_RESULTS, [])
+    if not rows:
+        return
+    terminalreporter.section(f"faults and counts (seed {SEED}, {'full' if FULL else 'short'} set)")
+    width = max(len(fault) for fault, _ in rows)
+    for fault, counts in rows:
+        terminalreporter.write_line(f"{fault:<{width}}  {counts}")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a fault is injected: `of(short, full)` chooses."""
+
+    full: bool
+    seed: int
+
+    def of(self, short: int, full: int) -> int:
+        return full if self.full else short
+
+
+@pytest.fixture
+def extent() -> Extent:
+    return Extent(FULL, SEED)
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`report("the fault", delivered=..., lost=0)` adds a line to the table at the end."""
+
+    def add(fault: str, **counts: object) -> None:
+        line = ", ".join(f"{name} {value}" for name, value in counts.items())
+        request.config.stash[_RESULTS].append((fault, line))
+
+    return add
+
+
+@pytest.fixture
+def service(tmp_path: Path, wait_until: Callable[..., None]) -> Iterator[KillableService]:
+    """A service on an empty folder, not yet started or configured; killed at the end where it still runs."""
+    running = KillableService(tmp_path / "service", wait_until)
+    yield running
+    if running.alive:
+        running.kill()

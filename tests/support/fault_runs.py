@@ -1,0 +1,348 @@
+"""What the fault tests share: a service to kill, publishers that number messages, and the run that nothing disturbed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.config import Config, load_config
+from driftline.store_worker import flattened
+from firmware_sim.publisher import BrokerAddress, Publisher
+from ingest.pipeline import Engine
+from storage.base import JournalEntry, StepOutput, StorageCorruptError
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+WaitUntil = Callable[..., None]
+
+STEP_MS = 50
+TABLES = {
+    "points": "SELECT * FROM stored.point ORDER BY ALL",
+    "series": "SELECT * FROM stored.series ORDER BY ALL",
+    "dead letters": "SELECT * FROM stored.dead_letter ORDER BY ALL",
+    "alarms": "SELECT * FROM stored.alarm ORDER BY ALL",
+    "counts": "SELECT name, value FROM counts WHERE value <> 0 ORDER BY ALL",
+}
+
+
+class KillableService:
+    """A real `driftline up` on one data folder, started and ended as often as a test likes."""
+
+    def __init__(self, folder: Path, wait_until: WaitUntil) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.data = folder / "var"
+        self.config = folder / "driftline.toml"
+        self.kills = 0
+        self.starts = 0
+        self._wait_until = wait_until
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, broker_url: str, text: str = "") -> None:
+        """Write the configuration: this broker, and more sections of TOML."""
+        temporary = self.config.with_suffix(".tmp")
+        temporary.write_text(f'[broker]\nurl = "{broker_url}"\nclient_id = "driftline-faults"\n{text}')
+        temporary.replace(self.config)
+
+    def spawn(self) -> None:
+        """Start the process and wait for nothing."""
+        command = [sys.executable, "-m", "driftline", "up", "--data", str(self.data), "--config", str(self.config)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", "0"], stdout=log, stderr=log, env={**os.environ, "COLUMNS": "400"}
+            )
+        self.starts += 1
+
+    def start(self) -> None:
+        """Start the service, and wait until it listens to the broker."""
+        self.spawn()
+        self._wait_until(lambda: not self.alive or self.stage("broker") == "green", within=90, what="the start")
+        assert self.alive, self.log
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.end(signal.SIGKILL)
+        self.kills += 1
+
+    def end(self, number: int = signal.SIGTERM, *, within: float = 60) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        assert self._process is not None
+        if self.alive:
+            self._process.send_signal(number)
+        return self._process.wait(within)
+
+    def get(self, path: str) -> Any:
+        """The API's reply; None while it does not answer."""
+        try:
+            service = json.loads((self.data / "service.json").read_text())
+            if service["pid"] != self.pid:
+                return None
+            return httpx.get(f"{service['url']}/api/v1/{path}", timeout=20, trust_env=False).json()
+        except (OSError, ValueError, httpx.HTTPError):
+            return None
+
+    def stage(self, name: str) -> str | None:
+        """How a stage stands; None while the API does not answer."""
+        health = self.get("health")
+        return next((str(s["status"]) for s in health["stages"] if s["stage"] == name), None) if health else None
+
+    def settled(self, messages: int) -> bool:
+        """Whether at least so many messages have arrived and every reading of theirs is in its place."""
+        counts = self.get("counts")
+        return bool(
+            counts and counts["messages"] >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0
+        )
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory of the process."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class NumberedPublisher:
+    """Publishes numbered readings of several devices at QoS 1 from a thread; `delivered` are those with a PUBACK.
+
+    Message `n` of a device carries its number, its own time, and a value with a spike now and then.
+    """
+
+    def __init__(
+        self, url: str, *, messages: int, devices: int = 20, rate: float = math.inf, start_ms: int | None = None
+    ) -> None:
+        self.messages = messages
+        self.error: BaseException | None = None
+        self.devices = devices
+        self._rate = rate
+        self._start_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000 - 6 * 3600 * 1000
+        self._stop = threading.Event()
+        self._publisher = Publisher(
+            BrokerAddress.parse(url), client_id="numbered", in_flight=500, say=lambda _: None, stop=self._stop
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> NumberedPublisher:
+        self._thread.start()
+        return self
+
+    @property
+    def delivered(self) -> int:
+        return self._publisher.acknowledged
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def finish(self, within: float = 300) -> int:
+        """Wait until every message has its PUBACK; returns how many."""
+        self._thread.join(within)
+        assert self.done, f"{self.delivered} of {self.messages} messages have a PUBACK after {within:g} s"
+        assert self.error is None, self.error
+        assert self.delivered == self.messages
+        return self.delivered
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def message(self, number: int) -> tuple[bytes, bytes]:
+        """Topic and payload of one message."""
+        n, device = divmod(number, self.devices)
+        value = 20 + math.sin(n / 20) + (number * 2654435761 % 1000) / 2000 + (40 if n % 500 == 300 + device else 0)
+        body = f'{{"ts":{self._start_ms + n * STEP_MS},"n":{n},"v":{value:.3f}}}'
+        return b"plant/d%d" % device, body.encode()
+
+    def _run(self) -> None:
+        try:
+            with self._publisher as publisher:
+                publisher.open(retry=True)
+                began, sent = time.monotonic(), 0
+                while sent < self.messages:
+                    batch = [self.message(i) for i in range(sent, min(self.messages, sent + 200))]
+                    publisher.send(batch)
+                    sent += len(batch)
+                    publisher.pump(max(0.0, sent / self._rate - (time.monotonic() - began)))
+                assert publisher.drain(120), "acknowledgements are missing"
+        except BaseException as error:
+            self.error = error
+
+
+class JournalTail:
+    """Copies a journal's entries as they come, so that they can be replayed after compaction has removed them."""
+
+    def __init__(self, path: Path) -> None:
+        self.entries: list[JournalEntry] = []
+        self.error: BaseException | None = None
+        self._path = path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> JournalTail:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        if self.error is None:
+            self._catch_up()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(0.1):
+                self._catch_up()
+        except BaseException as error:
+            self.error = error
+
+    def _catch_up(self) -> None:
+        if not self._path.exists():
+            return
+        try:
+            with SqliteJournal(self._path, read_only=True) as journal:
+                self.entries.extend(journal.read(len(self.entries)))
+        except (OSError, ValueError):
+            return  # the file is just being made, or its last writer was just killed
+        except StorageCorruptError as error:
+            if "is not a Driftline" not in str(error):  # its tables are not made yet
+                raise
+
+
+def entries_of(path: Path) -> list[JournalEntry]:
+    """All entries of a journal file."""
+    with SqliteJournal(path, read_only=True) as journal:
+        return list(journal.read(journal.first_position))
+
+
+def engine_of(config: Config, store: EmbeddedStore) -> Engine:
+    """An engine as the service makes one, over what the store knows."""
+    return Engine(config.routes, config.detectors, config.alarm, config.limits, store.series())
+
+
+Reload = Mapping[int, Config]
+
+
+def undisturbed(
+    entries: Iterable[JournalEntry], config: Config, database: Path, *, together: int = 64
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Replay a journal into an empty database in one go; returns the engine's state at the end."""
+    with EmbeddedStore(database) as store:
+        engine = engine_of(config, store)
+        waiting: list[StepOutput] = []
+        for entry in entries:
+            waiting.append(engine.step(entry))
+            if len(waiting) == together:
+                store.commit(StepOutput.merged(waiting))
+                waiting.clear()
+        if waiting:
+            store.commit(StepOutput.merged(waiting))
+    arrays, rest = engine.state()
+    return flattened(arrays), rest
+
+
+def tables_of(database: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table of a database as rows that compare equal where the stored bytes are equal."""
+    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:  # noqa: SLF001
+        return {name: [tuple(map(repr, row)) for row in cursor.execute(sql).fetchall()] for name, sql in TABLES.items()}
+
+
+def differences_of_tables(one: Path, other: Path) -> list[str]:
+    """What differs between two databases, a line each; empty where they hold the same."""
+    found = []
+    left, right = tables_of(one), tables_of(other)
+    for name in TABLES:
+        if left[name] != right[name]:
+            only_left, only_right = set(left[name]) - set(right[name]), set(right[name]) - set(left[name])
+            found.append(
+                f"{name}: {len(left[name])} rows and {len(right[name])}; only in the first {sorted(only_left)[:3]}, "
+                f"only in the second {sorted(only_right)[:3]}"
+            )
+    return found
+
+
+def differences_of_state(saved: Mapping[str, NDArray[Any]], whole: Mapping[str, NDArray[Any]]) -> list[str]:
+    """What differs between two engine states, bit for bit; arrays may have different room at their ends."""
+    found = [f"part {name} is in one only" for name in saved.keys() ^ whole.keys()]
+    for name in saved.keys() & whole.keys():
+        left, right = saved[name], whole[name]
+        if left.dtype != right.dtype or left.shape[1:] != right.shape[1:]:
+            found.append(f"{name}: {left.dtype}{left.shape} and {right.dtype}{right.shape}")
+            continue
+        rows = min(len(left), len(right)) if left.ndim else 0
+        if left.ndim == 0 or left[:rows].tobytes() != right[:rows].tobytes():
+            if left.tobytes() != right.tobytes():
+                found.append(f"{name}: values differ")
+            continue
+        for rest in (left[rows:], right[rows:]):
+            if len(rest) and rest.tobytes() != np.broadcast_to(rest[:1], rest.shape).tobytes():
+                found.append(f"{name}: {len(rest)} rows in one only, and they are not empty ones")
+    return found
+
+
+def newest_snapshot(path: Path) -> tuple[int, dict[str, NDArray[Any]], dict[str, Any]]:
+    """Position, arrays and the rest of the newest snapshot."""
+    with SnapshotStore(path) as snapshots:
+        saved = snapshots.load()
+    assert saved is not None
+    return saved.position, saved.parts, saved.meta
+
+
+def assert_undisturbed(service: KillableService, entries: list[JournalEntry], scratch: Path) -> None:
+    """The ended service's tables and state are those of one undisturbed run over the same journal, bit for bit."""
+    position, arrays, rest = newest_snapshot(service.data / "snapshots.db")
+    assert position == len(entries), "the last snapshot does not stand at the journal's end"
+    whole_arrays, whole_rest = undisturbed(entries, load_config(service.config), scratch)
+    found = differences_of_tables(service.data / "points.duckdb", scratch)
+    found += differences_of_state(arrays, whole_arrays)
+    found += [] if _without_own(rest) == _without_own(whole_rest) else [f"{rest} and {whole_rest}"]
+    assert not found, "\n".join(found)
+
+
+def _without_own(rest: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rest.items() if name in ("next_alarm", "open_alarms")}
+
+
+def assert_each_once(database: Path, publisher: NumberedPublisher, delivered: int) -> None:
+    """Every delivered message is stored exactly once, with its own number."""
+    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:  # noqa: SLF001
+        rows = cursor.execute(
+            "SELECT device, count(*), count(DISTINCT value), min(value), max(value) FROM points "
+            "WHERE metric = 'n' GROUP BY device"
+        ).fetchall()
+    assert len(rows) == publisher.devices
+    for device, count, distinct, low, high in rows:
+        number = int(device.removeprefix("plant/d"))
+        expected = len(range(number, delivered, publisher.devices))
+        assert (count, distinct, low, high) == (expected, expected, 0, expected - 1), device
+
+
+def random_moments(seed: int, count: int, low: float, high: float) -> Iterator[float]:
+    """Waiting times before each kill, in seconds."""
+    random = Random(seed)
+    return (random.uniform(low, high) for _ in range(count))
