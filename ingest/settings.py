@@ -95,7 +95,7 @@ class RouteSettings(BaseModel):
     name: str = Field(default="", description="Name for messages and counters; the topic filter where empty.")
     profile: ProfileName = Field(
         default="",
-        description='Kind of device, such as "tasmota": filter, codec, names and units come from its profile where they '
+        description='Kind of device, such as "tasmota": filter, codec, names and units are its profile\'s where they '
         "are not set here.",
     )
     filter: RouteFilter = Field(

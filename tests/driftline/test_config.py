@@ -107,7 +107,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
         ('[[routes]]\nfilter = "#"\ncodec = { type = "jsn" }', 'routes[0].codec.type: unknown "jsn"; did you mean'),
         ('[[routes]]\nfilter = "#"\ncodec = { type = "json", tme = "x" }', 'routes[0].codec.tme: unknown key "tme"'),
         ('[[routes]]\nfilter = "#"\ncodec = 7', "routes[0].codec: got 7, expected a table or a valid string"),
-        ('[[routes]]\nname = "a"', "routes[0].filter: missing: MQTT topic filter"),
+        ('[[routes]]\nname = "a"', 'routes[0]: expected a "filter" or a "profile"'),
         ('[[routes]]\nfilter = "a/#/b"', "routes[0].filter: topic filter 'a/#/b'"),
         ('[[routes]]\nfilter = "a"\ndevice = "{topc}"', "routes[0].device: template '{topc}'"),
         ('[[routes]]\nfilter = "a"\nfuture_skew = "5 parsecs"', 'routes[0].future_skew: "5 parsecs" is not a duration'),
