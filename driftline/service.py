@@ -25,6 +25,7 @@ from driftline.http.server import HttpServer
 from driftline.live_line import LiveLine
 from driftline.status import ServiceStatus
 from driftline.store_worker import StoreWorker, unflattened
+from driftline.upkeep import Upkeep
 from ingest.pipeline import Engine
 from ingest.receive import Receiver
 from ingest.session import MqttSession
@@ -36,7 +37,6 @@ from storage.snapshots import SnapshotStore
 log = logging.getLogger(__name__)
 
 _RELOAD_CHECK_SECONDS = 1.0
-_UPKEEP_SECONDS = 30.0
 _BACKLOG_SHARE = 0.8
 
 
@@ -97,7 +97,6 @@ class Service:
         self._say_what_runs()
         failed = False
         with LiveLine(self.status, self._console) as line:
-            upkeep_at = time.monotonic() + _UPKEEP_SECONDS
             while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
                 line.refresh()
                 self._reload_if_changed()
@@ -105,10 +104,7 @@ class Service:
                 if self._stopped_by_itself():
                     failed = True
                     break
-                if time.monotonic() >= upkeep_at:
-                    self._upkeep()
-                    upkeep_at = time.monotonic() + _UPKEEP_SECONDS
-        self._console.print("stopping: finishing what has been received")
+                self._console.print("stopping: finishing what has been received")
         self.stop()
         return 1 if failed else 0
 
@@ -157,6 +153,9 @@ class Service:
         self._snapshots = SnapshotStore(self.folder.snapshots)
         self._snapshots.open()
         self._closers.append(("snapshots", self._snapshots.close))
+        self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock)
+        self._upkeep.start()
+        self._closers.append(("upkeep", self._upkeep.stop))
 
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
@@ -279,22 +278,13 @@ class Service:
 
     def _balance(self) -> None:
         """Let the broker wait where the journal fills faster than the engine empties it."""
-        if self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes:
-            self._compact()
         full = self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes
+        if full:
+            self._upkeep.ask()
         if full and self._engine.backlog:
             self._receiver.pause()
         else:
             self._receiver.resume()
-
-    def _compact(self) -> None:
-        positions = self._snapshots.positions
-        if positions:
-            self._journal.compact(min(*positions, self._store.position), self._clock())
-
-    def _upkeep(self) -> None:
-        self._compact()
-        self._store.apply_retention()
 
     def _stopped_by_itself(self) -> bool:
         for stage in self.status.health().stages:

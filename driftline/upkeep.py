@@ -1,0 +1,63 @@
+"""Housekeeping beside the way of a message: the journal's and the database's old and unsorted parts, in a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from storage.base import StorageCorruptError, StorageFullError
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 30.0
+
+
+class Upkeep:
+    """Removes what is past its keeping and sorts what was stored, now and then and when asked."""
+
+    def __init__(
+        self, store: EmbeddedStore, journal: SqliteJournal, snapshots: SnapshotStore, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._snapshots = snapshots
+        self._clock = clock
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Do a round soon."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End after the round that is under way."""
+        self._stopping = True
+        self._wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wanted.wait(_INTERVAL_SECONDS)
+            self._wanted.clear()
+            if not self._stopping:
+                self._round()
+
+    def _round(self) -> None:
+        try:
+            # Every snapshot kept may be needed, should the newer ones turn out damaged: the journal reaches back to it.
+            positions = self._snapshots.positions
+            if positions:
+                self._journal.compact(min(*positions, self._store.position), self._clock())
+            self._store.apply_retention()
+            self._store.compact()
+        except (StorageFullError, StorageCorruptError, OSError) as error:
+            log.warning("housekeeping: %s; trying again in %.0f s", error, _INTERVAL_SECONDS)
