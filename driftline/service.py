@@ -104,7 +104,7 @@ class Service:
                 if self._stopped_by_itself():
                     failed = True
                     break
-                self._console.print("stopping: finishing what has been received")
+        self._console.print("stopping: finishing what has been received")
         self.stop()
         return 1 if failed else 0
 
