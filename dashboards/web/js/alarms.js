@@ -36,7 +36,7 @@ export async function showAlarms({ root, search, signal }) {
 
   function makeRow(alarm, now) {
     const range = alarmRange(alarm);
-    const link = deviceLink(alarm.device, { from: instant(range.from), to: instant(range.to) });
+    const link = deviceLink(alarm.device, { from: instant(range.from), to: instant(range.to), series: alarm.series });
     const bar = h("i");
     bar.style.width = `${(100 * alarm.peak_score) / maxScore}%`;
     const open = alarm.state !== "cleared";

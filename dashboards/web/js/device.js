@@ -57,6 +57,11 @@ export async function showDevice({ root, name, search, signal }) {
     return times.length ? Math.max(...times) : (device.last_event ?? Date.now() * 1e6) / 1e9;
   }
 
+  // The newest reading known, shown or not.
+  function latest() {
+    return Math.max(newest(), (device.last_event ?? 0) / 1e9);
+  }
+
   // The time shown. A live range that data fill in part only is cut to the data.
   function bounds() {
     if (range.span === undefined) return range;
@@ -93,9 +98,13 @@ export async function showDevice({ root, name, search, signal }) {
     setRange({ from: center - share * width, to: center + (1 - share) * width });
   }
 
+  // The metric that the address asks for comes first, then those whose alarm is open or newest.
+  const wanted = (metric) => String(metric.series) === search.get("series");
+  const compare = (a = 0, b = 0) => (a === b ? 0 : a - b);
+
   function arrange() {
-    const open = new Set(alarms.filter((alarm) => alarm.state !== "cleared").map((alarm) => alarm.series));
-    const metrics = [...device.metrics].sort((a, b) => open.has(b.series) - open.has(a.series));
+    const rank = new Map([...alarms].reverse().map((alarm) => [alarm.series, alarm.state === "cleared" ? alarm.opened : Infinity]));
+    const metrics = [...device.metrics].sort((a, b) => wanted(b) - wanted(a) || compare(rank.get(b.series), rank.get(a.series)));
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);
@@ -125,7 +134,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   function showAlarm(alarm) {
     const { from, to } = alarmRange(alarm);
-    setRange({ from: from / 1e9, to: to / 1e9 });
+    setRange({ from: from / 1e9, to: Math.min(to / 1e9, Math.max(latest() + 5, alarm.opened / 1e9 + 5)) });
     charts.get(alarm.series)?.element.scrollIntoView({ block: "nearest" });
   }
 
@@ -192,11 +201,10 @@ export async function showDevice({ root, name, search, signal }) {
   let queued = 0;
   follow({ device: name, points: "all" }, {
     points(columns) {
-      if (range.span === undefined) return;
       const known = new Set(device.metrics.map((metric) => metric.series));
       const rows = new Map();
       columns.series.forEach((series, i) => {
-        if (columns.late[i] || !charts.has(series)) return;
+        if (columns.late[i] || !charts.has(series) || columns.time[i] / 1e9 > (range.to ?? Infinity)) return;
         if (!rows.has(series)) rows.set(series, []);
         rows.get(series).push(i);
       });
@@ -206,7 +214,7 @@ export async function showDevice({ root, name, search, signal }) {
         charts.get(series).append(part);
       }
       if (columns.series.some((series) => !known.has(series))) refresh().catch(report);
-      queued ||= requestAnimationFrame(() => { queued = 0; if (!signal.aborted && range.span !== undefined) draw(); });
+      if (rows.size) queued ||= requestAnimationFrame(() => { queued = 0; if (!signal.aborted) draw(); });
     },
     alarms() { fetchAlarms().then(draw).catch(report); },
     gap() { refresh().then(load).catch(report); },

@@ -10,6 +10,7 @@ const rowHeight = 58;
 const cellWidth = 244;
 const beyond = 4;
 const looked = 12;
+const recent = 600e9;
 const order = { alarm: 0, silent: 1, odd: 2, warming: 3, ok: 4 };
 const words = { alarm: "Alarm", silent: "Silent", odd: "Unusual", warming: "Warming up", ok: "Normal" };
 const chips = { alarm: "alarm", silent: "silent", odd: "warning", warming: "warming", ok: "ok" };
@@ -20,6 +21,7 @@ export async function showFleet({ root, search, signal }) {
   const rows = new Map();
   let devices = [];
   let deviceOf = new Map();
+  let alarmed = new Map();
   let shown = [];
   let now = 0;
   let colors = sparkColors();
@@ -56,10 +58,15 @@ export async function showFleet({ root, search, signal }) {
     arrange();
   }
 
+  // Whether the metric's newest points hold an anomaly, or its last alarm began within ten minutes of its last reading.
+  function isOdd(device, metric) {
+    return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? 0) > (device.last_event ?? 0) - recent;
+  }
+
   function stateOf(device) {
     if (device.open_alarms) return "alarm";
     if (device.life === "silent") return "silent";
-    if (device.metrics.some((metric) => sparks.get(metric.series)?.odd)) return "odd";
+    if (device.metrics.some((metric) => isOdd(device, metric))) return "odd";
     return device.metrics.some((metric) => metric.warming) ? "warming" : "ok";
   }
 
@@ -142,19 +149,19 @@ export async function showFleet({ root, search, signal }) {
     row.chip.className = `chip ${chips[device.state]}`;
     setText(row.chip, device.open_alarms > 1 ? `${device.open_alarms} alarms` : words[device.state]);
     setText(row.seen, ago(device.last_event, now));
-    const metrics = [...device.metrics].sort((a, b) => (sparks.get(b.series)?.odd ?? 0) - (sparks.get(a.series)?.odd ?? 0));
+    const metrics = [...device.metrics].sort((a, b) => isOdd(device, b) - isOdd(device, a));
     const fitting = metrics.slice(0, metrics.length > cellsWide ? cellsWide : metrics.length);
     while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
     fill(row.cells, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);
     setText(row.more, `+${metrics.length - fitting.length}`);
-    fitting.forEach((metric, i) => drawCell(row.shownCells[i], metric));
+    fitting.forEach((metric, i) => drawCell(row.shownCells[i], device, metric));
     // Those that do not fit are known too, up to a bound, so that the odd one among them moves to the front.
     for (const metric of metrics.slice(0, looked)) if (!asked.has(metric.series)) missing.push(metric.series);
   }
 
-  function drawCell(cell, metric) {
+  function drawCell(cell, device, metric) {
     const spark = sparks.get(metric.series);
-    cell.element.className = spark?.odd ? "cell odd" : "cell";
+    cell.element.className = isOdd(device, metric) ? "cell odd" : "cell";
     setText(cell.metric, metric.warming ? `${metric.metric} · warming ${metric.warming.seen}/${metric.warming.needed}` : metric.metric);
     const text = spark ? number(spark.last) : "";
     if (cell.number.data !== text) cell.number.data = text;
@@ -204,7 +211,10 @@ export async function showFleet({ root, search, signal }) {
   drawCounts();
 
   await repeat(async () => {
-    const reply = await get("devices", {}, signal);
+    const [reply, { alarms }] = await Promise.all([get("devices", {}, signal), get("alarms", { limit: 500 }, signal)]);
+    alarmed = new Map(alarms.map((alarm) => [alarm.series, alarm.opened]).sort((a, b) => a[1] - b[1]));
+    const hour = alarms.filter((alarm) => alarm.opened > reply.time - 3600e9).length;
+    setText(tiles.alarm.small, hour ? `${count(hour)} in the last hour` : "");
     devices = reply.devices;
     now = reply.time;
     deviceOf = new Map(devices.flatMap((device) => device.metrics.map((metric) => [metric.series, device])));
@@ -224,6 +234,7 @@ export async function showFleet({ root, search, signal }) {
     alarms(alarms) {
       for (const alarm of alarms) {
         const device = deviceOf.get(alarm.series);
+        alarmed.set(alarm.series, alarm.opened);
         if (device && alarm.state === "open") device.open_alarms = Math.max(1, device.open_alarms);
       }
       arrange();

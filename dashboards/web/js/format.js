@@ -5,6 +5,8 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e7) return whole.format(value);
+  if (size < 1e-12) return "0";
   if (size >= 1e7 || (size > 0 && size < 1e-3)) return value.toExponential(2);
   if (size >= 10000) return whole.format(value);
   const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
