@@ -185,9 +185,9 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
     seen: dict[str, int] = {}
     for number, route in _tables(data.get("routes")):
         at: Path = ("routes", number)
-        name = route.get("name") or route.get("filter")
+        key = next((key for key in ("name", "filter", "profile") if route.get(key)), "name")
+        name = route.get(key)
         if isinstance(name, str) and seen.setdefault(name, number) != number:
-            key = "name" if route.get("name") else "filter"
             errors.append(((*at, key), f'"{name}" is taken by routes[{seen[name]}]; give each route its own name'))
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):

@@ -55,7 +55,9 @@ def _routes(router: Router, topic: bytes) -> Iterator[Line]:
     taken = False
     for route in router.routes:
         found = matches(route.settings.filter, text)
-        if found and not taken:
+        if found and not taken and any(matches(ignored, text) for ignored in route.settings.ignore):
+            outcome = "ignores it: the topic is among those that hold no readings"
+        elif found and not taken:
             outcome = f"takes it, and reads it as {_codec(route.settings.codec)}"
         elif found:
             outcome = "would match too, but an earlier route has taken it"

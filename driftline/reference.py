@@ -13,7 +13,7 @@ from pathlib import Path
 
 from driftline.http.app import openapi_document
 from driftline.reference_cli import cli_page
-from driftline.reference_components import codecs_page, detectors_page
+from driftline.reference_components import codecs_page, detectors_page, profiles_page
 from driftline.reference_settings import config_schema, configuration_page, sample_configuration
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +24,7 @@ PAGES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("driftline.sample.toml", sample_configuration),
     ("docs/reference/detectors.md", detectors_page),
     ("docs/reference/codecs.md", codecs_page),
+    ("docs/reference/profiles.md", profiles_page),
     ("docs/reference/cli.md", cli_page),
     ("docs/reference/openapi.json", lambda: openapi_document().decode()),
 )

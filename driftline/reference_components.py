@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from detectors.registry import DETECTORS
 from devices.codecs.registry import CODECS
+from devices.profile import load_profiles
 from driftline.reference_settings import GENERATED, settings_table
 
 
@@ -31,6 +32,25 @@ def codecs_page() -> str:
         '```toml\n[[routes]]\nfilter = "plant/#"\ncodec = { type = "json", time = ["meta.time"] }\n```'
     )
     return _page("Codecs", introduction, [(c.name, c, c.Parameters) for c in CODECS])
+
+
+def profiles_page() -> str:
+    """docs/reference/profiles.md."""
+    introduction = (
+        "A device profile is a ready-made route for one kind of device, chosen by name. What the route sets itself "
+        'wins over the profile:\n\n```toml\n[[routes]]\nprofile = "tasmota"\n```'
+    )
+    parts = [GENERATED, "# Device profiles", introduction]
+    for name, profile in load_profiles().items():
+        setup = [("topics", profile.filter), ("device", profile.device), ("metric", profile.metric)]
+        table = ["| | |", "|---|---|", *(f"| {what} | `{value}` |" for what, value in setup)]
+        table += [f"| codec | `{profile.codec.type}` |", f"| maker's page | <{profile.reference}> |"]
+        parts += [f"## `{name}`", profile.description, "\n".join(table)]
+        example = next((vector for vector in profile.vectors if vector.readings and vector.payload), None)
+        if example is not None:
+            readings = "\n".join(f"{each.device} {each.metric} = {each.value:g}" for each in example.readings)
+            parts.append(f"For example, `{example.payload}` on `{example.topic}` gives:\n\n```text\n{readings}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _page(title: str, introduction: str, components: Iterable[tuple[str, type, type[BaseModel]]]) -> str:

@@ -102,7 +102,7 @@ def test_check_says_every_error_without_a_traceback(tmp_path: Path, capsys: Capt
     said = capsys.readouterr()
     assert said.out == ""
     lines = said.err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all(line.startswith(f"driftline: {wrong}: ") for line in lines)
     assert 'did you mean "filter"?' in said.err
 

@@ -115,6 +115,8 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
         ('[[routes]]\nfilter = "a"\nqos = 3', "routes[0].qos: got 3, expected 0, 1 or 2"),
         ('[[routes]]\nfilter = "a"\n[[routes]]\nfilter = "a"', 'routes[1].filter: "a" is taken by routes[0]'),
         ('[[routes]]\nname = "b"\nfilter = "a"\n[[routes]]\nname = "b"\nfilter = "c"', 'routes[1].name: "b" is taken'),
+        ('[[routes]]\nprofile = "tasmotta"', "routes[0].profile: "),
+        ('[[routes]]\nprofile = "tasmota"\n[[routes]]\nprofile = "tasmota"', 'routes[1].profile: "tasmota" is taken'),
         ('[broker]\nprotocol = "4"', 'broker.protocol: unknown "4" (known: 3.1.1, 5)'),
         ('[broker]\nurl = "http://x"', 'broker.url: "http://x" is no broker'),
         ('[broker]\nkeep_alive = "0s"', "broker.keep_alive: "),
