@@ -141,6 +141,7 @@ def _broker(settings: BrokerSettings, service: RunningService | None) -> Finding
 def _try_broker(settings: BrokerSettings, password: str | None) -> str:
     """Why the broker does not accept a connection; empty where it does."""
     from paho.mqtt import client as paho  # noqa: PLC0415
+    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
 
     scheme, host, port = split_url(settings.url)
     answered = threading.Event()
@@ -151,7 +152,7 @@ def _try_broker(settings: BrokerSettings, password: str | None) -> str:
         answered.set()
 
     version = paho.MQTTv5 if settings.protocol == "5" else paho.MQTTv311
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, f"driftline-doctor-{os.getpid()}", protocol=version)
+    client = paho.Client(CallbackAPIVersion.VERSION2, f"driftline-doctor-{os.getpid()}", protocol=version)
     client.on_connect = on_connect
     if settings.username:
         client.username_pw_set(settings.username, password)
