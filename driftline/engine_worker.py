@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from devices.messages import MessageChunk
 from driftline.http.events import LiveFeed
@@ -18,6 +20,9 @@ _HANDOFF_BYTES = 64 << 20
 
 _IDLE_SECONDS = 0.2
 """After this long without an entry, readings in the reorder buffer are due for a tick of arrival time."""
+
+_STEP_SECONDS = 1.0
+"""How long the step that is under way may take past the time to stop."""
 
 
 class EngineWorker:
@@ -47,7 +52,7 @@ class EngineWorker:
         self._handed_bytes = 0
         self._end = engine.position
         self._wake = threading.Condition()
-        self._stopping = False
+        self._stop_by = math.inf
         self._requests: deque[Callable[[], None]] = deque()
         self._snapshot_at = clock() + snapshot_every
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -94,13 +99,20 @@ class EngineWorker:
         self._stores.put(SnapshotRequest(self.engine.position, arrays, rest))
         self._snapshot_at = self._clock() + self._snapshot_every
 
-    def stop(self) -> None:
-        """Finish what the journal holds, queue a last snapshot, and end the thread."""
+    def request_snapshot(self) -> None:
+        """Let a snapshot be queued soon, ahead of its time. Any thread may call it."""
+        self._snapshot_at = 0
+
+    def stop(self, *, seconds: float = 3.0) -> None:
+        """Finish what the journal holds, queue a last snapshot, and end the thread.
+
+        What takes longer than `seconds` is left in the journal for the next start.
+        """
         with self._wake:
-            self._stopping = True
+            self._stop_by = monotonic() + seconds
             self._wake.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds + _STEP_SECONDS)
 
     @property
     def backlog(self) -> int:
@@ -115,6 +127,8 @@ class EngineWorker:
                 if entry is None:
                     break
                 for one in entry:
+                    if monotonic() >= self._stop_by:
+                        break
                     self._step(one)
                 if self._clock() >= self._snapshot_at:
                     self.snapshot()
@@ -134,10 +148,12 @@ class EngineWorker:
             self._requests.popleft()()
 
     def _next_entry(self) -> list[JournalEntry] | None:
-        """Entries to step through now, or None when stopping with nothing left."""
+        """Entries to step through now, or None when stopping with nothing left or no time."""
         with self._wake:
+            if monotonic() >= self._stop_by:
+                return None
             while self._end <= self.engine.position and not self._requests:
-                if self._stopping:
+                if self._stop_by < math.inf:
                     return None
                 if not self._wake.wait(_IDLE_SECONDS) and self.engine.waiting:
                     self._need_tick()

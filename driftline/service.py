@@ -23,10 +23,10 @@ from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.live_line import LiveLine
+from driftline.recovery import new_engine, restored_engine
 from driftline.status import ServiceStatus
-from driftline.store_worker import StoreWorker, unflattened
+from driftline.store_worker import StoreWorker
 from driftline.upkeep import Upkeep
-from ingest.pipeline import Engine
 from ingest.receive import Receiver
 from ingest.session import MqttSession
 from ingest.settings_broker import read_password
@@ -119,9 +119,10 @@ class Service:
 
         def swap() -> None:
             old = self._engine.engine
-            new = self._new_engine(config)
+            new = new_engine(config, old.registry.records)
             anew = new.load(old.position, *old.state())
             self._engine.engine = new
+            # Queued before anything that is scored under the new settings: a restart reads them from the snapshot.
             self._engine.snapshot()
             for name in anew:
                 self._console.print(f'detector "{name}" starts anew: its parameters changed')
@@ -167,7 +168,7 @@ class Service:
         self._stores.start()
         self._closers.append(("store", self._stores.stop))
         self._engine = EngineWorker(
-            self._restored_engine(),
+            restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn),
             self._journal,
             self._stores,
             self._feed,
@@ -177,29 +178,11 @@ class Service:
         )
         self._closers.append(("engine", self._engine.stop))
 
+    def _warn(self, word: str) -> None:
+        self._console.print(word, style="yellow", highlight=False, markup=False)
+
     def _request_tick(self) -> None:
         self._receiver.request_tick()
-
-    def _new_engine(self, config: Config) -> Engine:
-        known = self._store.series() if not hasattr(self, "_engine") else self._engine.engine.registry.records
-        return Engine(config.routes, config.detectors, config.alarm, config.limits, known)
-
-    def _restored_engine(self) -> Engine:
-        engine = self._new_engine(self.config)
-        saved = self._snapshots.load(at_most=self._store.position)
-        if saved is not None:
-            for word in saved.warnings:
-                self._console.print(f"[yellow]{word}[/]")
-            for name in engine.load(saved.position, unflattened(saved.parts), saved.meta):
-                self._console.print(f'detector "{name}" starts anew: its parameters changed')
-        else:
-            engine.position = self._journal.first_position
-            if engine.position or self._store.position:
-                self._console.print(
-                    "[yellow]no snapshot of the learned state can be used: "
-                    f"learning again from the journal's oldest entry, {engine.position}[/]"
-                )
-        return engine
 
     def _open_http(self) -> None:
         # The receiver comes later in the order of opening; health reads it through this service until then.
@@ -280,6 +263,8 @@ class Service:
         """Let the broker wait where the journal fills faster than the engine empties it."""
         full = self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes
         if full:
+            # The journal reaches back to the oldest snapshot: newer ones let go of its old part.
+            self._engine.request_snapshot()
             self._upkeep.ask()
         if full and self._engine.backlog:
             self._receiver.pause()

@@ -72,6 +72,7 @@ class StoreWorker:
         self._committed: Counter[str] = Counter()
         self._pending: Counter[str] = Counter()
         self._give_up = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self) -> None:
@@ -80,23 +81,27 @@ class StoreWorker:
         self._thread.start()
 
     def put(self, item: StepOutput | SnapshotRequest) -> None:
-        """Queue an output or a snapshot; blocks while the queue is full. RuntimeError when the thread is dead."""
+        """Queue an output or a snapshot; blocks while the queue is full. RuntimeError when the thread has ended."""
         if isinstance(item, StepOutput) and item.next_position > self._store.position:
             with self._lock:
                 self._pending.update(item.counts)
         while True:
-            if self.error is not None:
+            if self.error is not None or self._closing:
                 raise RuntimeError("the store has stopped") from self.error
             try:
-                self._queue.put(item, timeout=1.0)
+                self._queue.put(item, timeout=0.2)
             except queue.Full:
                 continue
             return
 
-    def stop(self, *, seconds: float = 10.0) -> None:
-        """Commit all that is queued and end the thread; a store that stays full is given up after `seconds`."""
+    def stop(self, *, seconds: float = 3.0) -> None:
+        """Commit all that is queued and end the thread; a store that stays full is given up after `seconds`.
+
+        What is given up is in the journal, and is stored at the next start.
+        """
         if not self._thread.is_alive():
             return
+        self._closing = True
         timer = threading.Timer(seconds, self._give_up.set)
         timer.start()
         while self._thread.is_alive():

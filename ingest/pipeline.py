@@ -32,7 +32,8 @@ class Engine:
     """Decodes, routes, orders, scores and judges one journal entry at a time.
 
     No clock and no randomness of its own: the same entries under the same settings give the same outputs. `position`
-    is the journal position that it stands at.
+    is the journal position that it stands at, `settings` all its settings as JSON, `settings_from` the position from
+    which they have been in force.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Engine:
         limits: LimitSettings,
         known_series: Sequence[SeriesRecord] = (),
     ) -> None:
+        self.settings = _as_json(routes, detectors, alarm, limits)
+        self.settings_from = 0
         self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
         self.registry.load(known_series)
         self.router = Router(routes, list(detectors), self.registry, max_topics=_TOPICS_PER_SERIES * limits.max_series)
@@ -55,6 +58,7 @@ class Engine:
         self._windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
         self._next_alarm = 1
         self._open_alarms: dict[int, AlarmRecord] = {}
+        self._settled = np.empty(0, np.bool_)
 
     @property
     def waiting(self) -> int:
@@ -104,7 +108,10 @@ class Engine:
         arrays["order"] = self._orderer.state()
         arrays["liveness"] = self.liveness.state()
         arrays["alarm"] = self.policy.state()
+        arrays["route"] = {"settled": self._settled.copy()}
         rest = {
+            "settings": self.settings,
+            "settings_from": self.settings_from,
             "next_alarm": self._next_alarm,
             "open_alarms": [_alarm_to_json(record) for record in self._open_alarms.values()],
         }
@@ -122,17 +129,43 @@ class Engine:
         self.policy.load(arrays["alarm"])
         self._next_alarm = int(rest["next_alarm"])
         self._open_alarms = {record.series: record for record in map(_alarm_from_json, rest["open_alarms"])}
+        same = rest["settings"] == self.settings
+        self.settings_from = int(rest["settings_from"]) if same else position
+        self._settled = np.array(arrays["route"]["settled"], np.bool_) if same else np.empty(0, np.bool_)
         self.position = position
         self._grow()
         return anew
 
+    def adopt_alarms(self, open_alarms: Sequence[AlarmRecord], next_alarm: int) -> None:
+        """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
+        before was lost."""
+        alarm = self.policy.state()
+        alarm["open"][:] = False
+        for record in open_alarms:
+            alarm["open"][record.series] = True
+            alarm["calm"][record.series] = 0
+            alarm["peak"][record.series] = record.peak_score
+        self.policy.load(alarm)
+        self._open_alarms = {record.series: record for record in open_alarms}
+        self._next_alarm = next_alarm
+
     def _settle_new_series(self) -> None:
-        for series, names in self.router.detectors_of.items():
-            self.fleet.assign(series, names)
-        self.router.detectors_of.clear()
+        """Give series that are met for the first time under these settings to their detectors.
+
+        Where several topics bring one series the first of them chooses, so that it does not depend on restarts.
+        """
         self._grow()
+        for series, names in self.router.detectors_of.items():
+            if not self._settled[series]:
+                self.fleet.assign(series, names)
+                self._settled[series] = True
+        self.router.detectors_of.clear()
 
     def _grow(self) -> None:
+        if len(self._settled) < len(self.registry):
+            grown = np.zeros(max(len(self.registry), 2 * len(self._settled)), np.bool_)
+            grown[: len(self._settled)] = self._settled
+            self._settled = grown
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
         self.liveness.grow(len(self.registry.device_names))
         self.policy.grow(len(self.registry))
@@ -203,6 +236,20 @@ class Engine:
         )
         self._next_alarm += 1
         return record
+
+
+def _as_json(
+    routes: Sequence[RouteSettings],
+    detectors: Mapping[str, ComponentSettings],
+    alarm: AlarmSettings,
+    limits: LimitSettings,
+) -> dict[str, Any]:
+    return {
+        "routes": [route.model_dump(mode="json") for route in routes],
+        "detectors": {name: chosen.model_dump(mode="json") for name, chosen in detectors.items()},
+        "alarm": alarm.model_dump(mode="json"),
+        "limits": limits.model_dump(mode="json"),
+    }
 
 
 def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:

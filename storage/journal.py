@@ -21,7 +21,7 @@ from devices.messages import MessageChunk
 from devices.units import parse_duration
 from storage.base import JournalEntry, StorageCorruptError
 from storage.settings import JournalSettings
-from storage.sqlite import connect, ensure_schema, storage_errors, used_bytes
+from storage.sqlite import connect, ensure_schema, storage_errors, transaction, used_bytes
 
 VERSION = 1
 _PAGE_BYTES = 16384
@@ -166,6 +166,29 @@ class SqliteJournal:
                 + ("what lies before was compacted away" if position < first else "the journal was removed or replaced")
             )
         return (self._entry(at) for at in range(position, end))
+
+    def go_on_from(self, position: int, offset: int) -> None:
+        """Go on at a later position and offset, for a journal that has lost its tail; ticks stand in for what is gone.
+
+        An empty journal begins one before `position`. Raises ValueError where `position` is not ahead, StorageFullError
+        where there is no room: then nothing was written.
+        """
+        if position <= self._next_position:
+            raise ValueError(f"{self.path}: position {position} is not ahead of {self._next_position}")
+        first = self._next_position if self._next_position else position - 1
+        offset = max(offset, self._next_offset)
+        time = self._last_arrival
+        rows = (
+            (at, offset, 0, time, _checksum(at, offset, 0, time, b"", b"", b"", b""), b"", b"", b"", b"")
+            for at in range(first, position)
+        )
+        with self._write_lock, storage_errors(self.path, "mending the journal"):
+            if self._writer is None:
+                raise ValueError(f"{self.path}: the journal is not open for writing")
+            with transaction(self._writer):
+                self._writer.executemany(_INSERT, rows)
+            self._next_position = position
+            self._next_offset = offset
 
     def compact(self, before_position: int, now: int) -> int:
         """Remove the oldest chunks that every reader is past, and return how many went.

@@ -33,7 +33,7 @@ def up(
     from driftline.data_folder import FolderInUseError
     from driftline.http.server import PortTakenError
     from driftline.service import Service
-    from storage.base import StorageCorruptError
+    from storage.base import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
     handler = RichHandler(console=console, show_path=False, markup=False, highlighter=None)
@@ -45,6 +45,6 @@ def up(
     service = Service(settings, var_dir=folder, config_file=configuration_file(config), demo=demo, console=console)
     try:
         code = service.run()
-    except (BrokerError, FolderInUseError, PortTakenError, StorageCorruptError, OSError) as error:
+    except (BrokerError, FolderInUseError, PortTakenError, StorageCorruptError, StorageFullError, OSError) as error:
         raise CommandError(str(error)) from None
     raise typer.Exit(code)
