@@ -54,7 +54,7 @@ def restored_engine(
     if saved.meta.get("settings") == engine.settings:
         _load(engine, saved, saved.position, say)
         return engine
-    before = _engine_of(saved.meta.get("settings"), store.series())
+    before = engine_of_settings(saved.meta.get("settings"), store.series())
     if before is None:
         _load(engine, saved, saved.position, say)
         return engine
@@ -109,8 +109,8 @@ def _step_to(engine: Engine, position: int, journal: SqliteJournal) -> None:
         engine.step(entry)
 
 
-def _engine_of(settings: Mapping[str, Any] | None, known: Sequence[SeriesRecord]) -> Engine | None:
-    """The engine that a snapshot was made by; None where its settings are of a version that cannot be read."""
+def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[SeriesRecord]) -> Engine | None:
+    """An engine by `Engine.settings` as a snapshot keeps them; None where they are of a version that cannot be read."""
     if settings is None:
         return None
     try:

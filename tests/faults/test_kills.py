@@ -12,9 +12,12 @@ from fault_runs import (
     JournalTail,
     KillableService,
     NumberedPublisher,
+    SettingsTrail,
     assert_each_once,
     assert_undisturbed,
 )
+
+from storage.journal import SqliteJournal
 
 pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
@@ -61,4 +64,81 @@ def test_kills_at_random_moments(
         lost=0,
         doubled=0,
         redelivered=redelivered,
+    )
+
+
+CONFIGURATIONS = (
+    """
+    [snapshot]
+    every = "200ms"
+    [journal]
+    max_bytes = 1048576
+    [store]
+    compact_rows = 2000
+    """,
+    """
+    [snapshot]
+    every = "300ms"
+    [journal]
+    max_bytes = 1048576
+    [store]
+    compact_rows = 2000
+    [alarm]
+    clear_after = 5
+    [detectors.limits]
+    type = "threshold"
+    upper = 50.0
+    [[routes]]
+    filter = "#"
+    detectors = ["default", "limits"]
+    """,
+)
+
+
+def test_kills_during_start_up_snapshots_compaction_and_reload(
+    service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, extent: Any, report: Any
+) -> None:
+    random = Random(extent.seed)
+    messages, kills = extent.of(20_000, 120_000), extent.of(3, 16)
+    service.configure(mosquitto.url, CONFIGURATIONS[0])
+    service.start()
+    trail = SettingsTrail(service)
+    publisher = NumberedPublisher(mosquitto.url, messages=messages, rate=messages / (kills * 4.0)).start()
+    with JournalTail(service.data / "journal.db") as tail:
+        for number in range(kills):
+            if not service.alive:
+                service.spawn()
+            where = ("reload", "work", "start-up")[number % 3]
+            if where != "start-up":
+                wait_until(lambda: service.stage("broker") == "green", within=60, what="the start")
+                trail.note()
+                target = messages * (number + random.random()) / kills
+                wait_until(lambda target=target: publisher.delivered >= target, within=60, what="more messages")
+            if where == "reload":
+                service.configure(mosquitto.url, CONFIGURATIONS[(number + 1) % 2])
+            time.sleep(random.uniform(0.05, 1.5))
+            assert service.alive, service.log
+            service.kill()
+            trail.note()
+        service.start()
+        trail.note()
+        delivered = publisher.finish()
+        wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
+        first = service.data / "journal.db"
+        assert service.end() == 0, service.log
+    assert tail.error is None, tail.error
+    assert_each_once(service.data / "points.duckdb", publisher, delivered)
+    assert_undisturbed(service, tail.entries, tmp_path / "undisturbed.duckdb", trail.changes)
+    with SqliteJournal(first, read_only=True) as journal:
+        compacted = journal.first_position
+    assert compacted, "the journal was never compacted"
+    assert len(trail.changes) > 1, "the configuration never changed"
+    report(
+        "kill -9 in start-up, snapshot, compaction, reload",
+        kills=service.kills,
+        reloads=len(trail.changes) - 1,
+        compacted_entries=compacted,
+        delivered=delivered,
+        lost=0,
+        doubled=0,
     )

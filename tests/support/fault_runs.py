@@ -1,4 +1,4 @@
-"""What the fault tests share: a service to kill, publishers that number messages, and the run that nothing disturbed."""
+"""What the fault tests share: a service to kill, publishers that number messages, and the run without any fault."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import httpx
 import numpy as np
+from firmware_sim.publisher import BrokerAddress, Publisher
 from numpy.typing import NDArray
 
 from driftline.config import Config, load_config
+from driftline.recovery import engine_of_settings, new_engine
 from driftline.store_worker import flattened
-from firmware_sim.publisher import BrokerAddress, Publisher
 from ingest.pipeline import Engine
 from storage.base import JournalEntry, StepOutput, StorageCorruptError
 from storage.embedded import EmbeddedStore
@@ -240,35 +240,57 @@ def entries_of(path: Path) -> list[JournalEntry]:
         return list(journal.read(journal.first_position))
 
 
-def engine_of(config: Config, store: EmbeddedStore) -> Engine:
-    """An engine as the service makes one, over what the store knows."""
-    return Engine(config.routes, config.detectors, config.alarm, config.limits, store.series())
+class SettingsTrail:
+    """The settings that the service's snapshots name, by the journal position from which each was in force."""
+
+    def __init__(self, service: KillableService) -> None:
+        self._path = service.data / "snapshots.db"
+        self.changes: dict[int, Mapping[str, Any]] = {0: settings_of(load_config(service.config))}
+
+    def note(self) -> None:
+        """Look at the newest snapshot. Needed at least once between two changes."""
+        with SnapshotStore(self._path) as snapshots:
+            saved = snapshots.load()
+        if saved is not None:
+            self.changes[saved.meta["settings_from"]] = saved.meta["settings"]
 
 
-Reload = Mapping[int, Config]
+def settings_of(config: Config) -> Mapping[str, Any]:
+    """The settings that an engine of this configuration has."""
+    return new_engine(config, []).settings
 
 
 def undisturbed(
-    entries: Iterable[JournalEntry], config: Config, database: Path, *, together: int = 64
+    entries: Iterable[JournalEntry], changes: Mapping[int, Mapping[str, Any]], database: Path, *, together: int = 64
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Replay a journal into an empty database in one go; returns the engine's state at the end."""
+    """Replay a journal into an empty database in one go; returns the engine's state at the end.
+
+    `changes` maps positions to the settings in force from there on, as a reload puts them in place.
+    """
     with EmbeddedStore(database) as store:
-        engine = engine_of(config, store)
+        engine: Engine | None = None
         waiting: list[StepOutput] = []
         for entry in entries:
+            if engine is None or entry.position in changes:
+                new = engine_of_settings(changes[entry.position], engine.registry.records if engine else [])
+                assert new is not None
+                if engine is not None:
+                    new.load(engine.position, *engine.state())
+                engine = new
             waiting.append(engine.step(entry))
             if len(waiting) == together:
                 store.commit(StepOutput.merged(waiting))
                 waiting.clear()
         if waiting:
             store.commit(StepOutput.merged(waiting))
+    assert engine is not None
     arrays, rest = engine.state()
     return flattened(arrays), rest
 
 
 def tables_of(database: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table of a database as rows that compare equal where the stored bytes are equal."""
-    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:  # noqa: SLF001
+    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:
         return {name: [tuple(map(repr, row)) for row in cursor.execute(sql).fetchall()] for name, sql in TABLES.items()}
 
 
@@ -313,11 +335,17 @@ def newest_snapshot(path: Path) -> tuple[int, dict[str, NDArray[Any]], dict[str,
     return saved.position, saved.parts, saved.meta
 
 
-def assert_undisturbed(service: KillableService, entries: list[JournalEntry], scratch: Path) -> None:
+def assert_undisturbed(
+    service: KillableService,
+    entries: list[JournalEntry],
+    scratch: Path,
+    changes: Mapping[int, Mapping[str, Any]] | None = None,
+) -> None:
     """The ended service's tables and state are those of one undisturbed run over the same journal, bit for bit."""
     position, arrays, rest = newest_snapshot(service.data / "snapshots.db")
     assert position == len(entries), "the last snapshot does not stand at the journal's end"
-    whole_arrays, whole_rest = undisturbed(entries, load_config(service.config), scratch)
+    changes = changes or {0: settings_of(load_config(service.config))}
+    whole_arrays, whole_rest = undisturbed(entries, changes, scratch)
     found = differences_of_tables(service.data / "points.duckdb", scratch)
     found += differences_of_state(arrays, whole_arrays)
     found += [] if _without_own(rest) == _without_own(whole_rest) else [f"{rest} and {whole_rest}"]
@@ -330,7 +358,7 @@ def _without_own(rest: Mapping[str, Any]) -> dict[str, Any]:
 
 def assert_each_once(database: Path, publisher: NumberedPublisher, delivered: int) -> None:
     """Every delivered message is stored exactly once, with its own number."""
-    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:  # noqa: SLF001
+    with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:
         rows = cursor.execute(
             "SELECT device, count(*), count(DISTINCT value), min(value), max(value) FROM points "
             "WHERE metric = 'n' GROUP BY device"
@@ -340,9 +368,3 @@ def assert_each_once(database: Path, publisher: NumberedPublisher, delivered: in
         number = int(device.removeprefix("plant/d"))
         expected = len(range(number, delivered, publisher.devices))
         assert (count, distinct, low, high) == (expected, expected, 0, expected - 1), device
-
-
-def random_moments(seed: int, count: int, low: float, high: float) -> Iterator[float]:
-    """Waiting times before each kill, in seconds."""
-    random = Random(seed)
-    return (random.uniform(low, high) for _ in range(count))
