@@ -8,7 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from driftline.config import Config
+from ingest.settings import DEFAULT_ROUTES, RouteSettings
+
 _STOP_SECONDS = 3.0
+
+
+def with_demo_route(config: Config) -> Config:
+    """The configuration with the simulator's profile first, for its units; one that has routes of its own stays."""
+    if config.routes != DEFAULT_ROUTES:
+        return config
+    return config.model_copy(update={"routes": [RouteSettings(profile="simulator"), *DEFAULT_ROUTES]})
 
 
 class DemoFleet:

@@ -17,7 +17,7 @@ from driftline.broker import BrokerHandle, start_broker
 from driftline.config import Config, load_config
 from driftline.config_errors import ConfigError
 from driftline.data_folder import DataFolder
-from driftline.demo import DemoFleet
+from driftline.demo import DemoFleet, with_demo_route
 from driftline.engine_worker import EngineWorker
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
@@ -53,7 +53,7 @@ class Service:
         console: Console | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.config = config
+        self.config = with_demo_route(config) if demo else config
         self.folder = DataFolder(var_dir)
         self._config_file = config_file
         self._demo = demo
@@ -244,7 +244,8 @@ class Service:
             return
         self._config_stamp = stamp
         try:
-            self.reload(load_config(self._config_file))
+            config = load_config(self._config_file)
+            self.reload(with_demo_route(config) if self._demo else config)
         except ConfigError as error:
             for one in error.errors:
                 self._console.print(f"[red]{one}[/]", highlight=False)
