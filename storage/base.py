@@ -60,11 +60,22 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePresence:
+    """A device as of `time` (ns, the service's clock): whether it is heard from, and how many alarms of it are open."""
+
+    device: str
+    time: int
+    online: bool
+    open_alarms: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """All that the engine made of one journal chunk, or of several in a row: what one store transaction holds.
 
     `position` to `next_position` (exclusive) is the run of the journal that it stands for.
     `counts` are increments to the ledger ("received", "rejected.malformed", ...), stored in the same transaction.
+    `devices` are changes of device states; only external databases take them.
     """
 
     position: int
@@ -74,6 +85,7 @@ class StepOutput:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     alarms: list[AlarmRecord] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    devices: list[DevicePresence] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -89,6 +101,7 @@ class StepOutput:
             dead_letters=[letter for output in outputs for letter in output.dead_letters],
             alarms=[alarm for output in outputs for alarm in output.alarms],
             counts=dict(counts),
+            devices=[device for output in outputs for device in output.devices],
         )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import StepOutput
+from storage.base import DevicePresence, StepOutput
 
 _KEY = b"driftline.output"
 
@@ -27,6 +27,7 @@ def encode_output(output: StepOutput) -> bytes:
         "dead_letters": [asdict(replace(d, payload=b"")) | {"payload": _text(d.payload)} for d in output.dead_letters],
         "alarms": [_alarm_fields(record) for record in output.alarms],
         "counts": output.counts,
+        "devices": [asdict(state) for state in output.devices],
     }
     names = [field.name for field in fields(ScoredBatch)]
     columns = [pa.array(getattr(output.points, name)) for name in names]
@@ -52,6 +53,7 @@ def decode_output(data: bytes) -> StepOutput:
             [DeadLetter(**letter | {"payload": b64decode(letter["payload"])}) for letter in rest["dead_letters"]],
             [_alarm(record) for record in rest["alarms"]],
             rest["counts"],
+            [DevicePresence(**state) for state in rest["devices"]],
         )
     except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{len(data)} bytes are not a stored output: {error}") from error

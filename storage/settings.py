@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from devices.units import Duration
@@ -63,3 +67,73 @@ class StoreSettings(BaseModel):
     )
     query_timeout: Duration = Field(default="30s", description="A query of SQL that takes longer is stopped.")
     threads: int = Field(default=2, ge=1, le=256, description="Threads that one query may use.")
+
+
+class DownsampleSettings(BaseModel):
+    """Means, extremes and counts over equal stretches of time, kept longer than the points themselves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Duration = Field(default="1m", description="Length of one stretch.")
+    keep: Duration = Field(default="365d", description="How long the results stay.")
+
+
+class SinkSettings(BaseModel):
+    """An external database that takes InfluxDB line protocol at `/api/v2/write`. Its token is no setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$", description="Name in counts, health and messages."
+    )
+    type: Literal["influxdb", "victoriametrics"] = Field(
+        default="influxdb", description="What the server is: it decides how data are read back and how long they stay."
+    )
+    url: str = Field(
+        description="Address of the server, such as http://localhost:8086.", pattern=r"^https?://[^/\s]+.*$"
+    )
+    org: str = Field(default="driftline", description="Organisation, which VictoriaMetrics does not heed.")
+    bucket: str = Field(default="driftline", description="Bucket, which VictoriaMetrics does not heed.")
+    token_file: Path | None = Field(
+        default=None,
+        description="File that holds the token; without one, the environment's DRIFTLINE_SINK_NAME_TOKEN, with the "
+        "sink's name in capitals, else DRIFTLINE_INFLUX_TOKEN.",
+    )
+    timeout: Duration = Field(default="10s", description="A write that takes longer has failed, and is tried again.")
+    gzip: bool = Field(default=True, description="Compress what is sent.")
+    batch_lines: int = Field(default=20_000, ge=1, le=1_000_000, description="Most lines of one write.")
+    max_backoff: Duration = Field(default="30s", description="Longest wait between two tries of a server in trouble.")
+    max_series: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Most series that go to this database; points of those beyond are refused, and counted.",
+    )
+    keep: Duration | None = Field(
+        default=None, description="How long points stay there; without it, as the server was set up."
+    )
+    downsample: list[DownsampleSettings] = Field(
+        default=[], description="Coarser copies that InfluxDB makes by tasks (`driftline storage apply` sets them up)."
+    )
+
+
+class SpoolSettings(BaseModel):
+    """What waits for external databases that are away."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_bytes: int = Field(
+        default=4 * GIBIBYTE,
+        ge=MEBIBYTE,
+        description="Most bytes that wait for external databases; beyond, the oldest are dropped, and counted.",
+    )
+
+
+def read_token(settings: SinkSettings, environment: Mapping[str, str]) -> str:
+    """The token from its file, else from the environment, else none.
+
+    A file's last line end does not count. Raises OSError where the file cannot be read.
+    """
+    if settings.token_file is not None:
+        return settings.token_file.read_text().removesuffix("\n").removesuffix("\r")
+    own = f"DRIFTLINE_SINK_{settings.name.upper().replace('-', '_')}_TOKEN"
+    return environment.get(own) or environment.get("DRIFTLINE_INFLUX_TOKEN", "")

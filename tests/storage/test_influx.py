@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from storage.base import StepOutput
-from storage.influx import InfluxSettings, InfluxSink, LineProtocol
+from storage.base import DevicePresence, StepOutput
+from storage.influx import InfluxSink
+from storage.lines import LineProtocol
+from storage.settings import SinkSettings
 
 NOW = 1_700_000_000 * 10**9
 NAMES = [SeriesRecord(0, "pump 1,a", "flow=x"), SeriesRecord(1, "fan\\", "speed")]
@@ -40,36 +43,54 @@ def output(n: int = 2, **more: object) -> StepOutput:
 
 
 def test_points_become_lines() -> None:
-    assert LineProtocol().lines(output()) == [
+    assert LineProtocol().block(output()).text == [
         f"driftline,device=pump\\ 1\\,a,metric=flow\\=x "
-        f"value=0.5,score=0.17,expected=1.5,lower=-0.5,upper=2.5,anomaly=0i {NOW}",
+        f"value=0.5,score=0.17,expected=1.5,lower=-0.5,upper=2.5,anomaly=0i,quality=0i {NOW}",
         f"driftline,device=fan\\\\,metric=speed "
-        f"value=1.5,score=0.5,expected=2.5,lower=0.5,upper=3.5,anomaly=1i {NOW + 10**6}",
+        f"value=1.5,score=0.5,expected=2.5,lower=0.5,upper=3.5,anomaly=1i,quality=0i {NOW + 10**6}",
     ]
 
 
 def test_missing_fields_are_left_out() -> None:
     batch = Batch(np.zeros(1, np.int32), np.array([5]), np.array([1e-7]))
     points = ScoredBatch.unscored(batch, late=True)
-    [line] = LineProtocol(NAMES).lines(StepOutput(0, 1, points))
-    assert line == "driftline,device=pump\\ 1\\,a,metric=flow\\=x value=1e-7,anomaly=0i 5"
+    [line] = LineProtocol(NAMES).block(StepOutput(0, 1, points)).text
+    assert line == "driftline,device=pump\\ 1\\,a,metric=flow\\=x value=1e-7,anomaly=0i,quality=2i 5"
 
 
 def test_alarms_become_lines() -> None:
-    alarm = AlarmRecord(7, 1, AlarmState.CLEARED, 4, 9, "critical", 3.5, 2.0, float("nan"), 'a "jump"')
+    cleared = AlarmRecord(7, 1, AlarmState.CLEARED, 4, 9, "critical", 3.5, 2.0, float("nan"), 'a "jump"')
+    opened = replace(cleared, state=AlarmState.OPEN, cleared=None, parts={"default.rarity": 4.25})
     empty = ScoredBatch.unscored(Batch.empty(), late=False)
-    [line] = LineProtocol(NAMES).lines(StepOutput(0, 1, empty, alarms=[alarm]))
-    assert line == (
-        'driftline_alarm,device=fan\\\\,metric=speed alarm=7i,open=0i,state="cleared",severity="critical",'
-        'reason="a \\"jump\\"",peak_score=3.5,value=2.0 9'
-    )
+    assert LineProtocol(NAMES).block(StepOutput(0, 1, empty, alarms=[opened, cleared])).text == [
+        "driftline_alarm,device=fan\\\\,metric=speed,severity=critical alarm=7i,state=1i,open=1i,opened=4i,"
+        'peak_score=3.5,value=2.0,reason="a \\"jump\\"" 4',
+        "driftline_alarm,device=fan\\\\,metric=speed,severity=critical alarm=7i,state=0i,open=0i,opened=4i,"
+        'peak_score=3.5,value=2.0,reason="a \\"jump\\"" 9',
+        "driftline_alarm_detector,device=fan\\\\,metric=speed,detector=default.rarity decades=4.25 4",
+    ]
+
+
+def test_device_states_become_lines_behind_the_points() -> None:
+    states = [DevicePresence("pump 1", 7, True, 2), DevicePresence("fan", 8, False, 0)]
+    *points, one, other = LineProtocol().block(output(devices=states)).text
+    assert points == LineProtocol().block(output()).text
+    assert one == "driftline_device,device=pump\\ 1 online=1i,open_alarms=2i 7"
+    assert other == "driftline_device,device=fan online=0i,open_alarms=0i 8"
+
+
+def test_lines_can_be_cut_anywhere() -> None:
+    block = LineProtocol().block(output(10, devices=[DevicePresence("fan", 8, False, 0)]))
+    for cut in range(12):
+        assert block[:cut].text + block[cut:].text == block.text
+        assert bytes(block[:cut].data) + bytes(block[cut:].data) == bytes(block.data)
 
 
 def test_series_without_a_name_are_refused() -> None:
     with pytest.raises(ValueError, match="series 1 has no name"):
-        LineProtocol(NAMES[:1]).lines(output(series=[]))
+        LineProtocol(NAMES[:1]).block(output(series=[]))
     with pytest.raises(ValueError, match="series 0 has no name"):
-        LineProtocol(NAMES[1:]).lines(output(series=[]))
+        LineProtocol(NAMES[1:]).block(output(series=[]))
 
 
 class Server(ThreadingHTTPServer):
@@ -114,7 +135,7 @@ def server() -> Iterator[Server]:
 
 
 def sink_on(server: Server, **more: object) -> InfluxSink:
-    settings = InfluxSettings(url=f"http://127.0.0.1:{server.server_port}", bucket="b", org="o", **more)  # type: ignore[arg-type]
+    settings = SinkSettings(name="s", url=f"http://127.0.0.1:{server.server_port}", bucket="b", org="o", **more)  # type: ignore[arg-type]
     return InfluxSink(settings, token="secret")
 
 
@@ -125,7 +146,9 @@ def test_writes_are_confirmed_and_lines_at_fault_are_kept(server: Server, compre
         assert [line.line.split("value=")[1][:3] for line in rejected] == ["3.5"]
         assert "400 Bad Request" in rejected[0].reason
         assert "no such luck" in rejected[0].reason
-    assert sorted(server.taken) == sorted(line for line in LineProtocol().lines(output(10)) if "value=3.5," not in line)
+    assert sorted(server.taken) == sorted(
+        line for line in LineProtocol().block(output(10)).text if "value=3.5," not in line
+    )
     path, authorization = server.asked[0]
     assert path.startswith("/api/v2/write?")
     assert {"org=o", "bucket=b", "precision=ns"} <= set(path.partition("?")[2].split("&"))
@@ -147,10 +170,18 @@ def test_a_server_that_is_away_is_an_error_to_try_again(server: Server) -> None:
     with Server() as closed:
         port = closed.server_port
     with (
-        InfluxSink(InfluxSettings(url=f"http://127.0.0.1:{port}", timeout="1s")) as sink,
+        InfluxSink(SinkSettings(name="s", url=f"http://127.0.0.1:{port}", timeout="1s")) as sink,
         pytest.raises(OSError, match=f"127.0.0.1:{port}: writing 2 lines"),
     ):
         sink.write(output())
+
+
+def test_series_beyond_the_limit_are_refused_by_name(server: Server) -> None:
+    with sink_on(server, max_series=1) as sink:
+        refused = sink.write(output(3, alarms=[]))
+    assert [line.reason for line in refused] == ["beyond the limit of series: max_series = 1"]
+    assert refused[0].line.startswith("driftline,device=fan")
+    assert [line.split(" value")[0] for line in server.taken] == ["driftline,device=pump\\ 1\\,a,metric=flow\\=x"] * 2
 
 
 @pytest.mark.service("victoria-metrics")
@@ -171,7 +202,7 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
     )
     try:
         assert eventually(lambda: fetch(f"{url}/health") == "OK")
-        with InfluxSink(InfluxSettings(url=url)) as sink:
+        with InfluxSink(SinkSettings(name="s", url=url)) as sink:
             assert sink.write(output(10)) == []
             assert sink.write(output(10)) == []
         assert eventually(lambda: fetch(f"{url}/internal/force_flush") == "")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import StepOutput, StorageCorruptError
+from storage.base import DevicePresence, StepOutput, StorageCorruptError
 from storage.outputs import decode_output, encode_output
-from storage.spool import SinkLag, Spool
+from storage.spool import RefusedLine, SinkLag, Spool
 
 floats = st.floats(allow_subnormal=False)
 
@@ -34,6 +34,7 @@ def output(position: int, n: int = 3, values: list[float] | None = None) -> Step
         [DeadLetter(1, 0, 5, "a/b", b"\x00\xff", "malformed", "no")],
         [AlarmRecord(1, 0, AlarmState.OPEN, 4, None, "warning", 3.5, 1.0, float("inf"), "odd", {"zscore": 1.0})],
         {"received": n},
+        [DevicePresence("pump", 4, True, 1)],
     )
 
 
@@ -42,7 +43,7 @@ def assert_same(left: StepOutput, right: StepOutput) -> None:
         a, b = getattr(left.points, field.name), getattr(right.points, field.name)
         assert a.dtype == b.dtype
         assert a.tobytes() == b.tobytes()
-    for name in ("position", "next_position", "series", "dead_letters", "alarms", "counts"):
+    for name in ("position", "next_position", "series", "dead_letters", "alarms", "counts", "devices"):
         assert getattr(left, name) == getattr(right, name)
 
 
@@ -68,14 +69,14 @@ def test_each_sink_reads_on_from_its_own_cursor(spool: Spool) -> None:
     for position in range(4):
         assert spool.append(output(position))
     ids = [entry for entry, _ in spool.read("influx")]
-    spool.advance("influx", ids[2])
+    spool.advance("influx", ids[2], written=9)
     assert [out.position for _, out in spool.read("influx")] == [3]
     assert [out.position for _, out in spool.read("victoria")] == [0, 1, 2, 3]
     spool.close()
     spool.open()
     assert [out.position for _, out in spool.read("influx")] == [3]
-    assert spool.lag("influx") == SinkLag(1, 3, 0)
-    assert spool.lag("victoria") == SinkLag(4, 12, 0)
+    assert spool.lag("influx") == SinkLag(1, 3, 9, 0, 0)
+    assert spool.lag("victoria") == SinkLag(4, 12, 0, 0, 0)
     for (_, read), position in zip(spool.read("victoria"), range(4), strict=True):
         assert_same(read, output(position))
 
@@ -111,8 +112,8 @@ def test_a_full_spool_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
         kept = [out.position for _, out in spool.read("slow")]
         assert kept == list(range(kept[0], 20))
         assert 0 < kept[0] < 19
-        assert spool.lag("slow") == SinkLag(len(kept), 100 * len(kept), 100 * kept[0])
-        assert spool.lag("fast") == SinkLag(0, 0, 0)
+        assert spool.lag("slow") == SinkLag(len(kept), 100 * len(kept), 0, 0, 100 * kept[0])
+        assert spool.lag("fast") == SinkLag(0, 0, 0, 0, 0)
 
 
 def test_new_sinks_begin_with_the_next_output_and_old_ones_are_forgotten(tmp_path: Path) -> None:
@@ -135,3 +136,55 @@ def test_a_damaged_entry_is_named(spool: Spool) -> None:
     raw.close()
     with pytest.raises(StorageCorruptError, match=r"spool\.db: entry 1 is damaged"):
         list(spool.read("influx"))
+
+
+def test_refused_lines_are_counted_and_the_newest_kept(spool: Spool) -> None:
+    spool.append(output(0))
+    [(entry, _)] = spool.read("influx")
+    spool.advance("influx", entry, [RefusedLine("influx", f"line {i}", "no") for i in range(10_005)], written=3)
+    spool.close()
+    spool.open()
+    assert spool.lag("influx") == SinkLag(0, 0, 3, 10_005, 0)
+    assert spool.lag("victoria").refused == 0
+    kept = spool.refused(20_000)
+    assert len(kept) == 10_000
+    assert kept[0] == RefusedLine("influx", "line 10004", "no")
+
+
+def test_device_states_stand_beside_the_journal(spool: Spool) -> None:
+    spool.append(output(0))
+    spool.note([DevicePresence("pump", 5, False, 0)])
+    assert spool.position == 1
+    assert spool.append(output(1))
+    assert [len(out.devices) for _, out in spool.read("influx")] == [1, 1, 1]
+
+
+def test_output_that_straddles_the_position_is_refused(spool: Spool) -> None:
+    spool.append(output(0))
+    whole = replace(output(0), next_position=3)
+    with pytest.raises(ValueError, match="journal positions 0 to 3 begins before the spool's position 1"):
+        spool.append(whole)
+
+
+def test_settling_follows_the_database_and_the_journal(spool: Spool) -> None:
+    assert spool.settle(5, 9) is None
+    assert spool.position == 5
+    assert not spool.append(output(4))
+    assert spool.append(output(5))
+    assert spool.settle(5, 9) is None, "ahead of the database after a kill, and within the journal"
+    assert spool.position == 6
+    word = spool.settle(8, 9)
+    assert word is not None
+    assert "get nothing of journal positions 6 to 8" in word
+    word = spool.settle(1, 2)
+    assert word is not None
+    assert "the journal ends at 2: what is scored from 1 on goes to them again" in word
+    assert spool.position == 1
+
+
+def test_without_sinks_nothing_waits(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", ["old"]) as spool:
+        spool.append(output(0))
+    with Spool(tmp_path / "spool.db", []) as spool, sqlite3.connect(spool.path) as raw:
+        assert raw.execute("SELECT count(*) FROM entry").fetchone() == (0,)
+    raw.close()
