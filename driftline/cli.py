@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from driftline.commands.alarms import alarms
+from driftline.commands.backtest import backtest
 from driftline.commands.check import check
 from driftline.commands.devices import devices
 from driftline.commands.doctor import doctor
@@ -31,6 +32,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, replay, {}),
     (UNDERSTAND, check, {}),
     (UNDERSTAND, explain, {}),
+    (UNDERSTAND, backtest, {}),
     (UNDERSTAND, doctor, {}),
     (UNDERSTAND, version, {}),
     (LOOK, devices, {}),

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "storage": {"devices"},
     "alerts": {"devices"},
     "ingest": {"devices", "detectors", "storage", "alerts"},
-    "tuning": {"ingest", "detectors", "devices", "storage"},
+    "tuning": {"ingest", "alerts", "detectors", "devices", "storage"},
     "dashboards": {"storage", "alerts", "devices"},
     "firmware_sim": {"devices"},
 }

@@ -55,13 +55,15 @@ class RecordingChunk:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that was looked at: which column holds times, and which hold numbers."""
+    """A recording that was looked at: which column holds times (empty: none does), and which hold numbers."""
 
     path: Path
     time_column: str
     value_columns: tuple[str, ...]
     rows: int
     """How many rows it has; where CSV cells hold line breaks, at most that many."""
+    every: int = 0
+    """Nanoseconds between rows where the file holds no times: row i from 0 is taken to be at i times that."""
 
     @property
     def stem(self) -> str:
@@ -74,11 +76,19 @@ class Recording:
         Raises RecordingError at a time that cannot be read, once the rows before it are given.
         """
         table = _table(self.path)
-        positions = [table.columns.index(name) for name in (self.time_column, *self.value_columns)]
+        positions = [table.columns.index(name) for name in self.value_columns]
+        place_of_time = table.columns.index(self.time_column) if self.time_column else None
+        row = 0
         for lines, columns in table.read(rows):
-            written, *cells = (columns[position] for position in positions)
-            times, bad = _times(written)
+            cells = [columns[position] for position in positions]
+            if place_of_time is None:
+                written: list[Any] = list(range(row, row + len(lines)))
+                times, bad = np.arange(row, row + len(lines), dtype=np.int64) * self.every, None
+            else:
+                written = columns[place_of_time]
+                times, bad = _times(written)
             good = len(times)
+            row += good
             values = np.column_stack([_numbers(column[:good], table.decimal_comma) for column in cells])
             yield RecordingChunk(lines[0], times, [_as_written(value) for value in written[:good]], values)
             if bad is not None:
@@ -87,13 +97,19 @@ class Recording:
 
 
 def open_recording(
-    path: Path, *, time_column: str | None = None, value_columns: Sequence[str] = (), ignore: Sequence[str] = ()
+    path: Path,
+    *,
+    time_column: str | None = None,
+    value_columns: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    every: int | None = None,
 ) -> Recording:
     """Look at a CSV (also .csv.gz) or Parquet file, and find its columns.
 
     The time column is the one named, else one with a customary name whose cells are times, else the first one that
     holds date-times. Value columns are those named, else all others that hold numbers only, but for those in `ignore`
-    (labels, say). Raises RecordingError, OSError.
+    (labels, say). With `every`, a file without times is taken to have a row each so many nanoseconds; its `time_column`
+    is empty. Raises RecordingError, OSError.
     """
     table = _table(path)
     sample: Cells = next((cells for _, cells in table.read(SAMPLE_ROWS)), [])
@@ -104,7 +120,7 @@ def open_recording(
         if name not in columns:
             raise RecordingError(f"{path}: no column {name!r}; {_nearest(name, columns)}")
     by_name = dict(zip(columns, sample, strict=True))
-    time_column = time_column or _find_time(path, by_name)
+    time_column = time_column or _find_time(path, by_name, needed=every is None)
     if not value_columns:
         value_columns = [
             name
@@ -114,7 +130,7 @@ def open_recording(
     if not value_columns:
         others = ", ".join(name for name in columns if name != time_column) or "none"
         raise RecordingError(f"{path}: no column of numbers beside the times in {time_column!r}; columns: {others}")
-    return Recording(path, time_column, tuple(value_columns), table.count_rows())
+    return Recording(path, time_column, tuple(value_columns), table.count_rows(), 0 if time_column else every or 0)
 
 
 class _CsvTable:
@@ -210,7 +226,7 @@ def _cells(column: Any) -> list[Any]:
     return cells
 
 
-def _find_time(path: Path, sample: dict[str, list[Any]]) -> str:
+def _find_time(path: Path, sample: dict[str, list[Any]], *, needed: bool) -> str:
     customary = sorted(
         (name for name in sample if name.lower() in TIME_NAMES), key=lambda name: TIME_NAMES.index(name.lower())
     )
@@ -220,6 +236,8 @@ def _find_time(path: Path, sample: dict[str, list[Any]]) -> str:
     for name, cells in sample.items():
         if all(_is_time(cell) and not _is_number(cell) for cell in cells[:20]):
             return name
+    if not needed:
+        return ""
     shown = ", ".join(f"{name} ({cells[0]!r})" for name, cells in sample.items())
     raise RecordingError(
         f"{path}: no column of times found; expected one of ISO 8601 or epoch times; columns and first cells: {shown}"
