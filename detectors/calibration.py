@@ -38,6 +38,9 @@ FITTED_SHARE = 0.005
 FEWEST_FITTED = 10.0
 FIT_WEIGHT = 20.0
 """Scores that the prior's steepness is worth when the tail is fitted."""
+CAUTION = 300.0
+"""A young series' scores are held back by log10(1 + CAUTION / readings) decades: its parts have yet to learn their
+usual size, and without this it would overrun its alarm budget several times in its first week."""
 FITTED_BY = 5000.0
 """Readings at which the fitted tail counts as much as the prior's: 25 scores are in the fit then."""
 
@@ -77,7 +80,8 @@ def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
     """How many earlier scores were at least `raw`, a bin's scores taken to lie evenly."""
     position = _position(raw, prior.lowest)
     cell = int(position)
-    above = counts[slot, cell] * (cell + 1 - position)
+    # What lies beyond the histogram was put into its last cell whole.
+    above = counts[slot, cell] * (cell + 1 - position if cell < BINS - 1 else 1.0)
     for i in range(cell + 1, BINS):
         above += counts[slot, i]
     return float(above)
@@ -133,7 +137,8 @@ def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, re
     own = tail[slot, 1] * 2.0 ** (-tail[slot, 2] * beyond) if beyond > 0.0 else (above + 0.5) / (total + 1.0)
     maturity = (readings / FITTED_BY) ** 2
     pooled = (pareto + maturity * own) / (1.0 + maturity)
-    return -math.log10(min((above + prior.weight * pooled) / (total + prior.weight), 1.0))
+    probability = (above + prior.weight * pooled) / (total + prior.weight)
+    return -math.log10(min(probability * (1.0 + CAUTION / max(readings, 1)), 1.0))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

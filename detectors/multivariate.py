@@ -15,9 +15,9 @@ from detectors.calibration import compress, tame
 from detectors.fleet import Column, FleetDetector, take_inputs
 
 TAIL_START, TAIL_SHAPE = 2.0, 4.0
-"""Tail of the combined deviation on a typical device: P(deviation >= x) = (2 / x) ** 4. Independent readings would have a
-normal tail; a plant's are autocorrelated, and their smoothed deviations spread several times wider. The steepness is
-placed by the SKAB water loop, where a score of 3 parts normal from faulty rows best."""
+"""Tail of the combined deviation on a typical device: P(deviation >= x) = (2 / x) ** 4. Independent readings would
+have a normal tail; a plant's are autocorrelated, and their smoothed deviations spread several times wider. The
+steepness is placed by the SKAB water loop, where a score of 3 parts normal from faulty rows best."""
 
 
 class MultivariateParameters(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from detectors.calibration import Prior, compress, decades, learn_score, tame
 from detectors.fleet import Column
 from detectors.part import PartDetector
 
-CELLS = 32
+CELLS = 64
 MEMORY = 20_000.0
 """Readings after which the histogram is halved, so that what stopped happening fades."""
 
@@ -43,6 +44,15 @@ PRIOR = Prior(start=1.0, shape=1.0, weight=200.0, lowest=0.0)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _smoothed(cells: Any, cell: int) -> float:
+    """Readings in the cell and its two neighbours: a single cell's count jitters too much to be ranked."""
+    count = 0.0
+    for i in range(max(cell - 1, 0), min(cell + 2, CELLS)):
+        count += cells[i]
+    return count
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def rarity_score(state: Any, slot: int, value: float) -> float:
     """One over the share of earlier readings that lie in cells no fuller than the reading's own."""
     total = state.total[slot]
@@ -51,18 +61,12 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
         return 1.0 if total == 0.0 or value == state.low[slot] else float(total + 1.0)
     cells = state.cells[slot]
     place = (value - state.low[slot]) / width
-    own = 0.0
-    if 0.0 <= place < CELLS:
-        cell = int(place)
-        own = cells[cell]
-        # A cell's count jitters: half of a fuller neighbour is what a smooth density would have here at least.
-        if cell > 0:
-            own = max(own, 0.5 * cells[cell - 1])
-        if cell < CELLS - 1:
-            own = max(own, 0.5 * cells[cell + 1])
+    if not -1.0 <= place < CELLS + 1.0:
+        return float(total + 1.0)
+    own = _smoothed(cells, math.floor(place))
     rarer = 0.0
     for i in range(CELLS):
-        if cells[i] <= own:
+        if _smoothed(cells, i) <= own:
             rarer += cells[i]
     return float((total + 1.0) / (rarer + 1.0))
 
