@@ -1,0 +1,137 @@
+"""A steady load: whether memory and lag stay as they are, and how soon an alarm is seen over the event stream."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import orjson
+
+from benchmarks.load import METRICS, LoadPlan, Publisher
+from benchmarks.processes import Mosquitto, Service, resident_bytes
+from benchmarks.setting import Setting, configuration
+
+GROUP = "steady load, cheap tier"
+
+_SHORT_SECONDS, _LONG_SECONDS = 60, 300
+_LATENCY_SECONDS = 20
+_PROBE_SECONDS = 6
+_SPIKE_EVERY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the service: seconds since the load began, resident bytes, messages not yet scored and stored."""
+
+    at: float
+    resident: int
+    lag: int
+
+
+def run(setting: Setting) -> None:
+    """Add the figures."""
+    setting.say("steady load: finding the maximum")
+    folder = setting.fresh("steady")
+    with Mosquitto(folder) as broker, Service(folder, configuration(broker.port)) as service:
+        service.ready()
+        with Publisher(broker.port, LoadPlan()) as publisher:
+            warm = 100_000
+            publisher.send(warm)
+            service.await_stored(warm * 3)
+            most, sent = _maximum(service, publisher, warm)
+            setting.figures.add(GROUP, "maximum found before, messages stored", most, "1/s")
+            _steady(setting, service, publisher, 0.8 * most, sent)
+            for _ in range(setting.runs):
+                _latency(setting, service, publisher, 0.5 * most)
+
+
+def _maximum(service: Service, publisher: Publisher, sent: int) -> tuple[float, int]:
+    """Messages a second that reach the database at full load, and how many have been sent by then."""
+    messages = 300_000
+    began = time.perf_counter()
+    publisher.send(messages)
+    service.await_stored(3 * (sent + messages), every=0.05)
+    return messages / (time.perf_counter() - began), sent + messages
+
+
+def _steady(setting: Setting, service: Service, publisher: Publisher, rate: float, sent: int) -> None:
+    seconds = _LONG_SECONDS if setting.long else _SHORT_SECONDS
+    setting.say(f"steady load: {rate:,.0f} messages a second for {seconds} s")
+    messages = int(rate * seconds)
+    cpu = service.cpu()
+    publisher.begin(messages, rate=rate)
+    began = time.perf_counter()
+    samples: list[Sample] = []
+    while (now := time.perf_counter() - began) < seconds:
+        stored = service.stored() / publisher.plan.points
+        lag = sent + now * rate - stored
+        samples.append(Sample(now, resident_bytes(service.pid), round(lag)))
+        time.sleep(1.0)
+    publisher.finish()
+    stored_points = service.await_stored(3 * (sent + messages))
+    lost = sent + messages - stored_points / publisher.plan.points
+    note = f"{seconds} s at {rate:,.0f} messages/s"
+    settled = [s for s in samples if s.at > seconds / 2]
+    middle = statistics.median(s.resident for s in settled)
+    memory_slope = _slope([s.at for s in settled], [s.resident for s in settled]) * 300 / middle
+    lag_slope = _slope([s.at for s in settled], [float(s.lag) for s in settled])
+    add = setting.figures.add
+    add(GROUP, "CPU per message at 80 % of the maximum", (service.cpu() - cpu) / messages * 1e6, "µs", note=note)
+    add(GROUP, "resident memory", middle / 1e6, "MB")
+    add(GROUP, "growth of memory in 5 min, by the second half's slope", 100 * memory_slope, "%", at_most=5.0)
+    add(GROUP, "lag, median", statistics.median(s.lag for s in settled) / rate, "s")
+    add(GROUP, "growth of lag, seconds a second", lag_slope / rate, "s/s", at_most=0.005)
+    add(GROUP, "messages lost", lost, "", at_most=0.0)
+
+
+def _slope(times: list[float], values: list[float]) -> float:
+    """Theil and Sen's slope: the median over all pairs, which a few odd samples do not move."""
+    at, value = np.array(times), np.array(values, float)
+    i, j = np.triu_indices(len(at), 1)
+    return float(np.median((value[j] - value[i]) / (at[j] - at[i]))) if len(i) else 0.0
+
+
+def _latency(setting: Setting, service: Service, publisher: Publisher, rate: float) -> None:
+    setting.say(f"publish to alarm at {rate:,.0f} messages a second")
+    names = {(f"d{n:06d}"): n for n in range(publisher.plan.devices)}
+    seen: dict[int, int] = {}
+    listening, done = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with httpx.Client(timeout=30) as client, client.stream("GET", f"{service.url}events?points=none") as stream:
+            listening.set()
+            for line in stream.iter_lines():
+                if done.is_set():
+                    return
+                if not line.startswith('data: {"alarms"'):
+                    continue
+                now = time.time_ns()
+                for alarm in orjson.loads(line[6:])["alarms"]:
+                    if alarm["state"] == "open" and alarm["metric"].endswith(METRICS[0]):
+                        seen.setdefault(names[alarm["device"].rpartition("/")[2]], now)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    listening.wait(30)
+    messages = int(rate * _LATENCY_SECONDS)
+    publisher.begin(messages, rate=rate, spike_every=_SPIKE_EVERY)
+    spikes = publisher.finish()["spikes"]
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not all(device in seen for device, _ in spikes):
+        time.sleep(0.05)
+    done.set()
+    delays = [(seen[device] - sent) / 1e6 for device, sent in spikes[len(spikes) // 10 :] if device in seen]
+    missed = sum(device not in seen for device, _ in spikes)
+    add = setting.figures.add
+    note = f"{len(delays)} spikes at {rate:,.0f} messages/s"
+    add(GROUP, "publish to alarm over the event stream, p50", _quantile(delays, 0.50), "ms", at_most=50, note=note)
+    add(GROUP, "publish to alarm over the event stream, p99", _quantile(delays, 0.99), "ms", at_most=250)
+    add(GROUP, "spikes without an alarm", missed, "", at_most=0)
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return float(np.quantile(values, share)) if values else float("inf")
