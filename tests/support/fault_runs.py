@@ -141,7 +141,7 @@ class NumberedPublisher:
         self.error: BaseException | None = None
         self.devices = devices
         self._rate = rate
-        self._start_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000 - 6 * 3600 * 1000
+        self.start_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000 - 6 * 3600 * 1000
         self._stop = threading.Event()
         self._publisher = Publisher(
             BrokerAddress.parse(url), client_id="numbered", in_flight=500, say=lambda _: None, stop=self._stop
@@ -176,7 +176,7 @@ class NumberedPublisher:
         """Topic and payload of one message."""
         n, device = divmod(number, self.devices)
         value = 20 + math.sin(n / 20) + (number * 2654435761 % 1000) / 2000 + (40 if n % 500 == 300 + device else 0)
-        body = f'{{"ts":{self._start_ms + n * STEP_MS},"n":{n},"v":{value:.3f}}}'
+        body = f'{{"ts":{self.start_ms + n * STEP_MS},"n":{n},"v":{value:.3f}}}'
         return b"plant/d%d" % device, body.encode()
 
     def _run(self) -> None:

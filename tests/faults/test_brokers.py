@@ -1,0 +1,146 @@
+"""The broker goes away, the service is stopped or stays down for long: what was delivered arrives, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from fault_runs import KillableService, NumberedPublisher, assert_each_once, assert_undisturbed, entries_of
+from firmware_sim.publisher import BrokerAddress, Publisher
+
+from storage.embedded import EmbeddedStore
+
+pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
+
+
+def published(url: str, messages: list[tuple[bytes, bytes]]) -> None:
+    """Publish at QoS 1 and wait for every PUBACK."""
+    with Publisher(BrokerAddress.parse(url), client_id="hand", say=lambda _: None) as publisher:
+        publisher.open()
+        publisher.send(messages)
+        assert publisher.drain(30)
+
+
+def test_a_broker_that_restarts_and_is_cut_off(
+    service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, extent: Any, report: Any
+) -> None:
+    random = Random(extent.seed)
+    messages, restarts, away = extent.of(5_000, 60_000), extent.of(2, 5), extent.of(2, 30)
+    service.configure(mosquitto.url)
+    service.start()
+    publisher = NumberedPublisher(mosquitto.url, messages=messages, rate=messages / (restarts * 5.0)).start()
+    for number in range(restarts):
+        target = messages * (number + random.random()) / (restarts + 1)
+        wait_until(lambda target=target: publisher.delivered >= target, within=90, what="more messages")
+        mosquitto.stop()
+        mosquitto.start()
+        wait_until(lambda: service.stage("broker") == "green", within=60, what="the connection")
+    # A stopped process answers nobody, but its connections stay: what a cable that is pulled looks like from here.
+    os.kill(mosquitto.pid, signal.SIGSTOP)
+    time.sleep(away)
+    os.kill(mosquitto.pid, signal.SIGCONT)
+    delivered = publisher.finish()
+    wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
+    said = service.log.count("broker away")
+    assert service.end() == 0, service.log
+    assert_each_once(service.data / "points.duckdb", publisher, delivered)
+    entries = entries_of(service.data / "journal.db")
+    assert_undisturbed(service, entries, tmp_path / "undisturbed.duckdb")
+    assert said <= restarts + 1, "an absence is said more than once"
+    report(
+        "broker restarted, then cut off",
+        restarts=restarts,
+        seconds_cut_off=away,
+        delivered=delivered,
+        lost=0,
+        doubled=0,
+        redelivered=sum(len(e.chunk) for e in entries) - delivered,
+        said=said,
+    )
+
+
+def test_sigterm_under_load_drains_and_exits(
+    service: KillableService, mosquitto: Any, wait_until: Any, extent: Any, report: Any
+) -> None:
+    messages, stops = extent.of(20_000, 100_000), extent.of(1, 5)
+    service.configure(mosquitto.url)
+    service.start()
+    publisher = NumberedPublisher(mosquitto.url, messages=messages, rate=messages / (stops * 8.0)).start()
+    longest = 0.0
+    for number in range(stops):
+        if not service.alive:
+            service.start()
+        wait_until(
+            lambda number=number: publisher.delivered >= messages * (number + 0.5) / stops, within=90, what="messages"
+        )
+        began = time.monotonic()
+        assert service.end(signal.SIGTERM) == 0, service.log
+        longest = max(longest, time.monotonic() - began)
+    assert longest < 10
+    service.start()
+    delivered = publisher.finish()
+    wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
+    assert service.end() == 0, service.log
+    assert "Traceback" not in service.log
+    assert_each_once(service.data / "points.duckdb", publisher, delivered)
+    report("SIGTERM under load", stops=stops, longest_stop=f"{longest:.1f} s", delivered=delivered, lost=0)
+
+
+def test_history_comes_first_and_in_order_after_a_long_time_down(
+    service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, report: Any
+) -> None:
+    """The devices went on for an hour of their own time while the service was down, with a fault in its middle."""
+    hour = 3600
+    began = int(time.time()) - 2 * hour
+
+    def reading(second: int) -> tuple[bytes, bytes]:
+        fault = hour + 1800 <= second < hour + 1830
+        body = {"ts": (began + second) * 1000, "v": 20 + (second * 7919 % 100) / 100 + (500 if fault else 0)}
+        return b"plant/press", json.dumps(body).encode()
+
+    service.configure(mosquitto.url, '[detectors.default]\ntype = "zscore"\n')
+    service.start()
+    published(mosquitto.url, [reading(second) for second in range(0, hour, 2)])
+    wait_until(lambda: service.settled(hour // 2), within=60, what="the first hour")
+    service.kill()
+    published(mosquitto.url, [reading(second) for second in range(hour, 2 * hour, 2)])
+    service.start()
+    published(mosquitto.url, [reading(2 * hour - 1)])
+    wait_until(lambda: service.settled(hour + 1), within=60, what="the second hour")
+    assert service.end() == 0
+    with EmbeddedStore(service.data / "points.duckdb", read_only=True) as store:
+        alarms = store.alarms()
+        late = store.counts().get("late", 0)
+    assert late == 0, "history came out of order"
+    assert len(alarms) == 1, alarms
+    assert alarms[0].opened == (began + hour + 1800) * 10**9, "the alarm is not dated when it happened"
+    assert alarms[0].cleared is not None
+    assert alarms[0].cleared < (began + 2 * hour) * 10**9
+    assert_undisturbed(service, entries_of(service.data / "journal.db"), tmp_path / "undisturbed.duckdb")
+    report("restart after 1 h down", delivered=hour + 1, lost=0, out_of_order=late, alarms_dated_now=0)
+
+
+def test_a_client_id_that_another_service_holds_is_refused(
+    service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, report: Any
+) -> None:
+    service.configure(mosquitto.url)
+    service.start()
+    other = KillableService(tmp_path / "other", wait_until)
+    other.configure(mosquitto.url)
+    other.spawn()
+    try:
+        wait_until(
+            lambda: "another client connects" in " ".join((service.log + other.log).split()), what="a clear word"
+        )
+        log = " ".join((service.log + other.log).split())
+        wait_until(lambda: "red" in (service.stage("broker"), other.stage("broker")), what="a red broker stage")
+        assert '"driftline-faults"' in log
+    finally:
+        other.kill()
+    report("client id held by another service", refused=1)
