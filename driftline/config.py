@@ -23,7 +23,7 @@ from ingest.settings import (
     SnapshotSettings,
 )
 from ingest.settings_broker import BrokerSettings
-from storage.settings import JournalSettings, StoreSettings
+from storage.settings import JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
@@ -54,6 +54,10 @@ class Config(BaseModel):
         description='Named detectors with their parameters; "default" is always there and may be redefined.',
     )
     store: StoreSettings = Field(default=StoreSettings(), description="The embedded database.")
+    sinks: list[SinkSettings] = Field(
+        default=[], description="External databases that take what is stored too, each at its own pace."
+    )
+    spool: SpoolSettings = Field(default=SpoolSettings(), description="What waits for external databases.")
     http: HttpSettings = Field(default=HttpSettings(), description="The API, the page and the metrics.")
     alarm: AlarmSettings = Field(
         default=AlarmSettings(), description="When a score becomes an alarm, and when it ends."
@@ -192,7 +196,16 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):
             errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
-    return errors
+    return errors + _repeated_sinks(data)
+
+
+def _repeated_sinks(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    first: dict[str, int] = {}
+    return [
+        (("sinks", number, "name"), f'"{name}" is taken by sinks[{first[name]}]; give each sink its own name')
+        for number, sink in _tables(data.get("sinks"))
+        if isinstance(name := sink.get("name"), str) and first.setdefault(name, number) != number
+    ]
 
 
 def _unknown_detectors(path: Path, names: object, known: set[str]) -> list[tuple[Path, str]]:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 Path = tuple[str | int, ...]
 """A place in the file: table keys and list positions, counted from 0."""
 
-SECRET_KEYS = {"password": "DRIFTLINE_MQTT_PASSWORD"}
+SECRET_KEYS = {"password": "DRIFTLINE_MQTT_PASSWORD", "token": "DRIFTLINE_INFLUX_TOKEN"}
 """Keys that a configuration file may not hold, and the environment variable that holds the secret instead."""
 
 

@@ -21,6 +21,7 @@ class DataFolder:
         self.journal = path / "journal.db"
         self.database = path / "points.duckdb"
         self.snapshots = path / "snapshots.db"
+        self.spool = path / "spool.db"
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self._session = path / "session.json"

@@ -71,6 +71,11 @@ def sample_configuration() -> str:
             lines += _sample_setting(name, info)
     for name, info in sections.items():
         fields = _section_fields(name, info)
+        if default_of(info) == []:
+            lines += _as_words(
+                [_header(name, info), *(line for f, i in fields.items() for line in _sample_setting(f, i))]
+            )
+            continue
         is_example = name in {"routes", "detectors"}
         lines += ["", *_comment(info.description or "")]
         if name == "routes":
@@ -209,6 +214,11 @@ def _sample_setting(name: str, info: FieldInfo, value: object = None) -> list[st
         value = default_of(info)
     written = f"#{name} = {toml_value(value)}" if value is not None else f"# {name} is not set by default"
     return [*_comment(info.description or ""), written, ""]
+
+
+def _as_words(lines: list[str]) -> list[str]:
+    """Settings of a list that is empty by default, to be read and not to be uncommented as they stand."""
+    return ["", *(f"# {line.removeprefix('# ').removeprefix('#')}".rstrip() if line else "" for line in lines)]
 
 
 def _comment(text: str) -> list[str]:

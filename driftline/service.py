@@ -24,10 +24,11 @@ from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.live_line import LiveLine
 from driftline.recovery import new_engine, restored_engine
+from driftline.sink_worker import Sinks
 from driftline.status import ServiceStatus
 from driftline.store_worker import StoreWorker
 from driftline.upkeep import Upkeep
-from ingest.receive import Receiver
+from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from ingest.settings_broker import read_password
 from storage.embedded import EmbeddedStore
@@ -116,6 +117,8 @@ class Service:
         """Put a checked configuration in place between two engine steps, keeping the state of unchanged detectors."""
         if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
             self._console.print("[yellow]broker, http and data settings take effect at the next start[/]")
+        if config.sinks != self.config.sinks or config.spool != self.config.spool:
+            self._console.print("[yellow]sinks and spool settings take effect at the next start[/]")
 
         def swap() -> None:
             old = self._engine.engine
@@ -160,15 +163,22 @@ class Service:
 
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
+        engine = restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn)
+        self._sinks = Sinks(
+            self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
+        )
+        self._closers.append(("sinks", self._sinks.stop))
+        self._sinks.open(self._store.series(), stored=self._store.position, journal_end=self._journal.next_position)
         self._stores = StoreWorker(
             self._store,
             self._snapshots,
             flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
+            sinks=self._sinks,
         )
         self._stores.start()
         self._closers.append(("store", self._stores.stop))
         self._engine = EngineWorker(
-            restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn),
+            engine,
             self._journal,
             self._stores,
             self._feed,
@@ -195,7 +205,9 @@ class Service:
             lambda: getattr(self, "_receiver", None),
             self._feed,
             self._clock,
+            self._sinks,
         )
+        self._sinks.watch(self.status.presence)
         self._http = HttpServer(create_app(self.status), self.config.http)
         self._http.start()
         self._closers.append(("page", self._http.stop))
@@ -236,6 +248,8 @@ class Service:
         if self._demo:
             say(f"fleet     {self._fleet.description}")
         say(f"database  {self.folder.database}")
+        for sink in self.config.sinks:
+            say(f"sink      {sink.name}: {sink.url}")
         say(f"page      [bold]{self.url}[/]")
 
     def _reload_if_changed(self) -> None:
@@ -263,7 +277,8 @@ class Service:
     def _balance(self) -> None:
         """Let the broker wait where the journal fills faster than the engine empties it."""
         full = self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes
-        if full:
+        refusing = self._receiver.statistics().state is ReceiverState.JOURNAL_FULL
+        if full or refusing:
             # The journal reaches back to the oldest snapshot: newer ones let go of its old part.
             self._engine.request_snapshot()
             self._upkeep.ask()

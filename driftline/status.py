@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.batch import NO_TIME
 from driftline.config import Config
 from driftline.engine_worker import EngineWorker
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
+from driftline.http.view import Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.sink_worker import Sinks, SinkState
 from driftline.store_worker import StoreWorker
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded import EmbeddedStore
@@ -43,6 +45,7 @@ class ServiceStatus:
         receiver: Callable[[], Receiver | None],
         feed: LiveFeed,
         clock: Callable[[], int],
+        sinks: Sinks | None = None,
     ) -> None:
         self.config = config
         self._store = store
@@ -52,6 +55,7 @@ class ServiceStatus:
         self._receiver = receiver
         self._feed = feed
         self._clock = clock
+        self._sinks = sinks
 
     @property
     def store(self) -> EmbeddedStore:
@@ -77,32 +81,47 @@ class ServiceStatus:
             open_alarms=len(self._engine.engine.policy.open_series),
             lag_messages=max(0, self._journal.next_offset - messages),
             lag_seconds=self._lag_seconds(),
+            sinks={
+                state.name: SinkCounts(
+                    written=state.lag.written,
+                    refused=state.lag.refused,
+                    dropped=state.lag.dropped,
+                    waiting=state.lag.points,
+                )
+                for state in self._sink_states()
+            },
         )
 
     def health(self) -> Health:
         """The state of every stage."""
-        return Health((self._broker(), self._journal_health(), self._engine_health(), self._store_health()))
+        stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
+        return Health((*stages, *map(_sink_health, self._sink_states())))
 
-    def device_states(self) -> list[DeviceState]:
-        """Every device known."""
+    def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
+        """Devices by name, whether each is heard from, and how many of its alarms are open."""
         engine = self._engine.engine
         names = engine.registry.device_names[:]
-        liveness = engine.liveness
-        count = min(len(names), len(liveness.last_event))
-        silent = liveness.silent(self._clock())
+        count = min(len(names), len(engine.liveness.last_event))
+        silent = engine.liveness.silent(self._clock())
         open_alarms = np.zeros(len(names) + 1, np.int64)
         open_series = engine.policy.open_series
         device_of = engine.registry.device_of()
         np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
+        return names, ~silent[:count].astype(np.bool_), open_alarms[:count]
+
+    def device_states(self) -> list[DeviceState]:
+        """Every device known."""
+        names, online, open_alarms = self.presence()
+        liveness = self._engine.engine.liveness
         return [
             DeviceState(
                 device=names[i],
                 last_event=_time(int(liveness.last_event[i])),
                 last_arrival=_time(int(liveness.last_arrival[i])),
-                life=DeviceLife.SILENT if silent[i] else DeviceLife.ONLINE,
+                life=DeviceLife.ONLINE if online[i] else DeviceLife.SILENT,
                 open_alarms=int(open_alarms[i]),
             )
-            for i in range(count)
+            for i in range(len(online))
         ]
 
     def warming(self, series: int) -> Warming:
@@ -149,12 +168,27 @@ class ServiceStatus:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
         return StageHealth("engine", Status.GREEN, f"{len(self._engine.engine.registry)} series")
 
+    def _sink_states(self) -> list[SinkState]:
+        return self._sinks.states() if self._sinks is not None else []
+
     def _store_health(self) -> StageHealth:
         if self._stores.error is not None:
             return StageHealth("store", Status.RED, f"stopped: {self._stores.error}")
         if self._stores.problem:
             return StageHealth("store", Status.RED, self._stores.problem)
         return StageHealth("store", Status.GREEN, f"journal position {self._store.position} stored")
+
+
+def _sink_health(state: SinkState) -> StageHealth:
+    stage = f"sink {state.name}"
+    if state.fatal is not None:
+        return StageHealth(stage, Status.RED, f"ended: {state.fatal}; start again to try again")
+    if state.trouble is not None:
+        return StageHealth(stage, Status.YELLOW, f"{state.lag.points:,} points wait: {state.trouble}")
+    if state.lag.dropped:
+        word = f"{state.lag.dropped:,} points were dropped while it was away: the spool was full"
+        return StageHealth(stage, Status.YELLOW, word)
+    return StageHealth(stage, Status.GREEN, f"{state.lag.points:,} points wait")
 
 
 def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from detectors.base import State
+from driftline.sink_worker import Sinks
 from storage.base import StepOutput, StorageFullError
 from storage.embedded import EmbeddedStore
 from storage.snapshots import SnapshotStore
@@ -61,12 +62,14 @@ class StoreWorker:
         snapshots: SnapshotStore,
         *,
         flush_seconds: float,
+        sinks: Sinks | None = None,
     ) -> None:
         self.problem: str | None = None
         self.error: BaseException | None = None
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
+        self._sinks = sinks
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
         self._committed: Counter[str] = Counter()
@@ -147,13 +150,18 @@ class StoreWorker:
                 deadline = deadline or monotonic() + self._flush_seconds
                 outputs.append(item)
                 rows += len(item.points)
+            # After a kill the spool may be ahead of the database: what it holds already must not stand in one
+            # transaction with what it does not.
+            if outputs and self._sinks is not None and item.next_position == self._sinks.position:
+                break
         return outputs, None
 
     def _commit(self, outputs: list[StepOutput]) -> None:
         if not outputs:
             return
         merged = StepOutput.merged(outputs)
-        self._until_there_is_room(lambda: self._store.commit(merged))
+        ahead = None if self._sinks is None else self._sinks.append
+        self._until_there_is_room(lambda: self._store.commit(merged, ahead))
         committed = Counter(self._store.counts())
         with self._lock:
             self._committed = committed

@@ -7,8 +7,9 @@ exactly at a position of the journal. DuckDB syncs its write-ahead log before a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -108,7 +109,7 @@ class EmbeddedStore(StoreQueries):
         with self._lock:
             return dict(self._counts)
 
-    def commit(self, output: StepOutput) -> CommitResult:
+    def commit(self, output: StepOutput, ahead: Callable[[StepOutput], object] | None = None) -> CommitResult:
         """Store one output in one transaction; it is on disk when this returns.
 
         Output wholly before `position` is ignored. A point whose (series, time) is stored already is a duplicate: the
@@ -116,6 +117,9 @@ class EmbeddedStore(StoreQueries):
         `output.counts` and by "stored", "duplicates" and "late". Raises ValueError where the output begins before
         `position` and ends behind it, StorageFullError where there is no room: then nothing was stored, and the same
         commit may be tried again.
+
+        `ahead` gets the output, without its duplicates, before the transaction commits; what it raises is raised here,
+        and nothing is stored.
         """
         with self._lock:
             if output.next_position <= self._position:
@@ -136,6 +140,8 @@ class EmbeddedStore(StoreQueries):
                     _write_points(connection, points if keep is None else points.take(keep))
                     _write_rows(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
+                    if ahead is not None:
+                        ahead(output if keep is None else replace(output, points=points.take(keep)))
             except BaseException:
                 self._newest.undo(points.series, before)
                 raise

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from devices.messages import MessageChunk
 from devices.units import parse_duration
-from storage.base import JournalEntry, StorageCorruptError
+from storage.base import JournalEntry, StorageCorruptError, StorageFullError
 from storage.settings import JournalSettings
 from storage.sqlite import connect, ensure_schema, storage_errors, transaction, used_bytes
 
@@ -71,6 +71,7 @@ class SqliteJournal:
         self._next_position = 0
         self._next_offset = 0
         self._last_arrival = 0
+        self._refused_bytes = 0
 
     def open(self) -> Self:
         """Open or create the file and find its end. Returns self.
@@ -144,10 +145,16 @@ class SqliteJournal:
         position, offset, count = self._next_position, self._next_offset, len(chunk)
         crc = _checksum(position, offset, count, chunk.ticked_at, flags, arrival, spans, chunk.data)
         row = (position, offset, count, chunk.ticked_at, crc, flags, arrival, spans, chunk.data)
-        with self._write_lock, storage_errors(self.path, "appending to the journal"):
+        with self._write_lock:
             if self._writer is None:
                 raise ValueError(f"{self.path}: the journal is not open for writing")
-            self._writer.execute(_INSERT, row)
+            try:
+                with storage_errors(self.path, "appending to the journal"):
+                    self._writer.execute(_INSERT, row)
+            except StorageFullError:
+                self._refused_bytes = len(flags) + len(arrival) + len(spans) + len(chunk.data)
+                raise
+            self._refused_bytes = 0
             self._next_position = position + 1
             self._next_offset = offset + count
             self._last_arrival = max(chunk.ticked_at, int(chunk.arrival[-1]) if count else chunk.ticked_at)
@@ -194,10 +201,11 @@ class SqliteJournal:
         """Remove the oldest chunks that every reader is past, and return how many went.
 
         Only chunks before `before_position` go, and never the last one of the journal. Of these, those go that are
-        older than `keep` at `now` (ns since the epoch), or that take the journal over three quarters of `max_bytes`.
+        older than `keep` at `now` (ns since the epoch), or that take the journal over three quarters of `max_bytes`, or
+        that stand where a chunk that was refused for want of room would go.
         """
         before = min(before_position, self._next_position - 1)
-        limit = int(self.settings.max_bytes * _COMPACT_TO)
+        limit = min(int(self.settings.max_bytes * _COMPACT_TO), self.settings.max_bytes - 2 * self._refused_bytes)
         removed = 0
         while batch := self._removable(before, now - self._keep, limit):
             with self._write_lock, storage_errors(self.path, "compacting the journal"):

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from driftline.http.view import DeviceLife, ServiceView, Status
+from driftline.http.view import Counts, DeviceLife, ServiceView, Status
 
 MAX_REASONS = 32
 """Most values of the label `reason`; what is beyond is summed under "other"."""
@@ -47,11 +47,26 @@ class LedgerCollector(Collector):
         for stage in self._view.health().stages:
             health.add_metric([stage.stage], list(Status).index(stage.status))
         yield health
+        yield from _sinks(counts)
         lives = Counter(state.life for state in self._view.device_states())
         devices = GaugeMetricFamily("driftline_devices", "Devices, by whether they are heard from.", labels=["life"])
         for life in DeviceLife:
             devices.add_metric([life], lives[life])
         yield devices
+
+
+def _sinks(counts: Counts) -> Iterator[Metric]:
+    points = CounterMetricFamily(
+        "driftline_sink_points", "Points given to external databases, by outcome.", labels=["sink", "outcome"]
+    )
+    refused = CounterMetricFamily("driftline_sink_refused_lines", "Lines that a database refused.", labels=["sink"])
+    waiting = GaugeMetricFamily("driftline_sink_lag_points", "Points that wait for a database.", labels=["sink"])
+    for name, sink in counts.sinks.items():
+        points.add_metric([name, "written"], sink.written)
+        points.add_metric([name, "dropped"], sink.dropped)
+        refused.add_metric([name], sink.refused)
+        waiting.add_metric([name], sink.waiting)
+    yield from (points, refused, waiting)
 
 
 def _by_reason(name: str, help_text: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -229,6 +229,15 @@ class AlarmListReply(BaseModel):
     alarms: list[AlarmReply]
 
 
+class SinkCountsReply(BaseModel):
+    """Points of one external database."""
+
+    written: int = Field(description="Points that the database has confirmed.")
+    waiting: int = Field(description="Points that wait for it.")
+    refused: int = Field(description="Lines that it would not take.")
+    dropped: int = Field(description="Points that left the full spool before it took them.")
+
+
 class CountsReply(BaseModel):
     """The ledger: received = stored + late + duplicates + rejected + dropped + in_flight."""
 
@@ -247,6 +256,7 @@ class CountsReply(BaseModel):
         open_alarms=1,
         lag_messages=2,
         lag_seconds=0.03,
+        sinks={"victoria": {"written": 2_980, "waiting": 14, "refused": 0, "dropped": 0}},
     )
     time: int = Field(description="The server's clock when the counts were taken.")
     messages: int = Field(description="MQTT messages received.")
@@ -262,6 +272,7 @@ class CountsReply(BaseModel):
     open_alarms: int
     lag_messages: int
     lag_seconds: float
+    sinks: dict[str, SinkCountsReply] = Field(description="External databases, by name.")
 
 
 class DeadLetterReply(BaseModel):

@@ -50,6 +50,19 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class SinkCounts:
+    """Points of one external database: `written` there, `waiting` in the spool, `dropped` because that was full.
+
+    `refused` counts lines that the database would not take.
+    """
+
+    written: int = 0
+    waiting: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """The ledger: every reading ends in exactly one counted place.
 
@@ -74,6 +87,7 @@ class Counts:
     open_alarms: int = 0
     lag_messages: int = 0
     lag_seconds: float = 0.0
+    sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
 
 
 class DeviceLife(StrEnum):
