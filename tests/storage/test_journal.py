@@ -252,3 +252,39 @@ def test_every_acknowledged_append_survives_kill_9(tmp_path: Path) -> None:
             assert numbers == list(range(journal.next_offset))
             arrivals = np.concatenate([entry.chunk.arrival for entry in entries]).tolist()
             assert all(a < b for a, b in pairwise(arrivals))
+
+
+def test_compaction_makes_room_for_a_large_chunk_that_was_refused(tmp_path: Path) -> None:
+    with SqliteJournal(tmp_path / "journal.db", JournalSettings(max_bytes=1 << 20, keep="1000d")) as journal:
+        small = MessageChunk.of([(b"t", bytes(20_000), 1, 1)])
+        while journal.size_bytes < 700_000:
+            journal.append(small)
+        large = MessageChunk.of([(b"t", bytes(400_000), 2, 1)])
+        with pytest.raises(StorageFullError):
+            journal.append(large)
+        assert journal.compact(journal.next_position, 2) > 0
+        position = journal.append(large)
+        assert [e.position for e in journal.read(position)] == [position]
+
+
+def test_a_journal_that_lost_its_tail_goes_on_behind_it(tmp_path: Path) -> None:
+    chunk = MessageChunk.of([(b"t", b"1", 5, 1), (b"t", b"2", 6, 1)])
+    with SqliteJournal(tmp_path / "journal.db") as journal:
+        journal.append(chunk)
+        journal.go_on_from(4, 9)
+        assert (journal.next_position, journal.next_offset) == (4, 9)
+        assert journal.append(chunk) == 4
+        with pytest.raises(ValueError, match="not ahead"):
+            journal.go_on_from(3, 9)
+    with SqliteJournal(tmp_path / "journal.db") as journal:
+        entries = list(journal.read(0))
+    assert [(e.position, e.offset, len(e.chunk)) for e in entries] == [
+        (0, 0, 2),
+        (1, 9, 0),
+        (2, 9, 0),
+        (3, 9, 0),
+        (4, 9, 2),
+    ]
+    with SqliteJournal(tmp_path / "empty.db") as journal:
+        journal.go_on_from(1_000_000, 7)
+        assert (journal.first_position, journal.next_position, journal.next_offset) == (999_999, 1_000_000, 7)
