@@ -143,7 +143,7 @@ class Backtest:
         event = _spread(verdicts.event, cell, rows, width, 0)
         reasons = self._reasons(taken, cell, width, scores, verdicts)
         if self._device is not None:
-            together = self._device.step(chunk.time, np.where(late[:, None], np.nan, chunk.values))
+            together = self._device.step(chunk.time, np.where(late[:, None], np.nan, chunk.values), score)
             device = (together.score, together.anomaly, together.event)
             for row in np.flatnonzero(together.anomaly).tolist():
                 far = f"for a while {together.distance[row]:.3g} times as far as usual from its mean"
