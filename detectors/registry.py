@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from detectors.base import Detector
 from detectors.ensemble import Ensemble
 from detectors.forecast import Forecast
+from detectors.forest import HalfSpaceTrees
+from detectors.forest import HalfSpaceTrees
 from detectors.holt_winters import HoltWinters
 from detectors.limits import RateOfChange, Threshold
 from detectors.novelty import Novelty
@@ -22,10 +24,12 @@ DETECTORS: tuple[type[Detector], ...] = (
     Rarity,
     Forecast,
     Shape,
+    HalfSpaceTrees,
     ZScore,
     HoltWinters,
     Threshold,
     RateOfChange,
+    HalfSpaceTrees,
     River,
 )
 
