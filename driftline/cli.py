@@ -13,12 +13,14 @@ import typer
 
 from driftline.commands.alarms import alarms
 from driftline.commands.backtest import backtest
+from driftline.commands.backup import backup
 from driftline.commands.check import check
 from driftline.commands.devices import devices
 from driftline.commands.doctor import doctor
 from driftline.commands.explain import explain
 from driftline.commands.query import query
 from driftline.commands.replay import replay
+from driftline.commands.restore import restore
 from driftline.commands.simulate import PASS_ON, simulate
 from driftline.commands.up import up
 from driftline.commands.version import version
@@ -30,6 +32,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, up, {}),
     (RUN, simulate, PASS_ON),
     (RUN, replay, {}),
+    (RUN, backup, {}),
+    (RUN, restore, {}),
     (UNDERSTAND, check, {}),
     (UNDERSTAND, explain, {}),
     (UNDERSTAND, backtest, {}),

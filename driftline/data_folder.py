@@ -24,7 +24,7 @@ class DataFolder:
         self.spool = path / "spool.db"
         self.broker = path / "broker"
         self.simulator = path / "simulator"
-        self._session = path / "session.json"
+        self.session = path / "session.json"
         self._service = path / "service.json"
         self._lock_file: int | None = None
 
@@ -59,14 +59,14 @@ class DataFolder:
     def subscribed(self) -> dict[str, int]:
         """The topic filters of the last session, so that those no longer wanted can be taken back."""
         try:
-            saved = json.loads(self._session.read_text())
+            saved = json.loads(self.session.read_text())
         except (OSError, ValueError):
             return {}
         return {str(name): int(qos) for name, qos in saved.get("filters", {}).items()}
 
     def remember_subscribed(self, filters: dict[str, int]) -> None:
         """Write down the session's topic filters."""
-        _write(self._session, {"filters": filters})
+        _write(self.session, {"filters": filters})
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

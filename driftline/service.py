@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from devices.units import parse_duration
+from driftline.backup import BackupDesk
 from driftline.broker import BrokerHandle, start_broker
 from driftline.config import Config, load_config
 from driftline.config_errors import ConfigError
@@ -101,6 +102,7 @@ class Service:
             while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
                 line.refresh()
                 self._reload_if_changed()
+                self._backups.look()
                 self._balance()
                 if self._stopped_by_itself():
                     failed = True
@@ -160,6 +162,8 @@ class Service:
         self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock)
         self._upkeep.start()
         self._closers.append(("upkeep", self._upkeep.stop))
+        self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
+        self._closers.append(("backup", self._backups.stop))
 
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from storage.base import StorageCorruptError, StorageFullError
 from storage.embedded import EmbeddedStore
@@ -28,6 +29,7 @@ class Upkeep:
         self._clock = clock
         self._wanted = threading.Event()
         self._stopping = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -44,12 +46,19 @@ class Upkeep:
         self._wanted.set()
         self._thread.join()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is removed or sorted while this is entered."""
+        with self._lock:
+            yield
+
     def _run(self) -> None:
         while not self._stopping:
             self._wanted.wait(_INTERVAL_SECONDS)
             self._wanted.clear()
             if not self._stopping:
-                self._round()
+                with self._lock:
+                    self._round()
 
     def _round(self) -> None:
         try:

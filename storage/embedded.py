@@ -6,6 +6,7 @@ exactly at a position of the journal. DuckDB syncs its write-ahead log before a 
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -193,6 +194,13 @@ class EmbeddedStore(StoreQueries):
         """Carry the write-ahead log over into the file now, and give freed space back."""
         with self._lock, database_errors(self.path, "writing a checkpoint"):
             self._writer().execute("CHECKPOINT")
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the file as of the last commit; commits wait meanwhile. Raises StorageFullError, OSError."""
+        with self._maintenance_lock, self._lock, database_errors(self.path, "making a backup"):
+            shutil.copyfile(self.path, path)
+            if _wal(self.path).exists():
+                shutil.copyfile(_wal(self.path), _wal(path))
 
     @property
     def size_bytes(self) -> int:

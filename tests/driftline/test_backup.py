@@ -1,0 +1,68 @@
+"""Backups: of a stopped folder here; of a running service in tests/faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driftline.backup import MANIFEST, BackupError, back_up, restore
+from driftline.data_folder import DataFolder
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    """A data folder as a service leaves it."""
+    made = DataFolder(tmp_path / "var")
+    made.path.mkdir()
+    with SqliteJournal(made.journal), SnapshotStore(made.snapshots), EmbeddedStore(made.database):
+        pass
+    made.remember_subscribed({"#": 1})
+    return made
+
+
+def backed_up(folder: DataFolder, target: Path, config: Path | None = None) -> None:
+    with EmbeddedStore(folder.database) as store:
+        back_up(folder, store, config, target)
+
+
+def test_a_backup_is_restored_with_its_configuration(folder: DataFolder, tmp_path: Path) -> None:
+    config = tmp_path / "plant.toml"
+    config.write_text("# plant\n")
+    backed_up(folder, tmp_path / "backup", config)
+    files = restore(tmp_path / "backup", DataFolder(tmp_path / "again"))
+    assert {"driftline.toml", "journal.db", "points.duckdb", "session.json", "snapshots.db"} <= set(files)
+    assert (tmp_path / "again" / "driftline.toml").read_text() == "# plant\n"
+    assert DataFolder(tmp_path / "again").subscribed() == {"#": 1}
+
+
+def test_a_folder_that_holds_something_is_never_written_into(folder: DataFolder, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter").write_text("dear")
+    with pytest.raises(BackupError, match="not an empty folder"):
+        backed_up(folder, tmp_path / "full")
+    backed_up(folder, tmp_path / "backup")
+    with pytest.raises(BackupError, match="holds data already"):
+        restore(tmp_path / "backup", folder)
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_written(folder: DataFolder, tmp_path: Path) -> None:
+    backed_up(folder, tmp_path / "backup")
+    data = bytearray((tmp_path / "backup" / "journal.db").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "backup" / "journal.db").write_bytes(data)
+    with pytest.raises(BackupError, match=r"journal\.db.* is missing or not what was backed up"):
+        restore(tmp_path / "backup", DataFolder(tmp_path / "again"))
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_is_no_backup_is_refused(folder: DataFolder, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="is no backup"):
+        restore(tmp_path, DataFolder(tmp_path / "again"))
+    backed_up(folder, tmp_path / "backup")
+    (tmp_path / "backup" / MANIFEST).write_text('{"version": 9, "files": {}}')
+    with pytest.raises(BackupError, match="version 9"):
+        restore(tmp_path / "backup", DataFolder(tmp_path / "again"))
