@@ -9,7 +9,6 @@ from detectors.base import Detector
 from detectors.ensemble import Ensemble
 from detectors.forecast import Forecast
 from detectors.forest import HalfSpaceTrees
-from detectors.forest import HalfSpaceTrees
 from detectors.holt_winters import HoltWinters
 from detectors.limits import RateOfChange, Threshold
 from detectors.novelty import Novelty
@@ -29,7 +28,6 @@ DETECTORS: tuple[type[Detector], ...] = (
     HoltWinters,
     Threshold,
     RateOfChange,
-    HalfSpaceTrees,
     River,
 )
 
