@@ -1,4 +1,4 @@
-"""The ensemble's parts, and half-space trees, by themselves: each finds what it is for, and not what it is not for."""
+"""The ensemble's parts by themselves: each finds what it is for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from detectors.forecast import Forecast
-from detectors.forest import HalfSpaceTrees
 from detectors.novelty import Novelty
 from detectors.part import PartDetector, PartParameters
 from detectors.rarity import Rarity
@@ -31,14 +30,6 @@ def test_a_value_between_two_usual_levels_is_odd(kind: type[PartDetector]) -> No
     values = two_levels(4000)
     values[3520] = 20.0
     result = score(kind, values)
-    assert result[3520] > 2.0
-    assert result[3520] == result[3000:].max()
-
-
-def test_half_space_trees_find_a_value_far_out_of_range() -> None:
-    values = two_levels(4000)
-    values[3520] = 90.0
-    result = score(HalfSpaceTrees, values)
     assert result[3520] > 2.0
     assert result[3520] == result[3000:].max()
 
