@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from firmware_sim.publisher import BrokerAddress, Publisher
 from numpy.typing import NDArray
 
+from devices.records import SeriesRecord
 from driftline.config import Config, load_config
 from driftline.recovery import engine_of_settings, new_engine
 from driftline.store_worker import flattened
@@ -267,25 +268,28 @@ def undisturbed(
 
     `changes` maps positions to the settings in force from there on, as a reload puts them in place.
     """
+    engine = _engine_from(changes[0])
     with EmbeddedStore(database) as store:
-        engine: Engine | None = None
         waiting: list[StepOutput] = []
         for entry in entries:
-            if engine is None or entry.position in changes:
-                new = engine_of_settings(changes[entry.position], engine.registry.records if engine else [])
-                assert new is not None
-                if engine is not None:
-                    new.load(engine.position, *engine.state())
-                engine = new
             waiting.append(engine.step(entry))
             if len(waiting) == together:
                 store.commit(StepOutput.merged(waiting))
                 waiting.clear()
+            if engine.position in changes:
+                new = _engine_from(changes[engine.position], engine.registry.records)
+                new.load(engine.position, *engine.state())
+                engine = new
         if waiting:
             store.commit(StepOutput.merged(waiting))
-    assert engine is not None
     arrays, rest = engine.state()
     return flattened(arrays), rest
+
+
+def _engine_from(settings: Mapping[str, Any], known: Sequence[SeriesRecord] = ()) -> Engine:
+    engine = engine_of_settings(settings, known)
+    assert engine is not None, settings
+    return engine
 
 
 def tables_of(database: Path) -> dict[str, list[tuple[Any, ...]]]:
