@@ -15,8 +15,8 @@ from alerts.settings import AlarmSettings
 OPENED = 1
 CLEARED = 2
 
-MIN_THRESHOLD = 2.0
-"""No budget makes an alarm of a reading that is expected once in a hundred."""
+MIN_THRESHOLD = 3.0
+"""No budget makes an alarm of a reading that is expected once in a thousand: a slow sensor's budget would allow it."""
 MAX_THRESHOLD = 10.0
 """Beyond this no history supports a probability; a faster series shares it."""
 _CADENCE_WEIGHT = 0.05

@@ -27,10 +27,12 @@ class AlarmSettings(BaseModel):
         default=0.6, gt=0, lt=1, description="An alarm may clear below this share of the score that raises it."
     )
     clear_after: int = Field(
-        default=10, ge=1, description="Readings in a row below the clearing score that end an alarm."
+        default=60,
+        ge=1,
+        description="Readings in a row below the clearing score that end an alarm; what recurs sooner belongs to it.",
     )
     rest: int = Field(
-        default=30,
+        default=0,
         ge=0,
         description="Readings after an alarm has cleared during which no new one opens for the series.",
     )

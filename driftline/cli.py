@@ -22,9 +22,11 @@ from driftline.commands.query import query
 from driftline.commands.replay import replay
 from driftline.commands.restore import restore
 from driftline.commands.simulate import PASS_ON, simulate
+from driftline.commands.tune import tune
 from driftline.commands.up import up
 from driftline.commands.version import version
 from driftline.console import CommandError, Exit
+from driftline.kernel_cache import drop_stale_kernels
 
 RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 
@@ -37,6 +39,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (UNDERSTAND, check, {}),
     (UNDERSTAND, explain, {}),
     (UNDERSTAND, backtest, {}),
+    (UNDERSTAND, tune, {}),
     (UNDERSTAND, doctor, {}),
     (UNDERSTAND, version, {}),
     (LOOK, devices, {}),
@@ -59,6 +62,7 @@ for panel, command, reading in COMMANDS:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code (see `driftline.console.Exit`)."""
+    drop_stale_kernels()
     try:
         app(arguments)
     except CommandError as error:

@@ -13,6 +13,7 @@ from alerts.settings import AlarmSettings
 from detectors.compile import compile_all as compile_detectors
 from devices.codecs.compile import compile_all as compile_codecs
 from devices.messages import MessageChunk
+from driftline.kernel_cache import drop_stale_kernels
 from ingest.frames import ReceiveBuffer
 from ingest.pipeline import Engine
 from ingest.settings import DEFAULT_DETECTORS, LimitSettings, RouteSettings
@@ -52,4 +53,5 @@ def _message(number: int) -> tuple[bytes, bytes, int, int]:
 
 
 if __name__ == "__main__":
+    drop_stale_kernels()
     compile_all(lambda step: print(f"  {step}", flush=True))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftline.broker import answers
+from driftline.kernel_cache import drop_stale_kernels
 
 _CONFIG = """\
 listener {port} 127.0.0.1
@@ -28,6 +29,11 @@ set_tcp_nodelay true
 log_dest stderr
 """
 _START_WITHIN = 10.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        drop_stale_kernels()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from alerts.policy import CLEARED, MAX_THRESHOLD, OPENED, AlarmPolicy, Verdicts
+from alerts.policy import CLEARED, MAX_THRESHOLD, MIN_THRESHOLD, OPENED, AlarmPolicy, Verdicts
 from alerts.settings import AlarmSettings
 
 SECOND = 1_000_000_000
@@ -57,7 +57,7 @@ def test_warming_readings_are_no_verdict_and_change_no_alarm() -> None:
     [
         (300 * SECOND, "1 per sensor per week", math.log10(2016)),
         (SECOND, "1 per sensor per week", math.log10(604_800)),
-        (3600 * SECOND, "1 per sensor per day", 2.0),
+        (3600 * SECOND, "1 per sensor per day", MIN_THRESHOLD),
         (1_000_000, "1 per sensor per year", MAX_THRESHOLD),
     ],
 )
