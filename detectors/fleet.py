@@ -14,6 +14,8 @@ from detectors.base import Detector, Scores, State
 
 MINIMUM_CAPACITY = 64
 
+_INT32, _INT64, _FLOAT64, _BOOL = (np.dtype(name) for name in ("int32", "int64", "float64", "bool"))
+
 
 class Column(NamedTuple):
     """One state array: `shape` is what one slot holds, `fill` what a fresh slot starts with."""
@@ -39,10 +41,7 @@ def take_inputs(size: int, slot: NDArray[Any], time: NDArray[Any], value: NDArra
     bounds.
     """
     inputs = Inputs(
-        np.require(slot, np.int32, ["C", "W"]),
-        np.require(time, np.int64, ["C", "W"]),
-        np.require(value, np.float64, ["C", "W"]),
-        np.require(learn, np.bool_, ["C", "W"]),
+        _laid_out(slot, _INT32), _laid_out(time, _INT64), _laid_out(value, _FLOAT64), _laid_out(learn, _BOOL)
     )
     shape = inputs.slot.shape
     if len(shape) != 1 or any(array.shape != shape for array in inputs):
@@ -54,9 +53,17 @@ def take_inputs(size: int, slot: NDArray[Any], time: NDArray[Any], value: NDArra
     return inputs
 
 
+def _laid_out(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    # np.require would do, but takes as long as a small batch's kernel.
+    if type(array) is np.ndarray and array.dtype is dtype and array.flags.c_contiguous and array.flags.writeable:
+        return array
+    return np.require(array, dtype, ["C", "W"])
+
+
 def empty_scores(n: int) -> Scores:
     """Scores of n readings, every entry NaN: what a slot that warms up is given."""
-    return Scores(np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan))
+    score, expected, lower, upper = np.full((4, n), np.nan)
+    return Scores(score, expected, lower, upper)
 
 
 def check_state(state: Mapping[str, NDArray[Any]], layout: Mapping[str, Column], detector: str) -> int:

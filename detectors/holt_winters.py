@@ -25,7 +25,20 @@ from detectors.season import (
     to_calendar,
 )
 from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, USUAL, learn_deviation, learning_rate
+from detectors.winsor import (
+    AGE,
+    COUNT,
+    FIELDS,
+    LEVEL,
+    RESTART,
+    RUN,
+    SIGMA,
+    USUAL,
+    is_usual,
+    learn_deviation,
+    learning_rate,
+    usual_sigma,
+)
 
 TREND, SEASON_SHARE, BUCKET_MEAN = FIELDS, FIELDS + 1, FIELDS + 2
 """Columns of a row beyond those of `winsor`: change of the level a reading; share of an error that the season's knots
@@ -205,59 +218,66 @@ def _forecast(
     warmup: float, band: float, clip: float, relearn: float,
     score: Any, expected: Any, lower: Any, upper: Any,
 ) -> None:  # fmt: skip
+    season_share = gamma * (1.0 - alpha)
     for i in range(slot.shape[0]):
         current = value[i]
+        k = slot[i]
         if not math.isfinite(current):
             continue
         current = max(-LARGEST, min(LARGEST, current))
-        k = slot[i]
-        row, clock, season = baseline[k], clocks[k], seasons[k]
-        now = np.int64(row[COUNT]) if mode == BY_COUNT else time[i]
+        count, sigma = baseline[k, COUNT], baseline[k, SIGMA]
+        now = np.int64(count) if mode == BY_COUNT else time[i]
         knot, other, part, course = 0, 0, 0.0, 0.0
-        knots = clock[KNOTS]
+        knots = clocks[k, KNOTS]
         if knots > 0:
-            knot, part = place_in_season(now, clock[PERIOD], knots)
+            knot, part = place_in_season(now, clocks[k, PERIOD], knots)
             other = knot + 1 if knot + 1 < knots else 0
-            course = (1.0 - part) * season[knot] + part * season[other]
-        level = row[LEVEL] + damping * row[TREND]
+            course = (1.0 - part) * seasons[k, knot] + part * seasons[k, other]
+        level = baseline[k, LEVEL] + damping * baseline[k, TREND]
         forecast = level + course
         deviation = current - forecast
-        sigma = row[SIGMA]
         distance = deviation / sigma if sigma > 0.0 else 0.0
-        if row[COUNT] >= warmup:
+        if count >= warmup:
             if sigma > 0.0:
                 score[i] = normal_score(abs(distance))
             else:
-                score[i] = 0.0 if deviation == 0.0 else first_change_score(row[COUNT])
+                score[i] = 0.0 if deviation == 0.0 else first_change_score(count)
             expected[i] = forecast
             lower[i] = forecast - band * sigma
             upper[i] = forecast + band * sigma
         if not learn[i]:
             continue
-        if row[COUNT] == 0.0:
-            row[COUNT] = 1.0
-            row[AGE] = 1.0
-            row[LEVEL] = current
-            clock[ORIGIN] = now
+        if count == 0.0:
+            baseline[k, COUNT] = 1.0
+            baseline[k, AGE] = 1.0
+            baseline[k, LEVEL] = current
+            clocks[k, ORIGIN] = now
         else:
-            age = row[AGE] + 1.0
-            learned, kind = learn_deviation(row, deviation, distance, learning_rate(age, rate), clip, relearn)
-            row[LEVEL] = level
-            row[TREND] *= damping
+            age = baseline[k, AGE] + 1.0
+            spread_rate = learning_rate(age, rate)
+            if is_usual(age, baseline[k, RUN], sigma, distance, clip):
+                learned, kind = distance * sigma, USUAL
+                baseline[k, COUNT] = count + 1.0
+                baseline[k, AGE] = age
+                baseline[k, SIGMA] = usual_sigma(sigma, distance, spread_rate)
+            else:
+                learned, kind = learn_deviation(baseline[k], deviation, distance, spread_rate, clip, relearn)
+            baseline[k, LEVEL] = level
+            baseline[k, TREND] *= damping
             if kind == USUAL:
                 share = learning_rate(age, alpha)
-                row[LEVEL] += share * learned
-                row[TREND] += share * beta * learned
+                baseline[k, LEVEL] += share * learned
+                baseline[k, TREND] += share * beta * learned
                 if knots > 0:
-                    season[knot] += row[SEASON_SHARE] * (1.0 - part) * learned
-                    season[other] += row[SEASON_SHARE] * part * learned
+                    seasons[k, knot] += baseline[k, SEASON_SHARE] * (1.0 - part) * learned
+                    seasons[k, other] += baseline[k, SEASON_SHARE] * part * learned
             elif kind == RESTART:
-                row[LEVEL] += learned
-                row[TREND] = 0.0
+                baseline[k, LEVEL] += learned
+                baseline[k, TREND] = 0.0
         if mode == FOUND:
-            _watch(row, clock, season, histories[k], now, current, longest, gamma * (1.0 - alpha))
-        elif mode != NO_SEASON and clock[KNOTS] == 0:
-            _learn_first_season(row, clock, season, now, current, given_period, gamma * (1.0 - alpha))
+            _watch(k, baseline, clocks, seasons, histories, now, current, longest, season_share)
+        elif mode != NO_SEASON and clocks[k, KNOTS] == 0:
+            _learn_first_season(baseline[k], clocks[k], seasons[k], now, current, given_period, season_share)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -308,32 +328,36 @@ def _fill_gaps(season: Any) -> None:
             last = step
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _watch(
-    row: Any, clock: Any, season: Any, history: Any, now: int, current: float, longest: int, share: float
-) -> None:
+    k: int, baseline: Any, clocks: Any, seasons: Any, histories: Any, now: int, current: float, longest: int,
+    share: float,
+) -> None:  # fmt: skip
     """Add a reading to the history of buckets, and look for the season where that fills the history."""
-    if clock[WIDTH] == 0 and not _measure_interval(clock, now, longest):
+    # A row is cut out of its array only where it must be: counting the references to one takes longer than the rest.
+    if clocks[k, WIDTH] == 0 and not _measure_interval(clocks[k], now, longest):
         return
-    if now >= clock[ORIGIN] + (clock[BUCKET] + 1) * clock[WIDTH]:
-        number = (now - clock[ORIGIN]) // clock[WIDTH]
-        while number > clock[BUCKET]:
-            if number - clock[BUCKET] > history.shape[0]:
-                clock[FILLED] = 0
-                clock[BUCKET] = number
-                clock[BUCKET_COUNT] = 0
+    buckets = histories.shape[1]
+    if now >= clocks[k, ORIGIN] + (clocks[k, BUCKET] + 1) * clocks[k, WIDTH]:
+        number = (now - clocks[k, ORIGIN]) // clocks[k, WIDTH]
+        while number > clocks[k, BUCKET]:
+            if number - clocks[k, BUCKET] > buckets:
+                clocks[k, FILLED] = 0
+                clocks[k, BUCKET] = number
+                clocks[k, BUCKET_COUNT] = 0
                 break
-            history[clock[FILLED]] = row[BUCKET_MEAN] if clock[BUCKET_COUNT] > 0 else math.nan
-            clock[FILLED] += 1
-            clock[BUCKET] += 1
-            clock[BUCKET_COUNT] = 0
-            if clock[FILLED] == history.shape[0]:
-                _review(row, clock, season, history, now, longest, share)
-                number = (now - clock[ORIGIN]) // clock[WIDTH]
-    if clock[BUCKET_COUNT] == 0:
-        row[BUCKET_MEAN] = 0.0
-    clock[BUCKET_COUNT] += 1
-    row[BUCKET_MEAN] += (current - row[BUCKET_MEAN]) / clock[BUCKET_COUNT]
+            filled = clocks[k, BUCKET_COUNT] > 0
+            histories[k, clocks[k, FILLED]] = baseline[k, BUCKET_MEAN] if filled else math.nan
+            clocks[k, FILLED] += 1
+            clocks[k, BUCKET] += 1
+            clocks[k, BUCKET_COUNT] = 0
+            if clocks[k, FILLED] == buckets:
+                _review(baseline[k], clocks[k], seasons[k], histories[k], now, longest, share)
+                number = (now - clocks[k, ORIGIN]) // clocks[k, WIDTH]
+    if clocks[k, BUCKET_COUNT] == 0:
+        baseline[k, BUCKET_MEAN] = 0.0
+    clocks[k, BUCKET_COUNT] += 1
+    baseline[k, BUCKET_MEAN] += (current - baseline[k, BUCKET_MEAN]) / clocks[k, BUCKET_COUNT]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -44,6 +44,22 @@ def learning_rate(age: float, rate: float) -> float:
     return rate if age * rate >= 1.0 else 1.0 / age
 
 
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def is_usual(age: float, run: float, sigma: float, distance: float, clip: float) -> bool:
+    """Whether `learn_deviation` would find nothing odd, so that `usual_sigma` is all there is to learn.
+
+    `age` counts this reading too. Nearly every reading is such a one: learned without a row being handed on, it takes a
+    third of the time.
+    """
+    return sigma > 0.0 and abs(distance) < clip and run == 0.0 and age > _CLIP_FROM
+
+
+@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+def usual_sigma(sigma: float, distance: float, rate: float) -> float:
+    """The standard deviation after a deviation of `distance` standard deviations, exponentially weighted."""
+    return sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))
+
+
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def learn_run(row: Any, deviation: float, relearn: float) -> bool:
     """Add an outlying deviation to the run; True once it is `relearn` long and the baseline is to restart from it.
@@ -90,7 +106,7 @@ def learn_deviation(
         distance = max(-limit, min(limit, distance))
         outlying = settled and abs(distance) >= limit
         learned = distance * sigma
-        row[SIGMA] = sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))
+        row[SIGMA] = usual_sigma(sigma, distance, rate)
     elif deviation == 0.0:
         return 0.0, USUAL
     else:

@@ -15,7 +15,19 @@ from detectors.base import Scores
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.robust import robust_step
 from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, learn_deviation, learning_rate
+from detectors.winsor import (
+    AGE,
+    COUNT,
+    FIELDS,
+    LEVEL,
+    RESTART,
+    RUN,
+    SIGMA,
+    is_usual,
+    learn_deviation,
+    learning_rate,
+    usual_sigma,
+)
 
 
 class ZScoreParameters(BaseModel):
@@ -132,27 +144,34 @@ def _ewma(
 ) -> None:  # fmt: skip
     for i in range(slot.shape[0]):
         current = value[i]
+        k = slot[i]
         if not math.isfinite(current):
             continue
         current = max(-LARGEST, min(LARGEST, current))
-        row = baseline[slot[i]]
-        deviation = current - row[LEVEL]
-        sigma = row[SIGMA]
+        count, level, sigma = baseline[k, COUNT], baseline[k, LEVEL], baseline[k, SIGMA]
+        deviation = current - level
         distance = deviation / sigma if sigma > 0.0 else 0.0
-        if row[COUNT] >= warmup:
+        if count >= warmup:
             if sigma > 0.0:
                 score[i] = normal_score(abs(distance))
             else:
-                score[i] = 0.0 if deviation == 0.0 else first_change_score(row[COUNT])
-            expected[i] = row[LEVEL]
-            lower[i] = row[LEVEL] - band * sigma
-            upper[i] = row[LEVEL] + band * sigma
-        if learn[i]:
-            if row[COUNT] == 0.0:
-                row[COUNT] = 1.0
-                row[AGE] = 1.0
-                row[LEVEL] = current
-                continue
-            rate = learning_rate(row[AGE] + 1.0, alpha)
-            learned, kind = learn_deviation(row, deviation, distance, rate, clip, relearn)
-            row[LEVEL] += learned if kind == RESTART else rate * learned
+                score[i] = 0.0 if deviation == 0.0 else first_change_score(count)
+            expected[i] = level
+            lower[i] = level - band * sigma
+            upper[i] = level + band * sigma
+        if not learn[i]:
+            continue
+        age = baseline[k, AGE] + 1.0
+        rate = learning_rate(age, alpha)
+        if is_usual(age, baseline[k, RUN], sigma, distance, clip):
+            baseline[k, COUNT] = count + 1.0
+            baseline[k, AGE] = age
+            baseline[k, LEVEL] = level + rate * (distance * sigma)
+            baseline[k, SIGMA] = usual_sigma(sigma, distance, rate)
+        elif count == 0.0:
+            baseline[k, COUNT] = 1.0
+            baseline[k, AGE] = 1.0
+            baseline[k, LEVEL] = current
+        else:
+            learned, kind = learn_deviation(baseline[k], deviation, distance, rate, clip, relearn)
+            baseline[k, LEVEL] += learned if kind == RESTART else rate * learned
