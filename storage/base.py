@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
-from devices.records import AlarmRecord, DeadLetter, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 
 
 class StorageFullError(Exception):
@@ -138,4 +138,35 @@ class Store(Protocol):
 
     def commit(self, output: StepOutput) -> CommitResult:
         """Store one output durably. Output wholly before `position` is ignored. Raises StorageFullError, OSError."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads of a store in its own language; the embedded database, VictoriaMetrics and InfluxDB each have one."""
+
+    def series(self) -> list[SeriesRecord]:
+        """Every known series, in order of its index."""
+        ...
+
+    def points(
+        self, series: int, start: int | None = None, end: int | None = None, max_points: int | None = None
+    ) -> SeriesPoints:
+        """Points of one series from `start` up to and without `end` (ns since the epoch), in time order.
+
+        More than `max_points` are thinned to the extremes of equal stretches of time, beside every anomaly.
+        """
+        ...
+
+    def latest(self, series: Sequence[int] | None = None) -> ScoredBatch:
+        """The newest point of each of `series` (of all by default) that has any, in order of series."""
+        ...
+
+    def history(self, n: int) -> Iterator[tuple[int, SeriesPoints]]:
+        """The last `n` points of each series in time order, series by series: what detectors warm up on."""
+        ...
+
+    def alarms(
+        self, state: AlarmState | None = None, series: int | None = None, limit: int = 200, open_only: bool = False
+    ) -> list[AlarmRecord]:
+        """Alarms, the newest first; `open_only` leaves out those that are cleared."""
         ...

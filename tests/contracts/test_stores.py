@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from influxdb_client import InfluxDBClient
+from victoria import Victoria
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import CommitResult, StepOutput
+from storage.base import CommitResult, Reader, SeriesPoints, StepOutput
 from storage.embedded import EmbeddedStore
+from storage.influx import InfluxSink
+from storage.influx_reader import FluxReader, InfluxQlReader
+from storage.readers import thinned
+from storage.settings import SinkSettings
+from storage.victoria import VictoriaReader
 
 OpenStore = Callable[[], EmbeddedStore]
 
@@ -162,3 +175,190 @@ def test_the_newest_record_of_an_alarm_is_the_alarm(open_store: OpenStore) -> No
     assert store.alarms(state=AlarmState.CLEARED) == [cleared]
     assert store.alarms(series=1) == [other]
     assert store.alarms(limit=1) == [other]
+
+
+MS = 10**6
+
+
+@dataclass
+class External:
+    """An external database, its reader, and what makes writes visible to it."""
+
+    sink: InfluxSink
+    reader: Callable[[], Reader]
+    settle: Callable[[], object]
+    keeps_texts: bool
+
+
+def influx_settings(bucket: str) -> SinkSettings:
+    missing = [name for name in ("URL", "TOKEN", "ORG") if not os.environ.get(f"DRIFTLINE_INFLUX_{name}")]
+    if missing:
+        names = ", ".join(f"DRIFTLINE_INFLUX_{name}" for name in missing)
+        pytest.skip(f"no InfluxDB to test against: {names} not set")
+    return SinkSettings(
+        name="s", url=os.environ["DRIFTLINE_INFLUX_URL"], org=os.environ["DRIFTLINE_INFLUX_ORG"], bucket=bucket
+    )
+
+
+@pytest.fixture(
+    params=[pytest.param("victoriametrics", marks=pytest.mark.service("victoria-metrics")), "flux", "influxql"]
+)
+def external(
+    request: pytest.FixtureRequest, tmp_path: Path, free_port: int, wait_until: Callable[..., None]
+) -> Iterator[External]:
+    if request.param == "victoriametrics":
+        with Victoria(tmp_path / "vm", free_port, wait_until) as server:
+            settings = SinkSettings(name="s", type="victoriametrics", url=server.url)
+            with InfluxSink(settings) as sink:
+                reader = lambda: VictoriaReader(settings, known=NAMES)  # noqa: E731
+                yield External(sink, reader, lambda: server.get("/internal/force_flush"), False)
+        return
+    bucket = f"driftline-test-{os.getpid()}-{time.time_ns()}"
+    settings, token = influx_settings(bucket), os.environ.get("DRIFTLINE_INFLUX_TOKEN", "")
+    kind = FluxReader if request.param == "flux" else InfluxQlReader
+    with (
+        InfluxDBClient(settings.url, token=token, org=settings.org) as client,
+        InfluxSink(settings, token=token) as sink,
+    ):
+        made = client.buckets_api().create_bucket(bucket_name=bucket, org=settings.org)
+        yield External(sink, lambda: kind(settings, known=NAMES, token=token), lambda: None, True)
+        client.buckets_api().delete_bucket(made)
+
+
+NAMES = [SeriesRecord(0, "pump 1,a", "temp=x", "°C"), SeriesRecord(1, 'fan\\"', "speed"), SeriesRecord(2, "a/b", "v")]
+
+
+def recent(n: int, *, step: int = 1000 * MS, every: int = 3, seed: int = 1) -> ScoredBatch:
+    """Points of up to three series in whole milliseconds, ending an hour ago, some without score or band."""
+    chance = np.random.default_rng(seed)
+    start = (time.time_ns() // (3600 * 10**9) - 1) * 3600 * 10**9 - n * step
+    value = np.round(chance.normal(20, 5, n), 3)
+    nan = np.where(np.arange(n) % 5 == 4, np.nan, 0.0)
+    return ScoredBatch(
+        (np.arange(n) % every).astype(np.int32),
+        start + np.arange(n) // every * every * step,
+        value,
+        np.round(np.abs(chance.normal(1, 1, n)), 2) + nan,
+        value + 0.25 + nan,
+        value - 1.5 + nan,
+        value + 1.75 + nan,
+        np.arange(n) % 50 == 49,
+        np.zeros(n, np.bool_),
+    )
+
+
+def assert_points_agree(found: SeriesPoints, oracle: SeriesPoints) -> None:
+    assert found.total == oracle.total
+    assert found.time.tolist() == oracle.time.tolist()
+    assert found.value.tolist() == oracle.value.tolist()
+    assert found.anomaly.tolist() == oracle.anomaly.tolist()
+    for name in ("score", "expected", "lower", "upper"):
+        np.testing.assert_allclose(getattr(found, name), getattr(oracle, name), atol=0.06, err_msg=name)
+
+
+def write_both(store: EmbeddedStore, external: External, outputs: list[StepOutput]) -> None:
+    for output in outputs:
+        store.commit(output, external.sink.write)
+    external.settle()
+
+
+def eventually_agree(check: Callable[[], None]) -> None:
+    """Databases show what they confirmed a moment later."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def oracle(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    with EmbeddedStore(tmp_path / "oracle.duckdb") as store:
+        yield store
+
+
+def test_an_external_database_gives_back_what_the_embedded_one_does(oracle: EmbeddedStore, external: External) -> None:
+    points = recent(900)
+    write_both(oracle, external, [step(0, points, series=NAMES)])
+    start, end = int(points.time[300]), int(points.time[600])
+
+    def check() -> None:
+        reader = external.reader()
+        assert reader.series() == oracle.series()
+        for series in range(3):
+            assert_points_agree(reader.points(series), oracle.points(series))
+            assert_points_agree(reader.points(series, start, end), oracle.points(series, start, end))
+            assert_points_agree(reader.points(series, None, end, 20), oracle.points(series, None, end, 20))
+        found, expected = reader.latest(), oracle.latest()
+        for field in fields(ScoredBatch):
+            np.testing.assert_allclose(getattr(found, field.name), getattr(expected, field.name), atol=0.06)
+        assert reader.latest([1]).series.tolist() == [1]
+        for (number, mine), (series, theirs) in zip(reader.history(7), oracle.history(7), strict=True):
+            assert number == series
+            assert mine.time.tolist() == theirs.time.tolist()
+
+    eventually_agree(check)
+
+
+def test_writing_again_and_out_of_order_changes_nothing(oracle: EmbeddedStore, external: External) -> None:
+    points = recent(300)
+    early, late = points.take(np.arange(300) < 150), points.take(np.arange(300) >= 150)
+    moved = replace(late, value=late.value + 1)
+    outputs = [step(0, late, series=NAMES), step(1, early), step(2, moved), step(3, early)]
+    write_both(oracle, external, outputs)
+    for again in (outputs[0], outputs[1]):
+        external.sink.write(again)
+    external.settle()
+
+    def check() -> None:
+        for series in range(3):
+            assert_points_agree(external.reader().points(series), oracle.points(series))
+
+    eventually_agree(check)
+
+
+def test_alarms_come_back_from_their_events(oracle: EmbeddedStore, external: External) -> None:
+    now = time.time_ns() // (1000 * MS) * 1000 * MS - 3600 * 10**9
+    opened = AlarmRecord(1, 0, AlarmState.OPEN, now, None, "minor", 3.5, 9.0, 4.0, "too high", {"default.z": 3.5})
+    cleared = replace(opened, state=AlarmState.CLEARED, cleared=now + 80 * MS, severity="minor", peak_score=6.5)
+    other = AlarmRecord(2, 1, AlarmState.ACKNOWLEDGED, now + 50 * MS, None, "major", 3.0, 1.0, float("nan"), "too low")
+    points = recent(3)
+    outputs = [step(0, points, series=NAMES, alarms=[opened, other]), step(1, alarms=[cleared])]
+    write_both(oracle, external, outputs)
+
+    def text(record: AlarmRecord) -> str:
+        known = record if external.keeps_texts else replace(record, reason="")
+        return repr(known)
+
+    def check() -> None:
+        reader = external.reader()
+        assert [text(a) for a in reader.alarms()] == [text(a) for a in oracle.alarms()]
+        assert [a.alarm for a in reader.alarms(open_only=True)] == [2]
+        assert [a.alarm for a in reader.alarms(state=AlarmState.CLEARED)] == [1]
+        assert [a.alarm for a in reader.alarms(series=1)] == [2]
+        assert [a.alarm for a in reader.alarms(limit=1)] == [2]
+
+    eventually_agree(check)
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=200, unique=True), st.integers(2, 40), st.randoms())
+def test_thinning_is_that_of_the_embedded_database(times: list[int], most: int, chance: Any) -> None:
+    values = list(range(len(times)))
+    chance.shuffle(values)
+    time_of = np.array(sorted(times), np.int64)
+    value = np.array(values, np.float64)
+    anomaly = value % 7 == 0
+    none = np.full(len(value), np.nan)
+    whole = SeriesPoints(time_of, value, none, none, none, none, anomaly, len(value))
+    found = thinned(whole, most)
+    assert found.total == len(value)
+    stretch = int(time_of[-1] - time_of[0]) // (most // 2) + 1
+    bucket = (time_of - time_of[0]) // stretch
+    kept = set(time_of[anomaly].tolist())
+    for each in set(bucket.tolist()):
+        rows = np.flatnonzero(bucket == each)
+        kept |= {int(time_of[rows[value[rows].argmin()]]), int(time_of[rows[value[rows].argmax()]])}
+    assert found.time.tolist() == sorted(kept)
