@@ -115,19 +115,8 @@ def test_flux_replies_become_points_with_their_nanoseconds(server: Server, setti
 
 def test_flux_replies_become_alarms(settings: SinkSettings) -> None:
     cleared = START + 60 * 10**9
-    expected = AlarmRecord(
-        4, 1, AlarmState.CLEARED, START, cleared, "minor", 4.5, 9.0, math.nan, "too, fast", {"default.z": 3.5}
-        1,
-        AlarmState.CLEARED,
-        START,
-        START + 60 * 10**9,
-        "minor",
-        4.5,
-        9.0,
-        math.nan,
-        "too, fast",
-        {"default.z": 3.5},
-    )
+    parts = {"default.z": 3.5}
+    expected = AlarmRecord(4, 1, AlarmState.CLEARED, START, cleared, "minor", 4.5, 9.0, math.nan, "too, fast", parts)
     assert [repr(alarm) for alarm in FluxReader(settings, known=KNOWN).alarms()] == [repr(expected)]
 
 
