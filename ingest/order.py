@@ -90,7 +90,10 @@ class Orderer:
         due = np.concatenate([self._due, arrival + window])
         lag = np.concatenate([self._watermark_lag, window])
         owner = np.concatenate([self._device, device])
-        release = (rows.time <= self._high[owner] - lag) | (due <= now) | (lag == 0)
+        overdue = due <= now
+        release = (rows.time <= self._high[owner] - lag) | overdue | (lag == 0)
+        if (overdue & (lag > 0)).any():
+            release |= _not_newer(rows.time, owner, overdue & (lag > 0))
         keep = ~release
         self._waiting, self._due = rows.take(keep), due[keep]
         self._watermark_lag, self._device = lag[keep], owner[keep]
@@ -129,6 +132,17 @@ class Orderer:
         self._due = np.array(state["waiting.due"], np.int64)
         self._watermark_lag = np.array(state["waiting.lag"], np.int64)
         self._device = np.array(state["waiting.device"], np.int32)
+
+
+def _not_newer(time: NDArray[np.int64], device: NDArray[np.int32], than: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows (n,) that are not newer than the newest row marked in `than` of their own device.
+
+    What arrived last may be older than what has waited long enough: it must not stay behind, where it would be late.
+    """
+    devices, place = np.unique(device, return_inverse=True)
+    newest = np.full(len(devices), NO_TIME, np.int64)
+    np.maximum.at(newest, place[than], time[than])
+    return time <= newest[place]
 
 
 def _grown(times: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -44,7 +44,13 @@ SELECT b.row FROM behind b SEMI JOIN (
 ) p USING (series, time)
 """
 _INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
-_INSERT_DEAD_LETTER = "INSERT OR IGNORE INTO stored.dead_letter VALUES (?, ?, make_timestamp_ns(?), ?, ?, ?, ?)"
+_INSERT_DEAD_LETTERS = """
+INSERT OR IGNORE INTO stored.dead_letter
+SELECT "offset", part, make_timestamp_ns(arrival), topic, payload, reason, detail FROM (
+    SELECT unnest($1) AS "offset", unnest($2) AS part, unnest($3::BIGINT[]) AS arrival, unnest($4) AS topic,
+        unnest($5::BLOB[]) AS payload, unnest($6) AS reason, unnest($7) AS detail
+)
+"""
 _PUT_ALARM = """
 INSERT OR REPLACE INTO stored.alarm
 VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
@@ -391,7 +397,8 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> No
         rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
         connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
     if output.dead_letters:
-        connection.executemany(_INSERT_DEAD_LETTER, [_dead_letter_row(letter) for letter in output.dead_letters])
+        letters = [_dead_letter_row(letter) for letter in output.dead_letters]
+        connection.execute(_INSERT_DEAD_LETTERS, [list(column) for column in zip(*letters, strict=True)])
     if output.alarms:
         newest = {record.alarm: record for record in output.alarms}
         connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])
