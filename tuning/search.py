@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import annotated_types
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
@@ -186,12 +185,10 @@ def _bounds(field: FieldInfo, now: float) -> tuple[float, float]:
     reach = sorted((now / _FURTHEST, now * _FURTHEST)) if now else [-1.0, 1.0]
     low, high = reach
     for bound in field.metadata:
-        if isinstance(bound, annotated_types.Ge | annotated_types.Gt):
-            least = float(bound.ge if isinstance(bound, annotated_types.Ge) else bound.gt)  # type: ignore[arg-type]
-            low = max(low, least)
-        elif isinstance(bound, annotated_types.Le | annotated_types.Lt):
-            most = float(bound.le if isinstance(bound, annotated_types.Le) else bound.lt)  # type: ignore[arg-type]
-            high = min(high, most)
+        for word in ("ge", "gt"):
+            low = max(low, float(getattr(bound, word, low)))
+        for word in ("le", "lt"):
+            high = min(high, float(getattr(bound, word, high)))
     return low, high
 
 
