@@ -19,7 +19,6 @@ GROUP = "scores per second per core"
 MEMORY_GROUP = "state of detectors"
 
 SERIES = 3_000
-ROUNDS = 400
 RIVER_SERIES = 20
 
 CHEAP_PARAMETERS: Mapping[str, Mapping[str, object]] = {
@@ -60,8 +59,8 @@ def run(setting: Setting) -> None:
             note=f"both with a season of {SEASON} readings",
         )
         if FOREST in names:
-            own = _seconds_a_score(create(FOREST, {}), 100)
-            trees = _river_seconds(_trees, rounds=400)
+            own = _seconds_a_score(create(FOREST, TREES), 1_200, series=200)
+            trees = _river_seconds(_trees, rounds=600)
             setting.figures.add(GROUP, FOREST, 1e-6 / own, "M/s")
             setting.figures.add(GROUP, f"{FOREST} / river's HalfSpaceTrees", trees / own, "x", at_least=50)
     cheap = 0.0
@@ -78,12 +77,15 @@ def state_bytes(detector: Detector) -> float:
     return sum(array.nbytes for array in detector.state().values()) / 1_000
 
 
-def _seconds_a_score(detector: Detector, rounds: int) -> float:
-    """CPU seconds a reading, over rounds of one reading of each series, in batches as large as the engine's."""
-    slot, now, value = _readings(SERIES, rounds)
+def _seconds_a_score(detector: Detector, rounds: int, series: int = SERIES) -> float:
+    """CPU seconds a reading, over rounds of one reading of each series, in batches as large as the engine's.
+
+    The first half of the rounds warms up and is left out.
+    """
+    slot, now, value = _readings(series, rounds)
     learn = np.ones(len(slot), np.bool_)
-    detector.grow(SERIES)
-    warm = SERIES * min(50, rounds // 4)
+    detector.grow(series)
+    warm = series * (rounds // 2)
     detector.step(slot[:warm], now[:warm], value[:warm], learn[:warm])
     gc.disable()
     began = time.thread_time()
@@ -107,7 +109,7 @@ def _river_seconds(model: Callable[[], RiverModel], rounds: int = 400) -> float:
     slot, _, value = _readings(RIVER_SERIES, rounds)
     models = [model() for _ in range(RIVER_SERIES)]
     rows = list(zip(slot.tolist(), value.tolist(), strict=True))
-    warm = len(rows) // 4
+    warm = len(rows) // 2
     for series, reading in rows[:warm]:
         models[series][1](reading)
     gc.disable()

@@ -111,10 +111,10 @@ class ZScore(FleetDetector):
     ) -> Scores:
         """Score each reading by its tail probability, then learn it where `learn`."""
         slot, _, value, learn = take_inputs(self.size, slot, time, value, learn)
-        scores = empty_scores(len(slot))
-        out = (scores.score, scores.expected, scores.lower, scores.upper)
         settings = self.settings
         if settings.variant == "ewma":
+            scores = Scores(*np.empty((4, len(slot))))
+            out = (scores.score, scores.expected, scores.lower, scores.upper)
             alpha = 1.0 - 0.5 ** (1.0 / settings.half_life)
             relearn = float(settings.relearn_after)
             _ewma(
@@ -122,6 +122,8 @@ class ZScore(FleetDetector):
                 relearn, *out,
             )  # fmt: skip
         else:
+            scores = empty_scores(len(slot))
+            out = (scores.score, scores.expected, scores.lower, scores.upper)
             arrays = self.arrays
             robust_step(
                 slot, value, learn, arrays["count"], arrays["recent"], arrays["order"], self.needed, settings.band, *out
@@ -145,6 +147,7 @@ def _ewma(
     for i in range(slot.shape[0]):
         current = value[i]
         k = slot[i]
+        score[i] = expected[i] = lower[i] = upper[i] = math.nan
         if not math.isfinite(current):
             continue
         current = max(-LARGEST, min(LARGEST, current))

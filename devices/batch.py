@@ -27,8 +27,10 @@ class _Columns:
 
     __slots__ = ()
 
+    series: NDArray[np.int32]
+
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
+        return len(self.series)
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
         """The rows at `index` (positions or a mask)."""

@@ -182,10 +182,10 @@ class Engine:
         return self._orderer.step(batch, device, window, arrival, entry.chunk.ticked_at)
 
     def _hear(self, readings: Readings, device: NDArray[np.int32], entry: JournalEntry) -> None:
-        flags, arrival = entry.chunk.flags[readings.message], entry.chunk.arrival[readings.message]
-        retained = (flags & FLAG_RETAIN) != 0
+        arrival = entry.chunk.arrival[readings.message]
+        retained = (entry.chunk.flags & FLAG_RETAIN) != 0
         if retained.any():
-            live = ~retained
+            live = ~retained[readings.message]
             self.liveness.hear(device[live], readings.time[live], arrival[live])
         else:
             self.liveness.hear(device, readings.time, arrival)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from devices.codec import UNNAMED, Codec
@@ -173,16 +174,16 @@ class Router:
         """
         table = self._tables[codec]
         self._fit(table, len(self.codecs[codec].metrics))
-        series = table.series[topic, metric]
-        named = device >= 0
-        if named.any():
-            series = series.copy()
+        series = np.empty(len(topic), np.int32)
+        unknown, has_device = _look_up(table.series, topic, metric, device, series)
+        if has_device:
+            named = device >= 0
             series[named] = [
                 table.by_device.get(key, _UNKNOWN)
                 for key in zip(topic[named].tolist(), metric[named].tolist(), device[named].tolist(), strict=True)
             ]
         refused: dict[int, Refusal] = {}
-        for row in np.flatnonzero(series == _UNKNOWN).tolist():
+        for row in np.flatnonzero(series == _UNKNOWN).tolist() if unknown or has_device else ():
             known = self._resolve(table, int(topic[row]), int(metric[row]), int(device[row]))
             if isinstance(known, Refusal):
                 refused[row] = known
@@ -248,6 +249,24 @@ class Router:
             grown = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
             grown[:rows, :columns] = table.series
             table.series = grown
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _look_up(
+    table: NDArray[np.int32],
+    topic: NDArray[np.int32],
+    metric: NDArray[np.int32],
+    device: NDArray[np.int32],
+    series: NDArray[np.int32],
+) -> tuple[int, bool]:
+    """Fill `series` from `table`; returns how many are unknown, and whether any row names a device."""
+    unknown = 0
+    has_device = False
+    for row in range(len(topic)):
+        series[row] = table[topic[row], metric[row]]
+        unknown += series[row] == _UNKNOWN
+        has_device |= device[row] >= 0
+    return unknown, has_device
 
 
 def _room(have: int, need: int) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from detectors import registry as detectors
@@ -15,6 +17,7 @@ from devices.batch import Batch
 from ingest.settings import ComponentSettings
 
 _UNASSIGNED = -1
+_ALL_ROWS = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class Fleet:
     def step(self, batch: Batch, learn: NDArray[np.bool_]) -> FleetScores:
         """Score each reading against what its series' detectors know, then learn it where `learn`."""
         n = len(batch)
-        merged = FleetScores(np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), [])
+        score, expected, lower, upper = np.full((4, n), np.nan)
+        merged = FleetScores(score, expected, lower, upper, [])
         for assigned in self._assigned.values():
             if not assigned.slots or not n:
                 continue
@@ -147,8 +151,17 @@ class Fleet:
 
 
 def _merge(into: FleetScores, rows: NDArray[np.intp] | None, scores: Scores) -> None:
-    where = slice(None) if rows is None else rows
-    into.score[where] = np.fmax(into.score[where], scores.score)
-    missing = np.isnan(into.expected[where]) & np.isnan(into.lower[where]) & np.isnan(into.upper[where])
-    for column, given in ((into.expected, scores.expected), (into.lower, scores.lower), (into.upper, scores.upper)):
-        column[where] = np.where(missing, given, column[where])
+    own = (scores.score, scores.expected, scores.lower, scores.upper)
+    merged = (into.score, into.expected, into.lower, into.upper)
+    _merge_rows(_ALL_ROWS if rows is None else rows, rows is None, own, merged)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _merge_rows(rows: NDArray[np.intp], all_rows: bool, own: Any, merged: Any) -> None:
+    for i in range(len(own[0])):
+        row = i if all_rows else rows[i]
+        if not own[0][i] <= merged[0][row] and not np.isnan(own[0][i]):
+            merged[0][row] = own[0][i]
+        if np.isnan(merged[1][row]) and np.isnan(merged[2][row]) and np.isnan(merged[3][row]):
+            for column in range(1, 4):
+                merged[column][row] = own[column][i]
