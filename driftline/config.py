@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from alerts.settings import AlarmSettings
+from devices.units import parse_duration
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place, unknown
 from driftline.http.settings import HttpSettings
@@ -23,7 +24,7 @@ from ingest.settings import (
     SnapshotSettings,
 )
 from ingest.settings_broker import BrokerSettings
-from storage.settings import JournalSettings, SinkSettings, SpoolSettings, StoreSettings
+from storage.settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
@@ -58,6 +59,7 @@ class Config(BaseModel):
         default=[], description="External databases that take what is stored too, each at its own pace."
     )
     spool: SpoolSettings = Field(default=SpoolSettings(), description="What waits for external databases.")
+    archive: ArchiveSettings = Field(default=ArchiveSettings(), description="Old points as Parquet files, by day.")
     http: HttpSettings = Field(default=HttpSettings(), description="The API, the page and the metrics.")
     alarm: AlarmSettings = Field(
         default=AlarmSettings(), description="When a score becomes an alarm, and when it ends."
@@ -196,7 +198,22 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):
             errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
-    return errors + _repeated_sinks(data)
+    return errors + _repeated_sinks(data) + _archived_too_late(data)
+
+
+def _archived_too_late(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Days must be in the archive before the database removes them."""
+    archive, store = data.get("archive"), data.get("store")
+    archive, store = (table if isinstance(table, dict) else {} for table in (archive, store))
+    after = archive.get("after", ArchiveSettings().after)
+    keep = store.get("keep", StoreSettings().keep)
+    try:
+        late = bool(archive.get("folder")) and parse_duration(after) + parse_duration("2d") > parse_duration(keep)
+    except (ValueError, TypeError, AttributeError):
+        return []
+    if not late:
+        return []
+    return [(("archive", "after"), f'got "{after}", expected at least two days less than store.keep = "{keep}"')]
 
 
 def _repeated_sinks(data: dict[str, Any]) -> list[tuple[Path, str]]:

@@ -32,6 +32,7 @@ from driftline.upkeep import Upkeep
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from ingest.settings_broker import read_password
+from storage.archive import Archive
 from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 from storage.snapshots import SnapshotStore
@@ -122,6 +123,9 @@ class Service:
         if config.sinks != self.config.sinks or config.spool != self.config.spool:
             self._console.print("[yellow]sinks and spool settings take effect at the next start[/]")
 
+        if config.archive != self.config.archive or config.store != self.config.store:
+            self._console.print("[yellow]store and archive settings take effect at the next start[/]")
+
         def swap() -> None:
             old = self._engine.engine
             new = new_engine(config, old.registry.records)
@@ -150,7 +154,9 @@ class Service:
     def _open_storage(self) -> None:
         self.folder.lock()
         self._closers.append(("data folder", self.folder.release))
-        self._store = EmbeddedStore(self.folder.database, self.config.store)
+        chosen = self.config.archive
+        archive = Archive(chosen) if chosen.folder else None
+        self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive)
         self._store.open()
         self._closers.append(("database", self._store.close))
         self._journal = SqliteJournal(self.folder.journal, self.config.journal)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from devices.units import parse_duration
 from storage.base import StorageCorruptError, StorageFullError
 from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
@@ -29,6 +30,7 @@ class Upkeep:
         self._clock = clock
         self._wanted = threading.Event()
         self._stopping = False
+        self._archive_at = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
@@ -60,12 +62,20 @@ class Upkeep:
                 with self._lock:
                     self._round()
 
+    def _archive(self) -> None:
+        archive = self._store.archive
+        if archive is None or self._clock() < self._archive_at:
+            return
+        self._store.move_to_archive()
+        self._archive_at = self._clock() + parse_duration(archive.settings.every)
+
     def _round(self) -> None:
         try:
             # Every snapshot kept may be needed, should the newer ones turn out damaged: the journal reaches back to it.
             positions = self._snapshots.positions
             if positions:
                 self._journal.compact(min(*positions, self._store.position), self._clock())
+            self._archive()
             self._store.apply_retention()
             self._store.compact()
         except (StorageFullError, StorageCorruptError, OSError) as error:

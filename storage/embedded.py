@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, DeadLetter
 from devices.units import parse_duration
-from storage import schema
+from storage import archiving, schema
+from storage.archive import Archive, ArchivedFile
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
 from storage.columns import NewestTimes, repeats, stored_columns
 from storage.queries import StoreQueries, database_errors
-from storage.settings import StoreSettings
+from storage.settings import ArchiveSettings, StoreSettings
 
 _RUNS_MERGED = 16
 _ROWS_SORTED_AT_ONCE = 4_000_000
@@ -72,13 +74,24 @@ class EmbeddedStore(StoreQueries):
     One thread commits; any thread may query meanwhile. A second process may not open the file while one writes to it.
     """
 
-    def __init__(self, path: Path, settings: StoreSettings | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: StoreSettings | None = None,
+        *,
+        read_only: bool = False,
+        archive: Archive | None = None,
+    ) -> None:
         self.path = path
+        self.archive = archive
         self.settings = settings or StoreSettings()
         self.query_timeout = parse_duration(self.settings.query_timeout)
         self._read_only = read_only
         self._lock = threading.RLock()
         self._maintenance_lock = threading.Lock()
+        self._archive_lock = threading.Lock()
+        self._archived: tuple[ArchivedFile, ...] = ()
+        self._owner = ""
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._newest = NewestTimes()
         self._position = 0
@@ -196,6 +209,41 @@ class EmbeddedStore(StoreQueries):
                 removed += int(rows)
             return removed
 
+    def move_to_archive(self) -> int:
+        """Move days that are old enough, and what came late for days moved before, to the archive.
+
+        Returns how many points went. Commits and queries go on meanwhile. Without an archive, nothing happens.
+        """
+        archive = self.archive
+        if archive is None:
+            return 0
+        archive.remove_others(self._archived)
+        after = parse_duration(archive.settings.after)
+        with self._lock:
+            newest = self._newest.of(None)
+        with self._cursor() as cursor, database_errors(self.path, "looking for old points"):
+            days = archiving.days_to_move(cursor, newest, after)
+        names = self.series() if days else []
+        moved = 0
+        for day in days:
+            with self._changing_archive("moving points to the archive") as (cursor, change):
+                added, replaced = archiving.move_day(cursor, archive, day, newest, names)
+                change.extend([file for file in self._archived if file not in replaced] + added)
+            moved += sum(file.rows for file in added) - sum(file.rows for file in replaced)
+        keep = archive.settings.keep
+        if keep is not None and len(newest[1]):
+            old = archiving.past_keeping(self._archived, int(newest[1].max()), parse_duration(keep))
+            with self._changing_archive("removing old files") as (cursor, change):
+                archiving.forget(cursor, old)
+                change.extend(file for file in self._archived if file not in old)
+        archive.write_manifest(self._owner, self._archived)
+        return moved
+
+    @property
+    def archived(self) -> tuple[ArchivedFile, ...]:
+        """The files of the archive, in order of day."""
+        return self._archived
+
     def checkpoint(self) -> None:
         """Carry the write-ahead log over into the file now, and give freed space back."""
         with self._lock, database_errors(self.path, "writing a checkpoint"):
@@ -226,9 +274,20 @@ class EmbeddedStore(StoreQueries):
         connection.register("behind", {"row": behind, "series": points.series[behind], "time": _timestamps(time)})
         stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()["row"]
         duplicate[stored] = True
+        duplicate[self._archived_rows(connection, time)] = True
         late = int(np.count_nonzero((points.late | ~fresh) & ~duplicate))
         duplicates = int(np.count_nonzero(duplicate))
         return ~duplicate, CommitResult(len(points) - late - duplicates, duplicates, late)
+
+    def _archived_rows(self, connection: duckdb.DuckDBPyConnection, time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the registered `behind`, whose times are `time`, that stand in the archive."""
+        with self._archive_lock:
+            files = _overlapping(self._archived, int(time.min()), int(time.max()))
+        if not files or self.archive is None:
+            return np.empty(0, np.int64)
+        relation = self.archive.relation(connection, files)
+        found = connection.execute(_FIND_STORED.replace("stored.point", relation), [int(time.min()), int(time.max())])
+        return np.asarray(found.fetchnumpy()["row"], np.int64)
 
     def _counted(self, increments: dict[str, int], result: CommitResult) -> dict[str, int]:
         counts = dict(self._counts)
@@ -244,6 +303,7 @@ class EmbeddedStore(StoreQueries):
         try:
             with database_errors(self.path, "opening the database"):
                 self._prepare(connection)
+                self._open_archive(connection)
                 series, time = self._load_newest(connection)
                 position, counts = connection.execute("SELECT position, counts FROM stored.progress").fetchall()[0]
         except BaseException:
@@ -258,12 +318,37 @@ class EmbeddedStore(StoreQueries):
         return {
             "threads": self.settings.threads,
             "memory_limit": f"{self.settings.memory_bytes}B",
-            "enable_external_access": False,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
-            "lock_configuration": True,
         }
+
+    def _open_archive(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Find the archive's files, and from then on let SQL reach nothing but them and the database."""
+        owner = connection.execute("SELECT value FROM stored.meta WHERE name = 'database'").fetchall()
+        self._owner = str(owner[0][0]) if owner else ""
+        tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        found = archiving.archived_files(connection) if "archive" in tables else []
+        if found and self.archive is None and self._read_only:
+            [(noted,)] = connection.execute("SELECT value FROM stored.meta WHERE name = 'archive'").fetchall()
+            self.archive = Archive(ArchiveSettings.model_validate_json(noted))
+        if self.archive is not None:
+            self.archive.open(self._owner, read_only=self._read_only)
+            if self.archive.local is not None:
+                folder = f"{self.archive.local}/".replace("'", "''")
+                connection.execute(f"SET allowed_directories = ['{folder}']")
+            if not self._read_only:
+                # For readers that know the database alone. No secret is among the settings.
+                noted = self.archive.settings.model_copy(update={"folder": self.archive.place}).model_dump_json()
+                connection.execute("INSERT OR REPLACE INTO stored.meta VALUES ('archive', ?)", [noted])
+        elif found:
+            raise StorageCorruptError(
+                f"{self.path}: {sum(file.rows for file in found)} points are in an archive, but archive.folder is not "
+                "set; set it to the folder where they are"
+            )
+        self._archived = tuple(found)
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
@@ -271,7 +356,7 @@ class EmbeddedStore(StoreQueries):
             connection.execute("BEGIN")
             connection.execute(schema.TABLES)
             connection.execute("INSERT INTO stored.meta VALUES ('version', ?)", [str(schema.VERSION)])
-            connection.execute(schema.VIEWS)
+            self._complete(connection)
             connection.execute("COMMIT")
             return
         if "meta" not in tables:
@@ -283,6 +368,14 @@ class EmbeddedStore(StoreQueries):
                 f"{self.path}: the database is of version {version}, from {age} Driftline; this one reads version "
                 f"{schema.VERSION}: start the Driftline that wrote it, or move the file away"
             )
+        if not self._read_only:
+            self._complete(connection)
+
+    def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """What may be added to a database of this version at any time."""
+        connection.execute(schema.ARCHIVE_TABLE)
+        connection.execute(schema.VIEWS)
+        connection.execute("INSERT OR IGNORE INTO stored.meta VALUES ('database', ?)", [uuid.uuid4().hex])
 
     def _load_newest(self, connection: duckdb.DuckDBPyConnection) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         rows = connection.execute("SELECT series, epoch_ns(max(time)) AS time FROM stored.point GROUP BY series")
@@ -302,6 +395,33 @@ class EmbeddedStore(StoreQueries):
         with self._lock:
             return self._newest.of(series)
 
+    def _begin(self, cursor: duckdb.DuckDBPyConnection) -> tuple[ArchivedFile, ...]:
+        with self._archive_lock:
+            cursor.execute("BEGIN READ ONLY")
+            if self._archived:
+                # The transaction sees the tables as of its first look at them.
+                cursor.execute("SELECT position FROM stored.progress").fetchall()
+            return self._archived
+
+    @contextmanager
+    def _changing_archive(self, what: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[ArchivedFile]]]:
+        """A transaction that moves points; the list given out holds the files that count once it has committed."""
+        change: list[ArchivedFile] = []
+
+        @contextmanager
+        def committing() -> Iterator[None]:
+            with self._archive_lock:
+                yield
+                self._archived = tuple(sorted(change, key=lambda file: (file.day, file.path)))
+
+        with (
+            self._maintenance_lock,
+            database_errors(self.path, what),
+            self._cursor() as cursor,
+            self._transaction(cursor, what, committing()),
+        ):
+            yield cursor, change
+
     @contextmanager
     def _maintaining(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """A transaction beside the writer's: both only append to and delete from tables, never the same row."""
@@ -314,12 +434,18 @@ class EmbeddedStore(StoreQueries):
             yield cursor
 
     @contextmanager
-    def _transaction(self, connection: duckdb.DuckDBPyConnection, what: str) -> Iterator[None]:
+    def _transaction(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        what: str,
+        committing: AbstractContextManager[None] = nullcontext(),  # noqa: B008  it holds nothing
+    ) -> Iterator[None]:
         with database_errors(self.path, what):
             connection.execute("BEGIN")
             try:
                 yield
-                connection.execute("COMMIT")
+                with committing:
+                    connection.execute("COMMIT")
             except duckdb.FatalException:
                 # DuckDB takes itself out of service after such an error; the file itself stands at the last commit.
                 self._reconnect()
@@ -350,6 +476,10 @@ class EmbeddedStore(StoreQueries):
         limit = self.settings.max_bytes
         if limit is not None and self.size_bytes >= limit:
             raise StorageFullError(f"{self.path}: no room left for storing results: it holds the {limit} bytes allowed")
+
+
+def _overlapping(files: tuple[ArchivedFile, ...], low: int, high: int) -> list[ArchivedFile]:
+    return [file for file in files if file.first <= high and file.last >= low]
 
 
 def _move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str, at_least: int) -> int:

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.units import format_duration
+from storage.archive import Archive, ArchivedFile
+from storage.archiving import views_with_archive
 from storage.base import SeriesPoints, StorageCorruptError, StorageFullError
 
 _TIME_MIN = -(2**63) + 2
 _TIME_MAX = 2**63 - 2
 _COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
+_POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
 _SERIES_AT_ONCE = 256
 _READING_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
@@ -45,12 +48,17 @@ class StoreQueries(ABC):
     """Reads of the embedded database, each in a cursor of its own, so that any thread may call them."""
 
     path: Path
+    archive: Archive | None
     query_timeout: int
     """Nanoseconds after which a query of SQL is stopped."""
 
     @abstractmethod
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A new cursor on the open database."""
+
+    @abstractmethod
+    def _begin(self, cursor: duckdb.DuckDBPyConnection) -> tuple[ArchivedFile, ...]:
+        """Begin a reading transaction, and return the files that hold the points that it does not see in tables."""
 
     @abstractmethod
     def _newest_points(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -77,11 +85,15 @@ class StoreQueries(ABC):
             f"series = {int(series)} AND time BETWEEN make_timestamp_ns({int(low)}) AND make_timestamp_ns({int(high)})"
         )
         with self._reading() as cursor:
-            cursor.execute("BEGIN READ ONLY")
+            source = "stored.point"
+            files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
+            if files and self.archive is not None:
+                relation = self.archive.relation(cursor, files)
+                source = f"(SELECT {_POINT} FROM stored.point UNION ALL SELECT {_POINT} FROM {relation})"
             total, first, last = cursor.execute(
-                f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM stored.point WHERE {where}"
+                f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {source} WHERE {where}"
             ).fetchall()[0]
-            query = f"SELECT {_COLUMNS} FROM stored.point WHERE {where}"
+            query = f"SELECT {_COLUMNS} FROM {source} WHERE {where}"
             if max_points is not None and total > max_points:
                 stretch = (last - first) // (max_points // 2) + 1
                 query = f"""
@@ -195,7 +207,9 @@ class StoreQueries(ABC):
                 if statements[0].type not in _READING_STATEMENTS:
                     kind = statements[0].type.name.lower().replace("_", " ")
                     raise QueryError(f"{kind} is not allowed: expected a statement that only reads, such as SELECT")
-                cursor.execute("BEGIN READ ONLY")
+                files = self._begin(cursor)
+                if files and self.archive is not None:
+                    cursor.execute(views_with_archive(self.archive.relation(cursor, files)))
                 cursor.execute(sql)
                 columns = [column[0] for column in cursor.description or ()]
                 rows = cursor.fetchmany(limit + 1)

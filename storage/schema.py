@@ -75,6 +75,19 @@ CREATE VIEW stored.point AS
     );
 """
 
+ARCHIVE_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.archive(
+    path VARCHAR PRIMARY KEY,
+    day DATE NOT NULL,
+    rows BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    first TIMESTAMP_NS NOT NULL,
+    last TIMESTAMP_NS NOT NULL
+);
+"""
+"""Files of the archive: a file counts from the transaction on that removes its points from the tables."""
+
 VIEWS = """
 CREATE OR REPLACE VIEW points AS
     SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late
@@ -85,7 +98,8 @@ CREATE OR REPLACE VIEW alarms AS
         a.reason, a.parts
     FROM stored.alarm a LEFT JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW dead_letters AS
-    SELECT "offset", part, arrival, topic, payload, reason, detail FROM stored.dead_letter;
+    SELECT "offset", part, arrival, topic, try(decode(payload)) AS payload, reason, detail, payload AS payload_bytes
+    FROM stored.dead_letter;
 CREATE OR REPLACE VIEW counts AS
     SELECT key AS name, value::BIGINT AS value FROM stored.progress, json_each(counts);
 CREATE OR REPLACE VIEW devices AS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from devices.units import Duration
 
@@ -126,6 +126,34 @@ class SpoolSettings(BaseModel):
         ge=MEBIBYTE,
         description="Most bytes that wait for external databases; beyond, the oldest are dropped, and counted.",
     )
+
+
+class ArchiveSettings(BaseModel):
+    """Old points as Parquet files, a folder a day, in a local folder or in a bucket that speaks S3."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: str = Field(
+        default="",
+        description="Where old points go: a folder, or s3://BUCKET/PREFIX with the keys in AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY. Empty: there is no archive, and old points are removed.",
+    )
+    after: Duration = Field(
+        default="2d", description="A day (UTC) moves to the archive once it ended this long before the newest point."
+    )
+    every: Duration = Field(default="1h", description="How often days, and what came late for them, are moved.")
+    keep: Duration | None = Field(default=None, description="How long a day stays in the archive; without it, forever.")
+    s3_endpoint: str = Field(default="", description="Address of a bucket that is not Amazon's, as HOST:PORT.")
+    s3_region: str = Field(default="", description="Region of the bucket, where the server wants one.")
+    s3_tls: bool = Field(default=True, description="Speak HTTPS to the bucket.")
+
+    @field_validator("folder")
+    @classmethod
+    def _is_folder_or_bucket(cls, folder: str) -> str:
+        scheme, found, rest = folder.partition("://")
+        if found and (scheme != "s3" or not rest.strip("/")):
+            raise ValueError(f'got "{folder}", expected a folder or s3://BUCKET/PREFIX')
+        return folder
 
 
 def read_token(settings: SinkSettings, environment: Mapping[str, str]) -> str:

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices.batch import ScoredBatch
+from devices.records import SeriesRecord
+from storage.archive import Archive
+from storage.base import CommitResult, StepOutput, StorageCorruptError
+from storage.embedded import EmbeddedStore
+from storage.queries import QueryError
+from storage.settings import ArchiveSettings, StoreSettings
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+START = 19_700 * DAY
+NAMES = [SeriesRecord(0, "pump", "flow", "m³/h"), SeriesRecord(1, "pump", "temp"), SeriesRecord(2, "fan", "speed")]
+
+
+def open_store(folder: Path, **more: object) -> EmbeddedStore:
+    chosen = ArchiveSettings(folder=str(folder / "it's an archive"), **more)  # type: ignore[arg-type]
+    return EmbeddedStore(folder / "points.duckdb", StoreSettings(keep="3650d"), archive=Archive(chosen)).open()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    with open_store(tmp_path, after="1d") as opened:
+        yield opened
+
+
+def scored(rows: list[tuple[int, int, float]]) -> ScoredBatch:
+    series, time, value = (np.array(column) for column in zip(*rows, strict=True))
+    value = value.astype(np.float64)
+    no = np.zeros(len(value), np.bool_)
+    score = np.where(value > 0, 0.5, np.nan)
+    return ScoredBatch(
+        series.astype(np.int32), time.astype(np.int64), value, score, value + 0.5, value - 2, value + 3, no, no
+    )
+
+
+def put(store: EmbeddedStore, rows: list[tuple[int, int, float]]) -> CommitResult:
+    return store.commit(StepOutput(store.position, store.position + 1, scored(rows), NAMES))
+
+
+def hourly(days: int, series: int = 0, first: int = START) -> list[tuple[int, int, float]]:
+    return [(series, first + hour * HOUR, float(hour)) for hour in range(days * 24)]
+
+
+def everything(store: EmbeddedStore) -> list[tuple[object, ...]]:
+    return store.query("SELECT device, metric, epoch_ns(time), value FROM points ORDER BY ALL", 100_000).rows
+
+
+def test_old_days_move_and_are_read_as_before(store: EmbeddedStore, tmp_path: Path) -> None:
+    put(store, [*hourly(5), *hourly(2, 1), *hourly(5, 2)])
+    before, charts = everything(store), [store.points(series) for series in range(3)]
+    thin, latest = store.points(0, START + DAY, START + 3 * DAY, 6), store.latest()
+    assert store.move_to_archive() == 24 * (3 + 2 + 3) - 1, "the newest of a series that has ended stays"
+    assert [file.day for file in store.archived] == ["2023-12-09", "2023-12-10", "2023-12-11"]
+    assert everything(store) == before
+    for series, chart in enumerate(charts):
+        found = store.points(series)
+        assert found.total == chart.total
+        for name in ("time", "value", "score", "expected", "lower", "upper", "anomaly"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(chart, name))
+    assert store.points(0, START + DAY, START + 3 * DAY, 6).time.tolist() == thin.time.tolist()
+    assert store.latest().time.tolist() == latest.time.tolist()
+    assert store.query("SELECT device, points FROM devices ORDER BY device").rows == [("fan", 120), ("pump", 168)]
+    assert store.move_to_archive() == 0
+    store.close()
+    with EmbeddedStore(store.path, read_only=True) as reader:
+        assert everything(reader) == before, "the database knows where its archive is"
+    with open_store(tmp_path, after="1d") as again:
+        assert everything(again) == before
+        assert again.latest().time.tolist() == latest.time.tolist()
+
+
+def test_files_say_what_they_hold(store: EmbeddedStore) -> None:
+    put(store, [*hourly(5, 2), *hourly(5)])
+    store.move_to_archive()
+    archive = store.archive
+    assert archive is not None
+    assert archive.local is not None
+    manifest = json.loads((archive.local / "manifest.json").read_text())
+    assert [file["rows"] for file in manifest["files"]] == [48, 48, 48]
+    table = pq.read_table(archive.local / manifest["files"][0]["path"], partitioning=None)
+    rows = list(zip(table["series"].to_pylist(), table["time"].cast("int64").to_pylist(), strict=True))
+    assert rows == sorted(rows)
+    assert set(table["device"].to_pylist()) == {"pump", "fan"}
+    assert archive.verify(store.archived) == []
+    first, second, *_ = store.archived
+    with (archive.local / first.path).open("r+b") as file:
+        file.seek(100)
+        file.write(b"\x00\x01\x02")
+    (archive.local / second.path).unlink()
+    words = archive.verify(store.archived)
+    assert [file.path in word for file, word in zip((first, second), words, strict=True)] == [True, True]
+    assert "wrong checksum" in words[0]
+    assert "cannot be read" in words[1]
+
+
+def test_late_points_reach_their_day_and_duplicates_stay_out(store: EmbeddedStore) -> None:
+    put(store, hourly(5))
+    store.move_to_archive()
+    half = START + HOUR // 2
+    assert put(store, [(0, START, 99.0), (0, half, 7.0)]) == CommitResult(0, 1, 1)
+    assert (store.points(0).total, store.query("SELECT count(*) FROM points").rows) == (121, [(121,)])
+    assert store.move_to_archive() == 1
+    assert [file.rows for file in store.archived if file.day == "2023-12-09"] in ([24, 1], [1, 24])
+    assert put(store, [(0, half, 8.0)]) == CommitResult(0, 1, 0)
+    assert store.points(0, START, START + HOUR).value.tolist() == [0.0, 7.0]
+
+
+def test_many_files_of_a_day_are_merged(store: EmbeddedStore) -> None:
+    put(store, hourly(5))
+    for minute in range(1, 12):
+        put(store, [(0, START + minute * 60 * SECOND, 1.0)])
+        assert store.move_to_archive() == (72 + 1 if minute == 1 else 1)
+    files = [file for file in store.archived if file.day == "2023-12-09"]
+    assert sum(file.rows for file in files) == 24 + 11
+    assert len(files) < 8
+    assert store.points(0).total == 131
+    store.move_to_archive()
+    archive = store.archive
+    assert archive is not None
+    assert archive.local is not None
+    assert len(list(archive.local.rglob("*.parquet"))) == len(store.archived)
+
+
+def test_files_that_a_kill_left_behind_are_removed(store: EmbeddedStore) -> None:
+    archive = store.archive
+    assert archive is not None
+    assert archive.local is not None
+    stray = archive.local / "day=2023-12-09" / "stray.parquet"
+    stray.parent.mkdir()
+    stray.write_bytes(b"half")
+    stray.with_suffix(".tmp").write_bytes(b"half")
+    put(store, hourly(5))
+    store.move_to_archive()
+    assert not stray.exists()
+    assert not stray.with_suffix(".tmp").exists()
+    assert store.points(0).total == 120
+
+
+def test_days_past_their_keeping_are_removed(tmp_path: Path) -> None:
+    with open_store(tmp_path, after="1d", keep="2d") as store:
+        put(store, hourly(6))
+        store.move_to_archive()
+        assert [file.day for file in store.archived] == ["2023-12-12"]
+        assert store.points(0).time[0] == START + 3 * DAY
+
+
+def test_queries_see_each_point_once_while_days_move(store: EmbeddedStore) -> None:
+    put(store, [*hourly(30), *hourly(30, 1)])
+    counted: list[int] = []
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            counted.append(store.query("SELECT count(*) FROM points").rows[0][0])
+            counted.append(store.points(0).total * 2)
+
+    reader = threading.Thread(target=count)
+    reader.start()
+    store.move_to_archive()
+    done.set()
+    reader.join()
+    assert set(counted) == {1440}
+
+
+def test_sql_reaches_the_archive_and_nothing_else(store: EmbeddedStore, tmp_path: Path) -> None:
+    put(store, hourly(5))
+    store.move_to_archive()
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    assert store.query("SELECT count(*) FROM points WHERE time < '2023-12-10'").rows == [(24,)]
+    for sql in (
+        f"SELECT * FROM read_csv('{tmp_path}/secret.csv')",
+        "SELECT * FROM read_text('/etc/hostname')",
+        f"SELECT * FROM read_csv('{tmp_path}/it''s an archive/../secret.csv')",
+    ):
+        with pytest.raises(QueryError):
+            store.query(sql)
+
+
+def test_an_archive_of_another_database_is_refused(store: EmbeddedStore, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    assert store.archive is not None
+    other = EmbeddedStore(tmp_path / "other" / "points.duckdb", archive=Archive(store.archive.settings))
+    with pytest.raises(StorageCorruptError, match="belongs to another database"):
+        other.open()
+    put(store, hourly(5))
+    store.move_to_archive()
+    store.close()
+    with pytest.raises(StorageCorruptError, match=r"72 points are in an archive, but archive\.folder is not set"):
+        EmbeddedStore(store.path).open()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 200)), min_size=1, max_size=12), max_size=8))
+def test_whatever_comes_in_whatever_order_is_there_once(steps: list[list[tuple[int, int]]]) -> None:
+    import tempfile  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder), after="12h") as store:
+        expected: dict[tuple[int, int], float] = {}
+        for number, step in enumerate(steps):
+            rows = [(series, START + hour * HOUR, float(number * 100 + i)) for i, (series, hour) in enumerate(step)]
+            put(store, rows)
+            for series, time, value in rows:
+                expected.setdefault((series, time), value)
+            store.move_to_archive()
+            found = {}
+            for series in range(3):
+                points = store.points(series)
+                found |= {(series, t): v for t, v in zip(points.time.tolist(), points.value.tolist(), strict=True)}
+                assert points.total == len(points.time)
+            assert found == expected
+            assert store.query("SELECT count(*) FROM points").rows == [(len(expected),)]
