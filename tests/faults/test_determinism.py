@@ -1,0 +1,210 @@
+"""A model of the service in one thread, over the real journal, database and snapshots: any order of publishes, kills,
+restarts, reloads, snapshots and compactions ends as an undisturbed run over the same journal does."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_runs import differences_of_state, differences_of_tables, settings_of, undisturbed
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from devices.messages import FLAG_DUPLICATE, MessageChunk
+from driftline.config import Config
+from driftline.recovery import new_engine, restored_engine
+from driftline.store_worker import SnapshotRequest, flattened
+from ingest.pipeline import Engine
+from storage.base import JournalEntry, StepOutput
+from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+pytestmark = pytest.mark.faults
+
+START_MS = 1_750_000_000_000
+LIMITS = {"type": "threshold", "upper": 70.0}
+CONFIGURATIONS = [
+    Config.model_validate(text)
+    for text in (
+        {"detectors": {"default": {"type": "zscore", "warmup": 5}}, "alarm": {"threshold": 3.0, "clear_after": 2}},
+        {
+            "detectors": {"default": {"type": "zscore", "warmup": 5}, "limits": LIMITS},
+            "routes": [{"filter": "#", "detectors": ["default", "limits"], "reorder_window": "2s"}],
+            "alarm": {"threshold": 3.0, "clear_after": 2},
+        },
+        {
+            "detectors": {"default": {"type": "zscore", "warmup": 8}, "limits": LIMITS},
+            "routes": [
+                {"filter": "d/0", "detectors": ["limits"]},
+                {"filter": "#", "device": "all", "reorder_window": "1s"},
+            ],
+            "alarm": {"threshold": 3.0, "clear_after": 2},
+        },
+    )
+]
+MESSAGES = st.lists(st.tuples(st.integers(0, 3), st.integers(-4, 4), st.integers(0, 100)), min_size=1, max_size=12)
+
+
+class Pipeline(RuleBasedStateMachine):
+    """The service's parts, stepped by hand. `queue` is what the engine made and the store does not have yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.path = Path(self._folder.name)
+        self.config = CONFIGURATIONS[0]
+        self.changes: dict[int, Mapping[str, Any]] = {0: settings_of(self.config)}
+        self.entries: list[JournalEntry] = []
+        self.second = 0
+        self.arrival = START_MS * 10**6
+        self.open()
+
+    def open(self) -> None:
+        self.queue: list[StepOutput | SnapshotRequest] = []
+        self.store = EmbeddedStore(self.path / "points.duckdb").open()
+        self.journal = SqliteJournal(self.path / "journal.db").open()
+        self.snapshots = SnapshotStore(self.path / "snapshots.db").open()
+        self.engine: Engine = restored_engine(self.config, self.store, self.journal, self.snapshots, lambda _: None)
+        self.changes[self.engine.settings_from] = self.engine.settings
+
+    def close(self) -> None:
+        for part in (self.snapshots, self.journal, self.store):
+            part.close()
+
+    @rule(messages=MESSAGES, duplicate=st.booleans())
+    def publish(self, messages: list[tuple[int, int, int]], duplicate: bool) -> None:
+        """A chunk is journaled; a duplicate chunk stands for a delivery whose acknowledgement was lost."""
+        rows = []
+        for device, shift, value in messages:
+            self.second += 1
+            body = json.dumps({"ts": START_MS + (self.second + shift) * 1000, "v": value}).encode()
+            self.arrival += 10**9
+            rows.append((b"d/%d" % device, body, self.arrival, 1))
+        for _ in range(1 + duplicate):
+            chunk = MessageChunk.of(rows)
+            offset = self.journal.next_offset
+            self.entries.append(JournalEntry(self.journal.append(chunk), offset, chunk))
+            self.arrival += 1000
+            rows = [(t, p, a + 1000, f | FLAG_DUPLICATE) for t, p, a, f in rows]
+
+    @rule(seconds=st.integers(1, 20))
+    def tick(self, seconds: int) -> None:
+        self.arrival += seconds * 10**9
+        chunk = MessageChunk.of([], ticked_at=self.arrival)
+        offset = self.journal.next_offset
+        self.entries.append(JournalEntry(self.journal.append(chunk), offset, chunk))
+
+    @rule(most=st.integers(1, 4))
+    def score(self, most: int) -> None:
+        for entry in self.journal.read(self.engine.position):
+            self.queue.append(self.engine.step(entry))
+            most -= 1
+            if not most:
+                break
+
+    @rule()
+    def snapshot(self) -> None:
+        self.queue.append(SnapshotRequest(self.engine.position, *self.engine.state()))
+
+    @rule(most=st.integers(1, 6), together=st.booleans())
+    def write(self, most: int, together: bool) -> None:
+        """Commit what is queued, several outputs in one transaction or each in its own."""
+        taken, self.queue = self.queue[:most], self.queue[most:]
+        outputs: list[StepOutput] = []
+        for item in [*taken, None]:
+            if isinstance(item, StepOutput):
+                if item.next_position > self.store.position:
+                    outputs.append(item)
+                if together:
+                    continue
+            if outputs:
+                self.store.commit(StepOutput.merged(outputs))
+                outputs = []
+            if isinstance(item, SnapshotRequest):
+                self.snapshots.save(item.position, "", flattened(item.arrays), dict(item.rest))
+
+    @rule()
+    def kill_and_restart(self) -> None:
+        self.close()
+        self.open()
+
+    @rule(choice=st.integers(0, 2))
+    def change_while_stopped(self, choice: int) -> None:
+        self.close()
+        self.config = CONFIGURATIONS[choice]
+        self.open()
+
+    @rule(choice=st.integers(0, 2))
+    def reload(self, choice: int) -> None:
+        """As the service does; where it is killed before this is saved, the change takes effect at the restart."""
+        self.config = CONFIGURATIONS[choice]
+        new = new_engine(self.config, self.engine.registry.records)
+        new.load(self.engine.position, *self.engine.state())
+        self.engine = new
+        self.snapshot()
+
+    @precondition(lambda self: self.snapshots.positions)
+    @rule()
+    def compact(self) -> None:
+        self.journal.compact(min(*self.snapshots.positions, self.store.position), 1 << 62)
+
+    @invariant()
+    def counts_close(self) -> None:
+        counts = self.store.counts()
+        elsewhere = sum(count for name, count in counts.items() if name.startswith(("rejected.", "dropped.")))
+        kept = sum(counts.get(name, 0) for name in ("stored", "late", "duplicates", "waiting"))
+        assert counts.get("received", 0) == kept + elsewhere
+
+    def teardown(self) -> None:
+        self.score(1 << 30)
+        self.snapshot()
+        self.write(1 << 30, True)
+        # A reload whose snapshot was not saved before a kill never was; the saved ones name where they began.
+        arrays, rest = self.engine.state()
+        self.close()
+        whole, whole_rest = undisturbed(self.entries, self._in_force(), self.path / "undisturbed.duckdb", together=3)
+        found = differences_of_tables(self.path / "points.duckdb", self.path / "undisturbed.duckdb")
+        found += differences_of_state(flattened(arrays), whole)
+        assert not found, "\n".join(found)
+        assert (rest["next_alarm"], rest["open_alarms"]) == (whole_rest["next_alarm"], whole_rest["open_alarms"])
+        self._folder.cleanup()
+
+    def _in_force(self) -> Mapping[int, Mapping[str, Any]]:
+        return self.changes
+
+
+def test_any_order_of_faults_ends_as_an_undisturbed_run(extent: Any, report: Any) -> None:
+    examples, steps = extent.of(6, 40), extent.of(12, 25)
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Pipeline, settings=chosen)
+    report("any order of kills, restarts, reloads, replays", sequences=examples, steps=steps, differences=0)
+
+
+def test_a_journal_replayed_twice_gives_identical_tables(tmp_path: Path, report: Any) -> None:
+    with SqliteJournal(tmp_path / "journal.db") as journal:
+        for n in range(200):
+            rows = [
+                (b"d/%d" % (i % 5), b'{"ts": %d, "v": %d}' % (START_MS + n * 1000 - 1500 * (i % 3), n * i % 97), n, 1)
+                for i in range(8)
+            ]
+            arrival = (START_MS + n * 1000) * 10**6
+            journal.append(MessageChunk.of([(t, p, arrival + i, f) for i, (t, p, _, f) in enumerate(rows)]))
+        entries = list(journal.read(0))
+    changes = {0: settings_of(CONFIGURATIONS[1])}
+    one, one_rest = undisturbed(entries, changes, tmp_path / "one.duckdb")
+    other, other_rest = undisturbed(entries, changes, tmp_path / "other.duckdb", together=1)
+    assert not differences_of_tables(tmp_path / "one.duckdb", tmp_path / "other.duckdb")
+    assert not differences_of_state(one, other)
+    assert one_rest == other_rest
+    report("journal replayed twice into empty databases", entries=len(entries), differences=0)
