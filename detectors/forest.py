@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -74,9 +75,9 @@ class HalfSpaceTrees(FleetDetector):
     Parameters: ClassVar[type[BaseModel]] = HalfSpaceTreesParameters
 
     @classmethod
-    def examples(cls) -> tuple[dict[str, object], ...]:
+    def examples(cls) -> tuple[Mapping[str, object], ...]:
         """The defaults, and a small forest that is soon warm."""
-        small = {"n_trees": 3, "height": 4, "window_size": 40, "calibration": 16, "ranked": 32}
+        small: Mapping[str, object] = {"n_trees": 3, "height": 4, "window_size": 40, "calibration": 16, "ranked": 32}
         return ({}, small)
 
     def __init__(self, parameters: HalfSpaceTreesParameters) -> None:

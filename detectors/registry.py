@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from detectors.adwin import Adwin
 from detectors.base import Detector
+from detectors.cusum import Cusum
 from detectors.ensemble import Ensemble
 from detectors.forecast import Forecast
 from detectors.forest import HalfSpaceTrees
 from detectors.holt_winters import HoltWinters
 from detectors.limits import RateOfChange, Threshold
 from detectors.novelty import Novelty
+from detectors.page_hinkley import PageHinkley
+from detectors.physical_range import PhysicalRange
 from detectors.rarity import Rarity
 from detectors.river_model import River
 from detectors.shape import Shape
+from detectors.silent import Silent
+from detectors.stuck import Stuck
+from detectors.variance_change import VarianceChange
 from detectors.zscore import ZScore
 
 DETECTORS: tuple[type[Detector], ...] = (
@@ -28,6 +35,13 @@ DETECTORS: tuple[type[Detector], ...] = (
     HoltWinters,
     Threshold,
     RateOfChange,
+    Adwin,
+    Cusum,
+    PageHinkley,
+    PhysicalRange,
+    Silent,
+    Stuck,
+    VarianceChange,
     River,
 )
 

@@ -1,0 +1,126 @@
+"""Stage 5 of 7: silence: a gap between readings that is long for this series' cadence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from detectors.base import Scores
+from detectors.calibration import COUNTS, Prior, compress, decades, learn_score
+from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+
+LEARNED, GAPS, LEVEL = range(3)
+"""Columns of `cadence`: readings learned; gaps between them; the usual gap, log2 of nanoseconds."""
+
+PRIOR = Prior(start=1.5, shape=2.0, weight=30.0, lowest=-5.0)
+"""Gaps over the usual gap: on a typical series one in a thousand is over fifty times the usual. The prior is worth few
+gaps, since most devices are far more regular, and soon show it."""
+
+_RATE = 0.05
+_REACH = 2.0
+
+
+class SilentParameters(BaseModel):
+    """When the cadence counts as known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
+    least: float = Field(
+        default=0.0, ge=0, le=1e9, description="Gaps of up to this many seconds are in order, whatever the cadence."
+    )
+
+
+class Silent(FleetDetector):
+    """The gap before a reading, over the series' usual gap, as its probability on the series' own past.
+
+    The usual gap is a running mean of log gaps, in which one gap counts at most as two octaves off; a cadence that
+    changes for good is learned within some fifty readings. Readings of one time are one sign of life.
+
+    Works: on devices that report at an interval, regular or not, and stop for a while. Fails: on devices that report
+    only changes, whose gaps say nothing, and while the silence lasts: the score comes with the reading that ends it.
+    `overdue` gives what a gap of so far would score. Values are not looked at.
+
+    Cost: about 60 ns a reading. Memory: 292 bytes a slot. Source: Pareto tails of inter-event times: Barabasi, Nature
+    435, 2005; the calibration's as in `detectors/calibration.py`.
+    """
+
+    name: ClassVar[str] = "silent"
+    Parameters: ClassVar[type[BaseModel]] = SilentParameters
+
+    def __init__(self, parameters: SilentParameters) -> None:
+        self.settings = parameters
+        self.least = parameters.least * 1e9
+        super().__init__(parameters)
+
+    def layout(self) -> dict[str, Column]:
+        """`last` (size,): time of the last reading, ns; `cadence` (size, 3), see `LEARNED`; `counts`, the
+        histogram."""
+        return {"last": Column(np.int64), "cadence": Column(np.float64, (3,)), "counts": COUNTS}
+
+    def step(
+        self,
+        slot: NDArray[np.int32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+    ) -> Scores:
+        """Score the gap before each reading, then learn it where `learn`."""
+        inputs = take_inputs(self.size, slot, time, value, learn)
+        scores = empty_scores(len(inputs.slot))
+        arrays = self.arrays
+        _run(
+            *inputs, arrays["last"], arrays["cadence"], arrays["counts"], float(self.settings.warmup), self.least,
+            PRIOR, scores.score,
+        )  # fmt: skip
+        return scores
+
+    def overdue(self, slot: NDArray[np.int32], now: int) -> NDArray[np.float64]:
+        """What a reading of each slot at event time `now` (ns) would score, (n,): the silence so far. Learns nothing.
+
+        NaN where the slot is warming up.
+        """
+        count = len(slot)
+        return self.step(slot, np.full(count, now), np.zeros(count), np.zeros(count, np.bool_)).score
+
+    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Readings learned, and `warmup` needed."""
+        count = self.arrays["cadence"][: self.size, LEARNED].astype(np.int64)
+        return count, np.full(self.size, self.settings.warmup, np.int64)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _run(
+    slots: Any, times: Any, values: Any, learns: Any, last: Any, cadences: Any, counts: Any, warmup: float,
+    least: float, prior: Any, score: Any,
+) -> None:  # fmt: skip
+    for i in range(slots.shape[0]):
+        if not math.isfinite(values[i]):
+            continue
+        k = slots[i]
+        cadence = cadences[k]
+        gap = float(times[i] - last[k]) if cadence[LEARNED] > 0.0 else 0.0
+        raw, octaves = 0.0, 0.0
+        if gap > 0.0:
+            octaves = math.log2(gap) - cadence[LEVEL] if cadence[GAPS] > 0.0 else 0.0
+            raw = 2.0**octaves
+        if cadence[LEARNED] >= warmup:
+            score[i] = compress(decades(counts, k, raw, prior)) if gap > least else 0.0
+        if not learns[i]:
+            continue
+        cadence[LEARNED] += 1.0
+        last[k] = max(last[k], times[i]) if cadence[LEARNED] > 1.0 else times[i]
+        if gap <= 0.0:
+            continue
+        learn_score(counts, k, raw, prior)
+        cadence[GAPS] += 1.0
+        if cadence[GAPS] == 1.0:
+            cadence[LEVEL] = math.log2(gap)
+        else:
+            rate = max(1.0 / cadence[GAPS], _RATE)
+            cadence[LEVEL] += rate * max(-_REACH, min(_REACH, octaves))
