@@ -125,7 +125,10 @@ def _merit(plan: Plan, examples: Sequence[Example], outcomes: Mapping[str, Outco
 
 
 def candidates(settings: ComponentSettings, count: int, seed: int, only: Sequence[str] = ()) -> list[Parameters]:
-    """Random parameters within the declared bounds, the configured ones where a parameter does not vary."""
+    """Random parameters within the declared bounds, the configured ones where a parameter does not vary.
+
+    A `seed` does not vary unless `only` names it: one seed is as good as another, and the best of many is luck.
+    """
     model = find(settings.type).Parameters
     if unknown := [name for name in only if name not in model.model_fields]:
         known = ", ".join(model.model_fields)
@@ -134,7 +137,7 @@ def candidates(settings: ComponentSettings, count: int, seed: int, only: Sequenc
     ways = {
         name: way
         for name, field in model.model_fields.items()
-        if (not only or name in only) and (way := _way(field, getattr(now, name))) is not None
+        if (name in only if only else name != "seed") and (way := _way(field, getattr(now, name))) is not None
     }
     if not ways:
         raise ValueError(f"detector {settings.type!r} has no parameter that can be searched")
