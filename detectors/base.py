@@ -50,6 +50,9 @@ class Detector(ABC):
     Parameters: ClassVar[type[BaseModel]]
     """Frozen pydantic model, extra fields forbidden, every field with description, bounds and default."""
 
+    version: str = ""
+    """What a state depends on beside the parameters: of a detector that reads a user's file, the file's content."""
+
     @classmethod
     def examples(cls) -> tuple[Mapping[str, object], ...]:
         """Parameters that work as they stand, a set for each variant: for checks, documentation, compiling ahead."""

@@ -21,6 +21,7 @@ from detectors.river_model import River
 from detectors.shape import Shape
 from detectors.silent import Silent
 from detectors.stuck import Stuck
+from detectors.user_file import UserFile
 from detectors.variance_change import VarianceChange
 from detectors.zscore import ZScore
 
@@ -43,6 +44,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     Stuck,
     VarianceChange,
     River,
+    UserFile,
 )
 
 

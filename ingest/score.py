@@ -55,6 +55,8 @@ class _Assigned:
         self.name = name
         self.fingerprint = json.dumps([settings.type, settings.parameters], sort_keys=True, default=str)
         self.detector: Detector = detectors.create(settings.type, settings.parameters)
+        if self.detector.version:
+            self.fingerprint += f" {self.detector.version}"
         self.slot_of = np.empty(0, np.int32)
         self.slots = 0
 
