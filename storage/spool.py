@@ -236,14 +236,6 @@ class Spool:
             written, refused, dropped = connection.execute(counts, (sink,)).fetchone()
         return SinkLag(int(outputs), int(points), int(written), int(refused), int(dropped))
 
-    def refused(self, limit: int = 200) -> list[RefusedLine]:
-        """Lines that sinks would not take, the newest first."""
-        with self._lock, storage_errors(self.path, "reading the spool"):
-            rows = self._open_connection().execute(
-                "SELECT sink, line, reason FROM refused ORDER BY id DESC LIMIT ?", (limit,)
-            )
-            return [RefusedLine(*row) for row in rows]
-
     def _insert(self, data: bytes, points: int, position: int) -> None:
         connection = self._open_connection()
         with transaction(connection):
@@ -286,3 +278,18 @@ class Spool:
         if self._connection is None:
             raise ValueError(f"{self.path}: the spool is not open")
         return self._connection
+
+
+def refused_lines(path: Path, limit: int = 10_000) -> list[RefusedLine]:
+    """Lines that sinks would not take, the newest first, of the spool in this file, also while a service uses it.
+
+    Raises StorageCorruptError, OSError.
+    """
+    with storage_errors(path, "reading the spool"):
+        connection = connect(path, read_only=True)
+        try:
+            ensure_schema(connection, path, kind="spool", version=VERSION, schema=_SCHEMA)
+            rows = connection.execute("SELECT sink, line, reason FROM refused ORDER BY id DESC LIMIT ?", (limit,))
+            return [RefusedLine(*row) for row in rows]
+        finally:
+            connection.close()

@@ -18,7 +18,7 @@ from storage.embedded import EmbeddedStore
 from storage.influx import RejectedLine
 from storage.settings import SinkSettings, SpoolSettings
 from storage.snapshots import SnapshotStore
-from storage.spool import Spool
+from storage.spool import Spool, refused_lines
 
 WaitUntil = Callable[..., None]
 START = 1_700_000_000 * 10**9
@@ -110,7 +110,7 @@ def test_refused_lines_are_kept_and_do_not_hold_up_the_rest(spool: Spool, wait_u
     worker.wake()
     wait_until(lambda: spool.lag("a").refused == 1)
     assert spool.lag("a").written == 2
-    assert [(line.sink, line.line) for line in spool.refused()] == [("a", "driftline,device=d0 value=1")]
+    assert [(line.sink, line.line) for line in refused_lines(spool.path)] == [("a", "driftline,device=d0 value=1")]
     worker.stop()
 
 

@@ -14,7 +14,7 @@ from fault_runs import KillableService, NumberedPublisher
 from victoria import Misbehaving, Victoria, free_ports
 
 from storage.embedded import EmbeddedStore
-from storage.spool import Spool
+from storage.spool import refused_lines
 
 pytestmark = [
     pytest.mark.faults,
@@ -156,8 +156,7 @@ def test_refused_lines_are_counted_and_kept_with_the_reason(
     assert plant.sink("good")["refused"] == 0
     assert plant.service.end() == 0, plant.service.log
     assert refused >= messages / publisher.devices
-    with Spool(plant.service.data / "spool.db", ["good", "bad"]) as spool:
-        kept = spool.refused(refused + 1)
+    kept = refused_lines(plant.service.data / "spool.db", refused + 1)
     assert len(kept) == refused
     assert all("d3,metric=v " in line.line and "told to refuse a line" in line.reason for line in kept)
     points = assert_holds_what_is_stored(plant, plant.good)

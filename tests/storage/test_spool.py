@@ -14,7 +14,7 @@ from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from storage.base import DevicePresence, StepOutput, StorageCorruptError
 from storage.outputs import decode_output, encode_output
-from storage.spool import RefusedLine, SinkLag, Spool
+from storage.spool import RefusedLine, SinkLag, Spool, refused_lines
 
 floats = st.floats(allow_subnormal=False)
 
@@ -146,7 +146,7 @@ def test_refused_lines_are_counted_and_the_newest_kept(spool: Spool) -> None:
     spool.open()
     assert spool.lag("influx") == SinkLag(0, 0, 3, 10_005, 0)
     assert spool.lag("victoria").refused == 0
-    kept = spool.refused(20_000)
+    kept = refused_lines(spool.path, 20_000)
     assert len(kept) == 10_000
     assert kept[0] == RefusedLine("influx", "line 10004", "no")
 
