@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -291,4 +292,6 @@ def _alarm_to_json(record: AlarmRecord) -> dict[str, Any]:
 
 
 def _alarm_from_json(saved: Mapping[str, Any]) -> AlarmRecord:
-    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"])})
+    # JSON has no NaN: where nothing was expected it says null.
+    expected = math.nan if saved["expected"] is None else saved["expected"]
+    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"]), "expected": expected})
