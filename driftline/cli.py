@@ -15,6 +15,7 @@ from driftline.commands.alarms import alarms
 from driftline.commands.backtest import backtest
 from driftline.commands.backup import backup
 from driftline.commands.check import check
+from driftline.commands.dashboards import dashboards
 from driftline.commands.devices import devices
 from driftline.commands.doctor import doctor
 from driftline.commands.explain import explain
@@ -22,6 +23,7 @@ from driftline.commands.query import query
 from driftline.commands.replay import replay
 from driftline.commands.restore import restore
 from driftline.commands.simulate import PASS_ON, simulate
+from driftline.commands.storage import storage
 from driftline.commands.tune import tune
 from driftline.commands.up import up
 from driftline.commands.version import version
@@ -45,6 +47,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, devices, {}),
     (LOOK, alarms, {}),
     (LOOK, query, {}),
+    (LOOK, storage, {}),
+    (LOOK, dashboards, {}),
 )
 """Panel of the help, command, and what is special about how its arguments are read."""
 

@@ -1,0 +1,296 @@
+"""Half an hour of the simulated fleet, through the real engine, written by the real sink, in a real VictoriaMetrics."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from firmware_sim.faults import Fault, FaultKind
+from firmware_sim.fleet import Fleet
+from firmware_sim.payloads import array_messages, single_messages, truth_message
+from firmware_sim.plans import Random, Scheduled
+from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulator import TRUTH
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from devices.messages import MessageChunk
+from devices.units import parse_duration
+from driftline.config import parse_config
+from driftline.http.metrics import LedgerCollector
+from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status
+from ingest.pipeline import Engine
+from storage.base import DevicePresence, JournalEntry, StepOutput
+from storage.influx import InfluxSink
+from storage.settings import SinkSettings
+
+SECOND = 1_000_000_000
+END = int(datetime(2026, 3, 2, 9, 0, tzinfo=UTC).timestamp())
+"""End of the simulated time, seconds since the epoch: a Monday morning."""
+
+BACKLOG = "60m"
+LIVE_SECONDS = 1500
+LIVE_STEP = 10
+SCRAPE_EVERY = 10
+
+
+_ROUTES = """\
+[[routes]]
+name = "truth"
+filter = "driftline/truth/#"
+device = "{topic[2:]}"
+metric = "fault.{metric}"
+detectors = []
+
+[[routes]]
+name = "everything"
+filter = "#"
+
+[[routes.metrics]]
+match = "temperature"
+detectors = ["default", "hot"]
+
+[[routes.metrics]]
+match = "co2"
+detectors = ["default", "stale-air"]
+
+[detectors.hot]
+type = "threshold"
+upper = 80.0
+
+[detectors.stale-air]
+type = "threshold"
+upper = 2500.0
+"""
+
+
+@dataclass(frozen=True)
+class VictoriaMetrics:
+    url: str
+    pid: int
+
+    def post(self, path: str, body: bytes) -> None:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=30) as response:
+            response.read()
+
+    def flush(self) -> None:
+        """Make what was written visible to queries."""
+        self.post("/internal/force_flush", b"")
+
+
+def free_port_of_loopback() -> int:
+    """A TCP port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_victoria_metrics(folder: Path, port: int) -> Iterator[VictoriaMetrics]:
+    """A VictoriaMetrics of its own on loopback, ended by its process id."""
+    url = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "victoria-metrics",
+                f"-storageDataPath={folder / 'data'}",
+                f"-httpListenAddr=127.0.0.1:{port}",
+                "-dedup.minScrapeInterval=1ms",
+                "-retentionPeriod=100y",
+                "-memory.allowedBytes=256MB",
+                "-search.latencyOffset=0s",
+                "-search.disableCache",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"VictoriaMetrics did not start: {(folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield VictoriaMetrics(url, process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=1) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+class ReplayView:
+    """As much of `ServiceView` as the metrics ask of it, over an engine that is stepped by hand."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.counted: Counter[str] = Counter()
+        self.stored = self.late = 0
+        self.now = 0
+
+    def take(self, output: StepOutput) -> None:
+        self.counted.update(output.counts)
+        late = int(output.points.late.sum())
+        self.late += late
+        self.stored += len(output.points) - late
+
+    def counts(self) -> Counts:
+        def named(prefix: str) -> dict[str, int]:
+            return {n.removeprefix(prefix): c for n, c in self.counted.items() if n.startswith(prefix)}
+
+        return Counts(
+            time=self.now,
+            messages=self.counted["messages"],
+            received=self.counted["received"],
+            stored=self.stored,
+            late=self.late,
+            rejected=named("rejected."),
+            dropped=named("dropped."),
+            in_flight=self.counted["waiting"],
+            anomalies=self.counted["anomalies"],
+            alarms=self.counted["alarms_opened"],
+            open_alarms=len(self.engine.policy.open_series),
+        )
+
+    def health(self) -> Health:
+        return Health(tuple(StageHealth(s, Status.GREEN, "well") for s in ("broker", "journal", "engine", "store")))
+
+    def device_states(self) -> list[DeviceState]:
+        names = self.engine.registry.device_names
+        silent = self.engine.liveness.silent(self.now)
+        open_series = set(self.engine.policy.open_series.tolist())
+        alarms = Counter(r.device for r in self.engine.registry.records if r.series in open_series)
+        return [
+            DeviceState(name, None, None, DeviceLife.SILENT if silent[i] else DeviceLife.ONLINE, alarms[name])
+            for i, name in enumerate(names)
+        ]
+
+
+class _Plans:
+    """Random faults, and some that last when the simulated time ends."""
+
+    def __init__(self, random: Random, last: Scheduled) -> None:
+        self._random = random
+        self._last = last
+
+    def begin_live(self, time: int) -> None:
+        self._random.begin_live(time)
+
+    def until(self, time: int) -> list[Fault]:
+        return [*self._random.until(time), *self._last.until(time)]
+
+
+LAST_FAULTS: tuple[tuple[str, str, FaultKind, int, float], ...] = (
+    ("press-01", "temperature", FaultKind.LEVEL_SHIFT, 15, 40.0),
+    ("room-01", "co2", FaultKind.LEVEL_SHIFT, 40, 100.0),
+    ("tank-02", "*", FaultKind.DROPOUT, 700, 1.0),
+    ("counter-02", "*", FaultKind.DROPOUT, 400, 1.0),
+)
+
+
+def write_plant(database: VictoriaMetrics, *, devices: int = 20) -> None:
+    """Simulate the fleet up to END: a backlog first, then live, with random faults all along, a few broken messages."""
+    settings = SimulatorSettings(devices=devices, history=BACKLOG, fault_every="25s")
+    end = END * SECOND
+    live = end - LIVE_SECONDS * SECOND
+    first = live - parse_duration(BACKLOG)
+    tick = first // settings.interval_ns + 1
+    fleet = Fleet(settings, start_tick=tick)
+    random = Random(
+        fleet.targets,
+        np.random.default_rng(7),
+        first=first,
+        now=live,
+        interval=settings.interval_ns,
+        every=parse_duration(settings.fault_every),
+    )
+    last = [Fault(d, m, k, end - s * SECOND, end + 60 * SECOND, strength) for d, m, k, s, strength in LAST_FAULTS]
+    plan = _Plans(random, Scheduled(last))
+    fleet.follow(plan)
+    config = parse_config(
+        '[[routes]]\nname="status"\nfilter="plant/+/+/status"\nignore=["plant/+/+/status"]\n' + _ROUTES
+    )
+    engine = Engine(config.routes, config.detectors, config.alarm, config.limits)
+    view = ReplayView(engine)
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(view))  # type: ignore[arg-type]
+    ProcessCollector(registry=registry)
+    offset = arrival = 0
+    known: dict[str, tuple[bool, int]] = {}
+    scrapes: list[bytes] = []
+
+    def step(messages: list[tuple[bytes, bytes]], at: int, write: Callable[[StepOutput], object]) -> None:
+        nonlocal offset, arrival
+        arrival = max(arrival, at)
+        rows = [(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)]
+        arrival += len(rows)
+        output = engine.step(JournalEntry(engine.position, offset, MessageChunk.of(rows, ticked_at=arrival)))
+        offset += len(rows)
+        view.take(output)
+        view.now = at
+        for state in view.device_states():
+            seen = (state.life is DeviceLife.ONLINE, state.open_alarms)
+            if known.get(state.device) != seen:
+                known[state.device] = seen
+                output.devices.append(DevicePresence(state.device, at, *seen))
+        write(output)
+
+    with InfluxSink(SinkSettings(name="victoria", type="victoriametrics", url=database.url, gzip=False)) as sink:
+        while tick * SECOND < live:
+            ticks = min(300, live // SECOND - tick)
+            messages = [m for block in fleet.block(tick, ticks) for _, m in array_messages(block, readings=60)]
+            tick += ticks
+            step([*_labels(fleet), *messages], tick * SECOND, sink.write)
+        plan.begin_live(live)
+        while tick < END:
+            waiting = [m for block in fleet.block(tick, LIVE_STEP) for m in single_messages(block)]
+            tick += LIVE_STEP
+            broken = [(b"plant/hall-1/press-01", b'{"ts":"now","temperature":')] * (tick % 60 < LIVE_STEP)
+            broken += [(b"plant/yard/weather-01/status", b"up")]
+            step([*_labels(fleet), *broken, *(m for _, m in sorted(waiting))], tick * SECOND, sink.write)
+            if tick % SCRAPE_EVERY == 0:
+                scrapes.append(_scrape(registry, tick))
+    database.post("/api/v1/import/prometheus?extra_label=job=driftline", b"".join(scrapes))
+    database.flush()
+
+
+def _labels(fleet: Fleet) -> list[tuple[bytes, bytes]]:
+    return [(TRUTH + b"/" + fleet.topic(fault.device), truth_message(fault)) for fault in fleet.begun_faults()]
+
+
+def _scrape(registry: CollectorRegistry, at: int) -> bytes:
+    """What a scrape at that time gives, each sample with its time in ms."""
+    lines = [line for line in generate_latest(registry).splitlines() if line and not line.startswith(b"#")]
+    return b"".join(line + b" %d\n" % (at * 1000) for line in lines)
+
+
+def main() -> None:
+    """Serve the simulated plant until interrupted: `python tests/support/simulated_plant.py FOLDER PORT`."""
+    import sys  # noqa: PLC0415
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with running_victoria_metrics(folder, int(sys.argv[2])) as database:
+        begun = time.monotonic()
+        write_plant(database)
+        print(f"{os.getpid()}: {database.url}, written in {time.monotonic() - begun:.1f} s", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()
