@@ -19,7 +19,12 @@ from storage.embedded import EmbeddedStore
 from storage.snapshots import SnapshotStore
 
 _QUEUE_STEPS = 256
-_MOST_ROWS = 100_000
+_MOST_ROWS = 250_000
+
+_MANY_ROWS = 6_000
+_LONGER = 5.0
+"""After a transaction of that many rows the next gathers this many times longer: large ones cost half as much a row."""
+
 _RETRY_SECONDS = 1.0
 
 
@@ -69,6 +74,7 @@ class StoreWorker:
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
+        self._last_rows = 0
         self._sinks = sinks
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
@@ -139,6 +145,7 @@ class StoreWorker:
         outputs: list[StepOutput] = []
         rows = 0
         deadline: float | None = None
+        patience = self._flush_seconds * (_LONGER if self._last_rows >= _MANY_ROWS else 1.0)
         while rows < _MOST_ROWS:
             try:
                 item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
@@ -147,7 +154,7 @@ class StoreWorker:
             if not isinstance(item, StepOutput):
                 return outputs, item
             if item.next_position > self._store.position:
-                deadline = deadline or monotonic() + self._flush_seconds
+                deadline = deadline or monotonic() + patience
                 outputs.append(item)
                 rows += len(item.points)
             # After a kill the spool may be ahead of the database: what it holds already must not stand in one

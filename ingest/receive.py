@@ -21,7 +21,7 @@ from storage.settings import JournalSettings
 
 log = logging.getLogger(__name__)
 
-_READ_INTERVAL = 0.005
+_READ_INTERVAL = 0.010
 _IDLE_WAIT = 0.5
 _FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
 _DRAIN_WITHIN = 2.0

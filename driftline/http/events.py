@@ -47,6 +47,8 @@ class Subscription:
         """The number before the feed's first step."""
         self.number = number
         """The newest step at the time of subscribing: the first one delivered is the next."""
+        self.alarms_only = False
+        """Leave out steps without alarms, so that this listener is woken for each alarm and for nothing else."""
         self._feed = feed
         self._wake = wake
         self._max_steps = max_steps
@@ -59,6 +61,9 @@ class Subscription:
 
     def offer(self, step: LiveStep) -> None:
         """Queue a step, dropping the oldest while the queue is over its bounds. Called by the feed."""
+        if self.alarms_only and not step.alarms:
+            self._newest = step.number
+            return
         with self._lock:
             self._steps.append(step)
             self._points += len(step.points)

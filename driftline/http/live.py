@@ -36,7 +36,7 @@ class LivePoints(StrEnum):
     """Alarms alone."""
 
 
-_PAUSE_SECONDS = {LivePoints.ALL: 0.2, LivePoints.LATEST: 1.0, LivePoints.NONE: 0.2}
+_PAUSE_SECONDS = {LivePoints.ALL: 0.2, LivePoints.LATEST: 1.0, LivePoints.NONE: 0.01}
 
 
 class SeriesFilter:
@@ -115,6 +115,7 @@ class LiveStreams:
                 ended.set()
         try:
             with self._view.subscribe(lambda: _call(loop, woken.set)) as listener:
+                listener.alarms_only = points is LivePoints.NONE
                 yield b"retry: 1000\n\n"
                 if last_id is not None and last_id != str(listener.number):
                     missed = _missed(last_id, listener.first, listener.number)
