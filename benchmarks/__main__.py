@@ -49,18 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
     def say(what: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
 
+    # Compiled kernels of its own, so that nobody else's change or cleaning falls into a run.
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "kernels"))
     setting = Setting(folder, Figures(), chosen.runs, chosen.long, say)
     try:
         for name, run in GROUPS:
             if not chosen.only or name in chosen.only:
                 run(setting)
+                _write(chosen.results, setting.figures, time.monotonic() - began)
     except NoBrokerError as error:
         console.print(f"[red]{error}[/]")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     setting.figures.show(console)
-    seconds = time.monotonic() - began
+    console.print(f"{_processor()}, {os.cpu_count()} cores; {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _write(results: Path, figures: Figures, seconds: float) -> None:
     machine = {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -68,10 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         "load_average_at_end": round(os.getloadavg()[0], 2),
         "seconds": round(seconds),
     }
-    console.print(f"{machine['processor']}, {machine['cores']} cores; {seconds:.0f} s")
-    rows = [row.to_json() for row in setting.figures.rows]
-    chosen.results.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2, ensure_ascii=False) + "\n")
-    return 0
+    rows = [row.to_json() for row in figures.rows]
+    results.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2, ensure_ascii=False) + "\n")
 
 
 def _processor() -> str:

@@ -13,8 +13,8 @@ from benchmarks.setting import Setting, configuration
 
 GROUP = "CPU per message: 1,000 devices, JSON, 3 metrics"
 
-WARM_MESSAGES = 100_000
-MESSAGES = 400_000
+WARM_MESSAGES = 60_000
+MESSAGES = 300_000
 PAHO_MESSAGES = 60_000
 
 
@@ -39,7 +39,7 @@ def measure_service(broker: Mosquitto, service: Service, publisher: Publisher, w
     """Send `warm` messages, wait until they are stored, then measure `messages` more, until the last is stored."""
     points = publisher.plan.points
     publisher.send(warm)
-    before = service.await_stored(warm * points)
+    before = service.await_stored(warm * points, silence=120)
     own, brokers, publishers = service.cpu(), broker.cpu(), publisher.cpu()
     publisher.begin(messages)
     began = time.perf_counter()
