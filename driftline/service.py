@@ -29,6 +29,7 @@ from driftline.sink_worker import Sinks
 from driftline.status import ServiceStatus
 from driftline.store_worker import StoreWorker
 from driftline.upkeep import Upkeep
+from driftline.upstream import UpstreamWatch
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from ingest.settings_broker import read_password
@@ -104,6 +105,7 @@ class Service:
                 line.refresh()
                 self._reload_if_changed()
                 self._backups.look()
+                self._note_filters()
                 self._balance()
                 if self._stopped_by_itself():
                     failed = True
@@ -138,8 +140,8 @@ class Service:
 
         self._engine.between_steps(swap)
         self.config = self.status.config = config
+        self._remember_all_filters(self._engine.engine.router.filters)
         self._session.resubscribe(self._engine.engine.router.filters)
-        self.folder.remember_subscribed(self._engine.engine.router.filters)
 
     @property
     def url(self) -> str:
@@ -238,13 +240,26 @@ class Service:
             previous_filters=self.folder.subscribed(),
             password=read_password(settings, os.environ),
         )
+        self.status.upstream = UpstreamWatch(settings, read_password(settings, os.environ))
+        self.status.upstream.start()
+        self._closers.append(("watch of the broker's losses", self.status.upstream.stop))
         self._receiver = Receiver(
             self._session, self._journal, self._clock, self.config.journal, on_append=self._engine.offer
         )
-        self.folder.remember_subscribed(filters)
+        self._remember_all_filters(filters)
         self._engine.start()
         self._receiver.start()
         self._closers.append(("session", self._receiver.stop))
+
+    def _remember_all_filters(self, filters: dict[str, int]) -> None:
+        """Old and new, so that a kill before the broker has taken the old ones back leaves none behind for good."""
+        self.folder.remember_subscribed({**self.folder.subscribed(), **filters})
+        self._filters_noted = False
+
+    def _note_filters(self) -> None:
+        if not self._filters_noted and self._session.subscribed:
+            self.folder.remember_subscribed(self._session.filters)
+            self._filters_noted = True
 
     def _open_demo(self) -> None:
         demo = DemoFleet(self._broker.url, self.folder.simulator)

@@ -15,6 +15,7 @@ from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
 from driftline.sink_worker import Sinks, SinkState
 from driftline.store_worker import StoreWorker
+from driftline.upstream import UpstreamWatch
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
@@ -48,6 +49,7 @@ class ServiceStatus:
         sinks: Sinks | None = None,
     ) -> None:
         self.config = config
+        self.upstream: UpstreamWatch | None = None
         self._store = store
         self._journal = journal
         self._engine = engine
@@ -152,7 +154,11 @@ class ServiceStatus:
             return StageHealth("broker", Status.YELLOW, "not connected yet")
         statistics = receiver.statistics()
         word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
-        return StageHealth("broker", _RECEIVER_STATUS[statistics.state], word)
+        status = _RECEIVER_STATUS[statistics.state]
+        if self.upstream is not None and self.upstream.dropped:
+            word += f"; the broker has dropped {self.upstream.dropped:,} messages of its clients since this start"
+            status = Status.YELLOW if status is Status.GREEN else status
+        return StageHealth("broker", status, word)
 
     def _journal_health(self) -> StageHealth:
         receiver = self._receiver()

@@ -144,3 +144,29 @@ def test_a_client_id_that_another_service_holds_is_refused(
     finally:
         other.kill()
     report("client id held by another service", refused=1)
+
+
+def test_what_the_broker_drops_is_reported_as_loss_upstream(
+    service: KillableService, mosquitto: Any, wait_until: Any, report: Any
+) -> None:
+    """A service that stands still behind a broker with a short queue: the broker acknowledges, and drops."""
+    mosquitto.stop()
+    mosquitto.extra = "sys_interval 1\nmax_queued_messages 100\nmax_inflight_messages 100\n"
+    mosquitto.start()
+    service.configure(mosquitto.url)
+    service.start()
+
+    def said() -> str:
+        health = service.get("health")
+        return next((s["message"] for s in health["stages"] if s["stage"] == "broker"), "") if health else ""
+
+    os.kill(service.pid, signal.SIGSTOP)
+    try:
+        published(mosquitto.url, [(b"plant/press", b'{"v": %d}' % n) for n in range(5_000)])
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+    wait_until(lambda: "the broker has dropped" in said(), what="a word about the loss")
+    assert service.stage("broker") == "yellow"
+    arrived = service.get("counts")["messages"]
+    assert arrived < 5_000
+    report("broker's queue full", published=5_000, arrived=arrived, said=repr(said()))
