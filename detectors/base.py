@@ -83,6 +83,11 @@ class Detector(ABC):
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Per slot (size,): readings learned so far, and readings needed before the first score."""
 
+    @property
+    @abstractmethod
+    def bytes_per_slot(self) -> int:
+        """Bytes of state that one series takes, for a memory plan; an estimate where the objects are not ours."""
+
     @abstractmethod
     def state(self) -> State:
         """A copy of the whole state; `load` of it gives bit-identical scores from here on."""

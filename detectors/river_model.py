@@ -25,6 +25,9 @@ _REFUSALS = (ArithmeticError, ValueError, LookupError, TypeError, AttributeError
 _SUPERVISED = ("GaussianScorer", "PredictiveAnomalyDetection", "StandardAbsoluteDeviation")
 """Models that take the reading as target `y` instead of as a feature."""
 
+_TRIED = 300
+"""Readings that a model is tried on for the size of its state."""
+
 
 class RiverParameters(BaseModel):
     """Which model, how it is built, and how its raw scores are ranked."""
@@ -149,6 +152,15 @@ class River(Detector):
         """Readings learned since the slot's model was last built, and `warmup` + `calibration` needed."""
         return self.count[: self.size].copy(), np.full(self.size, self.needed, np.int64)
 
+    @property
+    def bytes_per_slot(self) -> int:
+        """Bytes of one series' saved model and raw scores, tried on noise; the live model takes several times that."""
+        model = self._fresh()
+        for i in range(min(self.needed, _TRIED)):
+            # The fractional parts of multiples of the golden ratio: evenly spread, and no random source.
+            self._try(model, (i * 0.6180339887498949) % 1.0)
+        return len(pickle.dumps(model, protocol=5)) + 8 * self.settings.ranked + 16
+
     def state(self) -> State:
         """`count` (size,), `raw` (size, ranked), and pickled models, slot k's at `models[offsets[k]:offsets[k + 1]]`.
 
@@ -205,6 +217,15 @@ class River(Detector):
             return -math.log10(max(1.0 - raw, 1e-300)) if self.saturates else float(raw)
         except _REFUSALS:
             return math.nan
+
+    def _try(self, model: Any, reading: float) -> None:
+        try:
+            if self.supervised:
+                model.learn_one(None, reading)
+            else:
+                model.learn_one({"value": reading})
+        except _REFUSALS:
+            return
 
     def _learn(self, k: int, model: Any, reading: float, raw: float) -> None:
         settings = self.settings

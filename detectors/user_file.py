@@ -143,6 +143,13 @@ class UserFile(Detector):
             return self.own.warming()
         return self.count.copy(), np.full(self.size, self.settings.warmup, np.int64)
 
+    @property
+    def bytes_per_slot(self) -> int:
+        """Bytes of a fleet detector's slot, or of a fresh object as saved; what it grows to is the user's to know."""
+        if self.own is not None:
+            return self.own.bytes_per_slot
+        return len(pickle.dumps(make(self.kind, self.settings), protocol=5)) + 16
+
     def state(self) -> State:
         """`version` of the file, and the fleet detector's own arrays, or `count` (size,) and pickled objects: slot k's
         at `objects[offsets[k]:offsets[k + 1]]`."""

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.console import ConfigOption, configuration_file, read_config
 
+if TYPE_CHECKING:
+    from driftline.config import Config
+
 
 def check(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The file to check.", show_default=False)] = None,
     config: ConfigOption = None,
+    series: Annotated[
+        int, typer.Option("--series", "-n", metavar="N", min=1, help="Series that the memory plan is for.")
+    ] = 10_000,
 ) -> None:
     """Validate the configuration and say everything that is wrong with it at once.
 
     Each error names the place, the value, what was expected and the nearest known name. Exit code 2 when there is one.
+    Where there is none, the memory that each detector's state takes for so many series is listed.
 
     Example: driftline check plant.toml
     """
@@ -24,6 +31,31 @@ def check(
     settings = read_config(chosen)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
+    for line in memory_plan(settings, series):
+        print(line)
+
+
+def memory_plan(config: Config, series: int) -> list[str]:
+    """A line for each detector: the bytes of state that one series takes, and what `series` of them take."""
+    from detectors import registry
+
+    made = {
+        name: (chosen.type, registry.create(chosen.type, chosen.parameters).bytes_per_slot)
+        for name, chosen in config.detectors.items()
+    }
+    width = max(len(name) for name in made)
+    return [
+        f"memory  {name:<{width}}  {kind}: {each:,} bytes a series, {_size(each * series)} for {series:,}"
+        for name, (kind, each) in made.items()
+    ]
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
 
 
 def _count(number: int, noun: str) -> str:

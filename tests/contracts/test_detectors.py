@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from detectors.base import MAX_SCORE, Detector, Scores
+from detectors.fleet import FleetDetector
 from detectors.registry import DETECTORS, create
 
 SECOND = 1_000_000_000
@@ -287,6 +288,22 @@ def test_memory_of_a_slot_is_bounded(name: str, parameters: Mapping[str, object]
     step(detector, cut(data, warm, 3 * warm))
     # A few bytes are left to pickles, in which a larger count is written longer.
     assert size() <= before * 1.05
+
+
+@every_variant
+def test_the_declared_bytes_of_a_slot_are_those_of_its_state(name: str, parameters: Mapping[str, object]) -> None:
+    slots = 16
+    detector = make(name, parameters, slots)
+    count = needed(name, parameters) + 60
+    slot = np.tile(np.arange(slots, dtype=np.int32), count)
+    step(detector, (slot, np.repeat(series(noisy(count))[1], slots), np.repeat(noisy(count), slots)))
+    shared = {"version", "river"}
+    real = sum(array.nbytes for key, array in detector.state().items() if key not in shared) / slots
+    if isinstance(detector, FleetDetector):
+        assert detector.bytes_per_slot == real
+    else:
+        # Objects that are pickled: their size depends on what they were shown.
+        assert 0.7 * real <= detector.bytes_per_slot <= 1.5 * real
 
 
 @every_variant

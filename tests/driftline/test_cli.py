@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,7 +93,15 @@ def test_check_accepts_the_defaults_and_a_file(tmp_path: Path, capsys: Captured)
     assert "ok" in capsys.readouterr().out
     (tmp_path / "driftline.toml").write_text('[[routes]]\nfilter = "a/#"\n')
     assert main(["check"]) == 0
-    assert capsys.readouterr().out == "driftline.toml: ok: 1 route, 1 detector\n"
+    assert capsys.readouterr().out.splitlines()[0] == "driftline.toml: ok: 1 route, 1 detector"
+
+
+def test_check_plans_the_memory_of_each_detector(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_text('[detectors.slow]\ntype = "threshold"\nupper = 3\n')
+    assert main(["check", "--series", "2000"]) == 0
+    default, slow = capsys.readouterr().out.splitlines()[1:]
+    assert re.fullmatch(r"memory  default  ensemble: [\d,]+ bytes a series, [\d.]+ MiB for 2,000", default)
+    assert slow == "memory  slow     threshold: 8 bytes a series, 15.6 KiB for 2,000"
 
 
 def test_check_says_every_error_without_a_traceback(tmp_path: Path, capsys: Captured) -> None:
