@@ -45,11 +45,11 @@ class Engine:
         limits: LimitSettings,
         known_series: Sequence[SeriesRecord] = (),
     ) -> None:
-        self.settings = _as_json(routes, detectors, alarm, limits)
         self.settings_from = 0
         self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
         self.registry.load(known_series)
         self.router = Router(routes, list(detectors), self.registry, max_topics=_TOPICS_PER_SERIES * limits.max_series)
+        self.settings = _as_json([route.settings for route in self.router.routes], detectors, alarm, limits)
         self.fleet = Fleet(detectors)
         self.policy = AlarmPolicy(alarm)
         self.liveness = Liveness()

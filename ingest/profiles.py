@@ -9,7 +9,7 @@ from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 
 
 def with_profile(settings: RouteSettings) -> RouteSettings:
-    """The route as it works: its own settings, then its profile's.
+    """The route as it works, with no profile to look up any more: its own settings, then its profile's.
 
     Raises ValueError where the profile is not known.
     """
@@ -17,6 +17,7 @@ def with_profile(settings: RouteSettings) -> RouteSettings:
         return settings
     profile = find_profile(settings.profile)
     taken = {name: value for name, value in _settings(profile).items() if name not in settings.model_fields_set}
+    taken["profile"] = ""
     taken["ignore"] = [*settings.ignore, *profile.ignore]
     taken["metrics"] = [*settings.metrics, *(MetricSettings(match=g, unit=u) for g, u in profile.units.items())]
     return settings.model_copy(update=taken)

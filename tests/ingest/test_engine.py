@@ -308,3 +308,11 @@ def test_a_route_needs_a_filter_or_a_known_profile() -> None:
         RouteSettings(name="x")
     with pytest.raises(ValueError, match="did you mean 'tasmota'"):
         RouteSettings(profile="tasmotta")
+
+
+def test_the_settings_in_a_state_make_the_same_engine_again() -> None:
+    engine = make_engine(RouteSettings(profile="tasmota"), RouteSettings(filter="#", reorder_window="2s"))
+    saved = json.loads(json.dumps(engine.settings))
+    again = make_engine(*(RouteSettings.model_validate(route) for route in saved["routes"]))
+    assert again.settings == engine.settings
+    assert again.router.filters == engine.router.filters
