@@ -23,6 +23,7 @@ class SeriesRegistry:
         self._series: dict[tuple[str, str], int] = {}
         self._devices: dict[str, int] = {}
         self._series_per_device: list[int] = []
+        self._most_per_device = 0
         self._device_of = np.empty(0, np.int32)
         self.records: list[SeriesRecord] = []
         self.device_names: list[str] = []
@@ -58,6 +59,18 @@ class SeriesRegistry:
         self._add(record)
         return record.series, record
 
+    def near_limit(self, share: float) -> str | None:
+        """A sentence about the limit that more than `share` of is used up, of all series first; None where none is."""
+        if len(self.records) > share * self._max_series:
+            return f"{len(self.records):,} of limits.max_series = {self._max_series:,} series"
+        if self._most_per_device > share * self._max_per_device:
+            number = self._series_per_device.index(self._most_per_device)
+            return (
+                f'device "{self.device_names[number]}" has {self._most_per_device:,} of '
+                f"limits.max_series_per_device = {self._max_per_device:,} series"
+            )
+        return None
+
     def device_of(self) -> NDArray[np.int32]:
         """Device index of every series, (len(self),) int32."""
         return self._device_of[: len(self.records)]
@@ -72,6 +85,7 @@ class SeriesRegistry:
             self.device_names.append(record.device)
             self._series_per_device.append(0)
         self._series_per_device[number] += 1
+        self._most_per_device = max(self._most_per_device, self._series_per_device[number])
         self._series[record.device, record.metric] = record.series
         self.records.append(record)
         if record.series >= len(self._device_of):

@@ -21,6 +21,7 @@ from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 
 _LAGGING_SECONDS = 10.0
+_NEAR_LIMIT = 0.8
 _RECEIVER_STATUS = {
     ReceiverState.STOPPED: Status.YELLOW,
     ReceiverState.STARTING: Status.YELLOW,
@@ -172,7 +173,10 @@ class ServiceStatus:
         lag = self._lag_seconds()
         if lag > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
-        return StageHealth("engine", Status.GREEN, f"{len(self._engine.engine.registry)} series")
+        registry = self._engine.engine.registry
+        if word := registry.near_limit(_NEAR_LIMIT):
+            return StageHealth("engine", Status.YELLOW, f"{word}; readings of series beyond are rejected")
+        return StageHealth("engine", Status.GREEN, f"{len(registry)} series")
 
     def _sink_states(self) -> list[SinkState]:
         return self._sinks.states() if self._sinks is not None else []

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from devices.registry import SeriesRegistry, TooManySeriesError
+
+
+def test_the_limit_that_is_near_is_named_before_it_is_reached() -> None:
+    registry = SeriesRegistry(max_series=100, max_series_per_device=10)
+    for metric in range(8):
+        registry.find_or_add("pump", f"m{metric}")
+    assert registry.near_limit(0.8) is None
+    registry.find_or_add("pump", "m8")
+    assert registry.near_limit(0.8) == 'device "pump" has 9 of limits.max_series_per_device = 10 series'
+    for device in range(80):
+        registry.find_or_add(f"fan {device}", "speed")
+    assert registry.near_limit(0.8) == "89 of limits.max_series = 100 series"
+
+
+def test_series_beyond_a_limit_are_refused_by_name() -> None:
+    registry = SeriesRegistry(max_series=3, max_series_per_device=2)
+    for metric in ("a", "b"):
+        registry.find_or_add("pump", metric)
+    with pytest.raises(TooManySeriesError, match='metric "c": device "pump" has reached'):
+        registry.find_or_add("pump", "c")
+    registry.find_or_add("fan", "a")
+    with pytest.raises(TooManySeriesError, match='series "fan" "b": limits.max_series = 3 is reached'):
+        registry.find_or_add("fan", "b")
+    assert registry.find_or_add("pump", "a") == (0, None)
