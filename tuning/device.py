@@ -22,8 +22,8 @@ CHANNELS = 3
 REACH = 3.0
 """Standard deviations as which a row further off is learned: a fault moves the baseline by a bounded amount a row."""
 MEMORY = 3000
-"""Rows that the baseline goes back after the warm-up: a shift that stays is learned within a few times as many. Placed
-by the SKAB water loop, as the only constant here."""
+"""Rows that the baseline goes back after the warm-up: a shift that stays is learned within a few times as many.
+Half-life, channels and memory were chosen with the SKAB water loop in view."""
 FAINTEST = 1e-6
 """Smallest spread of a channel, as a share of its mean."""
 
