@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Compiled kernels of its own, so that nobody else's change or cleaning falls into a run.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "kernels"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     setting = Setting(folder, Figures(), chosen.runs, chosen.long, say)
     try:
         for name, run in GROUPS:
@@ -68,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write(results: Path, figures: Figures, seconds: float) -> None:
+    """Write the rows measured; those of groups that were not run stay as they are."""
     machine = {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -76,6 +79,9 @@ def _write(results: Path, figures: Figures, seconds: float) -> None:
         "seconds": round(seconds),
     }
     rows = [row.to_json() for row in figures.rows]
+    measured = {row["group"] for row in rows}
+    if results.exists():
+        rows += [row for row in json.loads(results.read_text())["figures"] if row["group"] not in measured]
     results.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2, ensure_ascii=False) + "\n")
 
 
