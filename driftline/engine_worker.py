@@ -42,6 +42,7 @@ class EngineWorker:
         self.engine = engine
         self.error: BaseException | None = None
         self.last_arrival = 0
+        self._moved_at = monotonic()
         self._journal = journal
         self._stores = stores
         self._feed = feed
@@ -115,6 +116,11 @@ class EngineWorker:
             self._thread.join(seconds + _STEP_SECONDS)
 
     @property
+    def stuck_seconds(self) -> float:
+        """How long the step under way has lasted; 0 where none is."""
+        return monotonic() - self._moved_at if self.backlog else 0.0
+
+    @property
     def backlog(self) -> int:
         """Journal entries not yet scored."""
         return self._end - self.engine.position
@@ -140,6 +146,7 @@ class EngineWorker:
     def _step(self, entry: JournalEntry) -> None:
         output = self.engine.step(entry)
         self.last_arrival = entry.chunk.ticked_at
+        self._moved_at = monotonic()
         self._feed.publish(output.points, output.alarms)
         self._stores.put(output)
 
@@ -153,6 +160,7 @@ class EngineWorker:
             if monotonic() >= self._stop_by:
                 return None
             while self._end <= self.engine.position and not self._requests:
+                self._moved_at = monotonic()
                 if self._stop_by < math.inf:
                     return None
                 if not self._wake.wait(_IDLE_SECONDS) and self.engine.waiting:

@@ -170,6 +170,9 @@ class ServiceStatus:
     def _engine_health(self) -> StageHealth:
         if self._engine.error is not None:
             return StageHealth("engine", Status.RED, f"stopped: {self._engine.error}")
+        stuck = self._engine.stuck_seconds
+        if stuck > _LAGGING_SECONDS:
+            return StageHealth("engine", Status.YELLOW, f"has not finished a step for {stuck:.0f} s")
         lag = self._lag_seconds()
         if lag > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
