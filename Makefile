@@ -1,6 +1,6 @@
 # `make` alone lists the targets. `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types docs docs-check check bench test-faults clean
+.PHONY: help setup run stack test lint types docs docs-check check bench test-faults clean
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
@@ -18,6 +18,9 @@ $(STAMP): pyproject.toml deploy/bootstrap/setup.sh
 
 run: setup ## Run everything on this machine: broker, simulated fleet, pipeline, database, page
 	@.venv/bin/driftline up --demo
+
+stack: setup ## Run the same with VictoriaMetrics and Grafana beside it, where they are on PATH
+	@.venv/bin/driftline up --demo --stack
 
 test: setup ## Run the tests
 	@$(PYTHON) -m pytest $(ARGS)

@@ -82,7 +82,7 @@ class BrokerHandle:
     def stop(self) -> None:
         """End the child: asked first, then killed. Stopping twice, or a broker that is not ours, does nothing."""
         if self._process is not None:
-            _end(self._process)
+            end_child(self._process)
 
 
 def start_broker(url: str, folder: Path, *, which: Callable[[str], str | None] = shutil.which) -> BrokerHandle:
@@ -162,11 +162,11 @@ def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509 (one system call through a handle made before the fork)
+            preexec_fn=end_with_parent(),  # noqa: PLW1509 (one system call through a handle made before the fork)
         )
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """What makes the kernel end a child when its parent is gone (prctl(2), PR_SET_PDEATHSIG). None outside Linux."""
     if sys.platform != "linux":
         return None
@@ -199,13 +199,14 @@ def _await(process: subprocess.Popen[bytes], port: int, kind: Kind, log: Path, r
                 return BrokerHandle(f"mqtt://127.0.0.1:{port}", kind, process)
             time.sleep(_POLL_INTERVAL)
     except BaseException:
-        _end(process)
+        end_child(process)
         raise
-    _end(process)
+    end_child(process)
     raise BrokerError(f"{kind} did not accept a connection on port {port} within {_START_WITHIN:g} s (log: {log})")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_child(process: subprocess.Popen[bytes]) -> None:
+    """End a child: asked first, then killed. One that has ended is left alone."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.console import CommandError, ConfigOption, DataOption, configuration_file, data_folder, read_config
+
+if TYPE_CHECKING:
+    from driftline.config import Config
 
 
 def up(
     config: ConfigOption = None,
     data: DataOption = None,
     demo: Annotated[bool, typer.Option("--demo", help="Add a simulated fleet with faults to find.")] = False,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Add VictoriaMetrics and Grafana, where they are on PATH.")
+    ] = False,
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Port of the page and the API; 0 for any free one.")
     ] = None,
@@ -33,6 +39,7 @@ def up(
     from driftline.data_folder import FolderInUseError
     from driftline.http.server import PortTakenError
     from driftline.service import Service
+    from driftline.stack import StackError, stack_beside
     from storage.base import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
@@ -42,9 +49,25 @@ def up(
     if port is not None:
         settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
     folder = data_folder(config, data)
-    service = Service(settings, var_dir=folder, config_file=configuration_file(config), demo=demo, console=console)
+
+    def run(settings: Config) -> int:
+        file = configuration_file(config)
+        return Service(settings, var_dir=folder, config_file=file, demo=demo, console=console).run()
+
     try:
-        code = service.run()
-    except (BrokerError, FolderInUseError, PortTakenError, StorageCorruptError, StorageFullError, OSError) as error:
+        if stack:
+            with stack_beside(settings, folder, console.print) as with_stack:
+                code = run(with_stack)
+        else:
+            code = run(settings)
+    except (
+        StackError,
+        BrokerError,
+        FolderInUseError,
+        PortTakenError,
+        StorageCorruptError,
+        StorageFullError,
+        OSError,
+    ) as error:
         raise CommandError(str(error)) from None
     raise typer.Exit(code)
