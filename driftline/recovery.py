@@ -11,6 +11,7 @@ from alerts.settings import AlarmSettings
 from devices.records import SeriesRecord
 from driftline.config import Config
 from driftline.store_worker import flattened, unflattened
+from driftline.warm_start import warm_start
 from ingest.pipeline import Engine
 from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
 from storage.embedded import EmbeddedStore
@@ -61,8 +62,10 @@ def restored_engine(
     before.load(saved.position, unflattened(saved.parts), saved.meta)
     _step_to(before, store.position, journal)
     arrays, rest = before.state()
-    for name in engine.load(before.position, arrays, rest):
+    anew = engine.load(before.position, arrays, rest)
+    for name in anew:
         say(f'detector "{name}" starts anew: its parameters changed')
+    warm_start(engine, anew, arrays, store, say)
     # Saved before anything is stored under the new settings: from here on they are what the journal is read with.
     arrays, rest = engine.state()
     snapshots.save(engine.position, "", flattened(arrays), rest)

@@ -54,7 +54,8 @@ def settings_table(fields: dict[str, FieldInfo]) -> str:
         default = "required" if info.is_required() else f"`{toml_value(default_of(info))}`"
         if not info.is_required() and default_of(info) is None:
             default = "not set"
-        lines.append(f"| `{info.alias or name}` | {kind_of(info)} | {_cell(default)} | {_cell(info.description or '')} |")
+        meaning = _cell(info.description or "")
+        lines.append(f"| `{info.alias or name}` | {kind_of(info)} | {_cell(default)} | {meaning} |")
     return "\n".join(lines)
 
 

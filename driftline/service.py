@@ -30,6 +30,7 @@ from driftline.status import ServiceStatus
 from driftline.store_worker import StoreWorker
 from driftline.upkeep import Upkeep
 from driftline.upstream import UpstreamWatch
+from driftline.warm_start import warm_start
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from ingest.settings_broker import read_password
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _RELOAD_CHECK_SECONDS = 1.0
 _BACKLOG_SHARE = 0.8
+_CATCH_UP_SECONDS = 5.0
 
 
 class Service:
@@ -131,7 +133,11 @@ class Service:
         def swap() -> None:
             old = self._engine.engine
             new = new_engine(config, old.registry.records)
-            anew = new.load(old.position, *old.state())
+            arrays, rest = old.state()
+            anew = new.load(old.position, arrays, rest)
+            if anew:
+                self._await_stored(old.position)
+            warm_start(new, anew, arrays, self._store, self._say)
             self._engine.engine = new
             # Queued before anything that is scored under the new settings: a restart reads them from the snapshot.
             self._engine.snapshot()
@@ -199,6 +205,15 @@ class Service:
             need_tick=self._request_tick,
         )
         self._closers.append(("engine", self._engine.stop))
+
+    def _await_stored(self, position: int) -> None:
+        """Let the database catch up with the engine, for as long as the engine may stand still."""
+        until = time.monotonic() + _CATCH_UP_SECONDS
+        while self._store.position < position and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _say(self, word: str) -> None:
+        self._console.print(word, highlight=False, markup=False)
 
     def _warn(self, word: str) -> None:
         self._console.print(word, style="yellow", highlight=False, markup=False)

@@ -53,6 +53,7 @@ class _Assigned:
 
     def __init__(self, name: str, settings: ComponentSettings) -> None:
         self.name = name
+        self.settings = settings
         self.fingerprint = json.dumps([settings.type, settings.parameters], sort_keys=True, default=str)
         self.detector: Detector = detectors.create(settings.type, settings.parameters)
         if self.detector.version:
@@ -113,6 +114,20 @@ class Fleet:
                 _merge(merged, rows, scores)
                 merged.by_detector.append((assigned.name, rows, scores))
         return merged
+
+    def warm(self, name: str, series: int, time: NDArray[np.int64], value: NDArray[np.float64]) -> None:
+        """Let one detector learn earlier readings of a series, (n,) each, in time order."""
+        assigned = self._assigned[name]
+        assigned.assign(series)
+        slot = np.full(len(time), assigned.slot_of[series], np.int32)
+        assigned.detector.step(slot, time, value, np.ones(len(time), np.bool_))
+
+    def needed(self, name: str) -> int:
+        """Readings that one detector needs before its first score."""
+        settings = self._assigned[name].settings
+        fresh = detectors.create(settings.type, settings.parameters)
+        fresh.grow(1)
+        return int(fresh.warming()[1][0])
 
     def warming(self, series: int) -> tuple[int, int]:
         """Readings learned and readings needed before the first score of this series; of its slowest detector."""

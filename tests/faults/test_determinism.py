@@ -19,6 +19,7 @@ from devices.messages import FLAG_DUPLICATE, MessageChunk
 from driftline.config import Config
 from driftline.recovery import new_engine, restored_engine
 from driftline.store_worker import SnapshotRequest, flattened
+from driftline.warm_start import warm_start
 from ingest.pipeline import Engine
 from storage.base import JournalEntry, StepOutput
 from storage.embedded import EmbeddedStore
@@ -144,9 +145,12 @@ class Pipeline(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 2))
     def reload(self, choice: int) -> None:
         """As the service does; where it is killed before this is saved, the change takes effect at the restart."""
+        self.write(1 << 30, True)
         self.config = CONFIGURATIONS[choice]
         new = new_engine(self.config, self.engine.registry.records)
-        new.load(self.engine.position, *self.engine.state())
+        arrays, rest = self.engine.state()
+        anew = new.load(self.engine.position, arrays, rest)
+        warm_start(new, anew, arrays, self.store, lambda _: None)
         self.engine = new
         self.snapshot()
 

@@ -24,6 +24,7 @@ from devices.records import SeriesRecord
 from driftline.config import Config, load_config
 from driftline.recovery import engine_of_settings, new_engine
 from driftline.store_worker import flattened
+from driftline.warm_start import warm_start
 from ingest.pipeline import Engine
 from storage.base import JournalEntry, StepOutput, StorageCorruptError
 from storage.embedded import EmbeddedStore
@@ -278,8 +279,12 @@ def undisturbed(
                 store.commit(StepOutput.merged(waiting))
                 waiting.clear()
             if engine.position in changes:
+                if waiting:
+                    store.commit(StepOutput.merged(waiting))
+                    waiting.clear()
                 new = _engine_from(changes[engine.position], engine.registry.records)
-                new.load(engine.position, *engine.state())
+                arrays, rest = engine.state()
+                warm_start(new, new.load(engine.position, arrays, rest), arrays, store, lambda _: None)
                 engine = new
         if waiting:
             store.commit(StepOutput.merged(waiting))

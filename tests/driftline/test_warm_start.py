@@ -1,0 +1,98 @@
+"""A detector that starts anew learns from what is stored, raises nothing by it, and a restart goes on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.messages import MessageChunk
+from driftline.config import Config, parse_config
+from driftline.recovery import new_engine
+from driftline.warm_start import warm_start
+from ingest.pipeline import Engine
+from storage.base import JournalEntry
+from storage.embedded import EmbeddedStore
+
+SECOND = 1_000_000_000
+START = 1_750_000_000 * SECOND
+ONE = '[detectors.default]\ntype = "zscore"\nwarmup = {warmup}\n'
+WITH_NEW = ONE + '[detectors.more]\ntype = "cusum"\n[[routes]]\nfilter = "#"\ndetectors = ["default", "more"]\n'
+
+
+def entry(position: int, values: list[float]) -> JournalEntry:
+    rows = [
+        (f"plant/{device}/t".encode(), str(value + device).encode(), START + (position * 100 + i) * SECOND + device, 0)
+        for i, value in enumerate(values)
+        for device in range(2)
+    ]
+    return JournalEntry(position, position * 2 * len(values), MessageChunk.of(rows))
+
+
+def config(text: str) -> Config:
+    return parse_config(text)
+
+
+@pytest.fixture
+def filled(tmp_path: Path):
+    """A store with 200 points of two series, and the engine that made them, of the first configuration."""
+    engine = new_engine(config(ONE.format(warmup=30)), [])
+    with EmbeddedStore(tmp_path / "points.duckdb") as store:
+        for position, values in enumerate(np.random.default_rng(1).normal(20, 0.5, (2, 100)).round(3).tolist()):
+            store.commit(engine.step(entry(position, values)))
+        yield engine, store
+
+
+def taken_over(old: Engine, text: str, store: EmbeddedStore) -> tuple[Engine, list[str], list[str]]:
+    new = new_engine(config(text), store.series())
+    arrays, rest = old.state()
+    anew = new.load(old.position, arrays, rest)
+    said: list[str] = []
+    warm_start(new, anew, arrays, store, said.append)
+    return new, anew, said
+
+
+def test_changed_parameters_score_the_very_next_reading(filled: tuple[Engine, EmbeddedStore]) -> None:
+    old, store = filled
+    new, anew, said = taken_over(old, ONE.format(warmup=50), store)
+    assert anew == ["default"]
+    assert said == ["learned from stored history: default, on 2 series"]
+    output = new.step(entry(2, [20.0, 900.0]))
+    assert np.isfinite(output.points.score).all()
+    assert output.points.score[-1] > 5.0
+
+
+def test_a_detector_of_a_new_name_is_warm_where_its_route_can_be_told(filled: tuple[Engine, EmbeddedStore]) -> None:
+    old, store = filled
+    new, anew, said = taken_over(old, WITH_NEW.format(warmup=30), store)
+    assert anew == ["more"]
+    assert said == ["learned from stored history: more, on 2 series"]
+    (learned,) = (state for name, state in new.fleet.state().items() if name.startswith("more|"))
+    assert learned["state.baseline"][:, 0].tolist() == [200.0, 200.0]
+
+
+def test_history_raises_no_alarm_and_stores_nothing(filled: tuple[Engine, EmbeddedStore]) -> None:
+    old, store = filled
+    store.commit(old.step(entry(2, [20.0, 900.0, 20.0])))
+    before = store.alarms()
+    new, _, _ = taken_over(old, ONE.format(warmup=50), store)
+    assert store.alarms() == before
+    assert not new.step(entry(3, [20.0, 20.1])).points.anomaly.any()
+
+
+def test_what_was_learned_is_in_the_state(filled: tuple[Engine, EmbeddedStore]) -> None:
+    old, store = filled
+    new, _, _ = taken_over(old, ONE.format(warmup=50), store)
+    again = new_engine(config(ONE.format(warmup=50)), store.series())
+    assert again.load(new.position, *new.state()) == []
+    np.testing.assert_array_equal(
+        again.step(entry(2, [20.0, 23.0])).points.score, new.step(entry(2, [20.0, 23.0])).points.score
+    )
+
+
+def test_unchanged_detectors_are_left_alone(filled: tuple[Engine, EmbeddedStore]) -> None:
+    old, store = filled
+    new, anew, said = taken_over(old, ONE.format(warmup=30), store)
+    assert (anew, said) == ([], [])
+    assert new.fleet.warming(0) == old.fleet.warming(0)
