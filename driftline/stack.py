@@ -94,9 +94,8 @@ def stack_beside(
                 )
             )
             if grafana is not None:
-                say(
-                    f"{grafana.name} {grafana.url}, user admin, password in {folder / 'stack' / 'grafana'}/admin-password"
-                )
+                kept = folder / "stack" / "grafana" / "admin-password"
+                say(f"{grafana.name} {grafana.url}, user admin, password in {kept}")
         yield config.model_copy(update={"sinks": sinks, "http": config.http.model_copy(update={"port": port})})
     finally:
         stack.stop()
