@@ -24,8 +24,8 @@ _ONE_IN = 8
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def evidence_score(counts: Any, slot: int, law: float, prior: Any) -> float:
-    """Decades on the common scale for `law` decades of a model's own law; `counts` (slots, BINS + 1)."""
-    return float(compress(decades(counts, slot, 2.0 ** min(law, _MOST), prior)))
+    """Decades on the common scale for `law` decades of a model's own law, never more; `counts` (slots, BINS + 1)."""
+    return float(compress(min(law, decades(counts, slot, 2.0 ** min(law, _MOST), prior))))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -34,7 +34,7 @@ def test_steady_noise_scores_about_as_rarely_as_it_says(name: str, seed: int) ->
     scores = score(name, noise(10_000, seed))[500:]
     assert (scores >= 2.0).mean() <= 0.03
     # Sums and windows stay high for a while: what counts is how often, in stretches of a hundred readings.
-    assert (scores.reshape(-1, 100).max(axis=1) >= 4.0).sum() <= 3
+    assert (scores.reshape(-1, 100).max(axis=1) >= 4.0).sum() <= 2
 
 
 @pytest.mark.parametrize("name", DRIFT)
