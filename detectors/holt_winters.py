@@ -83,7 +83,7 @@ class HoltWintersParameters(BaseModel):
     )
     longest_season: str = Field(default="8d", description='Longest season looked for with season = "auto".')
     history: int = Field(
-        default=256, ge=64, le=4096, description='Stretches of time kept a series to find the season with "auto".'
+        default=128, ge=64, le=4096, description='Stretches of time kept a series to find the season with "auto".'
     )
     knots: int = Field(
         default=96, ge=2, le=4096, description="Points of the seasonal course, for a season by duration."
