@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ["setup", "run", "test", "lint", "types", "docs", "docs-check", "check", "bench", "test-faults", "clean"]
+TARGETS = [
+    "setup",
+    "run",
+    "stack",
+    "test",
+    "lint",
+    "types",
+    "docs",
+    "docs-check",
+    "check",
+    "bench",
+    "test-faults",
+    "clean",
+]
 
 needs_make = pytest.mark.service("make")
 
