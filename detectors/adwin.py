@@ -52,7 +52,7 @@ class Adwin(FleetDetector):
     series, whose mean changes all the time: they keep the window short and the scores low; on changes of the
     variance alone. Expected is the window's mean.
 
-    Cost: about 0.3 us a reading. Memory: 2.0 KiB a slot. Source: Bifet and Gavalda, "Learning from Time-Changing Data
+    Cost: about 0.9 us a reading. Memory: 1.6 KiB a slot. Source: Bifet and Gavalda, "Learning from Time-Changing Data
     with Adaptive Windowing", SIAM Data Mining 2007.
     """
 

@@ -36,7 +36,7 @@ class CorrelationBreak(RowDetector):
     Works: on a sensor beside others of the same thing that freezes, drifts or is swapped within its usual range. Fails:
     on faults that move siblings alike, on channels without siblings, and where one follows the other late.
 
-    Cost: about 0.2 us a row of 8 channels. Memory: 16 bytes x channels^2 and 16 x channels + 276 a slot. Source:
+    Cost: about 0.35 us a row of 8 channels. Memory: 16 bytes x channels^2 and 16 x channels + 276 a slot. Source:
     regression between redundant sensors as in Kullaa, Mech. Syst. Signal Process. 25, 2011, by exponential means.
     """
 

@@ -75,7 +75,7 @@ class Cusum(FleetDetector):
     series that wander or cycle slowly, where sums are always high and the own past takes the edge off them. Time is
     not looked at: gaps do not count.
 
-    Cost: about 80 ns a reading. Memory: 356 bytes a slot. Source: Page, "Continuous Inspection Schemes", Biometrika
+    Cost: about 180 ns a reading. Memory: 356 bytes a slot. Source: Page, "Continuous Inspection Schemes", Biometrika
     41, 1954; Siegmund, "Sequential Analysis", 1985 (the tail); Lucas and Crosier, Comm. Statist. 11, 1982 (robust
     sums).
     """

@@ -66,7 +66,7 @@ class HalfSpaceTrees(FleetDetector):
     unusual times; one huge reading squeezes all later ones into few cells, for ever, as the scaling never forgets;
     readings are scored by a window that may be `window_size` readings old.
 
-    Cost: see `docs/detectors.md`; about 0.4 us a reading, most of it the rank. Memory: 6 bytes x trees x 2^height and
+    Cost: about 0.9 us a reading, most of it the rank. Memory: 6 bytes x trees x 2^height and
     8 bytes x `ranked` a slot: 19 KiB. Source: Tan, Ting and Liu, "Fast Anomaly Detection for Streaming Data", IJCAI
     2011.
     """

@@ -30,7 +30,7 @@ class PageHinkley(Cusum):
     wandering levels, which are drift to it: there its sums are usual on the series' own past and score little; and
     in the first `warmup` readings' error of the mean, which is drift, too.
 
-    Cost: about 80 ns a reading. Memory: 356 bytes a slot. Source: Page, Biometrika 41, 1954; Hinkley, "Inference
+    Cost: about 180 ns a reading. Memory: 356 bytes a slot. Source: Page, Biometrika 41, 1954; Hinkley, "Inference
     about the change-point from cumulative sum tests", Biometrika 58, 1971.
     """
 

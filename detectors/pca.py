@@ -32,7 +32,7 @@ class PrincipalComponents(RowDetector):
     Works: on rows that no channel alone shows as odd: channels that usually move together and do not (Q), or together
     and too far (T2). Fails: on relations that are not linear, and where operating states differ in their relations.
 
-    Cost: about 1 us a row of 8 channels. Memory: 16 bytes x channels^2 and 24 x channels + 276 a slot. Source:
+    Cost: about 0.5 us a row of 8 channels. Memory: 16 bytes x channels^2 and 24 x channels + 276 a slot. Source:
     Jackson and Mudholkar, "Control procedures for residuals associated with principal component analysis",
     Technometrics 21, 1979; Wilson and Hilferty, PNAS 17, 1931.
     """

@@ -92,7 +92,7 @@ class PhysicalRange(Threshold):
     all that is possible, however odd; on a share or a percentage that may go beyond 100 (a load, a battery that is
     charged), for which `upper` is to be set. Expected is NaN; the band is the range.
 
-    Cost: about 3 ns a reading. Memory: 8 bytes a slot (the count of readings). Source: the gross range test of QARTOD
+    Cost: about 10 ns a reading. Memory: 8 bytes a slot (the count of readings). Source: the gross range test of QARTOD
     (U.S. IOOS), with absolute zero and shares of a whole as the outermost range.
     """
 

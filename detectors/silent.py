@@ -46,7 +46,7 @@ class Silent(FleetDetector):
     only changes, whose gaps say nothing, and while the silence lasts: the score comes with the reading that ends it.
     `overdue` gives what a gap of so far would score. Values are not looked at.
 
-    Cost: about 60 ns a reading. Memory: 292 bytes a slot. Source: Pareto tails of inter-event times: Barabasi, Nature
+    Cost: about 80 ns a reading. Memory: 292 bytes a slot. Source: Pareto tails of inter-event times: Barabasi, Nature
     435, 2005; the calibration's as in `detectors/calibration.py`.
     """
 

@@ -60,7 +60,7 @@ class Stuck(FleetDetector):
     The score stays up as long as the sensor is stuck. Readings are counted, so a sensor that reports only changes is
     never flat.
 
-    Cost: about 20 ns a reading. Memory: 80 bytes a slot. Source: persistence tests of sensor quality control (WMO
+    Cost: about 30 ns a reading. Memory: 80 bytes a slot. Source: persistence tests of sensor quality control (WMO
     Guide to Instruments, No. 8, volume V; QARTOD "flat line test"); Hill, Ann. Statist. 3, 1975, on
     lengths weighted by length, whose Pareto tail is flatter by one.
     """

@@ -61,7 +61,7 @@ class VarianceChange(FleetDetector):
     sensor). Fails: on changes of the level alone, and on bursty series, whose noise changes all the time. A series
     that was constant scores its first steps by how long it was constant.
 
-    Cost: about 70 ns a reading. Memory: 300 bytes a slot. Source: the F test of variances (NIST/SEMATECH e-Handbook,
+    Cost: about 200 ns a reading. Memory: 300 bytes a slot. Source: the F test of variances (NIST/SEMATECH e-Handbook,
     1.3.5.9), by Paulson's normal approximation, Ann. Math. Statist. 13, 1942; EWMS charts: MacGregor and Harris, J.
     Quality Technology 25, 1993.
     """
