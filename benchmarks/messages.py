@@ -44,7 +44,7 @@ def measure_service(broker: Mosquitto, service: Service, publisher: Publisher, w
     publisher.begin(messages)
     began = time.perf_counter()
     publisher.finish()
-    ended = service.await_stored(before + messages * points, silence=5)
+    ended = service.await_stored(before + messages * points, silence=60)
     seconds = time.perf_counter() - began
     stored = (ended - before) / points
     if stored < 0.999 * messages:
