@@ -56,7 +56,7 @@ def drawn_lines(drawn: Drawn, box: Box) -> str:
     lines = _lines(drawn)
     right = any(line.style.axis_right for line in lines)
     area = Box(box.x + _LEFT, box.y, box.width - _LEFT - (_RIGHT if right else 8), box.height - _BELOW)
-    log = drawn.panel.name == "share"
+    log = drawn.panel.logarithmic
     axes = {
         side: _axis(drawn, [one for one in lines if one.style.axis_right is side], area, log=log)
         for side in (False, True)

@@ -45,14 +45,15 @@ def rows(
     more: str = "",
     start: str = "v.timeRangeStart",
 ) -> str:
-    """Flux that reads one field over the devices and metrics chosen, without the simulator's truth."""
+    """Flux that reads one field, or all where it is "", over the devices and metrics chosen, without the truth."""
     chosen = _FLUX_SCOPES[scope]
+    named = f' and r._field == "{field}"' if field else ""
     if metric:
         chosen += f" and r.metric =~ /^${{metric:regex}}$/ and r.metric !~ /^{TRUTH_METRIC}$/"
     lines = [
         "from(bucket: v.defaultBucket)",
         f"|> range(start: {start}, stop: v.timeRangeStop)",
-        f'|> filter(fn: (r) => r._measurement == "{measurement}" and r._field == "{field}")',
+        f'|> filter(fn: (r) => r._measurement == "{measurement}"{named})',
         f"|> filter(fn: (r) => {chosen})",
     ]
     if more:
@@ -60,15 +61,14 @@ def rows(
     return "\n  ".join(lines)
 
 
-def service(name: str, *, more: str = "") -> str:
-    """Flux that reads one of the service's own figures, as InfluxDB's scraper or a Flux task has stored it."""
+def service(*names: str) -> str:
+    """Flux that reads some of the service's own figures, as InfluxDB's scraper or a Flux task has stored them."""
+    any_of = " or ".join(f'r._measurement == "{name}" or r._field == "{name}"' for name in names)
     lines = [
         "from(bucket: v.defaultBucket)",
         "|> range(start: v.timeRangeStart, stop: v.timeRangeStop)",
-        f'|> filter(fn: (r) => r._measurement == "{name}" or r._field == "{name}")',
+        f"|> filter(fn: (r) => {any_of})",
     ]
-    if more:
-        lines.append(f"|> filter(fn: (r) => {more})")
     return "\n  ".join(lines)
 
 

@@ -85,9 +85,9 @@ class Panel:
     unit: str = ""
     decimals: int | None = None
     minimum: float | None = None
-    maximum: float | None = None
     look: Look = "line"
     stacked: bool = False
+    logarithmic: bool = False
     thresholds: tuple[Threshold, ...] = ()
     texts: tuple[ValueText, ...] = ()
     looks: tuple[SeriesLook, ...] = ()

@@ -69,8 +69,6 @@ def _values(building: Any, panel: Panel) -> Any:
         building = building.decimals(panel.decimals)
     if panel.minimum is not None:
         building = building.min(panel.minimum)
-    if panel.maximum is not None:
-        building = building.max(panel.maximum)
     if panel.empty:
         building = building.no_value(panel.empty)
     if panel.thresholds:
@@ -115,7 +113,7 @@ def _timeseries(panel: Panel) -> Any:
         building = building.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(looks.GraphTresholdsStyleMode.DASHED)
         )
-    if panel.name == "share":
+    if panel.logarithmic:
         building = building.scale_distribution(
             common.ScaleDistributionConfig().type(looks.ScaleDistribution.LOG).log(10)
         )

@@ -178,6 +178,7 @@ DETECTORS = Board(
                     "timeseries",
                     tuple(_share(decade) for decade in _DECADES),
                     width=16,
+                    logarithmic=True,
                     unit="percentunit",
                     looks=tuple(SeriesLook(i, color=color) for i, color in enumerate(_DECADE_COLORS)),
                 ),
@@ -287,7 +288,7 @@ DETECTORS = Board(
                         Query(
                             f"count by (metric) (last_over_time({_VALUE}[$__range]))",
                             piped(
-                                rows("value").replace('r._field == "value"', "true"),
+                                rows(""),
                                 'pivot(rowKey: ["_time", "device", "metric"], columnKey: ["_field"], valueColumn: '
                                 '"_value")',
                                 'group(columns: ["metric"])',

@@ -23,6 +23,8 @@ from dashboards.panels.common import DEVICE as CHOSEN_DEVICE
 _OPEN = f"last_over_time({series('alarm_open', scope='device')}[{STATE_WINDOW}])"
 _ALARM_ROWS = rows("open", measurement="driftline_alarm", scope="device", start=f"-{STATE_WINDOW}")
 
+_ALL_ALARM_ROWS = rows("", measurement="driftline_alarm", scope="device", start=f"-{STATE_WINDOW}")
+
 
 def _mean(field: str, *, scope: Scope = "device") -> Query:
     return Query(
@@ -44,7 +46,7 @@ _ODD = Query(
     f"max_over_time({series('value', scope='device')}[$__interval]) "
     f"and on (device, metric) (max_over_time({series('anomaly', scope='device')}[$__interval]) > 0)",
     piped(
-        rows("value", scope="device").replace('r._field == "value"', '(r._field == "value" or r._field == "anomaly")'),
+        rows("", scope="device", more='r._field == "value" or r._field == "anomaly"'),
         'pivot(rowKey: ["_time", "device", "metric"], columnKey: ["_field"], valueColumn: "_value")',
         "filter(fn: (r) => r.anomaly == 1)",
         "map(fn: (r) => ({_time: r._time, metric: r.metric, _value: r.value}))",
@@ -201,7 +203,7 @@ DEVICE = Board(
                         Query(
                             f"last_over_time({series('alarm_peak_score', scope='device')}[{STATE_WINDOW}])",
                             piped(
-                                _ALARM_ROWS.replace('r._field == "open"', "true"),
+                                _ALL_ALARM_ROWS,
                                 "last()",
                                 'pivot(rowKey: ["metric", "severity"], columnKey: ["_field"], valueColumn: "_value")',
                                 "group()",

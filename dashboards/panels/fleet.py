@@ -295,9 +295,7 @@ FLEET = Board(
                         Query(
                             f"last_over_time({series('alarm_peak_score')}[{STATE_WINDOW}]) {_IS_OPEN}",
                             piped(
-                                rows("open", measurement="driftline_alarm", start=f"-{STATE_WINDOW}").replace(
-                                    'r._field == "open"', "true"
-                                ),
+                                rows("", measurement="driftline_alarm", start=f"-{STATE_WINDOW}"),
                                 "last()",
                                 'pivot(rowKey: ["device", "metric", "severity"], columnKey: ["_field"], valueColumn: '
                                 '"_value")',

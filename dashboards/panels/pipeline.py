@@ -44,11 +44,7 @@ _CPU = Query(
     '1e6 * sum(rate(process_cpu_seconds_total{job="driftline"}[$__rate_interval])) '
     "/ sum(rate(driftline_messages_total[$__rate_interval]))",
     piped(
-        service("process_cpu_seconds_total").replace(
-            'r._field == "process_cpu_seconds_total"',
-            'r._field == "process_cpu_seconds_total" or r._measurement == "driftline_messages_total" '
-            'or r._field == "driftline_messages_total"',
-        ),
+        service("process_cpu_seconds_total", "driftline_messages_total"),
         WINDOW.format("last"),
         _PER_SECOND,
         _NAMED,
