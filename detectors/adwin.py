@@ -121,9 +121,7 @@ def _moments(total: Any, squares: Any, used: Any) -> tuple[float, float, float]:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _likeliest_cut(
-    total: Any, used: Any, value: float, n: float, mean: float, around: float
-) -> tuple[float, int]:
+def _likeliest_cut(total: Any, used: Any, value: float, n: float, mean: float, around: float) -> tuple[float, int]:
     """Decades of certainty that the mean changed at the likeliest cut of window and `value`, and how many buckets,
     counted from the newest, are on its newer side.
 

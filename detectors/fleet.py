@@ -97,9 +97,7 @@ class FleetDetector(Detector):
     @property
     def bytes_per_slot(self) -> int:
         """Bytes of state that one series takes."""
-        return sum(
-            np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=np.int64)) for c in self.columns.values()
-        )
+        return sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=np.int64)) for c in self.columns.values())
 
     def grow(self, size: int) -> None:
         """Make room for slots 0 to `size` - 1; capacity at least doubles, so that a growing fleet copies little."""
