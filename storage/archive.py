@@ -19,7 +19,6 @@ from uuid import uuid4
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from pyarrow import fs
 
@@ -30,7 +29,6 @@ from storage.settings import ArchiveSettings
 DAY = 86_400 * 10**9
 MANIFEST = "manifest.json"
 _ROW_GROUP = 131_072
-_NAMED = "archived_files"
 
 COLUMNS = "series, device, metric, time, value, score, expected, lower, upper, anomaly, late"
 """Columns of a file."""
@@ -50,27 +48,35 @@ class ArchivedFile:
 
 
 class Archive:
-    """The files of one database. Opened by the store that it belongs to."""
+    """The files of one database. Opened by the store that it belongs to.
 
-    def __init__(self, settings: ArchiveSettings) -> None:
+    `bucket` is a pyarrow filesystem that stands at the bucket's prefix, in place of the one that s3://... means.
+    """
+
+    def __init__(self, settings: ArchiveSettings, *, bucket: Any = None) -> None:
         if not settings.folder:
             raise ValueError("archive.folder is empty: expected a folder or s3://BUCKET/PREFIX")
         self.settings = settings
         self.local = None if settings.folder.startswith("s3://") else Path(settings.folder).absolute()
-        self._files: Any = None
+        self._files: Any = bucket
+        self._cache: Path | None = None
 
     @property
     def place(self) -> str:
         """Where it is, for messages."""
         return str(self.local) if self.local is not None else self.settings.folder
 
-    def open(self, owner: str, *, read_only: bool = False) -> None:
-        """Make the folder, and see that no other database than `owner` uses it. Raises StorageCorruptError, OSError."""
+    def open(self, owner: str, *, cache: Path, read_only: bool = False) -> None:
+        """Make the folder, and see that no other database than `owner` uses it. Raises StorageCorruptError, OSError.
+
+        Files of a bucket are read from copies in the folder `cache`, made when they are first asked for.
+        """
+        self._cache = cache
         if self.local is not None:
             if not read_only:
                 self.local.mkdir(parents=True, exist_ok=True)
             self._files = fs.SubTreeFileSystem(str(self.local), fs.LocalFileSystem())
-        else:
+        elif self._files is None:
             bucket = self.settings.folder.removeprefix("s3://").rstrip("/")
             options = {"endpoint_override": self.settings.s3_endpoint, "region": self.settings.s3_region}
             chosen = {name: value for name, value in options.items() if value}
@@ -115,6 +121,9 @@ class Archive:
         ]
         for path in others:
             self._files.delete_file(path)
+        for copy in self._cache.rglob("*.parquet") if self._cache is not None and self.local is None else ():
+            if copy.relative_to(self.readable).as_posix() not in known:
+                copy.unlink()
         return len(others)
 
     def verify(self, files: Sequence[ArchivedFile]) -> list[str]:
@@ -131,14 +140,33 @@ class Archive:
                 words.append(f"{self.place}/{file.path}: wrong checksum: restore it from a backup")
         return words
 
-    def relation(self, connection: Any, files: Sequence[ArchivedFile]) -> str:
-        """SQL that stands for the points of `files` on this DuckDB connection; `files` must not be empty."""
-        if self.local is not None:
-            paths = ", ".join("'" + str(self.local / file.path).replace("'", "''") + "'" for file in files)
-            return f"read_parquet([{paths}], hive_partitioning = false)"
-        dataset = pads.dataset([file.path for file in files], filesystem=self._files, format="parquet")
-        connection.register(_NAMED, dataset)
-        return _NAMED
+    @property
+    def readable(self) -> Path:
+        """The folder that SQL reads: the archive itself, or the copies of a bucket's files."""
+        if self.local is None and self._cache is None:
+            raise ValueError(f"{self.place}: the archive is not open")
+        return self.local or self._cache or Path()
+
+    def relation(self, files: Sequence[ArchivedFile]) -> str:
+        """SQL that stands for the points of `files`, of which there must be one at least. Raises OSError."""
+        if self.local is None:
+            for file in files:
+                self._copy(file)
+        paths = ", ".join("'" + str(self.readable / file.path).replace("'", "''") + "'" for file in files)
+        return f"read_parquet([{paths}], hive_partitioning = false)"
+
+    def _copy(self, file: ArchivedFile) -> None:
+        target = self.readable / file.path
+        if target.is_file() and target.stat().st_size == file.bytes:
+            return
+        with self._files.open_input_stream(file.path) as stream:
+            data = stream.read()
+        if hashlib.sha256(data).hexdigest() != file.sha256:
+            raise OSError(f"{self.place}/{file.path}: wrong checksum: restore it from a backup")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{uuid4().hex}")
+        temporary.write_bytes(data)
+        temporary.replace(target)
 
     def _manifest(self) -> Any:
         try:

@@ -65,12 +65,16 @@ def move_day(
     span = _IN_DAY.format(start=day_start(day), end=day_start(day) + DAY)
     query = f"SELECT {_POINT} FROM stored.point p WHERE {span} AND {_NOT_NEWEST}"
     if old:
-        relation = archive.relation(connection, old)
+        relation = archive.relation(old)
         query += f" AND NOT EXISTS (FROM {relation} a WHERE a.series = p.series AND a.time = p.time)"
         if merge:
             query += f" UNION ALL SELECT {_POINT} FROM {relation}"
-    ordered = connection.sql(f"SELECT * FROM ({query}) ORDER BY series, time")
-    added = [archive.write(day, batch, names) for batch in ordered.to_arrow_reader(_ROWS_A_FILE) if batch.num_rows]
+    added = []
+    # Closed also when a write fails: a result that is still open would keep the transaction from being taken back.
+    with connection.sql(f"SELECT * FROM ({query}) ORDER BY series, time").to_arrow_reader(_ROWS_A_FILE) as batches:
+        for batch in batches:
+            if batch.num_rows:
+                added.append(archive.write(day, batch, names))
     for table in schema.POINT_TABLES:
         connection.execute(f"DELETE FROM stored.{table} p WHERE {span} AND {_NOT_NEWEST}")
     for file in added:

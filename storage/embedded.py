@@ -285,7 +285,7 @@ class EmbeddedStore(StoreQueries):
             files = _overlapping(self._archived, int(time.min()), int(time.max()))
         if not files or self.archive is None:
             return np.empty(0, np.int64)
-        relation = self.archive.relation(connection, files)
+        relation = self.archive.relation(files)
         found = connection.execute(_FIND_STORED.replace("stored.point", relation), [int(time.min()), int(time.max())])
         return np.asarray(found.fetchnumpy()["row"], np.int64)
 
@@ -333,10 +333,9 @@ class EmbeddedStore(StoreQueries):
             [(noted,)] = connection.execute("SELECT value FROM stored.meta WHERE name = 'archive'").fetchall()
             self.archive = Archive(ArchiveSettings.model_validate_json(noted))
         if self.archive is not None:
-            self.archive.open(self._owner, read_only=self._read_only)
-            if self.archive.local is not None:
-                folder = f"{self.archive.local}/".replace("'", "''")
-                connection.execute(f"SET allowed_directories = ['{folder}']")
+            self.archive.open(self._owner, cache=self.path.with_name("archive-copies"), read_only=self._read_only)
+            folder = f"{self.archive.readable}/".replace("'", "''")
+            connection.execute(f"SET allowed_directories = ['{folder}']")
             if not self._read_only:
                 # For readers that know the database alone. No secret is among the settings.
                 noted = self.archive.settings.model_copy(update={"folder": self.archive.place}).model_dump_json()

@@ -88,7 +88,7 @@ class StoreQueries(ABC):
             source = "stored.point"
             files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
             if files and self.archive is not None:
-                relation = self.archive.relation(cursor, files)
+                relation = self.archive.relation(files)
                 source = f"(SELECT {_POINT} FROM stored.point UNION ALL SELECT {_POINT} FROM {relation})"
             total, first, last = cursor.execute(
                 f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {source} WHERE {where}"
@@ -209,7 +209,7 @@ class StoreQueries(ABC):
                     raise QueryError(f"{kind} is not allowed: expected a statement that only reads, such as SELECT")
                 files = self._begin(cursor)
                 if files and self.archive is not None:
-                    cursor.execute(views_with_archive(self.archive.relation(cursor, files)))
+                    cursor.execute(views_with_archive(self.archive.relation(files)))
                 cursor.execute(sql)
                 columns = [column[0] for column in cursor.description or ()]
                 rows = cursor.fetchmany(limit + 1)

@@ -24,6 +24,6 @@ def test_series_beyond_a_limit_are_refused_by_name() -> None:
     with pytest.raises(TooManySeriesError, match='metric "c": device "pump" has reached'):
         registry.find_or_add("pump", "c")
     registry.find_or_add("fan", "a")
-    with pytest.raises(TooManySeriesError, match='series "fan" "b": limits.max_series = 3 is reached'):
+    with pytest.raises(TooManySeriesError, match=r'series "fan" "b": limits\.max_series = 3 is reached'):
         registry.find_or_add("fan", "b")
     assert registry.find_or_add("pump", "a") == (0, None)

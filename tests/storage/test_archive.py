@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import fs
+from pydantic import ValidationError
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
@@ -201,6 +203,47 @@ def test_an_archive_of_another_database_is_refused(store: EmbeddedStore, tmp_pat
     store.close()
     with pytest.raises(StorageCorruptError, match=r"72 points are in an archive, but archive\.folder is not set"):
         EmbeddedStore(store.path).open()
+
+
+def test_a_bucket_serves_as_a_folder_does(tmp_path: Path) -> None:
+    for day in ("2023-12-09", "2023-12-10", "2023-12-11"):  # a bucket has no folders to be made
+        (tmp_path / "bucket" / f"day={day}").mkdir(parents=True)
+    bucket = fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem())
+    archive = Archive(ArchiveSettings(folder="s3://points/plant", after="1d"), bucket=bucket)
+    with EmbeddedStore(tmp_path / "points.duckdb", StoreSettings(keep="3650d"), archive=archive) as store:
+        put(store, [*hourly(5), *hourly(5, 2)])
+        before, chart = everything(store), store.points(2, START, START + 2 * DAY, 10)
+        assert store.move_to_archive() == 144
+        assert everything(store) == before
+        assert store.points(2, START, START + 2 * DAY, 10).time.tolist() == chart.time.tolist()
+        assert put(store, [(0, START, 99.0), (0, START + 1, 7.0)]) == CommitResult(0, 1, 1)
+        assert store.move_to_archive() == 1
+        assert archive.verify(store.archived) == []
+        with pytest.raises(QueryError):
+            store.query(f"SELECT * FROM read_parquet('{tmp_path}/bucket/{store.archived[0].path}')")
+
+
+def test_a_write_that_fails_leaves_everything_where_it_was(store: EmbeddedStore) -> None:
+    assert store.archive is not None
+    assert store.archive.local is not None
+    put(store, hourly(5))
+    before = everything(store)
+    (store.archive.local / "day=2023-12-10").write_text("in the way")
+    with pytest.raises(OSError, match="day=2023-12-10"):
+        store.move_to_archive()
+    assert everything(store) == before
+    assert put(store, [(0, START + 200 * HOUR, 1.0)]) == CommitResult(1, 0, 0)
+    (store.archive.local / "day=2023-12-10").unlink()
+    store.move_to_archive()
+    assert everything(store)[:-1] == before
+
+
+def test_the_settings_are_checked() -> None:
+    for folder in ("s3://", "s3:///", "ftp://host/path"):
+        with pytest.raises(ValidationError, match="expected a folder or s3://BUCKET/PREFIX"):
+            ArchiveSettings(folder=folder)
+    with pytest.raises(ValueError, match=r"archive\.folder is empty"):
+        Archive(ArchiveSettings())
 
 
 @settings(max_examples=15, deadline=None)
