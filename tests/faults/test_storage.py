@@ -123,7 +123,7 @@ def test_a_full_quota_of_the_database(
     """The database may take 4 MiB: what comes beyond waits in the journal, and is stored once there is room."""
     service.configure(mosquitto.url, "[store]\nmax_bytes = 4194304\n")
     service.start()
-    publisher = NumberedPublisher(mosquitto.url, messages=60_000).start()
+    publisher = NumberedPublisher(mosquitto.url, messages=240_000).start()
     wait_until(lambda: "store" in red(service), within=90, what="a red store")
     assert service.end(within=20) == 0, service.log
     service.configure(mosquitto.url)
