@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord
+from devices.records import AlarmRecord, SeriesRecord
 from driftline.http.events import LiveSteps
 from driftline.http.reading import alarm_reply
 from driftline.http.reply import to_json
@@ -85,6 +85,7 @@ class LiveStreams:
         self._lock = threading.Lock()
         self._open: dict[object, Callable[[], None]] = {}
         self._closed = False
+        self._records: dict[int, SeriesRecord] = {}
 
     @property
     def full(self) -> bool:
@@ -146,10 +147,16 @@ class LiveStreams:
                 events.append(_event("points", point_columns(chosen), taken.number))
         alarms = wanted.of_alarms([alarm for step in taken.steps for alarm in step.alarms])
         if alarms:
-            records = {record.series: record for record in self._view.store.series()}
+            records = self._known(alarms)
             named = [alarm_reply(alarm, records[alarm.series]) for alarm in alarms if alarm.series in records]
             events.append(_event("alarms", {"alarms": named}, taken.number))
         return events
+
+    def _known(self, alarms: list[AlarmRecord]) -> dict[int, SeriesRecord]:
+        """Series by number. A series keeps its names, and asking the store waits for its transaction: so rarely."""
+        if any(alarm.series not in self._records for alarm in alarms):
+            self._records = {record.series: record for record in self._view.store.series()}
+        return self._records
 
 
 def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> None:
