@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 RATE = 500.0
+HOUR_MS = 3_600_000
 CONFIG = """
 [[sinks]]
 name = "good"
@@ -109,11 +110,13 @@ def test_a_database_in_trouble_catches_up_alone(
     fault: str, misbehave: Callable[[Plant], None], plant: Plant, wait_until: Any, extent: Any, report: Any
 ) -> None:
     seconds = extent.of(4, 60)
-    publisher = NumberedPublisher(plant.broker, messages=int(RATE * seconds), rate=RATE).start()
+    started = time.time_ns() // 1_000_000 - 6 * HOUR_MS
+    first = NumberedPublisher(plant.broker, messages=200, start_ms=started - HOUR_MS).start().finish()
     wait_until(lambda: plant.written("bad") > 0, within=60, what="a first write")
     misbehave(plant)
+    publisher = NumberedPublisher(plant.broker, messages=int(RATE * seconds), rate=RATE, start_ms=started).start()
     # The fault lasts until everything is delivered and the other database has it all.
-    delivered = publisher.finish()
+    delivered = first + publisher.finish()
     wait_until(lambda: plant.service.settled(delivered), within=60, what="everything stored")
     wait_until(lambda: plant.sink("good").get("waiting") == 0, within=60, what="the other database")
     wait_until(lambda: plant.service.stage("sink bad") == "yellow", within=30, what="a word about it")
