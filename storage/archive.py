@@ -91,7 +91,7 @@ class Archive:
         if found is None and not read_only:
             self.write_manifest(owner, [])
 
-    def write(self, day: str, columns: pa.RecordBatch, names: Sequence[SeriesRecord]) -> ArchivedFile:
+    def write(self, day: str, columns: pa.Table, names: Sequence[SeriesRecord]) -> ArchivedFile:
         """Write points of one day, in order of series and time, as one more file; it is durable when this returns.
 
         `columns` are those of a point; `names` holds every series in order of its index. Raises StorageFullError,
@@ -209,7 +209,7 @@ def day_start(day: str) -> int:
     return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 10**9
 
 
-def _parquet(columns: pa.RecordBatch, names: Sequence[SeriesRecord]) -> bytes:
+def _parquet(columns: pa.Table, names: Sequence[SeriesRecord]) -> bytes:
     series = columns.column("series")
     texts = {"device": [record.device for record in names], "metric": [record.metric for record in names]}
     named = {name: pa.array(values, pa.string()).take(series) for name, values in texts.items()}

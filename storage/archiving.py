@@ -5,10 +5,11 @@ The newest point of each series stays in the database, so that what is newest is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from devices.records import SeriesRecord
@@ -16,6 +17,7 @@ from storage import schema
 from storage.archive import COLUMNS, DAY, Archive, ArchivedFile, day_of, day_start
 
 _ROWS_A_FILE = 4_000_000
+_ROWS_A_BATCH = 131_072
 _FILES_A_DAY = 8
 """With more files than this, those of a day are merged."""
 
@@ -69,12 +71,10 @@ def move_day(
         query += f" AND NOT EXISTS (FROM {relation} a WHERE a.series = p.series AND a.time = p.time)"
         if merge:
             query += f" UNION ALL SELECT {_POINT} FROM {relation}"
-    added = []
+    added: list[ArchivedFile] = []
     # Closed also when a write fails: a result that is still open would keep the transaction from being taken back.
-    with connection.sql(f"SELECT * FROM ({query}) ORDER BY series, time").to_arrow_reader(_ROWS_A_FILE) as batches:
-        for batch in batches:
-            if batch.num_rows:
-                added.append(archive.write(day, batch, names))
+    with connection.sql(f"SELECT * FROM ({query}) ORDER BY series, time").to_arrow_reader(_ROWS_A_BATCH) as batches:
+        added += [archive.write(day, points, names) for points in _portions(batches)]
     for table in schema.POINT_TABLES:
         connection.execute(f"DELETE FROM stored.{table} p WHERE {span} AND {_NOT_NEWEST}")
     for file in added:
@@ -85,6 +85,18 @@ def move_day(
     replaced = old if merge else []
     forget(connection, replaced)
     return added, replaced
+
+
+def _portions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Points file by file, each in one piece."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(each.num_rows for each in waiting) >= _ROWS_A_FILE:
+            yield pa.Table.from_batches(waiting).combine_chunks()
+            waiting = []
+    if sum(each.num_rows for each in waiting):
+        yield pa.Table.from_batches(waiting).combine_chunks()
 
 
 def forget(connection: Any, files: Sequence[ArchivedFile]) -> None:
