@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import kernels, messages, scaling, starting, stores, sustained
+from benchmarks import archive, kernels, messages, scaling, starting, stores, sustained
 from benchmarks.figures import Figures
 from benchmarks.processes import NoBrokerError
 from benchmarks.setting import Setting
@@ -29,6 +29,7 @@ GROUPS: tuple[tuple[str, Callable[[Setting], object]], ...] = (
     ("kernels", kernels.run),
     ("scaling", scaling.run),
     ("stores", stores.run),
+    ("archive", archive.run),
     ("starting", starting.run),
 )
 
@@ -38,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=[name for name, _ in GROUPS], nargs="+", help="these groups only")
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure (default 3)")
-    parser.add_argument("--long", action="store_true", help="5 minutes of load, 100 million points")
+    parser.add_argument(
+        "--long", action="store_true", help="5 minutes of load, 100 million points in database and archive"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write the results")
     parser.add_argument("--folder", type=Path, help="where to write data meanwhile (default: a temporary folder)")
     chosen = parser.parse_args(arguments)

@@ -1,17 +1,16 @@
-"""Bytes of a stored point, column by column; a chart's time from a large database; building line protocol."""
+"""Bytes of a stored point, column by column; a chart's time from a large database; points to line protocol."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import httpx
 import numpy as np
-from influxdb_client import Point, WritePrecision
 from numpy.typing import NDArray
 
+from benchmarks import line_protocol
 from benchmarks.processes import Mosquitto, Service
 from benchmarks.setting import Setting, configuration
 from detectors.registry import create
@@ -20,11 +19,10 @@ from devices.records import SeriesRecord
 from storage import schema
 from storage.base import StepOutput
 from storage.embedded import EmbeddedStore
-from storage.lines import LineProtocol
 
 BYTES_GROUP = "stored point in DuckDB after compaction"
 CHART_GROUP = "chart of one series, 24 h at 1 Hz, over the API"
-LINES_GROUP = "line protocol"
+LINES_GROUP = "line protocol: points a second of one core"
 
 DAY = 86_400
 START = 1_760_000_000_000_000_000
@@ -163,35 +161,11 @@ def _ask_for_charts(url: str, series: int) -> tuple[float, float]:
 
 
 def _lines(setting: Setting) -> None:
-    count, series = 20_000, 100
-    random = np.random.default_rng(5)
-    numbers = np.tile(np.arange(series, dtype=np.int32), count // series)
-    value, score, expected, lower, upper = np.round(random.standard_normal((5, count)) * 5 + 20, 3)
-    flags = np.zeros(count, np.bool_)
-    points = ScoredBatch(numbers, START + np.arange(count), value, score, expected, lower, upper, flags, flags)
-    records = [SeriesRecord(n, f"plant/m{n}", "temperature") for n in range(series)]
-    protocol = LineProtocol(records)
-    protocol.block(StepOutput(0, 1, points))
-    own = _per_line(lambda: protocol.block(StepOutput(0, 1, points)), count)
-    theirs = _per_line(lambda: _client_lines(points, records, 2_000), 2_000)
-    setting.figures.add(LINES_GROUP, "Driftline", own * 1e6, "µs/line")
-    setting.figures.add(LINES_GROUP, "influxdb-client's Point", theirs * 1e6, "µs/line")
-    setting.figures.add(LINES_GROUP, "influxdb-client's / Driftline's", theirs / own, "x")
-
-
-def _client_lines(points: ScoredBatch, records: list[SeriesRecord], count: int) -> list[str]:
-    lines = []
-    for row in range(count):
-        record = records[int(points.series[row])]
-        point = Point("driftline").tag("device", record.device).tag("metric", record.metric)
-        point.field("value", float(points.value[row])).field("score", float(points.score[row]))
-        point.field("expected", float(points.expected[row])).field("lower", float(points.lower[row]))
-        point.field("upper", float(points.upper[row])).field("anomaly", int(points.anomaly[row]))
-        lines.append(point.time(int(points.time[row]), WritePrecision.NS).to_line_protocol())
-    return lines
-
-
-def _per_line(build: Any, count: int) -> float:
-    began = time.thread_time()
-    build()
-    return (time.thread_time() - began) / count
+    """Points a second of one core, to line protocol and to a server, against influxdb-client's batching write API."""
+    setting.say("line protocol")
+    rates = line_protocol.run()
+    add = setting.figures.add
+    add(LINES_GROUP, "Driftline, lines built", rates["built_per_second"], "/s", at_least=500_000)
+    add(LINES_GROUP, "Driftline, lines built and written", rates["written_per_second"], "/s", at_least=500_000)
+    add(LINES_GROUP, "influxdb-client's WriteApi, batching", rates["client_per_second"], "/s")
+    add(LINES_GROUP, "Driftline's / influxdb-client's", rates["written_to_client"], "x")

@@ -198,7 +198,7 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):
             errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
-    return errors + _repeated_sinks(data) + _archived_too_late(data)
+    return errors + _repeated_sinks(data) + _archived_too_late(data) + _unknown_older(data)
 
 
 def _archived_too_late(data: dict[str, Any]) -> list[tuple[Path, str]]:
@@ -214,6 +214,16 @@ def _archived_too_late(data: dict[str, Any]) -> list[tuple[Path, str]]:
     if not late:
         return []
     return [(("archive", "after"), f'got "{after}", expected at least two days less than store.keep = "{keep}"')]
+
+
+def _unknown_older(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """The sink that older points are read from must be there."""
+    store = data.get("store")
+    name = store.get("read_older_from") if isinstance(store, dict) else None
+    known = [sink["name"] for _, sink in _tables(data.get("sinks")) if isinstance(sink.get("name"), str)]
+    if not name or not isinstance(name, str) or name in known:
+        return []
+    return [(("store", "read_older_from"), unknown(name, known))]
 
 
 def _repeated_sinks(data: dict[str, Any]) -> list[tuple[Path, str]]:

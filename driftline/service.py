@@ -36,7 +36,10 @@ from ingest.session import MqttSession
 from ingest.settings_broker import read_password
 from storage.archive import Archive
 from storage.embedded import EmbeddedStore
+from storage.external import external_reader
 from storage.journal import SqliteJournal
+from storage.readers import ExternalReader
+from storage.settings import read_token
 from storage.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -164,7 +167,8 @@ class Service:
         self._closers.append(("data folder", self.folder.release))
         chosen = self.config.archive
         archive = Archive(chosen) if chosen.folder else None
-        self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive)
+        older = self._older_reader()
+        self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
         self._store.open()
         self._closers.append(("database", self._store.close))
         self._journal = SqliteJournal(self.folder.journal, self.config.journal)
@@ -205,6 +209,14 @@ class Service:
             need_tick=self._request_tick,
         )
         self._closers.append(("engine", self._engine.stop))
+
+    def _older_reader(self) -> ExternalReader | None:
+        chosen = next((sink for sink in self.config.sinks if sink.name == self.config.store.read_older_from), None)
+        if chosen is None:
+            return None
+        reader = external_reader(chosen, token=read_token(chosen, os.environ))
+        self._closers.append(("reader of older points", reader.close))
+        return reader
 
     def _await_stored(self, position: int) -> None:
         """Let the database catch up with the engine, for as long as the engine may stand still."""

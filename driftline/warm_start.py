@@ -41,12 +41,16 @@ def warm_start(
     records = engine.registry.records
     wanted = {record.series: _names(engine.router.routes, record, had) for record in records}
     warmed: set[int] = set()
+    missing = ""
     for series, points in store.history(_history(engine, anew)):
         names = wanted.get(series, [])
+        missing = points.missing if names and points.missing else missing
         for name in names:
             engine.fleet.warm(name, series, points.time, points.value)
         if names:
             warmed.add(series)
+    if missing:
+        say(f"learned from the embedded database alone: {missing}")
     if warmed:
         say(f"learned from stored history: {', '.join(sorted(anew))}, on {len(warmed):,} series")
 

@@ -116,7 +116,10 @@ class CommitResult:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPoints:
-    """Points of one series in time order, as columns; `kept` of `total` rows where they were thinned for a chart."""
+    """Points of one series in time order, as columns; fewer than `total` rows where they were thinned for a chart.
+
+    `missing` says what could not be read; empty where nothing is missing.
+    """
 
     time: NDArray[np.int64]
     value: NDArray[np.float64]
@@ -126,6 +129,7 @@ class SeriesPoints:
     upper: NDArray[np.float64]
     anomaly: NDArray[np.bool_]
     total: int
+    missing: str = ""
 
 
 class Store(Protocol):

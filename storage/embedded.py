@@ -28,7 +28,9 @@ from storage.archive import Archive, ArchivedFile
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
 from storage.columns import NewestTimes, repeats
 from storage.compaction import move_sorted
-from storage.queries import StoreQueries, database_errors
+from storage.older import QueriesWithOlder
+from storage.queries import database_errors
+from storage.readers import ExternalReader
 from storage.rows import timestamps, write_points, write_rows
 from storage.settings import ArchiveSettings, StoreSettings
 
@@ -50,8 +52,8 @@ WHERE rowid IN (SELECT rowid FROM stored.dead_letter ORDER BY "offset" DESC, par
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
 
 
-class EmbeddedStore(StoreQueries):
-    """Results in one DuckDB file (see `storage.base.Store`), with the queries of `StoreQueries` on them.
+class EmbeddedStore(QueriesWithOlder):
+    """Results in one DuckDB file (see `storage.base.Store`), with the queries of `QueriesWithOlder` on them.
 
     One thread commits; any thread may query meanwhile. A second process may not open the file while one writes to it.
     """
@@ -63,9 +65,11 @@ class EmbeddedStore(StoreQueries):
         *,
         read_only: bool = False,
         archive: Archive | None = None,
+        older: ExternalReader | None = None,
     ) -> None:
         self.path = path
         self.archive = archive
+        self.older = older
         self.settings = settings or StoreSettings()
         self.query_timeout = parse_duration(self.settings.query_timeout)
         self._read_only = read_only
@@ -375,6 +379,14 @@ class EmbeddedStore(StoreQueries):
     def _newest_points(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         with self._lock:
             return self._newest.of(series)
+
+    def _complete_from(self, series: int) -> int | None:
+        newest = self._newest_points([series])[1]
+        first = self._first_time(series) if len(newest) else None
+        if first is None or self.archive is not None:
+            return first
+        # A point that came very late stands before a gap until retention takes it away.
+        return max(first, int(newest[0]) - parse_duration(self.settings.keep))
 
     def _begin(self, cursor: duckdb.DuckDBPyConnection) -> tuple[ArchivedFile, ...]:
         with self._archive_lock:

@@ -49,9 +49,14 @@ class InfluxReader(ExternalReader):
 
     @abstractmethod
     def _rows(
-        self, measurement: str, tags: Mapping[str, str], start: int | None = None, end: int | None = None
+        self,
+        measurement: str,
+        tags: Mapping[str, str],
+        start: int | None = None,
+        end: int | None = None,
+        last: int | None = None,
     ) -> Iterable[Row]:
-        """Every point of a measurement with these tags, in any order."""
+        """Points of a measurement with these tags, in any order: all, or the `last` so many."""
 
     @abstractmethod
     def _last_rows(self, measurement: str) -> Iterable[Row]:
@@ -61,11 +66,10 @@ class InfluxReader(ExternalReader):
         return [(row["device"], row["metric"]) for row in self._last_rows(POINTS)]
 
     def _read(self, device: str, metric: str, start: int | None, end: int | None) -> tuple[NDArray[np.int64], Columns]:
-        rows = sorted(
-            self._rows(POINTS, {"device": device, "metric": metric}, start, end), key=lambda row: int(row["time"])
-        )
-        columns = {name: np.array([_number(row, name) for row in rows], np.float64) for name in FIELDS}
-        return np.array([row["time"] for row in rows], np.int64), columns
+        return _columns(self._rows(POINTS, {"device": device, "metric": metric}, start, end))
+
+    def _read_last(self, device: str, metric: str, n: int, end: int | None) -> tuple[NDArray[np.int64], Columns]:
+        return _columns(self._rows(POINTS, {"device": device, "metric": metric}, end=end, last=n))
 
     def _newest(self) -> Iterable[tuple[str, str, int, Mapping[str, float]]]:
         return [
@@ -98,14 +102,20 @@ class FluxReader(InfluxReader):
     """Asks in Flux; replies are annotated CSV, whose times keep their nanoseconds."""
 
     def _rows(
-        self, measurement: str, tags: Mapping[str, str], start: int | None = None, end: int | None = None
+        self,
+        measurement: str,
+        tags: Mapping[str, str],
+        start: int | None = None,
+        end: int | None = None,
+        last: int | None = None,
     ) -> Iterable[Row]:
         stop = "" if end is None else f", stop: time(v: {end})"
         first = 0 if start is None else start
         conditions = "".join(f" and r.{name} == {_quoted(value)}" for name, value in tags.items())
+        tail = "" if last is None else f' |> group() |> sort(columns: ["_time"]) |> tail(n: {last})'
         return self._flux(
             f"from(bucket: {_quoted(self._settings.bucket)}) |> range(start: time(v: {first}){stop}) "
-            f"|> filter(fn: (r) => r._measurement == {_quoted(measurement)}{conditions}) {_PIVOT}"
+            f"|> filter(fn: (r) => r._measurement == {_quoted(measurement)}{conditions}) {_PIVOT}{tail}"
         )
 
     def _last_rows(self, measurement: str) -> Iterable[Row]:
@@ -127,12 +137,18 @@ class InfluxQlReader(InfluxReader):
     """Asks in InfluxQL over the 1.x API, which InfluxDB 2 and 3 answer too; times come as integers."""
 
     def _rows(
-        self, measurement: str, tags: Mapping[str, str], start: int | None = None, end: int | None = None
+        self,
+        measurement: str,
+        tags: Mapping[str, str],
+        start: int | None = None,
+        end: int | None = None,
+        last: int | None = None,
     ) -> Iterable[Row]:
         conditions = [f'"{name}" = {_single_quoted(value)}' for name, value in tags.items()]
         conditions += [f"time >= {_LONG_AGO if start is None else start}"]
         conditions += [] if end is None else [f"time < {end}"]
-        return self._influxql(f'SELECT * FROM "{measurement}" WHERE {" AND ".join(conditions)}')
+        tail = "" if last is None else f" ORDER BY time DESC LIMIT {last}"
+        return self._influxql(f'SELECT * FROM "{measurement}" WHERE {" AND ".join(conditions)}{tail}')
 
     def _last_rows(self, measurement: str) -> Iterable[Row]:
         return self._influxql(f'SELECT * FROM "{measurement}" GROUP BY "device", "metric" ORDER BY time DESC LIMIT 1')
@@ -176,6 +192,12 @@ def _time_or_int(kind: str, cell: str) -> int | str:
     if kind.startswith("dateTime"):
         return int(np.datetime64(cell.removesuffix("Z"), "ns").astype(np.int64))
     return int(cell) if kind in {"long", "unsignedLong"} else cell
+
+
+def _columns(found: Iterable[Row]) -> tuple[NDArray[np.int64], Columns]:
+    rows = sorted(found, key=lambda row: int(row["time"]))
+    columns = {name: np.array([_number(row, name) for row in rows], np.float64) for name in FIELDS}
+    return np.array([row["time"] for row in rows], np.int64), columns
 
 
 def _number(row: Row, name: str) -> float:

@@ -41,7 +41,11 @@ class ExternalReader(ABC):
     """A `storage.base.Reader` on a database that knows series by name. Only the queries differ.
 
     Indices of series are those of `known`; a name that is not among them gets the next index, in order of names.
+    What is asked for by name may be asked for by several threads at once.
     """
+
+    resolution = 1
+    """Times are kept in whole multiples of so many ns, those between rounded down."""
 
     def __init__(self, known: Iterable[SeriesRecord] = ()) -> None:
         self._known = list(known)
@@ -54,6 +58,14 @@ class ExternalReader(ABC):
     @abstractmethod
     def _read(self, device: str, metric: str, start: int | None, end: int | None) -> tuple[NDArray[np.int64], Columns]:
         """Points of one series in time order."""
+
+    @abstractmethod
+    def _read_last(self, device: str, metric: str, n: int, end: int | None) -> tuple[NDArray[np.int64], Columns]:
+        """The last `n` points of one series before `end`, in time order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections."""
 
     @abstractmethod
     def _newest(self) -> Iterable[tuple[str, str, int, Mapping[str, float]]]:
@@ -77,12 +89,30 @@ class ExternalReader(ABC):
 
         More than `max_points` are thinned as the embedded database does it. Raises ValueError for an unknown series.
         """
+        record = self._record(series)
+        return self.points_of(record.device, record.metric, start, end, max_points)
+
+    def points_of(
+        self,
+        device: str,
+        metric: str,
+        start: int | None = None,
+        end: int | None = None,
+        max_points: int | None = None,
+    ) -> SeriesPoints:
+        """As `points`, of a series by its name; no points where it is not stored."""
         if max_points is not None and max_points < 2:
             raise ValueError(f"max_points is {max_points}: expected 2 or more")
-        record = self._record(series)
-        time, columns = self._read(record.device, record.metric, start, end)
+        time, columns = self._read(device, metric, start, end)
         found = _points(time, columns)
         return found if max_points is None or len(time) <= max_points else thinned(found, max_points)
+
+    def last_of(self, device: str, metric: str, n: int, end: int | None = None) -> SeriesPoints:
+        """The last `n` points before `end` (ns) of a series by its name, in time order; `total` is their number."""
+        if n < 1:
+            raise ValueError(f"the last {n} points were asked for: expected 1 or more")
+        time, columns = self._read_last(device, metric, n, end)
+        return _points(time, columns)
 
     def latest(self, series: Sequence[int] | None = None) -> ScoredBatch:
         """The newest point of each of `series` (of all by default) that has any, in order of series."""
@@ -110,13 +140,10 @@ class ExternalReader(ABC):
 
     def history(self, n: int) -> Iterator[tuple[int, SeriesPoints]]:
         """The last `n` points of each series in time order, series by series: what detectors warm up on."""
-        if n < 1:
-            raise ValueError(f"the last {n} points were asked for: expected 1 or more")
         for record in self.series():
-            found = self.points(record.series)
+            found = self.last_of(record.device, record.metric, n)
             if found.total:
-                rows = np.arange(max(0, found.total - n), found.total)
-                yield record.series, _rows(found, rows, len(rows))
+                yield record.series, found
 
     def alarms(
         self, state: AlarmState | None = None, series: int | None = None, limit: int = 200, open_only: bool = False

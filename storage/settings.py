@@ -66,6 +66,11 @@ class StoreSettings(BaseModel):
         default=512 * MEBIBYTE, ge=64 * MEBIBYTE, description="Most memory that the database engine may take."
     )
     query_timeout: Duration = Field(default="30s", description="A query of SQL that takes longer is stopped.")
+    read_older_from: str = Field(
+        default="",
+        description="Name of the sink that charts, the API and a detector's warm start read from where the embedded "
+        "database no longer has a series' points. Empty: what it does not have is not shown.",
+    )
     threads: int = Field(default=2, ge=1, le=256, description="Threads that one query may use.")
 
 
@@ -91,6 +96,11 @@ class SinkSettings(BaseModel):
     )
     url: str = Field(
         description="Address of the server, such as http://localhost:8086.", pattern=r"^https?://[^/\s]+.*$"
+    )
+    language: Literal["flux", "influxql"] = Field(
+        default="flux",
+        description="What InfluxDB is asked in: flux for 2, and for 1.8 where that is on; influxql for 1.8 and "
+        "3. VictoriaMetrics is asked in MetricsQL.",
     )
     org: str = Field(default="driftline", description="Organisation, which VictoriaMetrics does not heed.")
     bucket: str = Field(default="driftline", description="Bucket, which VictoriaMetrics does not heed.")

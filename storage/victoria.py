@@ -23,13 +23,16 @@ from storage.settings import SinkSettings
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
+_FIRST_SPAN = 600 * _SECOND
 
 
 class VictoriaReader(ExternalReader):
     """Reads what `storage.influx.InfluxSink` wrote to VictoriaMetrics. Raises OSError where it does not answer.
 
-    The newest points and the names of series are looked for in the last `lookback` (ns) before `now()`.
+    The newest points and the names of series are looked for in the last `lookback` (ns).
     """
+
+    resolution = _MS
 
     def __init__(
         self,
@@ -49,9 +52,10 @@ class VictoriaReader(ExternalReader):
         """Close the connections."""
         self._pool.clear()
 
-    def instant(self, query: str) -> list[dict[str, Any]]:
-        """The result of one MetricsQL query at this moment: series with `metric` and `value`."""
-        found: list[dict[str, Any]] = self._json("/api/v1/query", {"query": query})["data"]["result"]
+    def instant(self, query: str, time: int | None = None) -> list[dict[str, Any]]:
+        """The result of one MetricsQL query at `time` (ns; now by default): series with `metric` and `value`."""
+        at = {} if time is None else {"time": _seconds(time)}
+        found: list[dict[str, Any]] = self._json("/api/v1/query", {"query": query} | at)["data"]["result"]
         return found
 
     def _names(self) -> Iterable[tuple[str, str]]:
@@ -77,6 +81,23 @@ class VictoriaReader(ExternalReader):
             fits[fits] = time[place[fits]] == at[fits]
             columns[name][place[fits]] = values[fits]
         return time * _MS, columns
+
+    def _read_last(self, device: str, metric: str, n: int, end: int | None) -> tuple[NDArray[np.int64], Columns]:
+        selector = f"{POINTS}_value{{device={json.dumps(device)},metric={json.dumps(metric)}}}"
+        found = self.instant(
+            f"tlast_over_time({selector}[{self._lookback // _SECOND}s])", None if end is None else end - 1
+        )
+        if not found:
+            return np.empty(0, np.int64), {name: np.empty(0) for name in FIELDS}
+        newest = round(float(found[0]["value"][1]) * 1000) * _MS
+        span, earliest = _FIRST_SPAN, max(0, newest - self._lookback)
+        # The export takes no number of points, so that a span is asked for, and a longer one where that held too few.
+        while True:
+            start = max(newest - span, earliest)
+            time, columns = self._read(device, metric, start, newest + 1)
+            if len(time) >= n or start == earliest:
+                return time[-n:], {name: column[-n:] for name, column in columns.items()}
+            span *= max(2, min(64, 2 * n // max(1, len(time))))
 
     def _newest(self) -> Iterable[tuple[str, str, int, Mapping[str, float]]]:
         selector = f'{{__name__=~"{POINTS}_({"|".join(FIELDS)})"}}[{self._lookback // _SECOND}s]'

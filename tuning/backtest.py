@@ -44,11 +44,14 @@ class Plan:
     detector: str | None = None
     multivariate: bool = False
 
-    def detectors_of(self, stem: str, channel: str) -> list[str]:
-        """Detectors of a channel: those of the route that would take the replayed recording, else the default."""
+    def detectors_of(self, stem: str, channel: str, topic: str = "") -> list[str]:
+        """Detectors of a channel: those of the route that takes `topic`, else the default.
+
+        Without a topic it is the one that a replay of the recording publishes on.
+        """
         if self.detector is not None:
             return [self.detector]
-        topic = f"{REPLAY_PREFIX}/{stem}"
+        topic = topic or f"{REPLAY_PREFIX}/{stem}"
         taken = next((route for route in self.routes if matches(route.filter, topic)), None)
         if taken is None:
             return ["default"]
@@ -109,7 +112,7 @@ class Track:
 class Backtest:
     """Scores one recording, chunk by chunk. Cutting it into other chunks gives the same scores."""
 
-    def __init__(self, plan: Plan, stem: str, channels: Sequence[str]) -> None:
+    def __init__(self, plan: Plan, stem: str, channels: Sequence[str], topic: str = "") -> None:
         self.channels = tuple(channels)
         self._fleet = Fleet(plan.detectors)
         self._policy = AlarmPolicy(plan.alarm)
@@ -118,7 +121,7 @@ class Backtest:
         self._order.grow(len(channels), 1)
         self._records = [SeriesRecord(number, stem, channel) for number, channel in enumerate(channels)]
         for number, channel in enumerate(channels):
-            self._fleet.assign(number, plan.detectors_of(stem, channel))
+            self._fleet.assign(number, plan.detectors_of(stem, channel, topic))
         self._device = DeviceScorer(len(channels), plan.alarm) if plan.multivariate else None
 
     def step(self, chunk: RecordingChunk) -> Track:
@@ -180,7 +183,7 @@ def score_columns(
 
 def score_recording(plan: Plan, recording: Recording) -> Track:
     """Score a whole recording. Raises RecordingError, OSError."""
-    backtest = Backtest(plan, recording.stem, recording.value_columns)
+    backtest = Backtest(plan, recording.stem, recording.value_columns, recording.topic)
     tracks, start = [], 0
     reasons: dict[tuple[int, int], str] = {}
     for chunk in recording.chunks():

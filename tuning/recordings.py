@@ -25,6 +25,9 @@ from devices.times import BadTimeError, parse_time
 TIME_NAMES = ("timestamp", "time", "datetime", "date_time", "date", "ts", "event_time", "_time", "t")
 DELIMITERS = (",", ";", "\t", "|")
 NO_VALUE = NO_VALUE_WORDS | {""}
+TOPIC_KEY = b"driftline.topic"
+"""Key in a Parquet file's metadata: the topic that its readings came on, where it was written from a store."""
+
 SAMPLE_ROWS = 1000
 CHUNK_ROWS = 5000
 
@@ -64,6 +67,8 @@ class Recording:
     """How many rows it has; where CSV cells hold line breaks, at most that many."""
     every: int = 0
     """Nanoseconds between rows where the file holds no times: row i from 0 is taken to be at i times that."""
+    topic: str = ""
+    """The topic that its readings came on; empty where the file does not say."""
 
     @property
     def stem(self) -> str:
@@ -130,13 +135,15 @@ def open_recording(
     if not value_columns:
         others = ", ".join(name for name in columns if name != time_column) or "none"
         raise RecordingError(f"{path}: no column of numbers beside the times in {time_column!r}; columns: {others}")
-    return Recording(path, time_column, tuple(value_columns), table.count_rows(), 0 if time_column else every or 0)
+    rows, apart = table.count_rows(), 0 if time_column else every or 0
+    return Recording(path, time_column, tuple(value_columns), rows, apart, table.topic)
 
 
 class _CsvTable:
     """A CSV file as columns of text. The delimiter is the one that is most frequent in the header."""
 
     row_word = "line"
+    topic = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -195,6 +202,7 @@ class _ParquetTable:
         except pa.ArrowInvalid as error:
             raise RecordingError(f"{path}: not a Parquet file: {error}") from error
         self.columns: list[str] = self._file.schema_arrow.names
+        self.topic = (self._file.schema_arrow.metadata or {}).get(TOPIC_KEY, b"").decode(errors="replace")
 
     def read(self, rows: int) -> Iterator[tuple[list[int], Cells]]:
         """Row numbers and columns of at most `rows` rows at a time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftline.console import CommandError, ConfigOption, Exit, read_config
+from driftline.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
 from tuning.names import CorpusName
 
 if TYPE_CHECKING:
@@ -54,10 +54,25 @@ def backtest(
     calibration: Annotated[
         bool, typer.Option("--calibration", help="Count alarms on made series without faults against the budget.")
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STORE", help='In place of files: "embedded", or a sink of the configuration.'),
+    ] = None,
+    devices: Annotated[
+        list[str] | None,
+        typer.Option("--device", metavar="PATTERN", help="With --from: only such devices, as plant/*; repeatable."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="With --from: the earliest time.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="With --from: the first time left out.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
     ] = None,
     config: ConfigOption = None,
+    data: DataOption = None,
 ) -> None:
     """Score recorded data row by row as the service would have, and write a CSV of the same rows for each file.
 
@@ -67,16 +82,25 @@ def backtest(
     those of the route that would take the file's replay, else "default". A file without times is taken to have a row a
     minute.
 
+    With --from what a store holds is written to DIR/recordings, a Parquet file for each device, and scored from there;
+    detectors are those of the route that takes the device's name for a topic.
+
     Example: driftline backtest machine_temperature.csv --out results
     """
     from tuning.recordings import RecordingError
+    from tuning.stored import TIME
 
     plan = read_plan(config, detector, multivariate=multivariate)
     try:
         if calibration:
             _calibrate(plan, workers)
-        elif out is None or not files:
-            raise CommandError("expected FILE... and --out DIR, or --calibration", code=Exit.USAGE)
+        elif out is None or (not files) == (store is None):
+            raise CommandError("expected FILE... or --from STORE, and --out DIR; or --calibration", code=Exit.USAGE)
+        elif store is not None:
+            recorded = _recordings(store, out / "recordings", config, data, tuple(devices or "*"), since, until)
+            _files(plan, recorded, out, (TIME, (), ()), workers)
+        elif not files:
+            raise CommandError("expected FILE...", code=Exit.USAGE)
         elif corpus is not None:
             _corpus(plan, corpus, files, out, splits, workers)
         else:
@@ -122,6 +146,32 @@ def progress(total: int, what: str) -> Iterator[Callable[[object], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda _: bar.advance(task)
+
+
+def _recordings(
+    store: str,
+    folder: Path,
+    config: Path | None,
+    data: Path | None,
+    devices: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+) -> list[Path]:
+    from driftline.reading import open_reader
+    from tuning.stored import write_recordings
+
+    start, end = (_time(name, text) for name, text in (("--since", since), ("--until", until)))
+    with open_reader(store, read_config(config), data_folder(config, data)) as reader:
+        return write_recordings(reader, folder, devices=devices, start=start, end=end)
+
+
+def _time(option: str, text: str | None) -> int | None:
+    from devices.times import BadTimeError, parse_time
+
+    try:
+        return None if text is None else parse_time(text)
+    except BadTimeError as error:
+        raise CommandError(f"{option}: {error}", code=Exit.USAGE) from None
 
 
 def _files(

@@ -136,6 +136,7 @@ class PointsSeries(SeriesReply):
     lower: Column = Field(description="Lower edge of the expected band.")
     upper: Column = Field(description="Upper edge of the expected band.")
     anomaly: list[bool] = Field(description="The verdict.")
+    missing: str = Field(description="What could not be read, as when an external database is away; else empty.")
 
 
 class PointsReply(BaseModel):
@@ -149,6 +150,7 @@ class PointsReply(BaseModel):
                 "metric": "temperature",
                 "unit": "°C",
                 "total": 2,
+                "missing": "",
                 "warming": None,
                 "threshold": 4.2,
                 "time": [TIME, TIME + 1_000_000_000],

@@ -16,11 +16,11 @@ from victoria import Victoria
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import CommitResult, Reader, SeriesPoints, StepOutput
+from storage.base import CommitResult, SeriesPoints, StepOutput
 from storage.embedded import EmbeddedStore
 from storage.influx import InfluxSink
 from storage.influx_reader import FluxReader, InfluxQlReader
-from storage.readers import thinned
+from storage.readers import ExternalReader, thinned
 from storage.settings import SinkSettings
 from storage.victoria import VictoriaReader
 
@@ -185,7 +185,7 @@ class External:
     """An external database, its reader, and what makes writes visible to it."""
 
     sink: InfluxSink
-    reader: Callable[[], Reader]
+    reader: Callable[[], ExternalReader]
     settle: Callable[[], object]
     keeps_texts: bool
 
@@ -299,6 +299,10 @@ def test_an_external_database_gives_back_what_the_embedded_one_does(oracle: Embe
         for (number, mine), (series, theirs) in zip(reader.history(7), oracle.history(7), strict=True):
             assert number == series
             assert mine.time.tolist() == theirs.time.tolist()
+        last, own = reader.last_of(NAMES[1].device, NAMES[1].metric, 40, end), oracle.points(1, None, end)
+        assert last.time.tolist() == own.time[-40:].tolist()
+        np.testing.assert_allclose(last.expected, own.expected[-40:], atol=0.06)
+        assert reader.last_of("nobody", "x", 3).total == 0
 
     eventually_agree(check)
 

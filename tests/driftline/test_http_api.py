@@ -12,6 +12,8 @@ from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.app import create_app, openapi_document
 from driftline.http.settings import HttpSettings
 from driftline.http.view import StageHealth, Status
+from storage.external import external_reader
+from storage.settings import SinkSettings
 
 START = 1_772_366_400 * SECOND
 OPENAPI = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
@@ -109,7 +111,18 @@ def test_points_come_as_columns(client: TestClient, service: DemoService) -> Non
     assert found["expected"] == [1.25] * 5
     assert (found["lower"], found["upper"]) == ([0.0] * 5, [2.0] * 5)
     assert found["anomaly"] == [False] * 5
-    assert (found["metric"], found["unit"], found["total"]) == ("flow", "m³/h", 5)
+    assert (found["metric"], found["unit"], found["total"], found["missing"]) == ("flow", "m³/h", 5, "")
+
+
+def test_points_that_an_external_database_keeps_to_itself_are_said_to_be_missing(
+    client: TestClient, service: DemoService, free_port: int
+) -> None:
+    fill(service)
+    url = f"http://127.0.0.1:{free_port}"
+    service.store.older = external_reader(SinkSettings(name="plant", type="victoriametrics", url=url))
+    (found,) = client.get("/api/v1/points", params={"series": 1}).json()["series"]
+    assert found["time"] == [START + i * SECOND for i in range(5)]
+    assert found["missing"].startswith("points before 2026-03-01T12:00:00Z: " + url)
 
 
 def test_points_are_thinned_but_keep_extremes_and_anomalies(client: TestClient, service: DemoService) -> None:

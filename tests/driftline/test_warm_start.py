@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from victoria import Victoria
 
 from devices.messages import MessageChunk
 from driftline.config import Config, parse_config
@@ -14,6 +16,9 @@ from driftline.warm_start import warm_start
 from ingest.pipeline import Engine
 from storage.base import JournalEntry
 from storage.embedded import EmbeddedStore
+from storage.external import external_reader
+from storage.influx import InfluxSink
+from storage.settings import SinkSettings, StoreSettings
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND
@@ -96,3 +101,28 @@ def test_unchanged_detectors_are_left_alone(filled: tuple[Engine, EmbeddedStore]
     new, anew, said = taken_over(old, ONE.format(warmup=30), store)
     assert (anew, said) == ([], [])
     assert new.fleet.warming(0) == old.fleet.warming(0)
+
+
+@pytest.mark.service("victoria-metrics")
+def test_what_the_database_no_longer_has_is_learned_from_the_sink_that_is_named(
+    tmp_path: Path, free_port: int, wait_until: Callable[..., None]
+) -> None:
+    engine = new_engine(config(ONE.format(warmup=30)), [])
+    path = tmp_path / "points.duckdb"
+    with Victoria(tmp_path / "vm", free_port, wait_until) as server:
+        settings = SinkSettings(name="plant", type="victoriametrics", url=server.url)
+        older = external_reader(settings)
+        with EmbeddedStore(path, StoreSettings(keep="20s"), older=older) as store, InfluxSink(settings) as sink:
+            for position, values in enumerate(np.random.default_rng(1).normal(20, 0.5, (2, 100)).round(3).tolist()):
+                store.commit(engine.step(entry(position, values)), sink.write)
+            store.apply_retention()
+            server.get("/internal/force_flush")
+            assert store.query("SELECT count(*) FROM points").rows == [(42,)]
+            new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
+        assert said == ["learned from stored history: more, on 2 series"]
+        (learned,) = (state for name, state in new.fleet.state().items() if name.startswith("more|"))
+        assert learned["state.baseline"][:, 0].tolist() == [200.0, 200.0]
+    with EmbeddedStore(path, StoreSettings(keep="20s"), older=older) as store:
+        new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
+        assert said[0].startswith(f"learned from the embedded database alone: {server.url}")
+        assert said[1] == "learned from stored history: more, on 2 series"

@@ -57,7 +57,7 @@ def test_backtest_scores_by_the_detector_asked_for(capsys: Captured) -> None:
 
 def test_backtest_says_what_it_expects(capsys: Captured) -> None:
     assert main(["backtest"]) == 2
-    assert "expected FILE... and --out DIR" in capsys.readouterr().err
+    assert "expected FILE... or --from STORE, and --out DIR" in capsys.readouterr().err
     assert main(["backtest", "none.csv", "--out", "out"]) == 2
     assert "none.csv" in capsys.readouterr().err
     assert main(["backtest", ".", "--corpus", "nab", "--out", "out"]) == 2

@@ -36,10 +36,11 @@ export class MetricChart {
     this.clear();
     this.now = h("span", { class: "now" });
     this.warmth = h("span", { class: "warmth" });
+    this.missing = h("span", { class: "dim missing", role: "status" });
     this.readout = h("div", { class: "readout" });
     this.plots = h("div");
     this.element = h("section", { class: "panel chart", "aria-label": metric.metric, "data-series": metric.series },
-      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.readout), this.plots);
+      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.missing, this.readout), this.plots);
     this.width = 0;
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.plots);
@@ -73,6 +74,7 @@ export class MetricChart {
     this.spacing = steps.length ? steps[steps.length >> 1] / 1e9 : Infinity;
     this.append(columns);
     this.setWarming(columns.warming);
+    fill(this.missing, ...(columns.missing ? [`not shown: ${columns.missing}`] : []));
   }
 
   // Newer points, columns of `/points` or of the live feed cut to this series. A long silence becomes a gap in the line.
