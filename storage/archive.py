@@ -113,7 +113,7 @@ class Archive:
     def remove_others(self, files: Sequence[ArchivedFile]) -> int:
         """Remove Parquet files that are not among `files`: what a kill or a merge left behind. Returns how many."""
         known = {file.path for file in files}
-        found = self._files.get_file_info(fs.FileSelector("", recursive=True))
+        found = self._files.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
         others = [
             info.path
             for info in found
