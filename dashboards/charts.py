@@ -81,8 +81,9 @@ def _lines(drawn: Drawn) -> list[_Line]:
     for number, (query, found) in enumerate(zip(drawn.panel.queries, drawn.answers, strict=True)):
         style = next((look for look in drawn.panel.looks if look.query == number), SeriesLook(number))
         for series in found:
-            color = style.color or PALETTE[palette % len(PALETTE)]
-            palette += not style.color
+            own = style.color or drawn.panel.colors.get(series.named(query.legend), "")
+            color = own or PALETTE[palette % len(PALETTE)]
+            palette += not own
             base = None
             if drawn.panel.stacked:
                 base = np.array([stacks.get(time, 0.0) for time in series.times.tolist()])

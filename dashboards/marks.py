@@ -207,7 +207,8 @@ def drawn_rows(drawn: Drawn, box: Box) -> str:
             x += width * 1.5
         for place, column in enumerate(panel.columns):
             unit = panel.units[place] if panel.units else ""
-            words = column if cells is None else written(cells[1][place], unit, now=drawn.span.end)
+            decimals = panel.places[place] if place < len(panel.places) else None
+            words = column if cells is None else written(cells[1][place], unit, decimals, now=drawn.span.end)
             parts.append(text(x + width - 12, y, words, "faint" if cells is None else "", anchor="end"))
             x += width
     if len(shown) < len(ordered):

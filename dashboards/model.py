@@ -6,6 +6,7 @@ VictoriaMetrics speaks it) and Flux. Everything else about it is common to all d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,7 +73,8 @@ class Panel:
     """One panel: `name` is unique within its dashboard and never changes, the rest is what is seen.
 
     `unit` is one of Grafana's unit ids, or "metric" for that of the metric shown. `columns` renames a table's columns,
-    in the order of the queries. `opens` is the dashboard that a click on a series leads to.
+    in the order of the queries, and `places` gives their decimals. `colors` are those of series by their names.
+    `opens` is the dashboard that a click on a series leads to.
     """
 
     name: str
@@ -93,6 +95,8 @@ class Panel:
     looks: tuple[SeriesLook, ...] = ()
     columns: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    places: tuple[int | None, ...] = ()
+    colors: Mapping[str, str] = field(default_factory=dict)
     sort_by: str = ""
     empty: str = ""
     opens: str = ""

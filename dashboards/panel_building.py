@@ -45,6 +45,8 @@ def built_panel(
         building = building.override_by_query(ascii_uppercase[look.query], _properties(look))
         if look.fill_to is not None:
             building = _filled(building, panel, look, units)
+    for name, color in panel.colors.items():
+        building = building.override_by_name(name, _properties(SeriesLook(0, color=color)))
     if panel.unit == "metric":
         for unit, metrics in by_unit(units).items():
             building = building.override_by_regexp(
@@ -222,4 +224,7 @@ def _columns(building: Any, panel: Panel, source: Source) -> Any:
     for column, unit in zip(panel.columns, panel.units, strict=True):
         if unit:
             building = building.override_by_name(column, [models.DynamicConfigValue("unit", unit)])
+    for column, places in zip(panel.columns, panel.places, strict=False):
+        if places is not None:
+            building = building.override_by_name(column, [models.DynamicConfigValue("decimals", places)])
     return building

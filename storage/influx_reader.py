@@ -154,7 +154,9 @@ class InfluxQlReader(InfluxReader):
         return self._influxql(f'SELECT * FROM "{measurement}" GROUP BY "device", "metric" ORDER BY time DESC LIMIT 1')
 
     def _influxql(self, query: str) -> Iterator[Row]:
-        parameters = {"db": self._settings.bucket, "epoch": "ns", "q": query}
+        # A bucket that is called "database/policy" is a retention policy of InfluxDB 1.
+        database, _, policy = self._settings.bucket.partition("/")
+        parameters = {"db": database, "epoch": "ns", "q": query} | ({"rp": policy} if policy else {})
         reply = orjson.loads(self._ask("GET", "/query?" + urlencode(parameters), headers=self._headers))
         for result in reply["results"]:
             if "error" in result:

@@ -44,6 +44,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 if os.environ.get("DRIFTLINE_REQUIRE_SERVICES") == "1":
                     pytest.fail(f"{reason}, and DRIFTLINE_REQUIRE_SERVICES=1", pytrace=False)
                 pytest.skip(reason)
+    for marker in item.iter_markers("optional_service"):
+        for name in marker.args:
+            if shutil.which(name) is None:
+                pytest.skip(f"{name} is not on PATH, and no package carries it")
 
 
 def wait_for(condition: Callable[[], object], *, within: float = 20.0, what: str = "the condition") -> None:
@@ -115,7 +119,7 @@ class Mosquitto:
 WaitFor = Callable[..., None]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until() -> WaitFor:
     """`wait_until(condition, within=20.0, what="...")` returns once the condition is true, and fails past `within`."""
     return wait_for

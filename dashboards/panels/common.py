@@ -82,6 +82,9 @@ ALARMS_OF_DEVICE = Query(
 GOOD_TO_BAD = (Threshold(None, "green"), Threshold(1, "orange"), Threshold(5, "red"))
 """A count of things that should be none."""
 
+SEVERITIES = {"minor": "orange", "major": "red"}
+"""Colours of alarms by their severity."""
+
 NEUTRAL = (Threshold(None, "blue"),)
 
 SCORE = (Threshold(None, "green"), Threshold(4, "orange"), Threshold(6, "red"))
@@ -98,6 +101,20 @@ def over_time(flux: str, function: str, *by: str, total: str = "sum()") -> str:
     labels = ", ".join(f'"{name}"' for name in by)
     with_time = ", ".join(['"_time"', *([labels] if labels else [])])
     return piped(flux, WINDOW.format(function), f"group(columns: [{with_time}])", total, f"group(columns: [{labels}])")
+
+
+def side_by_side(keys: tuple[str, ...], columns: dict[str, str]) -> str:
+    """Flux: a table with a row for each of `keys`, and for each query of `columns` a column of its `_value`."""
+    row = ", ".join(f"{key}: r.{key}" for key in keys)
+    named = ",\n  ".join(f'{flux}\n    |> named(name: "{name}")' for name, flux in columns.items())
+    return f"""\
+named = (tables=<-, name) => tables
+  |> map(fn: (r) => ({{{row}, name: name, _value: float(v: r._value)}}))
+union(tables: [
+  {named}
+])
+  |> group()
+  |> pivot(rowKey: [{", ".join(f'"{key}"' for key in keys)}], columnKey: ["name"], valueColumn: "_value")"""
 
 
 def in_all(flux: str, function: str, *by: str, total: str = "sum()") -> str:

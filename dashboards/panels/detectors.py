@@ -13,6 +13,7 @@ from dashboards.panels.common import (
     WINDOW,
     in_all,
     over_time,
+    side_by_side,
 )
 
 WEEK_HOURS = 168
@@ -69,6 +70,23 @@ sensors = {piped(rows("value"), "last()", "group()", "count()", 'findColumn(fn: 
 seconds = float(v: int(v: v.timeRangeStop) - int(v: v.timeRangeStart)) / 1000000000.0
 {piped(rows("value"), "last()", "group()", "limit(n: 1)")}
   |> map(fn: (r) => ({{_value: float(v: alarms[0]) / float(v: sensors[0]) * {WEEK_HOURS * 3600}.0 / seconds}}))"""
+
+_CARD_ROWS = side_by_side(
+    ("metric",),
+    {
+        "Series": in_all(rows("value"), "last()", "metric", total="count()"),
+        "Readings": in_all(rows("value"), "count()", "metric"),
+        "Scored": piped(
+            rows("quality"),
+            "map(fn: (r) => ({r with _value: if r._value == 0 then 1.0 else 0.0}))",
+            'group(columns: ["metric"])',
+            "mean()",
+        ),
+        "Anomalies": in_all(rows("anomaly"), "sum()", "metric"),
+        "Alarms": piped(_ALARM_ROWS, 'group(columns: ["metric"])', "unique()", "count()"),
+        "Highest score": in_all(rows("score"), "max()", "metric", total="max()"),
+    },
+)
 
 DETECTORS = Board(
     uid="driftline-detectors",
@@ -287,19 +305,7 @@ DETECTORS = Board(
                     (
                         Query(
                             f"count by (metric) (last_over_time({_VALUE}[$__range]))",
-                            piped(
-                                rows(""),
-                                'pivot(rowKey: ["_time", "device", "metric"], columnKey: ["_field"], valueColumn: '
-                                '"_value")',
-                                'group(columns: ["metric"])',
-                                "reduce(identity: {Readings: 0, Anomalies: 0, Scored: 0, Highest: 0.0}, fn: (r, "
-                                "accumulator) => "
-                                "({Readings: accumulator.Readings + 1, Anomalies: accumulator.Anomalies + r.anomaly, "
-                                "Scored: accumulator.Scored + (if r.quality == 0 then 1 else 0), "
-                                "Highest: if exists r.score and r.score > accumulator.Highest then r.score else "
-                                "accumulator.Highest}))",
-                                "group()",
-                            ),
+                            _CARD_ROWS,
                             instant=True,
                         ),
                         _by_metric(f"sum by (metric) (count_over_time({_VALUE}[$__range]))"),

@@ -196,8 +196,9 @@ DEVICE = Board(
                 ),
                 Panel(
                     "latest-alarms",
-                    "Latest alarm of each metric",
-                    "How odd it got, what was measured and expected when it opened, and whether it is still open.",
+                    "Latest alarms",
+                    "The latest of each metric and severity: how odd it got, what was measured and expected when it "
+                    "opened, and whether it is still open.",
                     "table",
                     (
                         Query(
@@ -222,6 +223,7 @@ DEVICE = Board(
                     width=24,
                     height=7,
                     columns=("Peak score", "Value", "Expected", "Opened", "Open"),
+                    places=(1,),
                     units=("", "", "", "dateTimeAsIso", "bool_yes_no"),
                     sort_by="Opened",
                     empty="no alarm yet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.languages import TRUTH_METRIC, piped, rows, series
 from dashboards.model import Board, Panel, Query, Section, SeriesLook, Threshold, ValueText
-from dashboards.panels.common import ALARMS, METRIC, NEUTRAL, SITE, STATE_WINDOW, WINDOW
+from dashboards.panels.common import ALARMS, METRIC, NEUTRAL, SITE, STATE_WINDOW, WINDOW, side_by_side
 
 LONGEST_FAULT = "1h"
 """A fault is told by a 1 at its start and a 0 at its end; a start is looked for this far back."""
@@ -50,6 +50,19 @@ join(tables: {fault: faults |> last(column: "_time"), odd: odd |> last(column: "
   |> filter(fn: (r) => r._time_odd >= r._time_fault)"""
 
 
+_TABLE_ROWS = piped(
+    side_by_side(
+        ("device", "metric"),
+        {
+            "Faults": piped("faults", "map(fn: (r) => ({r with _value: 1.0}))", "sum()"),
+            "Anomalies": piped(rows("anomaly"), "sum()"),
+            "Highest score": piped(rows("score"), "max()"),
+        },
+    ),
+    "filter(fn: (r) => exists r.Faults)",
+)
+
+
 def _table(promql: str) -> Query:
     return Query(promql, "", instant=True)
 
@@ -91,7 +104,8 @@ TRUTH = Board(
                     (
                         Query(
                             f"count({_FAULTY})",
-                            f'{_FAULTS_FLUX}\nfaults |> last(column: "_time") |> group() |> count(column: "device")',
+                            f'{_FAULTS_FLUX}\nfaults |> last(column: "_time") |> group() |> count(column: "device") '
+                            '|> rename(columns: {device: "_value"})',
                             "series",
                             instant=True,
                         ),
@@ -336,8 +350,7 @@ TRUTH = Board(
                             "sum by (device, metric) ("
                             + _OF_METRIC.format(f"sum_over_time({_TRUTH}[$__range])")
                             + ") > 0",
-                            f"{_FAULTS_FLUX}\n"
-                            'faults |> count(column: "_time") |> group() |> rename(columns: {_time: "Faults"})',
+                            f"{_FAULTS_FLUX}\n{_TABLE_ROWS}",
                             instant=True,
                         ),
                         _table(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from influxd import Influxd
 from influxdb_client import InfluxDBClient
 from victoria import Victoria
 
@@ -190,18 +192,17 @@ class External:
     keeps_texts: bool
 
 
-def influx_settings(bucket: str) -> SinkSettings:
-    missing = [name for name in ("URL", "TOKEN", "ORG") if not os.environ.get(f"DRIFTLINE_INFLUX_{name}")]
-    if missing:
-        names = ", ".join(f"DRIFTLINE_INFLUX_{name}" for name in missing)
-        pytest.skip(f"no InfluxDB to test against: {names} not set")
-    return SinkSettings(
-        name="s", url=os.environ["DRIFTLINE_INFLUX_URL"], org=os.environ["DRIFTLINE_INFLUX_ORG"], bucket=bucket
-    )
+READERS = {"flux": FluxReader, "influxql": InfluxQlReader}
 
 
 @pytest.fixture(
-    params=[pytest.param("victoriametrics", marks=pytest.mark.service("victoria-metrics")), "flux", "influxql"]
+    params=[
+        pytest.param("victoriametrics", marks=pytest.mark.service("victoria-metrics")),
+        "InfluxDB flux",
+        "InfluxDB influxql",
+        pytest.param("influxd flux", marks=pytest.mark.optional_service("influxd")),
+        pytest.param("influxd influxql", marks=pytest.mark.optional_service("influxd")),
+    ]
 )
 def external(
     request: pytest.FixtureRequest, tmp_path: Path, free_port: int, wait_until: Callable[..., None]
@@ -213,16 +214,36 @@ def external(
                 reader = lambda: VictoriaReader(settings, known=NAMES)  # noqa: E731
                 yield External(sink, reader, lambda: server.get("/internal/force_flush"), False)
         return
+    where, language = request.param.split()
+    with influxd(tmp_path, wait_until) if where == "influxd" else named_influxdb() as (settings, token):
+        kind = READERS[language]
+        with InfluxSink(settings, token=token) as sink:
+            yield External(sink, lambda: kind(settings, known=NAMES, token=token), lambda: None, True)
+
+
+@contextmanager
+def influxd(folder: Path, wait_until: Callable[..., None]) -> Iterator[tuple[SinkSettings, str]]:
+    """A server of the 1.x line that is on the PATH, with a retention policy of its own."""
+    with Influxd(folder / "influxd", wait_until) as server:
+        server.statement('CREATE DATABASE "plant one" WITH DURATION INF NAME "long"')
+        yield SinkSettings(name="s", url=server.url, org="-", bucket="plant one/long"), "user:password"
+
+
+@contextmanager
+def named_influxdb() -> Iterator[tuple[SinkSettings, str]]:
+    """The server that the environment names, with a bucket of its own."""
+    missing = [name for name in ("URL", "TOKEN", "ORG") if not os.environ.get(f"DRIFTLINE_INFLUX_{name}")]
+    if missing:
+        names = ", ".join(f"DRIFTLINE_INFLUX_{name}" for name in missing)
+        pytest.skip(f"no InfluxDB to test against: {names} not set")
+    url, token, org = (os.environ[f"DRIFTLINE_INFLUX_{name}"] for name in ("URL", "TOKEN", "ORG"))
     bucket = f"driftline-test-{os.getpid()}-{time.time_ns()}"
-    settings, token = influx_settings(bucket), os.environ.get("DRIFTLINE_INFLUX_TOKEN", "")
-    kind = FluxReader if request.param == "flux" else InfluxQlReader
-    with (
-        InfluxDBClient(settings.url, token=token, org=settings.org) as client,
-        InfluxSink(settings, token=token) as sink,
-    ):
-        made = client.buckets_api().create_bucket(bucket_name=bucket, org=settings.org)
-        yield External(sink, lambda: kind(settings, known=NAMES, token=token), lambda: None, True)
-        client.buckets_api().delete_bucket(made)
+    with InfluxDBClient(url, token=token, org=org) as client:
+        made = client.buckets_api().create_bucket(bucket_name=bucket, org=org)
+        try:
+            yield SinkSettings(name="s", url=url, org=org, bucket=bucket), token
+        finally:
+            client.buckets_api().delete_bucket(made)
 
 
 NAMES = [SeriesRecord(0, "pump 1,a", "temp=x", "°C"), SeriesRecord(1, 'fan\\"', "speed"), SeriesRecord(2, "a/b", "v")]

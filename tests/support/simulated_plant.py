@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -21,6 +22,8 @@ from firmware_sim.payloads import array_messages, single_messages, truth_message
 from firmware_sim.plans import Random, Scheduled
 from firmware_sim.settings import SimulatorSettings
 from firmware_sim.simulator import TRUTH
+from influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from devices.messages import MessageChunk
@@ -202,8 +205,34 @@ LAST_FAULTS: tuple[tuple[str, str, FaultKind, int, float], ...] = (
 )
 
 
-def write_plant(database: VictoriaMetrics, *, devices: int = 20) -> None:
-    """Simulate the fleet up to END: a backlog first, then live, with random faults all along, a few broken messages."""
+def write_plant(database: VictoriaMetrics) -> None:
+    """Write the plant's outputs and the service's own figures."""
+    with InfluxSink(SinkSettings(name="victoria", type="victoriametrics", url=database.url, gzip=False)) as sink:
+        scrapes = simulate_plant(sink.write)
+    database.post("/api/v1/import/prometheus?extra_label=job=driftline", b"".join(scrapes))
+    database.flush()
+
+
+def write_plant_to_influxdb(settings: SinkSettings) -> None:
+    """The same into an InfluxDB, its service's figures as Flux's `prometheus.scrape` writes them."""
+    with InfluxSink(settings) as sink:
+        scrapes = simulate_plant(sink.write)
+    lines = [_scraped_line(line.decode()) for scrape in scrapes for line in scrape.splitlines()]
+    with InfluxDBClient(settings.url, token="-", org=settings.org) as client:
+        client.write_api(write_options=SYNCHRONOUS).write(settings.bucket, record=lines, write_precision="ms")
+
+
+def _scraped_line(sample: str) -> str:
+    name, labels, value, time_ms = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+) (\d+)", sample).groups()  # type: ignore[union-attr]
+    tags = "".join(f",{key}={text}" for key, text in re.findall(r'(\w+)="([^"]*)"', labels or ""))
+    return f"prometheus{tags} {name}={float(value)} {time_ms}"
+
+
+def simulate_plant(write: Callable[[StepOutput], object], *, devices: int = 20) -> list[bytes]:
+    """Simulate the fleet up to END: a backlog first, then live, with random faults all along, a few broken messages.
+
+    Returns what a scrape of the service's figures gives every ten seconds, in Prometheus' text format with times.
+    """
     settings = SimulatorSettings(devices=devices, history=BACKLOG, fault_every="25s")
     end = END * SECOND
     live = end - LIVE_SECONDS * SECOND
@@ -233,7 +262,7 @@ def write_plant(database: VictoriaMetrics, *, devices: int = 20) -> None:
     known: dict[str, tuple[bool, int]] = {}
     scrapes: list[bytes] = []
 
-    def step(messages: list[tuple[bytes, bytes]], at: int, write: Callable[[StepOutput], object]) -> None:
+    def step(messages: list[tuple[bytes, bytes]], at: int) -> None:
         nonlocal offset, arrival
         arrival = max(arrival, at)
         rows = [(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)]
@@ -249,23 +278,21 @@ def write_plant(database: VictoriaMetrics, *, devices: int = 20) -> None:
                 output.devices.append(DevicePresence(state.device, at, *seen))
         write(output)
 
-    with InfluxSink(SinkSettings(name="victoria", type="victoriametrics", url=database.url, gzip=False)) as sink:
-        while tick * SECOND < live:
-            ticks = min(300, live // SECOND - tick)
-            messages = [m for block in fleet.block(tick, ticks) for _, m in array_messages(block, readings=60)]
-            tick += ticks
-            step([*_labels(fleet), *messages], tick * SECOND, sink.write)
-        plan.begin_live(live)
-        while tick < END:
-            waiting = [m for block in fleet.block(tick, LIVE_STEP) for m in single_messages(block)]
-            tick += LIVE_STEP
-            broken = [(b"plant/hall-1/press-01", b'{"ts":"now","temperature":')] * (tick % 60 < LIVE_STEP)
-            broken += [(b"plant/yard/weather-01/status", b"up")]
-            step([*_labels(fleet), *broken, *(m for _, m in sorted(waiting))], tick * SECOND, sink.write)
-            if tick % SCRAPE_EVERY == 0:
-                scrapes.append(_scrape(registry, tick))
-    database.post("/api/v1/import/prometheus?extra_label=job=driftline", b"".join(scrapes))
-    database.flush()
+    while tick * SECOND < live:
+        ticks = min(300, live // SECOND - tick)
+        messages = [m for block in fleet.block(tick, ticks) for _, m in array_messages(block, readings=60)]
+        tick += ticks
+        step([*_labels(fleet), *messages], tick * SECOND)
+    plan.begin_live(live)
+    while tick < END:
+        waiting = [m for block in fleet.block(tick, LIVE_STEP) for m in single_messages(block)]
+        tick += LIVE_STEP
+        broken = [(b"plant/hall-1/press-01", b'{"ts":"now","temperature":')] * (tick % 60 < LIVE_STEP)
+        broken += [(b"plant/yard/weather-01/status", b"up")]
+        step([*_labels(fleet), *broken, *(m for _, m in sorted(waiting))], tick * SECOND)
+        if tick % SCRAPE_EVERY == 0:
+            scrapes.append(_scrape(registry, tick))
+    return scrapes
 
 
 def _labels(fleet: Fleet) -> list[tuple[bytes, bytes]]:
