@@ -47,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("optional_service"):
         for name in marker.args:
             if shutil.which(name) is None:
-                pytest.skip(f"{name} is not on PATH, and no package carries it")
+                pytest.skip(f"{name} is not on PATH, and its tests are not required")
 
 
 def wait_for(condition: Callable[[], object], *, within: float = 20.0, what: str = "the condition") -> None:

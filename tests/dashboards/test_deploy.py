@@ -28,7 +28,7 @@ COMPOSE = (DEPLOY / "compose.yaml").read_text()
 STACK: dict[str, Any] = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 DATABASES = ("influxdb", "victoriametrics")
-LASTING = sorted(set(SERVICES) - {"dashboards", "simulator"})
+LASTING = sorted(set(SERVICES) - {"dashboards", "simulator", "influxdb-tests"})
 
 
 def tool(name: str) -> str:
@@ -141,6 +141,21 @@ def test_the_unit_runs_the_service_with_nothing_it_does_not_need() -> None:
     assert service["ProtectSystem"] == "strict"
     for name in ("DynamicUser", "NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "RestrictNamespaces"):
         assert service[name] == "yes", name
+
+
+@pytest.mark.optional_service("systemd-analyze")
+def test_systemd_takes_the_unit_and_finds_it_little_exposed(tmp_path: Path) -> None:
+    text = (DEPLOY / "driftline.service").read_text()
+    unit = tmp_path / "driftline.service"
+    # What is not installed here stands for what would be.
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE)
+    unit.write_text(re.sub(r"^Documentation=.*$", "", text, flags=re.MULTILINE))
+    for asked in (["verify"], ["security", "--offline=true", "--threshold=20"]):
+        found = subprocess.run(
+            ["systemd-analyze", *asked, str(unit)], check=False, capture_output=True, text=True, timeout=60
+        )
+        assert found.returncode == 0, found.stdout + found.stderr
+        assert "Unknown" not in found.stderr
 
 
 @pytest.fixture
