@@ -119,7 +119,10 @@ class InfluxPlan:
             for copy in self._settings.downsample:
                 steps += [self._bucket(self._copy_name(copy), copy.keep), self._task(copy)]
         except ApiException as error:
-            raise OSError(f"{self._settings.url}: {error.status} {error.reason}: expected to read buckets") from error
+            expected = "to read buckets"
+            if error.status == 404:
+                expected = f'InfluxDB 2, or of InfluxDB 1 a retention policy that is there: "{self._settings.bucket}"'
+            raise OSError(f"{self._settings.url}: {error.status} {error.reason}: expected {expected}") from error
         except HTTPError as error:
             raise OSError(f"{self._settings.url}: {error}") from error
         return steps

@@ -7,13 +7,16 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from influxd import Influxd
+from influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
@@ -232,3 +235,29 @@ def eventually(condition: object) -> bool:
             return True
         threading.Event().wait(0.05)
     return False
+
+
+@pytest.mark.optional_service("influxd")
+def test_a_real_influxdb_refuses_a_line_alone_and_keeps_the_others(
+    tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    with Influxd(tmp_path / "influxd", wait_until) as server:
+        server.statement("CREATE DATABASE plant")
+        settings = SinkSettings(name="s", url=server.url, org="-", bucket="plant")
+        first, second = (
+            AlarmRecord(number, 0, AlarmState.OPEN, NOW + number, None, "minor", 3.5, 9.0, 4.0, "too high")
+            for number in (1, 2)
+        )
+        plain = [SeriesRecord(0, "pump", "flow"), SeriesRecord(1, "fan", "speed")]
+        with InfluxSink(settings) as sink:
+            assert sink.write(output(10, series=plain)) == []
+            with InfluxDBClient(server.url, token="-", org="-") as client:
+                line = f'driftline_alarm,device=x alarm="a text" {NOW}'
+                client.write_api(write_options=SYNCHRONOUS).write("plant", record=line)
+            refused = sink.write(output(10, series=plain, alarms=[first, second]))
+        assert [rejected.line.split(" ", 1)[1].split(",")[0] for rejected in refused] == ["alarm=1i", "alarm=2i"]
+        assert all("field type conflict" in rejected.reason for rejected in refused)
+        [[_, count]] = json.loads(server.statement("SELECT count(value) FROM plant.autogen.driftline"))["results"][0][
+            "series"
+        ][0]["values"]
+        assert count == 10

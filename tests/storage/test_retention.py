@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from influxd import Influxd
 from victoria import Victoria
 
 from storage.retention import apply, downsampling_task, plan_embedded, plan_sink
@@ -127,6 +128,19 @@ def test_influxdb_is_brought_back_to_what_is_configured(influx: InfluxServer) ->
     assert todo(changed) == ['task "driftline driftline 1m": replace it']
     unset = on(influx)
     assert todo(unset) == [], "what is not configured stays as it is"
+
+
+@pytest.mark.optional_service("influxd")
+def test_a_policy_of_influxdb_1_is_set_once(tmp_path: Path, wait_until: Callable[..., None]) -> None:
+    with Influxd(tmp_path / "influxd", wait_until) as server:
+        server.statement("CREATE DATABASE plant")
+        settings = SinkSettings(name="old", url=server.url, bucket="plant/autogen", keep="30d")
+        assert [step.action for step in apply(plan_sink(settings, "u:p"))] == ["keep 30d"]
+        assert todo(settings) == []
+        assert apply(plan_sink(settings, "u:p")) == []
+        assert b"720h0m0s" in server.statement("SHOW RETENTION POLICIES ON plant")
+        with pytest.raises(OSError, match="404 Not Found: expected InfluxDB 2, or of InfluxDB 1 a retention policy"):
+            plan_sink(settings.model_copy(update={"bucket": "other/autogen"}), "u:p")
 
 
 def test_a_server_that_refuses_is_named(influx: InfluxServer) -> None:
