@@ -4,7 +4,7 @@
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
-# More arguments for pytest: make test ARGS="-k router"
+# More arguments for pytest or the benchmarks: make test ARGS="-k router", make bench ARGS=--long
 ARGS ?=
 
 help: ## List the targets
@@ -41,7 +41,7 @@ docs-check: setup ## Fail where a generated file is not what `make docs` writes
 check: lint types docs-check test ## Everything that CI runs
 
 bench: setup ## Measure speed, as ratios within one run
-	@$(PYTHON) -m benchmarks
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 test-faults: setup ## Break it on purpose and count what was lost
 	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults $(ARGS)

@@ -22,7 +22,7 @@ from storage.embedded import EmbeddedStore
 
 BYTES_GROUP = "stored point in DuckDB after compaction"
 CHART_GROUP = "chart of one series, 24 h at 1 Hz, over the API"
-LINES_GROUP = "line protocol: points a second of one core"
+LINES_GROUP = "line protocol"
 
 DAY = 86_400
 START = 1_760_000_000_000_000_000
