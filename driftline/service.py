@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -85,6 +86,8 @@ class Service:
         except BaseException:
             self.stop()
             raise
+        # What is there by now stays: looking through it again would hold every thread up for some tenths of a second.
+        gc.freeze()
 
     def stop(self) -> None:
         """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""

@@ -28,16 +28,18 @@ from storage import archiving, schema
 from storage.archive import Archive, ArchivedFile
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
 from storage.columns import NewestTimes, repeats, stored_columns
+from storage.priority import made_giving_way
 from storage.queries import StoreQueries, database_errors
 from storage.settings import ArchiveSettings, StoreSettings
 
 _RUNS_MERGED = 16
-_ROWS_SORTED_AT_ONCE = 4_000_000
+_ROWS_SORTED_AT_ONCE = 500_000
+"""Sorting takes some 60 bytes of memory a row; larger portions are hardly faster."""
 
 _INSERT_POINTS = """
 INSERT INTO stored.point_recent
-SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'), nullif(above, 'nan'),
-    anomaly, late
+SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'),
+    nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late
 FROM incoming
 """
 _FIND_STORED = """
@@ -299,7 +301,9 @@ class EmbeddedStore(StoreQueries):
     def _connect(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with database_errors(self.path, "opening the database"):
-            connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
+            connection = made_giving_way(
+                lambda: duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
+            )
         try:
             with database_errors(self.path, "opening the database"):
                 self._prepare(connection)
@@ -318,6 +322,7 @@ class EmbeddedStore(StoreQueries):
         return {
             "threads": self.settings.threads,
             "memory_limit": f"{self.settings.memory_bytes}B",
+            "allocator_background_threads": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
@@ -361,11 +366,21 @@ class EmbeddedStore(StoreQueries):
         if "meta" not in tables:
             raise StorageCorruptError(f"{self.path}: this is not a Driftline database; name another path")
         version = int(connection.execute("SELECT value FROM stored.meta WHERE name = 'version'").fetchall()[0][0])
+        if version in schema.MIGRATIONS and not self._read_only:
+            connection.execute(f"BEGIN; {schema.MIGRATIONS[version]}")
+            connection.execute("UPDATE stored.meta SET value = ? WHERE name = 'version'", [str(version + 1)])
+            connection.execute("COMMIT")
+            version += 1
         if version != schema.VERSION:
             age = "a newer" if version > schema.VERSION else "an older"
+            remedy = (
+                "start `driftline up` on it once, which carries it over"
+                if version in schema.MIGRATIONS
+                else "start the Driftline that wrote it, or move the file away"
+            )
             raise StorageCorruptError(
                 f"{self.path}: the database is of version {version}, from {age} Driftline; this one reads version "
-                f"{schema.VERSION}: start the Driftline that wrote it, or move the file away"
+                f"{schema.VERSION}: {remedy}"
             )
         if not self._read_only:
             self._complete(connection)
@@ -373,6 +388,7 @@ class EmbeddedStore(StoreQueries):
     def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What may be added to a database of this version at any time."""
         connection.execute(schema.ARCHIVE_TABLE)
+        connection.execute(schema.POINT_VIEW)
         connection.execute(schema.VIEWS)
         connection.execute("INSERT OR IGNORE INTO stored.meta VALUES ('database', ?)", [uuid.uuid4().hex])
 
