@@ -22,42 +22,23 @@ import orjson
 from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord, DeadLetter
 from devices.units import parse_duration
 from storage import archiving, schema
 from storage.archive import Archive, ArchivedFile
 from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageFullError
-from storage.columns import NewestTimes, repeats, stored_columns
+from storage.columns import NewestTimes, repeats
+from storage.compaction import move_sorted
 from storage.priority import made_giving_way
 from storage.queries import StoreQueries, database_errors
+from storage.rows import timestamps, write_points, write_rows
 from storage.settings import ArchiveSettings, StoreSettings
 
 _RUNS_MERGED = 16
-_ROWS_SORTED_AT_ONCE = 500_000
-"""Sorting takes some 60 bytes of memory a row; larger portions are hardly faster."""
 
-_INSERT_POINTS = """
-INSERT INTO stored.point_recent
-SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'),
-    nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late
-FROM incoming
-"""
 _FIND_STORED = """
 SELECT b.row FROM behind b SEMI JOIN (
     SELECT series, time FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
 ) p USING (series, time)
-"""
-_INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
-_INSERT_DEAD_LETTERS = """
-INSERT OR IGNORE INTO stored.dead_letter
-SELECT "offset", part, make_timestamp_ns(arrival), topic, payload, reason, detail FROM (
-    SELECT unnest($1) AS "offset", unnest($2) AS part, unnest($3::BIGINT[]) AS arrival, unnest($4) AS topic,
-        unnest($5::BLOB[]) AS payload, unnest($6) AS reason, unnest($7) AS detail
-)
-"""
-_PUT_ALARM = """
-INSERT OR REPLACE INTO stored.alarm
-VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
 """
 _DELETE_OLD_DEAD_LETTERS = """
 DELETE FROM stored.dead_letter
@@ -159,8 +140,8 @@ class EmbeddedStore(StoreQueries):
                 with self._transaction(connection, "storing results"):
                     keep, result = self._sort_out(connection, points, fresh)
                     counts = self._counted(output.counts, result)
-                    _write_points(connection, points if keep is None else points.take(keep))
-                    _write_rows(connection, output)
+                    write_points(connection, points if keep is None else points.take(keep))
+                    write_rows(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
                     if ahead is not None:
                         ahead(output if keep is None else replace(output, points=points.take(keep)))
@@ -181,7 +162,7 @@ class EmbeddedStore(StoreQueries):
         moved = 0
         for source, target in pairwise(schema.POINT_TABLES):
             with self._maintaining("compacting the database") as connection:
-                moved += _move_sorted(connection, source, target, least)
+                moved += move_sorted(connection, source, target, least)
             least *= _RUNS_MERGED
         return moved
 
@@ -200,7 +181,7 @@ class EmbeddedStore(StoreQueries):
             if not len(newest[1]):
                 return 0
             cutoff = np.maximum(newest[1], np.iinfo(np.int64).min + keep + 2) - keep
-            connection.register("cutoffs", {"series": newest[0], "cutoff": _timestamps(cutoff)})
+            connection.register("cutoffs", {"series": newest[0], "cutoff": timestamps(cutoff)})
             removed = 0
             for table in schema.POINT_TABLES:
                 [(rows,)] = connection.execute(
@@ -273,7 +254,7 @@ class EmbeddedStore(StoreQueries):
             return None, CommitResult(len(points) - late, 0, late)
         duplicate = repeats(points.series, points.time)
         time = points.time[behind]
-        connection.register("behind", {"row": behind, "series": points.series[behind], "time": _timestamps(time)})
+        connection.register("behind", {"row": behind, "series": points.series[behind], "time": timestamps(time)})
         stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()["row"]
         duplicate[stored] = True
         duplicate[self._archived_rows(connection, time)] = True
@@ -495,82 +476,6 @@ class EmbeddedStore(StoreQueries):
 
 def _overlapping(files: tuple[ArchivedFile, ...], low: int, high: int) -> list[ArchivedFile]:
     return [file for file in files if file.first <= high and file.last >= low]
-
-
-def _move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str, at_least: int) -> int:
-    """Move all points of one table to another, as one run in order of series and time, a bounded number at once."""
-    columns = connection.execute(
-        f"SELECT series, count(*) AS points FROM stored.{source} GROUP BY series ORDER BY series"
-    ).fetchnumpy()
-    series, ends = np.asarray(columns["series"]), np.cumsum(np.asarray(columns["points"]))
-    if not len(series) or int(ends[-1]) < at_least:
-        return 0
-    portion = (ends - 1) // _ROWS_SORTED_AT_ONCE
-    firsts = series[np.flatnonzero(np.diff(portion, prepend=-1))].tolist()
-    for first, last in pairwise([*firsts, int(series[-1]) + 1]):
-        connection.execute(
-            f"INSERT INTO stored.{target} SELECT {schema.POINT_COLUMNS} FROM stored.{source} "
-            f"WHERE series >= {first} AND series < {last} ORDER BY series, time"
-        )
-    connection.execute(f"DELETE FROM stored.{source}")
-    return int(ends[-1])
-
-
-def _write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
-    if not len(points):
-        return
-    score, expected, below, above = stored_columns(points)
-    connection.register(
-        "incoming",
-        {
-            "series": points.series,
-            "time": _timestamps(points.time),
-            "value": points.value,
-            "score": score,
-            "expected": expected,
-            "below": below,
-            "above": above,
-            "anomaly": points.anomaly,
-            "late": points.late,
-        },
-    )
-    connection.execute(_INSERT_POINTS)
-
-
-def _write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
-    if output.series:
-        rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
-        connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
-    if output.dead_letters:
-        letters = [_dead_letter_row(letter) for letter in output.dead_letters]
-        connection.execute(_INSERT_DEAD_LETTERS, [list(column) for column in zip(*letters, strict=True)])
-    if output.alarms:
-        newest = {record.alarm: record for record in output.alarms}
-        connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])
-
-
-def _dead_letter_row(letter: DeadLetter) -> tuple[Any, ...]:
-    return letter.offset, letter.part, letter.arrival, letter.topic, letter.payload, str(letter.reason), letter.detail
-
-
-def _alarm_row(record: AlarmRecord) -> tuple[Any, ...]:
-    return (
-        record.alarm,
-        record.series,
-        record.state.value,
-        record.opened,
-        record.cleared,
-        record.severity,
-        record.peak_score,
-        record.value,
-        record.expected,
-        record.reason,
-        orjson.dumps(record.parts).decode(),
-    )
-
-
-def _timestamps(time: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    return np.ascontiguousarray(time).view("datetime64[ns]")
 
 
 def _wal(path: Path) -> Path:

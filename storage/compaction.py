@@ -1,0 +1,32 @@
+"""Stage 6 of 7: compaction: points of one table of the embedded database into long sorted runs of the next."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+
+from storage import schema
+
+_ROWS_SORTED_AT_ONCE = 500_000
+"""Sorting takes some 60 bytes of memory a row; larger portions are hardly faster."""
+
+
+def move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str, at_least: int) -> int:
+    """Move all points of one table to another, as one run in order of series and time, a bounded number at once."""
+    columns = connection.execute(
+        f"SELECT series, count(*) AS points FROM stored.{source} GROUP BY series ORDER BY series"
+    ).fetchnumpy()
+    series, ends = np.asarray(columns["series"]), np.cumsum(np.asarray(columns["points"]))
+    if not len(series) or int(ends[-1]) < at_least:
+        return 0
+    portion = (ends - 1) // _ROWS_SORTED_AT_ONCE
+    firsts = series[np.flatnonzero(np.diff(portion, prepend=-1))].tolist()
+    for first, last in pairwise([*firsts, int(series[-1]) + 1]):
+        connection.execute(
+            f"INSERT INTO stored.{target} SELECT {schema.POINT_COLUMNS} FROM stored.{source} "
+            f"WHERE series >= {first} AND series < {last} ORDER BY series, time"
+        )
+    connection.execute(f"DELETE FROM stored.{source}")
+    return int(ends[-1])
