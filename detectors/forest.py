@@ -60,7 +60,7 @@ class HalfSpaceTreesParameters(BaseModel):
     @property
     def most(self) -> int:
         """The largest sum of all trees' walks."""
-        return self.n_trees * self.window_size * (2 ** (self.height + 1) - 1)
+        return self.n_trees * self.window_size * ((2 << self.height) - 1)
 
 
 class HalfSpaceTrees(FleetDetector):

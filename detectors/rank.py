@@ -42,7 +42,7 @@ def rank_score(past: Any, raw: float) -> float:
                 highest[place] = highest[place + 1]
                 place += 1
             highest[place] = value
-    return score_of_rank(highest, at_least, held, raw)
+    return score_of_rank(highest, at_least, held, raw)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -382,7 +382,7 @@ def test_a_database_of_version_1_is_carried_over_without_a_change_to_its_points(
         # Version 1 held both reaches always, and NULL for a bound that is not there.
         raw.execute("UPDATE stored.point_recent SET above = nullif(coalesce(above, below), 'nan')")
         raw.execute("UPDATE stored.meta SET value = '1' WHERE name = 'version'")
-    with pytest.raises(StorageCorruptError, match="version 1, from an older Driftline.*`driftline up` on it once"):
+    with pytest.raises(StorageCorruptError, match=r"version 1, from an older Driftline.*`driftline up` on it once"):
         EmbeddedStore(path, read_only=True).open()
     for _ in range(2):
         with EmbeddedStore(path) as store:
