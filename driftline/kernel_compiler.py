@@ -11,7 +11,7 @@ from driftline.kernel_cache import CompiledNote
 
 RECEIVING, DECODING, WHOLE_WAY = "receiving", "decoding", "the whole way"
 DETECTOR = "detector "
-_LONGEST, _ITS_PART = "detector ensemble", "detector shape"
+_LONGEST = "detector ensemble"
 
 
 def steps_for(detectors: Iterable[str]) -> list[str]:
@@ -78,13 +78,8 @@ class KernelCompiler:
 
 
 def _shares(steps: Sequence[str]) -> list[list[str]]:
-    """The steps as two lists that take about as long; no list is empty.
-
-    The ensemble takes half of the time. The longest of its parts is begun at once beside it, and found in the cache
-    when the ensemble comes to it.
-    """
+    """The steps as two lists that take about as long, since the ensemble takes half of the time; no list is empty."""
     first = [step for step in steps if step == _LONGEST]
-    parts = [_ITS_PART] if first else []
-    second = [*parts, *(step for step in (DECODING, WHOLE_WAY, RECEIVING) if step in steps)]
+    second = [step for step in (DECODING, WHOLE_WAY, RECEIVING) if step in steps]
     others = [step for step in steps if step not in first and step not in second]
     return [share for share in (first + others[::2], second + others[1::2]) if share]
