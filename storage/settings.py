@@ -63,7 +63,7 @@ class StoreSettings(BaseModel):
         description="Most bytes that the database file may take; without it the disk is the limit.",
     )
     memory_bytes: int = Field(
-        default=256 * MEBIBYTE,
+        default=160 * MEBIBYTE,
         ge=64 * MEBIBYTE,
         description="Most memory that the database engine may take; it fills up with what was last read and written.",
     )

@@ -354,6 +354,13 @@ def test_other_files_and_versions_are_refused_with_a_clear_word(tmp_path: Path) 
         EmbeddedStore(text).open()
 
 
+def test_a_query_that_takes_too_much_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(memory_bytes=64 << 20)) as store:
+        with pytest.raises(QueryError, match=r"Out of Memory Error.*or raise store\.memory_bytes"):
+            store.query("SELECT len(list(repeat('x', 100) || i)) FROM range(3_000_000) t(i)")
+        assert store.query("SELECT 1").rows == [(1,)]
+
+
 def one_sided(count: int) -> ScoredBatch:
     """Bands that are two-sided, one-sided and absent by turns."""
     batch = regular(0, count)
