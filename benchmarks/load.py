@@ -22,6 +22,7 @@ from benchmarks.processes import cpu_seconds
 METRICS = ("motor_temperature_celsius", "bearing_vibration_mm_per_s", "supply_pressure_millibar")
 SPIKE_VALUE = 1_000_000.0
 
+_TIME_KEY = b'"timestamp":'
 _DIGITS = 13
 _CHUNK = 400
 _HOUR = 3_600_000
@@ -83,7 +84,7 @@ class Frames:
         self.payload_bytes = len(payload)
         block = np.frombuffer(self.data, np.uint8)
         self._block = block
-        mark = np.frombuffer(b'"timestamp":', np.uint8)
+        mark = np.frombuffer(_TIME_KEY, np.uint8)
         found = np.flatnonzero(block[: len(block) - len(mark)] == mark[0])
         for offset in range(1, len(mark)):
             found = found[block[found + offset] == mark[offset]]
@@ -104,11 +105,15 @@ class Frames:
         """The bytes of messages `first` to `last` - 1 of the cycle."""
         return memoryview(self.data)[int(self.starts[first]) : int(self.starts[last])]
 
+    def time_of(self, frame: bytes) -> int:
+        """The time of a frame of one reading, ms since the epoch."""
+        at = frame.index(_TIME_KEY) + len(_TIME_KEY)
+        return int(frame[at : at + _DIGITS])
+
     def spiked(self, message: int) -> bytes:
         """The frame of one message of the cycle, with its first metric far out. QoS 0, one reading a message."""
         frame = bytes(self.view(message, message + 1))
-        payload = frame[frame.index(b"{") :]
-        time_of = payload[13 : 13 + _DIGITS].decode()
+        time_of = self.time_of(frame)
         topic = self.plan.topic_of(message % self.plan.devices)
         values = f'"{METRICS[0]}":{SPIKE_VALUE},"{METRICS[1]}":2.35,"{METRICS[2]}":1013.2'
         return publish_frame(topic, f'{{"timestamp":{time_of},{values}}}'.encode(), 0, 0)
@@ -164,7 +169,8 @@ class Publisher:
         self._pipe.send((messages, rate, spike_every))
 
     def finish(self) -> dict[str, Any]:
-        """Wait until all is sent: `seconds` it took, and `spikes`: (device number, ns since the epoch) of each."""
+        """Wait until all is sent: `seconds` it took, and `spikes`: (device number, when it was sent, its time) of each,
+        both in ns since the epoch."""
         answer: dict[str, Any] = self._pipe.recv()
         return answer
 
@@ -219,7 +225,7 @@ class _Sender:
     def send(self, messages: int, rate: float, spike_every: float) -> dict[str, Any]:
         frames = self._frames
         began = time.perf_counter()
-        spikes: list[tuple[int, int]] = []
+        spikes: list[tuple[int, int, int]] = []
         next_spike = spike_every
         sent = 0
         while sent < messages:
@@ -233,17 +239,16 @@ class _Sender:
             if at == 0:
                 frames.set_times(cycle, self._start)
             count = min(_CHUNK, due - sent, frames.count - at)
-            if spike_every and time.perf_counter() - began >= next_spike:
+            device = at % frames.plan.devices
+            if spike_every and time.perf_counter() - began >= next_spike and not self._spiked[device]:
                 next_spike += spike_every
-                device = at % frames.plan.devices
-                if not self._spiked[device]:
-                    self._spiked[device] = True
-                    spike = frames.spiked(at)
-                    spikes.append((device, time.time_ns()))
-                    self._connection.sendall(spike)
-                    self._at += 1
-                    sent += 1
-                    continue
+                self._spiked[device] = True
+                spike = frames.spiked(at)
+                spikes.append((device, time.time_ns(), frames.time_of(spike) * 1_000_000))
+                self._connection.sendall(spike)
+                self._at += 1
+                sent += 1
+                continue
             self._connection.sendall(frames.view(at, at + count))
             self._at += count
             sent += count

@@ -57,6 +57,7 @@ def _bytes(setting: Setting) -> None:
                     scores.score >= 6.0, np.zeros(len(batch[0]), np.bool_),
                 )  # fmt: skip
                 store.commit(StepOutput(hour, hour + 1, points))
+                store.compact()
             store.compact(1)
             store.checkpoint()
         limit = 8.0 if kind == _COARSE else None
@@ -130,7 +131,7 @@ def _fill(path: Path, series: int) -> None:
                 SELECT s::INTEGER, make_timestamp_ns({START} + t * 1000000000),
                     round(20 + 5 * sin(t / 9000.0 + s) + (hash(t * 7919 + s) % 1000) / 2000.0, 2),
                     round((hash(t + s * 31) % 1000) / 700.0, 2)::FLOAT,
-                    round(20.25 + 5 * sin(t / 9000.0 + s), 1)::FLOAT, 0.9::FLOAT, 0.9::FLOAT, false, false
+                    round(20.25 + 5 * sin(t / 9000.0 + s), 1)::FLOAT, 0.9::FLOAT, NULL, false, false
                 FROM range({first}, {min(series, first + 100)}) a(s), range({DAY}) b(t) ORDER BY s, t
                 """
             )

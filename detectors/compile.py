@@ -9,21 +9,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detectors.registry import DETECTORS, create
+from detectors.registry import DETECTORS, create, find
+
+
+def compile_detector(name: str) -> None:
+    """Run one detector, in each variant, over a few readings. Raises UnknownDetectorError with the nearest name."""
+    for parameters in find(name).examples():
+        made = create(name, parameters)
+        made.grow(1)
+        count = 8
+        slot = np.zeros(count, np.int32)
+        time = np.arange(count, dtype=np.int64) * 1_000_000_000
+        made.step(slot, time, np.linspace(0.0, 1.0, count), np.ones(count, np.bool_))
 
 
 def compile_all(on_progress: Callable[[str], None] | None = None) -> None:
-    """Run each registered detector, in each variant, over a few readings; `on_progress` gets its name before."""
+    """Run each registered detector; `on_progress` gets its name before."""
     for detector in DETECTORS:
         if on_progress is not None:
             on_progress(detector.name)
-        for parameters in detector.examples():
-            made = create(detector.name, parameters)
-            made.grow(1)
-            count = 8
-            slot = np.zeros(count, np.int32)
-            time = np.arange(count, dtype=np.int64) * 1_000_000_000
-            made.step(slot, time, np.linspace(0.0, 1.0, count), np.ones(count, np.bool_))
+        compile_detector(detector.name)
 
 
 if __name__ == "__main__":

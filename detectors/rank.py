@@ -14,6 +14,12 @@ _TAIL = 16
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def tail_of(held: int) -> int:
+    """How many of the highest of `held` past scores make the tail."""
+    return min(_TAIL, max(1, held // 4))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def rank_score(past: Any, raw: float) -> float:
     """-log10 of the probability of a raw score as high as `raw`, given `past` ones (m,), in [0, MAX_SCORE].
 
@@ -23,7 +29,7 @@ def rank_score(past: Any, raw: float) -> float:
     Streams with Extreme Value Theory", KDD 2017.
     """
     held = past.shape[0]
-    kept = min(_TAIL, max(1, held // 4))
+    kept = tail_of(held)
     highest = np.full(kept, -math.inf)
     at_least = 0
     for i in range(held):
@@ -36,9 +42,19 @@ def rank_score(past: Any, raw: float) -> float:
                 highest[place] = highest[place + 1]
                 place += 1
             highest[place] = value
+    return score_of_rank(highest, at_least, held, raw)  # type: ignore[no-any-return]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def score_of_rank(highest: Any, at_least: int, held: int, raw: float) -> float:
+    """The score of `rank_score`, given the `highest` of `held` past scores, ascending, and how many are `at_least` raw.
+
+    Where as many are at least as high as there are in `highest`, their values do not matter.
+    """
+    kept = highest.shape[0]
     by_rank = math.log10((held + 1.0) / (at_least + 1.0))
     start = float(highest[0])
-    if held == 0 or raw <= start:
+    if held == 0 or at_least >= kept or raw <= start:
         return by_rank
     excess = 0.0
     for i in range(kept):

@@ -1,22 +1,26 @@
 """Before stage 1: compile every kernel into numba's cache, so that the first messages do not wait for the compiler.
 
-`python -m driftline.compile` does it, with a line for each step.
+`python -m driftline.compile` does it, two steps at a time in processes of their own, with a line for each step;
+`python -m driftline.compile STEP...` runs the steps named, one after the other.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from alerts.settings import AlarmSettings
-from detectors.compile import compile_all as compile_detectors
+from detectors.compile import compile_detector
+from detectors.registry import DETECTORS
 from devices.codecs.compile import compile_all as compile_codecs
 from devices.messages import MessageChunk
 from driftline.kernel_cache import drop_stale_kernels
+from driftline.kernel_compiler import DECODING, DETECTOR, RECEIVING, WHOLE_WAY, KernelCompiler
 from ingest.frames import ReceiveBuffer
 from ingest.pipeline import Engine
-from ingest.settings import DEFAULT_DETECTORS, LimitSettings, RouteSettings
+from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
 from storage.base import JournalEntry
 from storage.embedded import EmbeddedStore
 
@@ -24,22 +28,33 @@ SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 MESSAGES = 8
 
+STEPS = (RECEIVING, DECODING, *(DETECTOR + detector.name for detector in DETECTORS), WHOLE_WAY)
 
-def compile_all(on_progress: Callable[[str], None] | None = None) -> None:
-    """Put a few messages through every stage and every detector; `on_progress` gets each step's name before it."""
-    say = on_progress or (lambda _: None)
-    say("receiving")
-    ReceiveBuffer(group_bytes=1 << 16, max_payload=1 << 16).warm_up()
-    say("decoding")
-    compile_codecs()
-    compile_detectors(lambda name: say(f"detector {name}"))
-    say("the whole way")
-    _run_engine()
+
+def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lambda _: None) -> None:
+    """Put a few readings through each step in this process; `on_progress` gets its name before.
+
+    Raises ValueError for a step that is unknown.
+    """
+    for step in steps:
+        if step not in STEPS:
+            raise ValueError(f'step "{step}" of compiling: expected one of {", ".join(STEPS)}')
+        on_progress(step)
+        if step == RECEIVING:
+            ReceiveBuffer(group_bytes=1 << 16, max_payload=1 << 16).warm_up()
+        elif step == DECODING:
+            compile_codecs()
+        elif step == WHOLE_WAY:
+            _run_engine()
+        else:
+            compile_detector(step.removeprefix(DETECTOR))
 
 
 def _run_engine() -> None:
     routes = [RouteSettings(filter="slow/#", reorder_window="10s"), RouteSettings(filter="#")]
-    engine = Engine(routes, DEFAULT_DETECTORS, AlarmSettings(), LimitSettings())
+    # Which detector does not matter: each is a step of its own.
+    scored_by = {"default": ComponentSettings.model_validate({"type": "threshold", "upper": 100.0})}
+    engine = Engine(routes, scored_by, AlarmSettings(), LimitSettings())
     with tempfile.TemporaryDirectory() as folder, EmbeddedStore(Path(folder) / "points.duckdb") as store:
         for position in range(2):
             chunk = MessageChunk.of([_message(position * MESSAGES + number) for number in range(MESSAGES)])
@@ -52,6 +67,20 @@ def _message(number: int) -> tuple[bytes, bytes, int, int]:
     return (b"slow/a" if number % 2 else b"fast/b"), payload, time, 0
 
 
-if __name__ == "__main__":
+def main(steps: Sequence[str]) -> None:
+    """Run the steps named, here; without any, all that are missing, in two processes."""
+
+    def say(step: str) -> None:
+        print(f"  {step}" if not steps else step, flush=True)
+
+    if steps:
+        compile_steps(steps, say)
+        return
     drop_stale_kernels()
-    compile_all(lambda step: print(f"  {step}", flush=True))
+    compiler = KernelCompiler(STEPS, say)
+    compiler.start()
+    compiler.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

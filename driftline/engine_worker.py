@@ -10,6 +10,7 @@ from time import monotonic
 
 from devices.messages import MessageChunk
 from driftline.http.events import LiveFeed
+from driftline.kernel_compiler import KernelCompiler
 from driftline.store_worker import SnapshotRequest, StoreWorker
 from ingest.pipeline import Engine
 from storage.base import JournalEntry
@@ -38,6 +39,7 @@ class EngineWorker:
         clock: Callable[[], int],
         snapshot_every: int,
         need_tick: Callable[[], None],
+        kernels: KernelCompiler | None = None,
     ) -> None:
         self.engine = engine
         self.error: BaseException | None = None
@@ -49,6 +51,7 @@ class EngineWorker:
         self._clock = clock
         self._snapshot_every = snapshot_every
         self._need_tick = need_tick
+        self._kernels = kernels
         self._handed: deque[JournalEntry] = deque()
         self._handed_bytes = 0
         self._end = engine.position
@@ -116,6 +119,11 @@ class EngineWorker:
             self._thread.join(seconds + _STEP_SECONDS)
 
     @property
+    def compiling(self) -> str:
+        """The kernels that are being compiled before the first step; empty where none are."""
+        return "" if self._kernels is None else self._kernels.under_way
+
+    @property
     def stuck_seconds(self) -> float:
         """How long the step under way has lasted; 0 where none is."""
         return monotonic() - self._moved_at if self.backlog else 0.0
@@ -127,6 +135,8 @@ class EngineWorker:
 
     def _run(self) -> None:
         try:
+            if self._kernels is not None:
+                self._kernels.wait()
             while True:
                 self._serve_requests()
                 entry = self._next_entry()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from driftline.engine_worker import EngineWorker
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
+from driftline.kernel_compiler import KernelCompiler, steps_for
 from driftline.live_line import LiveLine
 from driftline.recovery import new_engine, restored_engine
 from driftline.sink_worker import Sinks
@@ -78,6 +80,7 @@ class Service:
         Raises FolderInUseError, StorageCorruptError, PortTakenError or OSError; what was opened is closed again.
         """
         try:
+            self._compile_kernels()
             self._open_storage()
             self._open_engine()
             self._open_http()
@@ -88,6 +91,8 @@ class Service:
         except BaseException:
             self.stop()
             raise
+        # What is there by now stays: looking through it again would hold every thread up for some tenths of a second.
+        gc.freeze()
 
     def stop(self) -> None:
         """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""
@@ -162,6 +167,13 @@ class Service:
         """Where devices publish."""
         return self._broker.url
 
+    def _compile_kernels(self) -> None:
+        """Beside everything else: messages are received and journaled meanwhile."""
+        types = [chosen.type for chosen in self.config.detectors.values()]
+        self._kernels = KernelCompiler(steps_for(types), lambda step: self._say(f"compiling {step} (once)"))
+        self._kernels.start()
+        self._closers.append(("compiler", self._kernels.stop))
+
     def _open_storage(self) -> None:
         self.folder.lock()
         self._closers.append(("data folder", self.folder.release))
@@ -207,6 +219,7 @@ class Service:
             clock=self._clock,
             snapshot_every=parse_duration(self.config.snapshot.every),
             need_tick=self._request_tick,
+            kernels=self._kernels,
         )
         self._closers.append(("engine", self._engine.stop))
 

@@ -170,6 +170,8 @@ class ServiceStatus:
     def _engine_health(self) -> StageHealth:
         if self._engine.error is not None:
             return StageHealth("engine", Status.RED, f"stopped: {self._engine.error}")
+        if self._engine.compiling:
+            return StageHealth("engine", Status.YELLOW, f"compiling, once on this machine: {self._engine.compiling}")
         stuck = self._engine.stuck_seconds
         if stuck > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"has not finished a step for {stuck:.0f} s")

@@ -11,6 +11,7 @@ from devices.units import parse_duration
 from storage.base import StorageCorruptError, StorageFullError
 from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
+from storage.priority import UPKEEP, give_way
 from storage.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Upkeep:
             yield
 
     def _run(self) -> None:
+        give_way(UPKEEP)
         while not self._stopping:
             self._wanted.wait(_INTERVAL_SECONDS)
             self._wanted.clear()

@@ -18,6 +18,16 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 NOTHING = -1
 """`receive_into` found no bytes waiting."""
 
+_RELIED_ON = (
+    "_sock",
+    "_sock_recv",
+    "_packet_read",
+    "_loop_rc_handle",
+    "_msgtime_mutex",
+    "_last_bytes_received",
+    "_ping_t",
+)
+
 _PUBACK = 0x40
 _PINGRESP = b"\xd0\x00"
 _PUBLISH = b"\x30\x05\x00\x01abc"
@@ -74,6 +84,11 @@ def why_unusable() -> str | None:
         parameters = list(inspect.signature(Client._packet_queue).parameters)[1:5]
         if parameters != ["command", "packet", "mid", "qos"]:
             return f"_packet_queue takes {', '.join(parameters)}"
+        # Writing to a name that paho does not know raises nothing, and does nothing.
+        plain = Client(CallbackAPIVersion.VERSION2, "probe")
+        missing = [name for name in _RELIED_ON if not hasattr(plain, name)]
+        if missing:
+            return f"it has no {', '.join(missing)}"
         return _try_out(FrameClient(CallbackAPIVersion.VERSION2, "probe", protocol=MQTTProtocolVersion.MQTTv311))
     except Exception as error:
         return f"{type(error).__name__}: {error}"

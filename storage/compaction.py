@@ -9,7 +9,11 @@ import numpy as np
 
 from storage import schema
 
-_ROWS_SORTED_AT_ONCE = 4_000_000
+_ROWS_SORTED_AT_ONCE = 500_000
+"""Sorting takes some 60 bytes of memory a row; larger portions are hardly faster."""
+
+_MOST_SCANS = 4
+"""Each portion reads the whole table where it is in order of arrival: a backlog must not cost its square."""
 
 
 def move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str, at_least: int) -> int:
@@ -20,7 +24,9 @@ def move_sorted(connection: duckdb.DuckDBPyConnection, source: str, target: str,
     series, ends = np.asarray(columns["series"]), np.cumsum(np.asarray(columns["points"]))
     if not len(series) or int(ends[-1]) < at_least:
         return 0
-    portion = (ends - 1) // _ROWS_SORTED_AT_ONCE
+    unsorted = source == schema.POINT_TABLES[0]
+    at_once = max(_ROWS_SORTED_AT_ONCE, int(ends[-1]) // _MOST_SCANS) if unsorted else _ROWS_SORTED_AT_ONCE
+    portion = (ends - 1) // at_once
     firsts = series[np.flatnonzero(np.diff(portion, prepend=-1))].tolist()
     for first, last in pairwise([*firsts, int(series[-1]) + 1]):
         connection.execute(

@@ -29,6 +29,7 @@ from storage.base import CommitResult, StepOutput, StorageCorruptError, StorageF
 from storage.columns import NewestTimes, repeats
 from storage.compaction import move_sorted
 from storage.older import QueriesWithOlder
+from storage.priority import made_giving_way
 from storage.queries import database_errors
 from storage.readers import ExternalReader
 from storage.rows import timestamps, write_points, write_rows
@@ -285,7 +286,9 @@ class EmbeddedStore(QueriesWithOlder):
     def _connect(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with database_errors(self.path, "opening the database"):
-            connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
+            connection = made_giving_way(
+                lambda: duckdb.connect(str(self.path), read_only=self._read_only, config=self._config())
+            )
         try:
             with database_errors(self.path, "opening the database"):
                 self._prepare(connection)
@@ -304,6 +307,7 @@ class EmbeddedStore(QueriesWithOlder):
         return {
             "threads": self.settings.threads,
             "memory_limit": f"{self.settings.memory_bytes}B",
+            "allocator_background_threads": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
@@ -347,11 +351,21 @@ class EmbeddedStore(QueriesWithOlder):
         if "meta" not in tables:
             raise StorageCorruptError(f"{self.path}: this is not a Driftline database; name another path")
         version = int(connection.execute("SELECT value FROM stored.meta WHERE name = 'version'").fetchall()[0][0])
+        if version in schema.MIGRATIONS and not self._read_only:
+            connection.execute(f"BEGIN; {schema.MIGRATIONS[version]}")
+            connection.execute("UPDATE stored.meta SET value = ? WHERE name = 'version'", [str(version + 1)])
+            connection.execute("COMMIT")
+            version += 1
         if version != schema.VERSION:
             age = "a newer" if version > schema.VERSION else "an older"
+            remedy = (
+                "start `driftline up` on it once, which carries it over"
+                if version in schema.MIGRATIONS
+                else "start the Driftline that wrote it, or move the file away"
+            )
             raise StorageCorruptError(
                 f"{self.path}: the database is of version {version}, from {age} Driftline; this one reads version "
-                f"{schema.VERSION}: start the Driftline that wrote it, or move the file away"
+                f"{schema.VERSION}: {remedy}"
             )
         if not self._read_only:
             self._complete(connection)
@@ -359,6 +373,7 @@ class EmbeddedStore(QueriesWithOlder):
     def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What may be added to a database of this version at any time."""
         connection.execute(schema.ARCHIVE_TABLE)
+        connection.execute(schema.POINT_VIEW)
         connection.execute(schema.VIEWS)
         connection.execute("INSERT OR IGNORE INTO stored.meta VALUES ('database', ?)", [uuid.uuid4().hex])
 

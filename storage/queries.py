@@ -215,6 +215,8 @@ class StoreQueries(ABC):
                 rows = cursor.fetchmany(limit + 1)
             except duckdb.InterruptException as error:
                 raise QueryError(f"stopped after {format_duration(self.query_timeout)}: ask for less") from error
+            except duckdb.OutOfMemoryException as error:
+                raise QueryError(f"{_one_line(error)}: ask for less, or raise store.memory_bytes") from error
             except duckdb.Error as error:
                 raise QueryError(_one_line(error)) from error
         return QueryResult(columns, rows[:limit], len(rows) > limit)
@@ -240,6 +242,8 @@ def database_errors(path: Path, what: str) -> Iterator[None]:
                 f"{path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and "
                 "replay the journal"
             ) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            text = f"{text}: raise store.memory_bytes"
         raise OSError(f"{path}: {what}: {text}") from error
 
 

@@ -16,8 +16,8 @@ from storage.columns import stored_columns
 
 _INSERT_POINTS = """
 INSERT INTO stored.point_recent
-SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'), nullif(above, 'nan'),
-    anomaly, late
+SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'),
+    nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late
 FROM incoming
 """
 _INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"

@@ -4,7 +4,8 @@ Points lie in three tables of the same columns. `point_recent` takes every commi
 them to `point_sorted`, in runs ordered by series and time, and these, when there are many, to `point_merged`, in few
 long runs. There a series' points lie together: they compress several times better, and the minimum and maximum that
 DuckDB keeps of each block let a chart of one series read little else.
-The band is stored as its reach below and above the expected value (see `storage.columns`).
+The band is stored as its reach below and above the expected value (see `storage.columns`); `above` is NULL where it is
+the same as `below`, as it nearly always is, and NaN where the band reaches down alone.
 No unique index is kept on points, since it would cost more than the points: `storage.embedded` sees to uniqueness.
 The journal position and the ledger of counts share one row, since an update of one row is all that a small commit can
 afford beside its points.
@@ -12,7 +13,7 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 POINT_TABLES = ("point_recent", "point_sorted", "point_merged")
 
@@ -67,9 +68,19 @@ CREATE TABLE stored.alarm(
 );
 CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
 INSERT INTO stored.progress VALUES (0, '{{}}');
-CREATE VIEW stored.point AS
+"""
+
+MIGRATIONS = {
+    1: "".join(
+        f"UPDATE stored.{table} SET above = 'nan' WHERE above IS NULL AND below IS NOT NULL;" for table in POINT_TABLES
+    )
+}
+"""What makes a database of this version one of the next. Up to version 1 `above` was NULL where there was no bound."""
+
+POINT_VIEW = """
+CREATE OR REPLACE VIEW stored.point AS
     SELECT series, time, value, score, expected, (coalesce(expected, 0) - below)::FLOAT AS lower,
-        (coalesce(expected, 0) + above)::FLOAT AS upper, anomaly, late
+        (coalesce(expected, 0) + nullif(coalesce(above, below), 'nan'))::FLOAT AS upper, anomaly, late
     FROM (
         FROM stored.point_merged UNION ALL FROM stored.point_sorted UNION ALL FROM stored.point_recent
     );

@@ -63,7 +63,9 @@ class StoreSettings(BaseModel):
         description="Most bytes that the database file may take; without it the disk is the limit.",
     )
     memory_bytes: int = Field(
-        default=512 * MEBIBYTE, ge=64 * MEBIBYTE, description="Most memory that the database engine may take."
+        default=160 * MEBIBYTE,
+        ge=64 * MEBIBYTE,
+        description="Most memory that the database engine may take; it fills up with what was last read and written.",
     )
     query_timeout: Duration = Field(default="30s", description="A query of SQL that takes longer is stopped.")
     read_older_from: str = Field(

@@ -37,5 +37,5 @@ if ! [ -x .venv/bin/python ] || ! is_new_enough .venv/bin/python || ! .venv/bin/
 fi
 echo "setup: installing Driftline and its libraries (some hundred megabytes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-echo "setup: compiling what runs for every message (once, about a minute)"
+echo "setup: compiling what runs for every message (once, up to a minute)"
 .venv/bin/python -m driftline.compile

@@ -49,7 +49,7 @@ _FIVES = _powers_of_five()
 
 
 def _hashes_of_words() -> NDArray[np.uint64]:
-    """FNV-1a hashes of the lower-case words that are readings, ascending."""
+    """FNV-1a hashes of the lower-case words that are readings."""
     hashes = []
     for word in TRUE_WORDS | FALSE_WORDS | NO_VALUE_WORDS | INFINITY_WORDS:
         code = _FNV_BASIS
@@ -103,7 +103,7 @@ class Layouts(NamedTuple):
     device_slot: NDArray[np.int32]
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _multiply(a, b):  # type: ignore[no-untyped-def]
     """High and low words of the product of two words."""
     a0, a1 = a & _MASK32, a >> np.uint64(32)
@@ -233,7 +233,7 @@ def _epoch(value, fraction, magnitude, negative, rules):  # type: ignore[no-unty
     return True, np.int64(floor) * scale + np.int64(np.rint((value - floor) * (scale // 1_000))) * 1_000
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _two(data, at):  # type: ignore[no-untyped-def]
     """The two-digit number at `at`, or a large one where there is none."""
     a, b = np.int64(data[at]) - 48, np.int64(data[at + 1]) - 48
@@ -323,7 +323,10 @@ def _is_prose(data, at, end, words):  # type: ignore[no-untyped-def]
         for i in range(at, end):
             byte = data[i] + 32 if 65 <= data[i] <= 90 else data[i]
             code = (code ^ np.uint64(byte)) * np.uint64(_FNV_PRIME)
-        return words[np.searchsorted(words, code) % len(words)] != code
+        for word in words:  # noqa: SIM110  the compiler has no generators
+            if word == code:
+                return False
+        return True
     colons = commas = points = 0
     for i in range(at, end):
         colons += data[i] == 58

@@ -48,6 +48,7 @@ def test_a_spike_is_the_message_of_its_place_with_one_value_far_out() -> None:
     assert spiked_topic == topic
     assert spiked["timestamp"] == usual["timestamp"]
     assert spiked[METRICS[0]] == SPIKE_VALUE
+    assert frames.time_of(frames.spiked(7)) == usual["timestamp"]
 
 
 def test_devices_are_spread_over_groups_of_topics() -> None:

@@ -63,3 +63,9 @@ def test_a_value_between_two_modes_scores_higher_than_the_modes() -> None:
 def test_a_forest_too_large_is_refused() -> None:
     with pytest.raises(ValidationError, match="at most 65536 leaves, got 1638400"):
         HalfSpaceTreesParameters(n_trees=100, height=14)
+
+
+def test_a_forest_whose_masses_would_not_fit_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"less than 2\^32, which a mass holds, got 8588754960"):
+        HalfSpaceTreesParameters(n_trees=16, height=12, window_size=65_535)
+    HalfSpaceTreesParameters(n_trees=16, height=12, window_size=30_000)

@@ -1,9 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
 from detectors.registry import DETECTORS
-from driftline.compile import compile_all
+from driftline.compile import STEPS, compile_steps
+from driftline.kernel_cache import CompiledNote
+from driftline.kernel_compiler import KernelCompiler, steps_for
 
 
-def test_every_detector_is_compiled_with_a_word_before_it() -> None:
+def test_every_detector_and_stage_is_a_step_and_compiles_with_a_word_before_it() -> None:
     said: list[str] = []
-    compile_all(said.append)
+    compile_steps(STEPS, said.append)
+    assert said == list(STEPS)
     assert {f"detector {detector.name}" for detector in DETECTORS} <= set(said)
-    assert said[-1] == "the whole way"
+
+
+def test_an_unknown_step_is_refused() -> None:
+    with pytest.raises(ValueError, match='step "receving" of compiling: expected one of receiving, decoding'):
+        compile_steps(["receving"])
+
+
+def test_what_a_configuration_needs_are_steps_each_once() -> None:
+    steps = steps_for(["zscore", "ensemble", "zscore"])
+    assert len(steps) == len(set(steps))
+    assert {"detector zscore", "detector ensemble"} < set(steps) <= set(STEPS)
+
+
+@pytest.mark.timeout(120)
+def test_what_is_missing_is_compiled_in_other_processes_and_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    said: list[str] = []
+    steps = ["detector threshold", "detector rate_of_change"]
+    compiler = KernelCompiler(steps, said.append)
+    compiler.start()
+    assert compiler.under_way
+    compiler.wait()
+    assert sorted(said) == sorted(steps)
+    assert not compiler.under_way
+    assert {path.suffix for path in tmp_path.rglob("*.nb?")} == {".nbi", ".nbc"}
+    assert CompiledNote().steps() == set(steps)
+    again = KernelCompiler(steps, said.append)
+    again.start()
+    again.wait()
+    assert len(said) == len(steps)
+
+
+@pytest.mark.timeout(120)
+def test_a_step_that_fails_or_is_stopped_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for steps, stop in ((["no such step"], False), (["detector ensemble"], True)):
+        compiler = KernelCompiler(steps, lambda _: None)
+        compiler.start()
+        if stop:
+            compiler.stop()
+        compiler.wait()
+        assert CompiledNote().steps() == set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.kernel_cache import ROOMS, drop_stale_kernels
+from driftline.kernel_cache import ROOMS, CompiledNote, drop_stale_kernels
 
 
 @pytest.fixture
@@ -45,3 +45,24 @@ def test_a_kernel_file_that_is_new_or_gone_counts_as_a_change(tree: Path) -> Non
     (tree / "alerts" / "new.py").unlink()
     (tree / "alerts" / "__pycache__" / "b.nbi").write_bytes(b"")
     assert drop_stale_kernels(tree) == 1
+
+
+def test_the_note_of_what_is_compiled_holds_until_a_kernel_changes(tree: Path) -> None:
+    note = CompiledNote(tree)
+    assert note.writable
+    assert note.steps() == set()
+    note.add(["decoding"])
+    note.add(["detector zscore"])
+    assert CompiledNote(tree).steps() == {"decoding", "detector zscore"}
+    (tree / "storage" / "kernel.py").write_text("from numba import njit\n")
+    assert note.steps() == set()
+    note.add(["decoding"])
+    assert note.steps() == {"decoding"}
+
+
+def test_a_damaged_note_counts_as_none(tree: Path) -> None:
+    note = CompiledNote(tree)
+    note.add(["decoding"])
+    for text in ("", "[]", "{", '{"of": 1}', "\0"):
+        (tree / "driftline" / "__pycache__" / ".kernels-compiled").write_text(text)
+        assert note.steps() == set()

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -351,6 +352,50 @@ def test_other_files_and_versions_are_refused_with_a_clear_word(tmp_path: Path) 
     text.write_text("hello, this is a text file that is long enough to look at" * 400)
     with pytest.raises(StorageCorruptError, match=r"text\.duckdb: opening the database: the file is damaged"):
         EmbeddedStore(text).open()
+
+
+def test_a_query_that_takes_too_much_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(memory_bytes=64 << 20)) as store:
+        with pytest.raises(QueryError, match=r"Out of Memory Error.*or raise store\.memory_bytes"):
+            store.query("SELECT len(list(repeat('x', 100) || i)) FROM range(3_000_000) t(i)")
+        assert store.query("SELECT 1").rows == [(1,)]
+
+
+def one_sided(count: int) -> ScoredBatch:
+    """Bands that are two-sided, one-sided and absent by turns."""
+    batch = regular(0, count)
+    turn = np.arange(count) % 4
+    lower = np.where((turn == 1) | (turn == 3), np.nan, 10.0)
+    upper = np.where((turn == 2) | (turn == 3), np.nan, 20.0)
+    return replace(batch, expected=np.full(count, 12.0), lower=lower, upper=upper)
+
+
+def test_bands_that_are_one_sided_or_absent_come_back_so(store: EmbeddedStore) -> None:
+    points = one_sided(8)
+    put(store, points)
+    for _ in range(2):
+        read = store.points(0)
+        np.testing.assert_array_equal(read.lower, points.lower)
+        np.testing.assert_array_equal(read.upper, points.upper)
+        store.compact(1)
+
+
+def test_a_database_of_version_1_is_carried_over_without_a_change_to_its_points(tmp_path: Path) -> None:
+    path = tmp_path / "store.duckdb"
+    points = one_sided(8)
+    with EmbeddedStore(path) as store:
+        put(store, points)
+    with duckdb.connect(str(path)) as raw:
+        # Version 1 held both reaches always, and NULL for a bound that is not there.
+        raw.execute("UPDATE stored.point_recent SET above = nullif(coalesce(above, below), 'nan')")
+        raw.execute("UPDATE stored.meta SET value = '1' WHERE name = 'version'")
+    with pytest.raises(StorageCorruptError, match=r"version 1, from an older Driftline.*`driftline up` on it once"):
+        EmbeddedStore(path, read_only=True).open()
+    for _ in range(2):
+        with EmbeddedStore(path) as store:
+            read = store.points(0)
+            np.testing.assert_array_equal(read.lower, points.lower)
+            np.testing.assert_array_equal(read.upper, points.upper)
 
 
 def test_flipped_bytes_in_the_file_never_pass_unseen(tmp_path: Path) -> None:
