@@ -38,7 +38,10 @@ def compile_all(on_progress: Callable[[str], None] | None = None) -> None:
 
 
 def _run_engine() -> None:
-    routes = [RouteSettings(filter="slow/#", reorder_window="10s"), RouteSettings(filter="#")]
+    routes = [
+        RouteSettings(filter="slow/#", reorder_window="10s"),
+        RouteSettings(filter="#", detectors=["default", "joint"]),
+    ]
     engine = Engine(routes, DEFAULT_DETECTORS, AlarmSettings(), LimitSettings())
     with tempfile.TemporaryDirectory() as folder, EmbeddedStore(Path(folder) / "points.duckdb") as store:
         for position in range(2):
