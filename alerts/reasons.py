@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from devices.records import SeriesRecord
+
+_NAMED = 3
+"""Contributors that a sentence names."""
 
 
 def sentence(
@@ -25,7 +29,41 @@ def sentence(
         text += f" ({lower:.6g} to {upper:.6g})"
     text += f"; about one reading in {_rounded(10**score)} is this odd"
     if parts:
-        text += " by " + ", ".join(list(parts)[:3])
+        text += " by " + ", ".join(list(parts)[:_NAMED])
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReason:
+    """One channel's part in an alarm of a device as a whole.
+
+    `band` is where it usually is, expected, lower and upper in the channel's unit; `share` how many decades of the
+    score are its own, `distance` how many times as far as usual it is away, NaN where its own detectors alone speak.
+    """
+
+    series: SeriesRecord
+    value: float
+    band: tuple[float, float, float]
+    share: float
+    distance: float
+
+
+def device_sentence(detector: str, score: float, channels: Sequence[ChannelReason]) -> str:
+    """How rare a device's row is, what says so, and which channels contribute how much, largest share first."""
+    text = f"about one row in {_rounded(10**score)} of the device as a whole is this odd by {detector}"
+    whole = sum(channel.share for channel in channels)
+    for number, channel in enumerate(channels[:_NAMED]):
+        unit = f" {channel.series.unit}" if channel.series.unit else ""
+        text += f"{', ' if number else ': '}{channel.series.metric} {channel.value:.6g}{unit}"
+        expected, lower, upper = channel.band
+        said = [f"{channel.share / whole:.0%}"]
+        if not math.isnan(expected):
+            said.append(f"expected {expected:.6g}, {lower:.6g} to {upper:.6g}")
+        if not math.isnan(channel.distance):
+            said.append(f"{channel.distance:.3g} times as far off as usual")
+        text += f" ({'; '.join(said)})"
+    if len(channels) > _NAMED:
+        text += f" and {len(channels) - _NAMED} more"
     return text
 
 

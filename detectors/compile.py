@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from detectors.registry import DETECTORS, create, find
+from detectors.registry import DETECTORS, ROW_DETECTORS, create, find
+from detectors.rows import RowDetector
 
 
 def compile_detector(name: str) -> None:
@@ -20,12 +22,13 @@ def compile_detector(name: str) -> None:
         count = 8
         slot = np.zeros(count, np.int32)
         time = np.arange(count, dtype=np.int64) * 1_000_000_000
-        made.step(slot, time, np.linspace(0.0, 1.0, count), np.ones(count, np.bool_))
+        shape = (count, made.channels) if isinstance(made, RowDetector) else (count,)
+        made.step(slot, time, np.linspace(0.0, 1.0, math.prod(shape)).reshape(shape), np.ones(count, np.bool_))
 
 
 def compile_all(on_progress: Callable[[str], None] | None = None) -> None:
     """Run each registered detector; `on_progress` gets its name before."""
-    for detector in DETECTORS:
+    for detector in (*DETECTORS, *ROW_DETECTORS):
         if on_progress is not None:
             on_progress(detector.name)
         compile_detector(detector.name)

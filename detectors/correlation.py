@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.evidence import PRIOR, evidence_learn, evidence_score
 from detectors.fleet import Column
-from detectors.rows import RowDetector, learn_row, standardise
+from detectors.rows import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.variance_change import ratio_score
 
 _SIBLINGS = 0.6
@@ -25,7 +25,7 @@ _LEAST_LEFT = 0.02
 _REACH = 16.0
 
 
-class CorrelationBreak(RowDetector):
+class CorrelationBreak(CorrelatedRows):
     """The difference between sibling channels of late, over what their correlation leaves of it.
 
     Two channels whose correlation r is at least 0.6, of either sign, are siblings: their difference, in deviations, has
@@ -36,7 +36,7 @@ class CorrelationBreak(RowDetector):
     Works: on a sensor beside others of the same thing that freezes, drifts or is swapped within its usual range. Fails:
     on faults that move siblings alike, on channels without siblings, and where one follows the other late.
 
-    Cost: about 0.35 us a row of 8 channels. Memory: 16 bytes x channels^2 and 16 x channels + 276 a slot. Source:
+    Cost: about 0.35 us a row of 8 channels. Memory: 16 bytes x channels^2 and 24 x channels + 268 a device. Source:
     regression between redundant sensors as in Kullaa, Mech. Syst. Signal Process. 25, 2011, by exponential means.
     """
 
@@ -44,45 +44,49 @@ class CorrelationBreak(RowDetector):
 
     def layout(self) -> dict[str, Column]:
         """As of all rows, and the mean squared `error` of each pair over its variance."""
-        channels = self.settings.channels
-        return {**super().layout(), "error": Column(np.float64, (channels, channels), fill=1.0)}
+        return {**super().layout(), "error": Column(np.float64, (self.channels, self.channels), fill=1.0)}
 
-    def run(self, rows: tuple[Any, ...], score: NDArray[np.float64], parts: NDArray[np.float32]) -> None:
+    def run(self, rows: tuple[Any, ...], scores: RowScores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
+        slot, values, _, learn = rows
         _run(
-            *rows, arrays["learned"], arrays["mean"], arrays["deviation"], arrays["correlation"], arrays["error"],
-            arrays["counts"], self.rate, self.settings.warmup, PRIOR, score, parts,
+            slot, values, learn, arrays["learned"], arrays["seen"], arrays["mean"], arrays["deviation"],
+            arrays["correlation"], arrays["error"], arrays["counts"], self.rate, self.warmup, PRIOR, scores.score,
+            scores.parts, scores.usual, scores.deviation, scores.distance,
         )  # fmt: skip
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _run(
-    slots: Any, values: Any, learns: Any, learned: Any, mean: Any, deviation: Any, correlation: Any, error: Any,
-    counts: Any, rate: float, warmup: int, prior: Any, score: Any, parts: Any,
+    slots: NDArray[np.int32], values: Any, learns: Any, learned: Any, seen: Any, mean: Any, deviation: Any,
+    correlation: Any, error: Any, counts: Any, rate: float, warmup: int, prior: Any, score: Any, parts: Any,
+    usual: Any, spreads: Any, distance: Any,
 ) -> None:  # fmt: skip
     channels = values.shape[1]
     z, odds = np.empty(channels), np.empty(channels)
-    weight = 2.0 / (_RECENT + 1.0)
-    pairs = math.log10(max(channels * (channels - 1) / 2.0, 1.0))
     for i in range(slots.shape[0]):
         s = slots[i]
-        if standardise(values[i], mean[s], deviation[s], z) == 0:
+        present, speaking = standardise(
+            values[i], seen[s], mean[s], deviation[s], warmup, z, usual[i], spreads[i], distance[i]
+        )
+        if present == 0:
             continue
-        warm = learned[s] >= warmup
+        warm = learned[s] >= warmup and speaking >= 2
         law = 0.0
-        odds[:] = 0.0
         if warm:
+            odds[:] = 0.0
+            pairs = math.log10(speaking * (speaking - 1) / 2.0)
             for j in range(channels):
                 for k in range(j):
                     both = math.sqrt(correlation[s, j, j] * correlation[s, k, k])
                     r = max(-1.0, min(1.0, correlation[s, j, k] / both)) if both > 0.0 else 0.0
-                    if abs(r) < _SIBLINGS or not (math.isfinite(values[i, j]) and math.isfinite(values[i, k])):
+                    if abs(r) < _SIBLINGS or math.isnan(distance[i, j]) or math.isnan(distance[i, k]):
                         continue
                     # Symmetric in the two: a pair's difference, whichever is forecast by the other.
                     apart = z[j] - math.copysign(1.0, r) * z[k]
                     now = min(apart * apart / max(2.0 - 2.0 * abs(r), _LEAST_LEFT), _REACH)
-                    recent = error[s, j, k] + weight * (now - error[s, j, k])
+                    recent = error[s, j, k] + 2.0 / (_RECENT + 1.0) * (now - error[s, j, k])
                     if learns[i]:
                         error[s, j, k] = recent
                     if recent > 1.0:
@@ -91,12 +95,10 @@ def _run(
                         odds[k] += odd
                         law = max(law, odd)
             score[i] = evidence_score(counts, s, law, prior)
-            total = max(odds.sum(), 1e-9)
-            for j in range(channels):
-                parts[i, j] = score[i] * odds[j] / total
+            share(odds, score[i], parts[i])
         if not learns[i]:
             continue
         if warm:
             evidence_learn(counts, s, law, score[i], learned[s], prior)
-        learn_row(values[i], mean[s], deviation[s], correlation[s], z, learned[s], rate)
+        learn_row(values[i], seen[s], mean[s], deviation[s], correlation[s], z, warmup, rate)
         learned[s] += 1

@@ -1,23 +1,29 @@
-"""Stage 5 of 7: the detectors by the name that the configuration uses. A new detector is one line in `DETECTORS`."""
+"""Stage 5 of 7: the detectors by the name that the configuration uses. A new one is one line in a tuple."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from detectors.adwin import Adwin
 from detectors.base import Detector
+from detectors.correlation import CorrelationBreak
 from detectors.cusum import Cusum
 from detectors.ensemble import Ensemble
 from detectors.forecast import Forecast
 from detectors.forest import HalfSpaceTrees
 from detectors.holt_winters import HoltWinters
+from detectors.joint import Joint
 from detectors.limits import RateOfChange, Threshold
+from detectors.mahalanobis import Mahalanobis
+from detectors.mewma import Mewma
 from detectors.novelty import Novelty
 from detectors.page_hinkley import PageHinkley
+from detectors.pca import PrincipalComponents
 from detectors.physical_range import PhysicalRange
 from detectors.rarity import Rarity
 from detectors.river_model import River
+from detectors.rows import RowDetector
 from detectors.shape import Shape
 from detectors.silent import Silent
 from detectors.stuck import Stuck
@@ -47,12 +53,15 @@ DETECTORS: tuple[type[Detector], ...] = (
     UserFile,
 )
 
+ROW_DETECTORS: tuple[type[RowDetector], ...] = (Joint, PrincipalComponents, Mahalanobis, Mewma, CorrelationBreak)
+"""Those that score a device's metrics together, a row at a time."""
+
 
 class UnknownDetectorError(ValueError):
     """A `type` that no detector has; the message gives the nearest name and all names."""
 
 
-def by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]:
+def by_name(detectors: Iterable[type[Detector]]) -> dict[str, type[Detector]]:
     """The classes by name. Raises ValueError where two have the same."""
     names: dict[str, type[Detector]] = {}
     for detector in detectors:
@@ -62,7 +71,7 @@ def by_name(detectors: tuple[type[Detector], ...]) -> dict[str, type[Detector]]:
     return names
 
 
-_NAMES = by_name(DETECTORS)
+_NAMES = by_name((*DETECTORS, *ROW_DETECTORS))
 
 
 def find(type_name: str) -> type[Detector]:
@@ -72,6 +81,11 @@ def find(type_name: str) -> type[Detector]:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownDetectorError(f"unknown detector {type_name!r}{hint} (known: {', '.join(sorted(_NAMES))})")
     return _NAMES[type_name]
+
+
+def scores_rows(type_name: str) -> bool:
+    """Whether the detector of this name scores a device's metrics together. Raises UnknownDetectorError."""
+    return issubclass(find(type_name), RowDetector)
 
 
 def create(type_name: str, parameters: Mapping[str, object]) -> Detector:

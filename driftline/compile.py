@@ -13,14 +13,14 @@ from pathlib import Path
 
 from alerts.settings import AlarmSettings
 from detectors.compile import compile_detector
-from detectors.registry import DETECTORS
+from detectors.registry import DETECTORS, ROW_DETECTORS
 from devices.codecs.compile import compile_all as compile_codecs
 from devices.messages import MessageChunk
 from driftline.kernel_cache import drop_stale_kernels
 from driftline.kernel_compiler import DECODING, DETECTOR, RECEIVING, WHOLE_WAY, KernelCompiler
 from ingest.frames import ReceiveBuffer
 from ingest.pipeline import Engine
-from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.settings import DEFAULT_DETECTORS, ComponentSettings, LimitSettings, RouteSettings
 from storage.base import JournalEntry
 from storage.embedded import EmbeddedStore
 
@@ -28,7 +28,7 @@ SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 MESSAGES = 8
 
-STEPS = (RECEIVING, DECODING, *(DETECTOR + detector.name for detector in DETECTORS), WHOLE_WAY)
+STEPS = (RECEIVING, DECODING, *(DETECTOR + detector.name for detector in (*DETECTORS, *ROW_DETECTORS)), WHOLE_WAY)
 
 
 def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lambda _: None) -> None:
@@ -51,9 +51,15 @@ def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lam
 
 
 def _run_engine() -> None:
-    routes = [RouteSettings(filter="slow/#", reorder_window="10s"), RouteSettings(filter="#")]
-    # Which detector does not matter: each is a step of its own.
-    scored_by = {"default": ComponentSettings.model_validate({"type": "threshold", "upper": 100.0})}
+    routes = [
+        RouteSettings(filter="slow/#", reorder_window="10s"),
+        RouteSettings(filter="#", detectors=["default", "joint"]),
+    ]
+    # Which detector scores a series does not matter: each is a step of its own.
+    scored_by = {
+        **DEFAULT_DETECTORS,
+        "default": ComponentSettings.model_validate({"type": "threshold", "upper": 100.0}),
+    }
     engine = Engine(routes, scored_by, AlarmSettings(), LimitSettings())
     with tempfile.TemporaryDirectory() as folder, EmbeddedStore(Path(folder) / "points.duckdb") as store:
         for position in range(2):

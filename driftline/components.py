@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 def detector_models() -> dict[str, type[BaseModel]]:
     """Parameter model of each detector, by the word in the configuration's `type`."""
-    from detectors.registry import DETECTORS  # noqa: PLC0415
+    from detectors.registry import DETECTORS, ROW_DETECTORS  # noqa: PLC0415
 
-    return {detector.name: detector.Parameters for detector in DETECTORS}
+    return {detector.name: detector.Parameters for detector in (*DETECTORS, *ROW_DETECTORS)}
 
 
 def codec_models() -> dict[str, type[BaseModel]]:

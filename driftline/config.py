@@ -52,7 +52,7 @@ class Config(BaseModel):
     )
     detectors: dict[str, ComponentSettings] = Field(
         default=DEFAULT_DETECTORS,
-        description='Named detectors with their parameters; "default" is always there and may be redefined.',
+        description='Named detectors with their parameters; "default" and "joint" are always there.',
     )
     store: StoreSettings = Field(default=StoreSettings(), description="The embedded database.")
     sinks: list[SinkSettings] = Field(

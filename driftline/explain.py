@@ -14,6 +14,7 @@ from devices.topics import matches
 from driftline.config import Config
 from ingest.decode import WHOLE, Decoder, Readings
 from ingest.route import Router
+from ingest.rows import PREFIX
 from ingest.settings import ComponentSettings
 
 
@@ -43,6 +44,7 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
         yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)
     for row in range(len(readings.series)):
         yield from _reading(config, registry, router, readings, row, arrival)
+    yield from _devices(config, registry, router, readings)
     stored = len(readings.series)
     yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored", lost=not stored)
 
@@ -88,11 +90,35 @@ def _reading(
         yield Line("score", "  stored without a score: no detector is set for it")
     for name in names:
         chosen = config.detectors[name]
+        if detectors.scores_rows(chosen.type):
+            continue
         detector = detectors.create(chosen.type, chosen.parameters)
         detector.grow(1)
         needed = int(detector.warming()[1][0])
         warming = f"first score after {needed} readings" if needed else "scores from the first reading on"
         yield Line("score", f'  by "{name}" ({_codec(chosen)}): {warming}')
+
+
+def _devices(config: Config, registry: SeriesRegistry, router: Router, readings: Readings) -> Iterator[Line]:
+    """What detectors of rows make of the metrics that a message has of each device."""
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for series in dict.fromkeys(readings.series.tolist()):
+        record = registry.records[series]
+        for name in router.detectors_of.get(series, []):
+            if detectors.scores_rows(config.detectors[name].type):
+                metrics.setdefault((name, record.device), []).append(record.metric)
+    for (name, device), found in metrics.items():
+        chosen = config.detectors[name]
+        by = f'"{device}" as a whole by "{name}" ({_codec(chosen)})'
+        if len(found) < 2:
+            yield Line("score", f"{by}: no score while {found[0]} is the device's one metric; it takes two")
+            continue
+        detector = detectors.create(chosen.type, chosen.parameters)
+        detector.grow(1)
+        needed = int(detector.warming()[1][0])
+        yield Line(
+            "score", f'{by}: {", ".join(found)} make a row; first score after {needed} rows, as "{PREFIX}{name}"'
+        )
 
 
 def _time(nanoseconds: int) -> str:

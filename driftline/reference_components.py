@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-from detectors.registry import DETECTORS
+from detectors.registry import DETECTORS, ROW_DETECTORS
 from devices.codecs.registry import CODECS
 from devices.profile import load_profiles
 from driftline.reference_settings import GENERATED, settings_table
@@ -22,7 +22,15 @@ def detectors_page() -> str:
         "Every detector scores a reading by how rare it is: 3 is one in a thousand. Which score raises an alarm is "
         "set under `[alarm]`."
     )
-    return _page("Detectors", introduction, [(d.name, d, d.Parameters) for d in DETECTORS])
+    page = _page("Detectors", introduction, [(d.name, d, d.Parameters) for d in DETECTORS])
+    together = (
+        "These score the metrics of a device together, row by row. A route names them like any other; each device "
+        "with two metrics or more then has a series `device:NAME` of scores, and alarms of its own:\n\n"
+        '```toml\n[[routes]]\nfilter = "plant/#"\ndetectors = ["default", "machine"]\n\n'
+        '[detectors.machine]\ntype = "pca"\n```'
+    )
+    rows = _page("Detectors of devices as a whole", together, [(d.name, d, d.Parameters) for d in ROW_DETECTORS])
+    return page + rows.removeprefix(GENERATED)
 
 
 def codecs_page() -> str:

@@ -81,7 +81,7 @@ class ServiceStatus:
             in_flight=committed.get("waiting", 0) + pending.get("received", 0),
             anomalies=committed.get("anomalies", 0),
             alarms=committed.get("alarms_opened", 0),
-            open_alarms=len(self._engine.engine.policy.open_series),
+            open_alarms=len(self._engine.engine.open_series),
             lag_messages=max(0, self._journal.next_offset - messages),
             lag_seconds=self._lag_seconds(),
             sinks={
@@ -107,7 +107,7 @@ class ServiceStatus:
         count = min(len(names), len(engine.liveness.last_event))
         silent = engine.liveness.silent(self._clock())
         open_alarms = np.zeros(len(names) + 1, np.int64)
-        open_series = engine.policy.open_series
+        open_series = engine.open_series
         device_of = engine.registry.device_of()
         np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
         return names, ~silent[:count].astype(np.bool_), open_alarms[:count]
@@ -129,7 +129,7 @@ class ServiceStatus:
 
     def warming(self, series: int) -> Warming:
         """How far the series' detectors have warmed up."""
-        return Warming(*self._engine.engine.fleet.warming(series))
+        return Warming(*self._engine.engine.warming(series))
 
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""

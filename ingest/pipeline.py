@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
-from alerts.reasons import sentence
+from alerts.policy import CLEARED, AlarmPolicy, Verdicts
+from alerts.reasons import device_sentence, sentence
 from alerts.settings import AlarmSettings
 from detectors.base import State
 from devices.batch import Batch, ScoredBatch
@@ -22,6 +23,7 @@ from ingest.decode import WHOLE, Decoder, Readings
 from ingest.liveness import Liveness
 from ingest.order import Orderer
 from ingest.route import Router
+from ingest.rows import PREFIX, DeviceScores, RowFleet
 from ingest.score import Fleet, FleetScores
 from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
 from storage.base import JournalEntry, StepOutput
@@ -51,6 +53,7 @@ class Engine:
         self.router = Router(routes, list(detectors), self.registry, max_topics=_TOPICS_PER_SERIES * limits.max_series)
         self.settings = _as_json([route.settings for route in self.router.routes], detectors, alarm, limits)
         self.fleet = Fleet(detectors)
+        self.rows = RowFleet(detectors, self.registry, self.router.new_series)
         self.policy = AlarmPolicy(alarm)
         self.liveness = Liveness()
         self.position = 0
@@ -88,24 +91,41 @@ class Engine:
             verdicts.anomaly,
             np.zeros(len(on_time), np.bool_),
         )
+        together = self.rows.step(on_time, scores.score)
+        alarms = self._alarms(on_time, scores, verdicts)
+        if len(together.batch):
+            found = self.policy.step(together.batch.series, together.batch.time, together.batch.value)
+            points = ScoredBatch.concatenate([points, _device_points(together.batch, found)])
+            alarms += self._device_alarms(together, found)
         if len(on_time) < len(batch):
             points = ScoredBatch.concatenate([points, ScoredBatch.unscored(batch.take(late), late=True)])
+        counts = _counts(readings, entry, points, alarms, self._orderer.waiting - waited, len(together.batch))
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
             points=points,
             series=self.router.new_series[:],
             dead_letters=_dead_letters(readings, entry),
-            alarms=self._alarms(on_time, scores, verdicts),
-            counts=_counts(readings, entry, verdicts, self._orderer.waiting - waited),
+            alarms=alarms,
+            counts=counts,
         )
         self.router.new_series.clear()
         self.position = entry.position + 1
         return output
 
+    def warming(self, series: int) -> tuple[int, int]:
+        """Readings, or a device's rows, learned and needed before the series' first score; by its slowest detector."""
+        return self.rows.warming(series) or self.fleet.warming(series)
+
+    @property
+    def open_series(self) -> NDArray[np.intp]:
+        """Series with an open alarm."""
+        return np.array(list(self._open_alarms), np.intp)
+
     def state(self) -> tuple[dict[str, State], dict[str, Any]]:
         """A copy of the state at `position`: arrays by part and name, and the rest as JSON."""
         arrays = {f"fleet/{name}": state for name, state in self.fleet.state().items()}
+        arrays |= {f"rows/{name}": state for name, state in self.rows.state().items()}
         arrays["order"] = self._orderer.state()
         arrays["liveness"] = self.liveness.state()
         arrays["alarm"] = self.policy.state()
@@ -123,8 +143,11 @@ class Engine:
 
         Raises ValueError or KeyError where the state is not one of this engine's.
         """
-        fleet = {name.removeprefix("fleet/"): state for name, state in arrays.items() if name.startswith("fleet/")}
-        anew = self.fleet.load(fleet)
+        fleet, rows = (
+            {name.removeprefix(room): state for name, state in arrays.items() if name.startswith(room)}
+            for room in ("fleet/", "rows/")
+        )
+        anew = self.fleet.load(fleet) + self.rows.load(rows)
         self._orderer.load(arrays["order"])
         self.liveness.load(arrays["liveness"])
         self.policy.load(arrays["alarm"])
@@ -159,8 +182,12 @@ class Engine:
         for series, names in self.router.detectors_of.items():
             if not self._settled[series]:
                 self.fleet.assign(series, names)
+                self.rows.assign(series, names)
                 self._settled[series] = True
-        self.router.detectors_of.clear()
+        if self.router.detectors_of:
+            # Series of devices' scores may have come with those that were settled.
+            self._grow()
+            self.router.detectors_of.clear()
 
     def _grow(self) -> None:
         if len(self._settled) < len(self.registry):
@@ -194,49 +221,66 @@ class Engine:
     def _alarms(self, batch: Batch, scores: FleetScores, verdicts: Verdicts) -> list[AlarmRecord]:
         records = []
         for row in np.flatnonzero(verdicts.event).tolist() if verdicts.events else ():
-            series = int(batch.series[row])
-            if verdicts.event[row] == OPENED:
-                record = self._open_alarm(row, batch, scores)
-                self._open_alarms[series] = record
-            elif verdicts.event[row] == CLEARED:
-                was = self._open_alarms.pop(series)
-                record = AlarmRecord(
-                    alarm=was.alarm,
-                    series=series,
-                    state=AlarmState.CLEARED,
-                    opened=was.opened,
-                    cleared=int(batch.time[row]),
-                    severity=was.severity,
-                    peak_score=self.policy.peak(series),
-                    value=was.value,
-                    expected=was.expected,
-                    reason=was.reason,
-                    parts=was.parts,
-                )
-            records.append(record)
+            series, time = int(batch.series[row]), int(batch.time[row])
+            if verdicts.event[row] == CLEARED:
+                records += self._clear_alarm(series, time)
+            elif not self.rows.speaks_for(series):
+                value, score = float(batch.value[row]), float(scores.score[row])
+                band = (float(scores.expected[row]), float(scores.lower[row]), float(scores.upper[row]))
+                parts = scores.parts(row)
+                reason = sentence(self.registry.records[series], value, score, band, parts)
+                records.append(self._open_alarm(series, time, value, score, band[0], reason, parts))
         return records
 
-    def _open_alarm(self, row: int, batch: Batch, scores: FleetScores) -> AlarmRecord:
-        series = int(batch.series[row])
-        value, score = float(batch.value[row]), float(scores.score[row])
-        parts = scores.parts(row)
-        known = self.registry.records[series]
-        band = (float(scores.expected[row]), float(scores.lower[row]), float(scores.upper[row]))
+    def _device_alarms(self, scores: DeviceScores, verdicts: Verdicts) -> list[AlarmRecord]:
+        """Alarms of devices as a whole: their parts are the channels that contribute."""
+        records = []
+        for row in np.flatnonzero(verdicts.event).tolist() if verdicts.events else ():
+            series, time = int(scores.batch.series[row]), int(scores.batch.time[row])
+            if verdicts.event[row] == CLEARED:
+                records += self._clear_alarm(series, time)
+                continue
+            score = float(scores.batch.value[row])
+            channels = scores.channels(row, self.registry)
+            detector = self.registry.records[series].metric.removeprefix(PREFIX)
+            reason = device_sentence(detector, score, channels)
+            parts = {channel.series.metric: round(channel.share, 3) for channel in channels}
+            records.append(self._open_alarm(series, time, score, score, math.nan, reason, parts))
+        return records
+
+    def _open_alarm(
+        self, series: int, time: int, value: float, score: float, expected: float, reason: str, parts: dict[str, float]
+    ) -> AlarmRecord:
         record = AlarmRecord(
             alarm=self._next_alarm,
             series=series,
             state=AlarmState.OPEN,
-            opened=int(batch.time[row]),
+            opened=time,
             cleared=None,
             severity="major" if score >= 1.5 * self.policy.threshold(series) else "minor",
             peak_score=score,
             value=value,
-            expected=band[0],
-            reason=sentence(known, value, score, band, parts),
+            expected=expected,
+            reason=reason,
             parts=parts,
         )
         self._next_alarm += 1
+        self._open_alarms[series] = record
         return record
+
+    def _clear_alarm(self, series: int, time: int) -> list[AlarmRecord]:
+        """The alarm's last record; none where the device's alarm stood for this one."""
+        was = self._open_alarms.pop(series, None)
+        if was is None:
+            return []
+        peak = self.policy.peak(series)
+        return [replace(was, state=AlarmState.CLEARED, cleared=time, peak_score=peak)]
+
+
+def _device_points(batch: Batch, verdicts: Verdicts) -> ScoredBatch:
+    none = np.full(len(batch), np.nan)
+    late = np.zeros(len(batch), np.bool_)
+    return ScoredBatch(batch.series, batch.time, batch.value, batch.value, none, none, none, verdicts.anomaly, late)
 
 
 def _as_json(
@@ -269,20 +313,28 @@ def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
     ]
 
 
-def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts, waiting: int) -> dict[str, int]:
-    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one.
+def _counts(
+    readings: Readings,
+    entry: JournalEntry,
+    points: ScoredBatch,
+    alarms: Sequence[AlarmRecord],
+    waiting: int,
+    device_rows: int,
+) -> dict[str, int]:
+    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one, and so
+    does a device's row that was scored, since it becomes a point.
 
     `waiting` is how many more readings than before wait in the reorder buffer.
     """
     counts: Counter[str] = Counter()
     counts["messages"] = len(entry.chunk)
-    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored
+    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored + device_rows
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += 1
     counts["dropped.ignored"] = readings.ignored
     counts["waiting"] = waiting
-    counts["anomalies"] = int(np.count_nonzero(verdicts.anomaly))
-    counts["alarms_opened"] = int(np.count_nonzero(verdicts.event == OPENED)) if verdicts.events else 0
+    counts["anomalies"] = int(np.count_nonzero(points.anomaly))
+    counts["alarms_opened"] = sum(record.state is AlarmState.OPEN for record in alarms)
     counts["undecoded_messages"] = sum(r.part == WHOLE for r in readings.rejections)
     return {name: count for name, count in counts.items() if count}
 

@@ -74,10 +74,12 @@ class _Assigned:
 
 
 class Fleet:
-    """All configured detectors, each with the state of the series assigned to it."""
+    """All configured detectors of single series, each with the state of the series assigned to it."""
 
     def __init__(self, settings: Mapping[str, ComponentSettings]) -> None:
-        self._assigned = {name: _Assigned(name, chosen) for name, chosen in settings.items()}
+        self._assigned = {
+            name: _Assigned(name, chosen) for name, chosen in settings.items() if not detectors.scores_rows(chosen.type)
+        }
 
     def assign(self, series: int, names: list[str]) -> None:
         """Let the named detectors and no others score this series from now on; state that is there already is kept."""

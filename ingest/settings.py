@@ -168,5 +168,6 @@ DEFAULT_ROUTES = [
 """What an empty configuration routes: the simulator's fault labels beside the metric they are of, unscored; and every
 other topic, payloads told apart by their looks."""
 
-DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble")}
-"""What an empty configuration scores with."""
+DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble"), "joint": ComponentSettings(type="joint")}
+"""What a configuration may name without a table of its own: what scores each series of an empty configuration, and what
+scores a device's metrics together where a route asks for it."""

@@ -112,14 +112,14 @@ def backtest(
 
 def read_plan(config: Path | None, detector: str | None, *, multivariate: bool = False) -> Plan:
     """What the configuration scores with; a `detector` that is not named there is taken for a type."""
-    from detectors.registry import DETECTORS
+    from detectors.registry import DETECTORS, ROW_DETECTORS
     from driftline.config_errors import unknown
     from ingest.settings import ComponentSettings
     from tuning.backtest import Plan
 
     settings = read_config(config)
     detectors = dict(settings.detectors)
-    types = [kind.name for kind in DETECTORS]
+    types = [kind.name for kind in (*DETECTORS, *ROW_DETECTORS)]
     if detector is not None and detector not in detectors:
         if detector not in types:
             raise CommandError(f"--detector: {unknown(detector, [*detectors, *types])}", code=Exit.USAGE)

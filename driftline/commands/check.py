@@ -36,18 +36,25 @@ def check(
 
 
 def memory_plan(config: Config, series: int) -> list[str]:
-    """A line for each detector: the bytes of state that one series takes, and what `series` of them take."""
-    from detectors import registry
+    """A line for each detector: the bytes of state that one series or device takes, and what `series` of them take.
 
-    made = {
-        name: (chosen.type, registry.create(chosen.type, chosen.parameters).bytes_per_slot)
-        for name, chosen in config.detectors.items()
-    }
-    width = max(len(name) for name in made)
-    return [
-        f"memory  {name:<{width}}  {kind}: {each:,} bytes a series, {_size(each * series)} for {series:,}"
-        for name, (kind, each) in made.items()
-    ]
+    A detector of rows has a state for each device of two metrics or more, so for half as many as there are series.
+    """
+    from detectors import registry
+    from detectors.rows import RowDetector
+    from ingest.assemble import Assembler
+
+    width = max(len(name) for name in config.detectors)
+    lines = []
+    for name, chosen in config.detectors.items():
+        detector = registry.create(chosen.type, chosen.parameters)
+        each, what, count = detector.bytes_per_slot, "a series", f"{series:,}"
+        if isinstance(detector, RowDetector):
+            each += Assembler(detector.channels).bytes_per_slot
+            what, count = "a device", f"{series // 2:,} devices, the most that so many series can be"
+        size = _size(each * (series // 2 if isinstance(detector, RowDetector) else series))
+        lines.append(f"memory  {name:<{width}}  {chosen.type}: {each:,} bytes {what}, {size} for {count}")
+    return lines
 
 
 def _size(count: float) -> str:

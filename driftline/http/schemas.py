@@ -202,7 +202,7 @@ class AlarmReply(BaseModel):
     value: float | None = Field(description="The reading that opened it.")
     expected: float | None = Field(description="What was expected instead.")
     reason: str = Field(description="One sentence.")
-    parts: dict[str, float] = Field(description="What each detector contributed to the score at opening.")
+    parts: dict[str, float] = Field(description="What each detector, or channel of a device, gave the score.")
 
 
 class AlarmListReply(BaseModel):
@@ -262,7 +262,7 @@ class CountsReply(BaseModel):
     )
     time: int = Field(description="The server's clock when the counts were taken.")
     messages: int = Field(description="MQTT messages received.")
-    received: int = Field(description="Readings, and one for each message rejected whole.")
+    received: int = Field(description="Readings, messages rejected whole, and scored rows of devices.")
     stored: int
     late: int = Field(description="Stored behind newer points of their series; neither scored nor learned.")
     duplicates: int = Field(description="Same series and time as a point already stored.")

@@ -66,7 +66,8 @@ class SinkCounts:
 class Counts:
     """The ledger: every reading ends in exactly one counted place.
 
-    `received` counts readings, and one for each message that was rejected whole; it equals `stored` + `late` +
+    `received` counts readings, one for each message rejected whole, and one for each row of a device as a whole that
+    was scored; it equals `stored` + `late` +
     `duplicates` + the sums of `rejected` and `dropped` + `in_flight`. `late` points are stored too, behind newer ones.
     `anomalies` counts points found anomalous, `alarms` alarms opened, `open_alarms` those not cleared now.
     `lag_messages` and `lag_seconds` tell how far the stores are behind what has arrived. `time` is the clock (ns) at

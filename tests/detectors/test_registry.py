@@ -2,12 +2,12 @@ import pytest
 from pydantic import ValidationError
 
 from detectors.compile import compile_all
-from detectors.registry import DETECTORS, UnknownDetectorError, by_name, create
+from detectors.registry import DETECTORS, ROW_DETECTORS, UnknownDetectorError, by_name, create
 from detectors.zscore import ZScore
 
 
 def test_every_detector_is_created_by_its_name() -> None:
-    for detector in DETECTORS:
+    for detector in (*DETECTORS, *ROW_DETECTORS):
         for parameters in detector.examples():
             assert type(create(detector.name, parameters)) is detector
 
@@ -34,4 +34,4 @@ def test_two_detectors_of_one_name_are_refused() -> None:
 def test_compiling_ahead_names_each_detector() -> None:
     named: list[str] = []
     compile_all(named.append)
-    assert named == [detector.name for detector in DETECTORS]
+    assert named == [detector.name for detector in (*DETECTORS, *ROW_DETECTORS)]

@@ -7,10 +7,11 @@ import pytest
 
 from detectors.base import MAX_SCORE, Scores
 from detectors.correlation import CorrelationBreak
+from detectors.mahalanobis import Mahalanobis
 from detectors.pca import PrincipalComponents
 from detectors.rows import RowDetector, RowParameters
 
-KINDS = [PrincipalComponents, CorrelationBreak]
+KINDS = [PrincipalComponents, CorrelationBreak, Mahalanobis]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -83,4 +84,4 @@ def test_scoring_alone_changes_nothing_and_a_loaded_state_goes_on(kind: type[Row
 @every_kind
 def test_rows_of_another_width_are_refused(kind: type[RowDetector]) -> None:
     with pytest.raises(ValueError, match="expected shape"):
-        run(make(kind), plant()[:, :5])
+        run(make(kind), np.hstack([plant(), plant()]))

@@ -93,14 +93,16 @@ def test_check_accepts_the_defaults_and_a_file(tmp_path: Path, capsys: Captured)
     assert "ok" in capsys.readouterr().out
     (tmp_path / "driftline.toml").write_text('[[routes]]\nfilter = "a/#"\n')
     assert main(["check"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "driftline.toml: ok: 1 route, 1 detector"
+    assert capsys.readouterr().out.splitlines()[0] == "driftline.toml: ok: 1 route, 2 detectors"
 
 
 def test_check_plans_the_memory_of_each_detector(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "driftline.toml").write_text('[detectors.slow]\ntype = "threshold"\nupper = 3\n')
     assert main(["check", "--series", "2000"]) == 0
-    default, slow = capsys.readouterr().out.splitlines()[1:]
+    default, joint, slow = capsys.readouterr().out.splitlines()[1:]
     assert re.fullmatch(r"memory  default  ensemble: [\d,]+ bytes a series, [\d.]+ MiB for 2,000", default)
+    devices = "1,000 devices, the most that so many series can be"
+    assert re.fullmatch(rf"memory  joint    joint: [\d,]+ bytes a device, [\d.]+ MiB for {devices}", joint)
     assert slow == "memory  slow     threshold: 8 bytes a series, 15.6 KiB for 2,000"
 
 
@@ -261,6 +263,17 @@ def test_explain_shows_each_stage(tmp_path: Path, capsys: Captured) -> None:
     assert '"pump-01" "temperature" = 21.5 at 2026-03-01T12:00:00.000000000Z' in out
     assert 'by "slow" (zscore (warmup = 77)): first score after 77 readings' in out
     assert "1 point would be stored" in out
+
+
+def test_explain_says_what_makes_a_row_of_a_device(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_text(
+        '[[routes]]\nfilter = "#"\ndetectors = ["default", "whole"]\n[detectors.whole]\ntype = "pca"\nwarmup = 90\n'
+    )
+    assert main(["explain", "pump", '{"flow": 1, "power": 2}']) == 0
+    by = '"pump" as a whole by "whole" (pca (warmup = 90)): '
+    assert f'{by}flow, power make a row; first score after 90 rows, as "device:whole"' in capsys.readouterr().out
+    assert main(["explain", "pump", '{"flow": 1}']) == 0
+    assert f"{by}no score while flow is the device's one metric; it takes two" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.registry import DETECTORS
+from detectors.registry import DETECTORS, ROW_DETECTORS
 from driftline.compile import STEPS, compile_steps
 from driftline.kernel_cache import CompiledNote
 from driftline.kernel_compiler import KernelCompiler, steps_for
@@ -14,7 +14,7 @@ def test_every_detector_and_stage_is_a_step_and_compiles_with_a_word_before_it()
     said: list[str] = []
     compile_steps(STEPS, said.append)
     assert said == list(STEPS)
-    assert {f"detector {detector.name}" for detector in DETECTORS} <= set(said)
+    assert {f"detector {detector.name}" for detector in (*DETECTORS, *ROW_DETECTORS)} <= set(said)
 
 
 def test_an_unknown_step_is_refused() -> None:

@@ -48,7 +48,7 @@ def test_settings_are_read_and_the_default_detector_stays() -> None:
     assert config.data == "/srv/driftline"
     assert config.broker.url == "mqtts://broker.example:8884"
     assert config.routes[0].metrics[0].detectors == []
-    assert set(config.detectors) == {"default", "slow"}
+    assert set(config.detectors) == {"default", "joint", "slow"}
     assert config.detectors["slow"].parameters == {"half_life": 2000}
     assert config.http.port == 8123
 
@@ -97,7 +97,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file() -> None:
         ),
         (
             '[[routes]]\nfilter = "#"\n[[routes.metrics]]\nmatch = "a"\ndetectors = ["x", "default"]',
-            'routes[0].metrics[0].detectors[0]: unknown "x" (known: default)',
+            'routes[0].metrics[0].detectors[0]: unknown "x" (known: default, joint)',
         ),
         ('[detectors.a]\ntype = "zscor"', 'detectors.a.type: unknown "zscor"; did you mean "zscore"?'),
         ('[detectors.a]\ntype = "zscore"\nhalflife = 3', 'detectors.a.halflife: unknown key "halflife"; did you mean'),

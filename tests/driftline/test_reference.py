@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from detectors.registry import DETECTORS
+from detectors.registry import DETECTORS, ROW_DETECTORS
 from devices.codecs.registry import CODECS
 from driftline.cli import COMMANDS
 from driftline.config import Config, parse_config
@@ -67,7 +67,7 @@ def test_the_examples_in_the_guides_are_valid(text: str) -> None:
 
 def test_every_component_and_command_has_its_section() -> None:
     pages = {name: (ROOT / "docs" / "reference" / name).read_text() for name in ("detectors.md", "codecs.md", "cli.md")}
-    for detector in DETECTORS:
+    for detector in (*DETECTORS, *ROW_DETECTORS):
         assert f"## `{detector.name}`" in pages["detectors.md"]
     for codec in CODECS:
         assert f"## `{codec.name}`" in pages["codecs.md"]
@@ -88,7 +88,7 @@ def test_the_schema_knows_the_parameters_of_each_detector_and_codec() -> None:
         choice["properties"]["type"]["const"]: choice
         for choice in schema["properties"]["detectors"]["additionalProperties"]["oneOf"]
     }
-    assert set(detectors) == {detector.name for detector in DETECTORS}
+    assert set(detectors) == {detector.name for detector in (*DETECTORS, *ROW_DETECTORS)}
     assert "half_life" in detectors["zscore"]["properties"]
     assert detectors["zscore"]["additionalProperties"] is False
     route = _follow(schema["properties"]["routes"]["items"], schema)

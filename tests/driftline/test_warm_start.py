@@ -126,3 +126,31 @@ def test_what_the_database_no_longer_has_is_learned_from_the_sink_that_is_named(
         new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
         assert said[0].startswith(f"learned from the embedded database alone: {server.url}")
         assert said[1] == "learned from stored history: more, on 2 series"
+
+
+def test_a_detector_of_rows_learns_from_the_history_of_all_its_series(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(20, 0.5, (300, 2)).round(3).tolist()
+
+    def rows(position: int, pairs: list[list[float]]) -> JournalEntry:
+        made = [
+            (b"pump", b'{"a": %f, "b": %f}' % tuple(pair), START + (position * 300 + i) * SECOND, 0)
+            for i, pair in enumerate(pairs)
+        ]
+        return JournalEntry(position, position * 300, MessageChunk.of(made))
+
+    old = new_engine(config(ONE.format(warmup=30)), [])
+    with EmbeddedStore(tmp_path / "points.duckdb") as store:
+        store.commit(old.step(rows(0, values)))
+        text = ONE.format(warmup=30) + '[[routes]]\nfilter = "#"\ndetectors = ["default", "pca"]\n[detectors.pca]\n'
+        new, anew, said = taken_over(old, text + 'type = "pca"\n', store)
+        assert anew == ["pca"]
+        assert said[0].startswith("learned from stored history: ")
+        output = new.step(rows(1, [[20.0, 20.0], [20.0, 35.0]]))
+        derived = new.registry.find("pump", "device:pca")
+        assert [record.series for record in output.series] == [derived]
+        score = output.points.score[output.points.series == derived]
+        assert len(score) == 2
+        assert score[1] > 4.0
+        store.commit(output)
+        assert new.warming(derived) == (302, 200)

@@ -123,8 +123,31 @@ def test_channels_scored_as_one_device_find_a_common_shift_and_say_which() -> No
     assert np.isnan(track.device_score[:400]).all()
     assert track.device_anomaly[400:1000].mean() < 0.01
     assert track.device_anomaly[1030:1100].all()
-    assert track.reason(1050).startswith("a: ")
+    assert track.reason(1050).startswith(
+        "about one row in 1 trillion of the device as a whole is this odd by joint: a "
+    )
+    assert track.stands_for_channels
     assert track.device_anomaly[1200:].mean() < 0.01
+
+
+def test_a_route_that_names_a_detector_of_rows_scores_its_recordings_as_devices() -> None:
+    values = np.column_stack([made("stationary", 600), made("stationary", 600)])
+    row = 400 + int(np.argmax(values[400:, 0]))
+    values[row, 1] = values[:, 1].min()
+    route = RouteSettings(filter="replay/pump", detectors=["default", "pca"])
+    plan = Plan({**ZSCORE.detectors, "pca": ComponentSettings(type="pca")}, routes=[route])
+    track = score_columns(plan, "pump", ["a", "b"], times(600), values)
+    alone = score_columns(ZSCORE, "pump", ["a", "b"], times(600), values)
+    np.testing.assert_array_equal(track.score, alone.score)
+    assert (track.device_score[200:] >= alone.device_score[200:]).all()
+    assert track.device_score[row] > alone.device_score[row] + 1.0
+    assert not track.stands_for_channels
+
+
+def test_more_channels_than_a_detector_of_rows_takes_are_refused() -> None:
+    plan = Plan({"pca": ComponentSettings(type="pca", channels=2)}, detector="pca", multivariate=True)
+    with pytest.raises(RecordingError, match=r"set channels = 3 under \[detectors\.pca\]"):
+        score_columns(plan, "pump", list("abc"), times(50), np.zeros((50, 3)))
 
 
 def test_the_first_move_of_a_channel_that_never_moved_shows_among_others() -> None:
