@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from alerts.reasons import sentence
 from alerts.settings import AlarmSettings
 from detectors.base import State
 from devices.batch import Batch, ScoredBatch
-from devices.messages import FLAG_RETAIN
+from devices.messages import FLAG_REDELIVERED, FLAG_RETAIN
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.registry import SeriesRegistry
 from ingest.decode import WHOLE, Decoder, Readings
@@ -70,6 +71,7 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
+        whole, entry = entry, _without_redelivered(entry)
         readings = self._decoder.decode(entry.chunk)
         self._settle_new_series()
         waited = self._orderer.waiting
@@ -95,9 +97,9 @@ class Engine:
             next_position=entry.position + 1,
             points=points,
             series=self.router.new_series[:],
-            dead_letters=_dead_letters(readings, entry),
+            dead_letters=_dead_letters(readings, entry, whole),
             alarms=self._alarms(on_time, scores, verdicts),
-            counts=_counts(readings, entry, verdicts, self._orderer.waiting - waited),
+            counts=_counts(readings, entry, whole, verdicts, self._orderer.waiting - waited),
         )
         self.router.new_series.clear()
         self.position = entry.position + 1
@@ -253,11 +255,18 @@ def _as_json(
     }
 
 
-def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
+def _without_redelivered(entry: JournalEntry) -> JournalEntry:
+    """The entry without messages that stand earlier in the journal: they were scored there."""
+    again = entry.chunk.flags & FLAG_REDELIVERED
+    return replace(entry, chunk=entry.chunk.take(np.flatnonzero(again == 0))) if again.any() else entry
+
+
+def _dead_letters(readings: Readings, entry: JournalEntry, whole: JournalEntry) -> list[DeadLetter]:
+    """`whole` is the entry with its redelivered messages, in which a message is found by its own arrival time."""
     chunk = entry.chunk
     return [
         DeadLetter(
-            offset=entry.offset + r.message,
+            offset=whole.offset + int(np.searchsorted(whole.chunk.arrival, chunk.arrival[r.message])),
             part=r.part,
             arrival=int(chunk.arrival[r.message]),
             topic=chunk.topic(r.message).decode("utf-8", "backslashreplace"),
@@ -269,14 +278,19 @@ def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
     ]
 
 
-def _counts(readings: Readings, entry: JournalEntry, verdicts: Verdicts, waiting: int) -> dict[str, int]:
-    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one.
+def _counts(
+    readings: Readings, entry: JournalEntry, whole: JournalEntry, verdicts: Verdicts, waiting: int
+) -> dict[str, int]:
+    """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one, and so
+    does a redelivered one, which is not decoded again.
 
-    `waiting` is how many more readings than before wait in the reorder buffer.
+    `whole` is the entry with its redelivered messages, `waiting` how many more readings than before wait in the reorder
+    buffer.
     """
     counts: Counter[str] = Counter()
-    counts["messages"] = len(entry.chunk)
-    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored
+    counts["messages"] = len(whole.chunk)
+    counts["redelivered"] = counts["duplicates"] = len(whole.chunk) - len(entry.chunk)
+    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored + counts["redelivered"]
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += 1
     counts["dropped.ignored"] = readings.ignored

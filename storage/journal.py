@@ -174,6 +174,20 @@ class SqliteJournal:
             )
         return (self._entry(at) for at in range(position, end))
 
+    def newest_first(self) -> Iterator[MessageChunk]:
+        """The chunks from the end at the time of the call backwards, as far as they have not been compacted away.
+
+        Raises StorageCorruptError where one is damaged.
+        """
+        for position in range(self._next_position - 1, self.first_position - 1, -1):
+            try:
+                entry = self._entry(position)
+            except StorageCorruptError:
+                if position < self.first_position:
+                    return
+                raise
+            yield entry.chunk
+
     def go_on_from(self, position: int, offset: int) -> None:
         """Go on at a later position and offset, for a journal that has lost its tail; ticks stand in for what is gone.
 

@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from pydantic import ValidationError
 
+from devices.messages import FLAG_REDELIVERED
 from ingest.paho_client import why_unusable
 from ingest.session import MqttSession, SessionState
 from ingest.settings_broker import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
@@ -69,7 +70,8 @@ class Drive:
                 self.session.buffer.stamp(0, 1)
                 group = self.session.take()
                 self.session.acknowledge(group)
-                self.got += [group.chunk.payload(i) for i in range(len(group.chunk))]
+                again = group.chunk.flags & FLAG_REDELIVERED
+                self.got += [group.chunk.payload(i) for i in range(len(group.chunk)) if not again[i]]
 
 
 @pytest.fixture
