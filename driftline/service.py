@@ -260,6 +260,7 @@ class Service:
             read_password(settings, os.environ),
             saved=self.folder.upstream_losses(),
             remember=self.folder.remember_upstream_losses,
+            clock=self._clock,
         )
         self.status.upstream.start()
         self._closers.append(("watch of the broker's losses", self.status.upstream.stop))

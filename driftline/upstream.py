@@ -6,6 +6,7 @@ nothing. The count is of all the broker's clients, and begins at 0 when the brok
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
@@ -18,14 +19,16 @@ from ingest.settings_broker import BrokerSettings, split_url
 DROPPED = "$SYS/broker/publish/messages/dropped"
 UPTIME = "$SYS/broker/uptime"
 
+_CLOCK_SLACK_SECONDS = 3
+
 
 class DroppedCount:
     """Losses as the differences of a broker's count, over restarts of the broker and of ours.
 
     `dropped` is the sum since the service's data began; `since_start` the part that was seen since this was made, which
-    holds what was dropped while the service was down. A broker that has started anew is known by a shorter uptime or a
-    smaller count: all that it counts is new. `saved` is what `state` gave in the run before; without it the first count
-    is where counting begins.
+    holds what was dropped while the service was down. A broker that has started anew is known by when it started, or by
+    a smaller count: all that it counts is new. `saved` is what `state` gave in the run before; without it the first
+    count is where counting begins.
     """
 
     def __init__(self, saved: Mapping[str, int] | None = None) -> None:
@@ -33,25 +36,25 @@ class DroppedCount:
         self.dropped = saved.get("dropped", 0)
         self.since_start = 0
         self._known = saved.get("count")
-        self._uptime = saved.get("uptime", 0)
+        self._started = saved.get("broker_started")
         self._waiting: int | None = None
         self._settled = False
 
     def state(self) -> dict[str, int]:
         """What the next run begins with."""
-        known = {} if self._known is None else {"count": self._known}
-        return {"dropped": self.dropped, "uptime": self._uptime, **known}
+        known = {"count": self._known, "broker_started": self._started}
+        return {"dropped": self.dropped, **{name: value for name, value in known.items() if value is not None}}
 
     def connected(self) -> None:
         """A connection begins: the broker may be one that has started anew."""
         self._settled = False
         self._waiting = None
 
-    def uptime(self, seconds: int) -> None:
-        """The broker says how long it has run."""
-        if not self._settled and seconds < self._uptime and self._known is not None:
+    def started(self, second: int) -> None:
+        """When the broker started, in seconds since the epoch, by its uptime now."""
+        if self._started is not None and second > self._started + _CLOCK_SLACK_SECONDS and self._known is not None:
             self._known = 0
-        self._uptime = seconds
+        self._started = second
         self._settle()
 
     def count(self, count: int) -> None:
@@ -60,7 +63,7 @@ class DroppedCount:
             self._waiting = count
             self._settle()
         else:
-            self._waiting = count  # until the uptime tells whether the broker is the one known
+            self._waiting = count  # until it is known whether the broker is the one of before
 
     def _settle(self) -> None:
         self._settled = True
@@ -88,6 +91,7 @@ class UpstreamWatch:
         *,
         saved: Mapping[str, int] | None = None,
         remember: Callable[[Mapping[str, int]], None] = lambda _: None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """Check the address; nothing is opened. Raises ValueError for a URL that is none."""
         scheme, self._host, self._port = split_url(settings.url)
@@ -100,6 +104,7 @@ class UpstreamWatch:
         self._client.on_message = self._on_message
         self._count = DroppedCount(saved)
         self._remember = remember
+        self._clock = clock
 
     @property
     def dropped(self) -> int:
@@ -135,9 +140,9 @@ class UpstreamWatch:
         except (ValueError, IndexError):
             return
         before = self._count.state().get("count")
-        if message.topic == UPTIME:
-            self._count.uptime(number)
-        else:
+        if message.topic == DROPPED:
             self._count.count(number)
+        elif not message.retain:  # a retained one may be as old as the broker's interval
+            self._count.started(self._clock() // 10**9 - number)
         if self._count.state().get("count") != before:
             self._remember(self._count.state())

@@ -190,8 +190,9 @@ class MqttSession:
         """
         if self._client is None:
             if reading and self.state != SessionState.TAKEN_OVER:
-                timeout = min(timeout, max(0.0, self._retry_at - self._monotonic()))
-                if timeout == 0:
+                pause = self._retry_at - self._monotonic()
+                timeout = min(timeout, max(0.0, pause))
+                if pause <= 0:
                     self._connect()
         else:
             self._look_after(reading)

@@ -14,15 +14,15 @@ from fault_runs import KillableService
 
 FULL = os.environ.get("DRIFTLINE_FAULTS") == "full"
 SEED = int(os.environ.get("DRIFTLINE_FAULTS_SEED", random.SystemRandom().randrange(1 << 32)))
-_RESULTS = pytest.StashKey[list[tuple[str, str]]]()
+_PROPERTY = "fault"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RESULTS] = []
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    rows = config.stash.get(_RESULTS, [])
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table, also where the tests ran in several processes: a test's properties come with its report."""
+    reports = [report for state in ("passed", "failed") for report in terminalreporter.stats.get(state, [])]
+    rows = [
+        row for report in reports if report.when == "call" for name, row in report.user_properties if name == _PROPERTY
+    ]
     if not rows:
         return
     terminalreporter.section(f"faults and counts (seed {SEED}, {'full' if FULL else 'short'} set)")
@@ -58,12 +58,12 @@ def extent() -> Extent:
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Callable[..., None]:
+def report(record_property: Callable[[str, object], None]) -> Callable[..., None]:
     """`report("the fault", delivered=..., lost=0)` adds a line to the table at the end."""
 
     def add(fault: str, **counts: object) -> None:
         line = ", ".join(f"{name} {value}" for name, value in counts.items())
-        request.config.stash[_RESULTS].append((fault, line))
+        record_property(_PROPERTY, (fault, line))
 
     return add
 
