@@ -150,6 +150,39 @@ def test_a_client_id_that_another_service_holds_is_refused(
     report("client id held by another service", refused=1)
 
 
+def test_old_subscriptions_are_removed_when_the_configuration_drops_them(
+    service: KillableService, mosquitto: Any, wait_until: Any, report: Any
+) -> None:
+    """Dropped while the service is down, dropped while it runs, and dropped by a change that a kill follows."""
+
+    def routes(*filters: str) -> str:
+        return "".join(f'[[routes]]\nfilter = "{name}"\n' for name in filters)
+
+    def arriving(*topics: bytes) -> int:
+        """How many of one message a topic arrive; the one to kept/a, the last, always does."""
+        before = service.get("counts")["messages"]
+        published(mosquitto.url, [*((topic, b'{"v": 1}') for topic in topics), (b"kept/a", b'{"v": 2}')])
+        wait_until(lambda: service.settled(before + 1), what="the last message")
+        return int(service.get("counts")["messages"]) - before
+
+    service.configure(mosquitto.url, routes("one/#", "two/#", "three/#", "kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 4
+    assert service.end() == 0
+    service.configure(mosquitto.url, routes("two/#", "three/#", "kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 3
+    service.configure(mosquitto.url, routes("three/#", "kept/#"))
+    wait_until(lambda: service.log.count("is in force") == 1 and service.listens, what="the change")
+    assert arriving(b"one/a", b"two/a", b"three/a") == 2
+    service.kill()
+    service.configure(mosquitto.url, routes("kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 1
+    assert service.end() == 0, service.log
+    report("subscriptions dropped by the configuration", dropped_while_down=2, dropped_while_running=1, left=0)
+
+
 def test_what_the_broker_drops_is_reported_as_loss_upstream(
     service: KillableService, mosquitto: Any, wait_until: Any, report: Any
 ) -> None:

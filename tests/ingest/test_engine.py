@@ -254,8 +254,9 @@ payloads = st.one_of(
     ),
     st.builds(lambda x: json.dumps({"x": x, "y": [x, "off"]}).encode(), st.floats(-1e6, 1e6)),
 )
+FLAGS = [0, 1, FLAG_RETAIN, 1 | FLAG_DUPLICATE, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED]
 messages = st.lists(
-    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from([0, 1, FLAG_RETAIN])),
+    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from(FLAGS)),
     max_size=30,
 )
 
@@ -266,7 +267,8 @@ def ledger_closes(outputs: Sequence[StepOutput]) -> bool:
         for name, count in output.counts.items():
             total[name] = total.get(name, 0) + count
     points = sum(len(output.points) for output in outputs)
-    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name == "waiting")
+    places = ("duplicates", "waiting")
+    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name in places)
     return total.get("received", 0) == points + elsewhere
 
 
