@@ -27,7 +27,7 @@ from storage.base import JournalEntry, StepOutput
 from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SECOND = 10**9
 START = 1_750_000_000 * SECOND

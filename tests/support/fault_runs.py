@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -112,6 +113,24 @@ class KillableService:
         if self.alive:
             self._process.send_signal(number)
         return self._process.wait(within)
+
+    def stop_and_measure(self) -> tuple[int, float, float]:
+        """SIGTERM: exit code, seconds to the end, and seconds of these that its threads waited for a processor."""
+        assert self._process is not None
+        began, before, delay = time.monotonic(), self._run_delay(), 0.0
+        self._process.send_signal(signal.SIGTERM)
+        while self._process.poll() is None and time.monotonic() < began + 120:
+            delay = max(delay, self._run_delay() - before)
+            time.sleep(0.02)
+        return self._process.wait(1), time.monotonic() - began, delay
+
+    def _run_delay(self) -> float:
+        """Seconds that the threads there are now were ready to run and did not (proc(5), schedstat)."""
+        total = 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, IndexError):
+                total += int(path.read_text().split()[1])
+        return total / 1e9
 
     def fetch(self, path: str) -> str | None:
         """What the running service answers under this path; None while it does not."""
