@@ -44,7 +44,7 @@ bench: setup ## Measure speed, as ratios within one run
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 test-faults: setup ## Break it on purpose and count what was lost
-	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults $(ARGS)
+	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults -n 2 --dist worksteal --durations 12 $(ARGS)
 
 clean: ## Remove the environment and all caches; recorded data in ./var stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 FLAG_QOS = 0b0000_0011
 FLAG_RETAIN = 0b0000_0100
 FLAG_DUPLICATE = 0b0000_1000
+"""The broker's word (DUP) that it may have sent the message before."""
+FLAG_REDELIVERED = 0b0001_0000
+"""Ours, set by the receiver: this very message is in the journal already, to be acknowledged and counted alone."""
+
+_SESSION_MARK = b"new session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,10 @@ class MessageChunk:
 
     `data` holds the bytes of all topics and payloads (and may hold bytes between them); `spans` int32 (n, 4) gives
     topic start, topic end, payload start, payload end of each message; `arrival` int64 (n,) is nanoseconds since the
-    epoch, strictly increasing across the whole journal; `flags` uint8 (n,) holds QoS, retain and duplicate bits.
-    A chunk without messages is a tick: `ticked_at` tells how far arrival time has come.
+    epoch, strictly increasing across the whole journal; `flags` uint8 (n,) holds QoS, retain, duplicate and redelivered
+    bits. Where bytes stand between topic and payload of a message of QoS 1 or 2, the first two are its packet
+    identifier, as in the frame that brought it. A chunk without messages is a tick: `ticked_at` tells how far arrival
+    time has come. One kind of tick marks that the broker began a new session.
     """
 
     data: bytes
@@ -69,6 +76,30 @@ class MessageChunk:
     def payloads(self) -> Payloads:
         """All payloads as spans over the chunk's buffer."""
         return Payloads(self.data, self.spans[:, 2], self.spans[:, 3])
+
+    def packet_ids(self) -> NDArray[np.uint16]:
+        """Packet identifier of each message, uint16 (n,); 0 at QoS 0 and where it did not come by MQTT."""
+        found = np.zeros(len(self), np.uint16)
+        at = self.spans[:, 1]
+        rows = np.flatnonzero(((self.flags & FLAG_QOS) > 0) & (self.spans[:, 2] - at >= 2))
+        data = np.frombuffer(self.data, np.uint8)
+        at = at[rows]
+        found[rows] = (data[at].astype(np.uint16) << 8) | data[at + 1]
+        return found
+
+    @property
+    def begins_session(self) -> bool:
+        """Whether this is the mark of a new session: no message before it can be delivered again."""
+        return len(self) == 0 and self.data == _SESSION_MARK
+
+    def take(self, index: NDArray[np.intp]) -> MessageChunk:
+        """The messages at `index`, over the same buffer."""
+        return MessageChunk(self.data, self.spans[index], self.arrival[index], self.flags[index], self.ticked_at)
+
+    @classmethod
+    def session_mark(cls, ticked_at: int) -> MessageChunk:
+        """A tick that marks the begin of a new session with the broker."""
+        return replace(cls.of([], ticked_at=ticked_at), data=_SESSION_MARK)
 
     @classmethod
     def of(cls, messages: list[tuple[bytes, bytes, int, int]], *, ticked_at: int = 0) -> MessageChunk:

@@ -14,12 +14,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from zlib import crc32
 
+from devices.messages import MessageChunk
 from driftline.data_folder import DataFolder
+from storage.base import StorageCorruptError
 from storage.embedded import EmbeddedStore
+from storage.journal import SqliteJournal
+from storage.settings import JournalSettings
 from storage.sqlite import storage_errors
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ _REQUEST, _REPLY = "backup.request", "backup.reply"
 _VERSION = 1
 _POLL_SECONDS = 0.1
 _BLOCK_BYTES = 1 << 20
+_ROOM_BYTES = 1 << 20
 
 
 class BackupError(Exception):
@@ -100,9 +105,24 @@ def restore(backup: Path, folder: DataFolder) -> list[str]:
                 raise BackupError(f'"{folder.path}" holds data already ({path.name}): name another folder with --data')
         for name in files:
             _copy_file(backup / name, folder.path / name)
+        _mark_journal(folder.journal)
     finally:
         folder.release()
     return list(files)
+
+
+def _mark_journal(path: Path) -> None:
+    """The broker has gone on since the backup: what it delivers again cannot be told by what this journal holds.
+
+    A damaged journal is left for the service to refuse at its start, which says what can be done.
+    """
+    if not path.exists():
+        return
+    with (
+        suppress(StorageCorruptError),
+        SqliteJournal(path, JournalSettings(max_bytes=path.stat().st_size + _ROOM_BYTES)) as journal,
+    ):
+        journal.append(MessageChunk.session_mark(journal.last_arrival))
 
 
 class BackupDesk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class DataFolder:
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self.session = path / "session.json"
+        self.upstream = path / "upstream.json"
         self._service = path / "service.json"
         self._lock_file: int | None = None
 
@@ -67,6 +69,18 @@ class DataFolder:
     def remember_subscribed(self, filters: dict[str, int]) -> None:
         """Write down the session's topic filters."""
         _write(self.session, {"filters": filters})
+
+    def upstream_losses(self) -> dict[str, int]:
+        """What the last run knew of the broker's losses (`DroppedCount.state`); empty where there was none."""
+        try:
+            saved = json.loads(self.upstream.read_text())
+            return {str(name): int(count) for name, count in saved.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def remember_upstream_losses(self, state: Mapping[str, int]) -> None:
+        """Write down what is known of the broker's losses."""
+        _write(self.upstream, dict(state))
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from devices.messages import FLAG_REDELIVERED
 from storage.journal import SqliteJournal
 from tuning.recordings import Recording, RecordingError, open_recording
 
@@ -146,15 +147,16 @@ class _JournalSource:
             return journal.next_offset - first.offset if first is not None else 0
 
     def runs(self) -> Iterator[list[Timed]]:
-        """The messages of one journal entry at a time."""
+        """The messages of one journal entry at a time, each as often as it was delivered to us anew."""
         with SqliteJournal(self._path, read_only=True) as journal:
             for entry in journal.read(journal.first_position):
                 chunk = entry.chunk
                 messages = [(chunk.topic(i), chunk.payload(i)) for i in range(len(chunk))]
+                again = (chunk.flags & FLAG_REDELIVERED).tolist()
                 timed = [
                     (moment, message)
-                    for moment, message in zip(chunk.arrival.tolist(), messages, strict=True)
-                    if not message[0].startswith(b"$")
+                    for moment, message, known in zip(chunk.arrival.tolist(), messages, again, strict=True)
+                    if not known and not message[0].startswith(b"$")
                 ]
                 self.counts.rows += len(chunk)
                 self.counts.skipped += len(chunk) - len(timed)

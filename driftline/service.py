@@ -280,7 +280,13 @@ class Service:
             previous_filters=self.folder.subscribed(),
             password=read_password(settings, os.environ),
         )
-        self.status.upstream = UpstreamWatch(settings, read_password(settings, os.environ))
+        self.status.upstream = UpstreamWatch(
+            settings,
+            read_password(settings, os.environ),
+            saved=self.folder.upstream_losses(),
+            remember=self.folder.remember_upstream_losses,
+            clock=self._clock,
+        )
         self.status.upstream.start()
         self._closers.append(("watch of the broker's losses", self.status.upstream.stop))
         self._receiver = Receiver(

@@ -78,6 +78,8 @@ class ServiceStatus:
             duplicates=committed.get("duplicates", 0),
             rejected=_with_prefix(committed, "rejected."),
             dropped=_with_prefix(committed, "dropped."),
+            redelivered=committed.get("redelivered", 0),
+            upstream_dropped=self.upstream.dropped if self.upstream is not None else 0,
             in_flight=committed.get("waiting", 0) + pending.get("received", 0),
             anomalies=committed.get("anomalies", 0),
             alarms=committed.get("alarms_opened", 0),
@@ -156,8 +158,9 @@ class ServiceStatus:
         statistics = receiver.statistics()
         word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
         status = _RECEIVER_STATUS[statistics.state]
-        if self.upstream is not None and self.upstream.dropped:
-            word += f"; the broker has dropped {self.upstream.dropped:,} messages of its clients since this start"
+        if self.upstream is not None and self.upstream.since_start:
+            lost = self.upstream.since_start
+            word += f"; the broker has dropped {lost:,} messages of its clients, seen since this start"
             status = Status.YELLOW if status is Status.GREEN else status
         return StageHealth("broker", status, word)
 

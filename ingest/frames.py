@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN, MessageChunk
+from devices.messages import FLAG_DUPLICATE, FLAG_RETAIN, MessageChunk
 
 PUBACK = 0x40
 PUBREC = 0x50
@@ -144,19 +144,17 @@ def encode_acknowledgements(kind: int, packet_ids: NDArray[np.uint16]) -> bytes:
 class Group:
     """Messages to be journaled together, and what is then to be acknowledged on the connection that brought them.
 
-    `packet_ids` uint16 (n,), 0 where there is nothing to acknowledge; `repeated` are packet identifiers of QoS 2
-    messages that were delivered again and are not in the chunk a second time.
+    `packet_ids` uint16 (n,), 0 where there is nothing to acknowledge.
     """
 
     chunk: MessageChunk
     packet_ids: NDArray[np.uint16]
-    repeated: tuple[int, ...]
     connection: int
 
     @property
     def pending(self) -> int:
         """Acknowledgements that wait for the group to be on disk."""
-        return int(np.count_nonzero(self.packet_ids)) + len(self.repeated)
+        return int(np.count_nonzero(self.packet_ids))
 
 
 class ReceiveBuffer:
@@ -265,36 +263,33 @@ class ReceiveBuffer:
         if len(payload) > self._max_payload:
             payload = payload[: self._max_payload + 1]
             self.truncated += 1
+        between = packet_id.to_bytes(2) if packet_id else b""
         start, middle = self._split, self._split + len(topic)
-        end = middle + len(payload)
-        self._view[start:middle] = topic
-        self._view[middle:end] = payload
-        self._spans[self.rows] = (start, middle, middle, end)
+        begin = middle + len(between)
+        end = begin + len(payload)
+        self._view[start:end] = topic + between + payload
+        self._spans[self.rows] = (start, middle, begin, end)
         self._flags[self.rows] = flags
         self._packet_ids[self.rows] = packet_id
         self.rows += 1
         self._split = self._filled = end
 
-    def qualities(self, first_row: int) -> NDArray[np.uint8]:
-        """QoS of each message from `first_row` on, uint8."""
-        return np.bitwise_and(self._flags[first_row : self.rows], FLAG_QOS, dtype=np.uint8)
+    def flags(self, first_row: int) -> NDArray[np.uint8]:
+        """QoS, retain, duplicate and redelivered bits of each message from `first_row` on, uint8; may be written to."""
+        return self._flags[first_row : self.rows]
 
     def packet_ids(self, first_row: int) -> NDArray[np.uint16]:
         """Packet identifier of each message from `first_row` on, uint16; 0 where nothing is to be acknowledged."""
         return self._packet_ids[first_row : self.rows]
 
+    def message(self, row: int) -> tuple[bytes, bytes]:
+        """Topic and payload of one message."""
+        start, middle, begin, end = self._spans[row].tolist()
+        return bytes(self._view[start:middle]), bytes(self._view[begin:end])
+
     def stamp(self, first_row: int, arrival: int) -> None:
         """Give the messages from `first_row` on the arrival times `arrival`, `arrival + 1`, ... (ns since 1970)."""
         self._arrival[first_row : self.rows] = np.arange(arrival, arrival + self.rows - first_row)
-
-    def keep(self, first_row: int, wanted: NDArray[np.bool_]) -> None:
-        """Drop the messages from `first_row` on that are not `wanted`, bool (rows - first_row,)."""
-        count = int(np.count_nonzero(wanted))
-        for column in (self._spans, self._flags, self._packet_ids):
-            column[first_row : first_row + count] = column[first_row : self.rows][wanted]
-        self.rows = first_row + count
-        if self.rows == 0:
-            self._rewind()
 
     def disconnect(self) -> None:
         """Forget the half frame that the lost connection leaves, and the identifiers that mean nothing on the next."""

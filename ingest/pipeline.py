@@ -16,7 +16,7 @@ from alerts.reasons import device_sentence, sentence
 from alerts.settings import AlarmSettings
 from detectors.base import State
 from devices.batch import Batch, ScoredBatch
-from devices.messages import FLAG_RETAIN
+from devices.messages import FLAG_REDELIVERED, FLAG_RETAIN
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.registry import SeriesRegistry
 from ingest.decode import WHOLE, Decoder, Readings
@@ -73,6 +73,7 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
+        whole, entry = entry, _without_redelivered(entry)
         readings = self._decoder.decode(entry.chunk)
         self._settle_new_series()
         waited = self._orderer.waiting
@@ -99,13 +100,14 @@ class Engine:
             alarms += self._device_alarms(together, found)
         if len(on_time) < len(batch):
             points = ScoredBatch.concatenate([points, ScoredBatch.unscored(batch.take(late), late=True)])
-        counts = _counts(readings, entry, points, alarms, self._orderer.waiting - waited, len(together.batch))
+        waiting = self._orderer.waiting - waited
+        counts = _counts(readings, entry, whole, points, alarms, waiting, len(together.batch))
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
             points=points,
             series=self.router.new_series[:],
-            dead_letters=_dead_letters(readings, entry),
+            dead_letters=_dead_letters(readings, entry, whole),
             alarms=alarms,
             counts=counts,
         )
@@ -297,11 +299,18 @@ def _as_json(
     }
 
 
-def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
+def _without_redelivered(entry: JournalEntry) -> JournalEntry:
+    """The entry without messages that stand earlier in the journal: they were scored there."""
+    again = entry.chunk.flags & FLAG_REDELIVERED
+    return replace(entry, chunk=entry.chunk.take(np.flatnonzero(again == 0))) if again.any() else entry
+
+
+def _dead_letters(readings: Readings, entry: JournalEntry, whole: JournalEntry) -> list[DeadLetter]:
+    """`whole` is the entry with its redelivered messages, in which a message is found by its own arrival time."""
     chunk = entry.chunk
     return [
         DeadLetter(
-            offset=entry.offset + r.message,
+            offset=whole.offset + int(np.searchsorted(whole.chunk.arrival, chunk.arrival[r.message])),
             part=r.part,
             arrival=int(chunk.arrival[r.message]),
             topic=chunk.topic(r.message).decode("utf-8", "backslashreplace"),
@@ -316,19 +325,23 @@ def _dead_letters(readings: Readings, entry: JournalEntry) -> list[DeadLetter]:
 def _counts(
     readings: Readings,
     entry: JournalEntry,
+    whole: JournalEntry,
     points: ScoredBatch,
     alarms: Sequence[AlarmRecord],
     waiting: int,
     device_rows: int,
 ) -> dict[str, int]:
     """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one, and so
-    does a device's row that was scored, since it becomes a point.
+    do a redelivered one, which is not decoded again, and a device's row that was scored, since it becomes a point.
 
-    `waiting` is how many more readings than before wait in the reorder buffer.
+    `whole` is the entry with its redelivered messages, `waiting` how many more readings than before wait in the reorder
+    buffer.
     """
     counts: Counter[str] = Counter()
-    counts["messages"] = len(entry.chunk)
-    counts["received"] = len(readings.series) + len(readings.rejections) + readings.ignored + device_rows
+    counts["messages"] = len(whole.chunk)
+    counts["redelivered"] = counts["duplicates"] = len(whole.chunk) - len(entry.chunk)
+    taken = len(readings.series) + len(readings.rejections) + readings.ignored
+    counts["received"] = taken + counts["redelivered"] + device_rows
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += 1
     counts["dropped.ignored"] = readings.ignored

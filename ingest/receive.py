@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -51,6 +52,10 @@ class ReceivingJournal(Journal, Protocol):
     @property
     def last_arrival(self) -> int:
         """The newest arrival or tick, ns since the epoch; 0 in an empty journal."""
+        ...
+
+    def newest_first(self) -> Iterator[MessageChunk]:
+        """The chunks from the end backwards, as far as they are there and intact."""
         ...
 
 
@@ -115,6 +120,7 @@ class Receiver:
         self._failure = ""
         self._full = ""
         self._held: Group | None = None
+        self._session_mark: MessageChunk | None = None
         self._retry_at = 0.0
         self._retry_delay = _FIRST_RETRY
         self._next_read = 0.0
@@ -128,7 +134,7 @@ class Receiver:
     def start(self) -> None:
         """Start receiving. A broker that is away is waited for."""
         self._last_arrival = self._journal.last_arrival
-        self._session.open()
+        self._session.open(self._journal.newest_first, self._mark_session)
         self._started = True
         self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
         self._thread.start()
@@ -264,6 +270,9 @@ class Receiver:
             return False
         if buffer.is_full or self._tick_wanted or (drained and self._waiting):
             return True
+        if self._session.state != SessionState.CONNECTED:
+            # In the journal before the next connection, which may bring the same messages again.
+            return True
         return self._monotonic() - self._group_since >= self._delay
 
     def _flush(self) -> None:
@@ -273,9 +282,8 @@ class Receiver:
 
     def _write(self, group: Group) -> None:
         """Journal the group, and only then acknowledge it. In a full journal the group is held and tried again."""
-        offset = self._journal.next_offset
         try:
-            position = self._journal.append(group.chunk)
+            position, offset = self._append(group.chunk)
         except StorageFullError as error:
             if self._held is None:
                 log.error("journal full: %s; nothing more is acknowledged until there is room", error)
@@ -300,13 +308,31 @@ class Receiver:
         self._tick_wanted = False
         self._last_arrival = max(self._clock(), self._last_arrival + 1)
         chunk = MessageChunk.of([], ticked_at=self._last_arrival)
+        with contextlib.suppress(StorageFullError):
+            position, offset = self._append(chunk)
+            self._chunks += 1
+            self._on_append(position, offset, chunk)
+
+    def _mark_session(self) -> None:
+        """Journal that the broker has begun a new session; in a full journal before the next that is written."""
+        self._last_arrival = max(self._clock(), self._last_arrival + 1)
+        self._session_mark = MessageChunk.session_mark(self._last_arrival)
+        with contextlib.suppress(StorageFullError):
+            self._append_mark()
+
+    def _append(self, chunk: MessageChunk) -> tuple[int, int]:
+        """Position and offset of the chunk, once it is in the journal. Raises StorageFullError."""
+        self._append_mark()
         offset = self._journal.next_offset
-        try:
-            position = self._journal.append(chunk)
-        except StorageFullError:
-            return
-        self._chunks += 1
-        self._on_append(position, offset, chunk)
+        return self._journal.append(chunk), offset
+
+    def _append_mark(self) -> None:
+        if (mark := self._session_mark) is not None:
+            offset = self._journal.next_offset
+            position = self._journal.append(mark)
+            self._session_mark = None
+            self._chunks += 1
+            self._on_append(position, offset, mark)
 
     def _drain(self) -> None:
         """Take what the socket still holds, and journal it."""

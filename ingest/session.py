@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from random import Random
 
-import numpy as np
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -26,6 +25,7 @@ from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
 from devices.units import parse_duration
 from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
 from ingest.paho_client import FrameClient, why_unusable
+from ingest.redelivery import Journaled, Redeliveries, nothing_journaled
 from ingest.settings_broker import BrokerSettings, split_url
 from ingest.subscriptions import Subscriptions, check_filters
 
@@ -64,7 +64,7 @@ class MqttSession:
     paho-mqtt connects, shakes hands, subscribes and keeps alive. PUBLISH frames are split in bulk from a buffer of our
     own (`ingest.frames`); a paho whose internals differ is used through its callbacks instead, with one warning.
 
-    A QoS 2 message that the broker delivers again before it was released is handed out once. `filters` maps topic
+    What the broker delivers again although it is in the journal is marked (`ingest.redelivery`). `filters` maps topic
     filters to QoS. `previous_filters` are those of the run before: what is in them and no longer in `filters` is
     unsubscribed, since the broker keeps subscriptions with the session.
     """
@@ -105,8 +105,8 @@ class MqttSession:
         self._lock = threading.Lock()
         self._reason = ""
         self._subscriptions = Subscriptions(filters, previous_filters)
-        self._unreleased: set[int] = set()
-        self._repeated: list[int] = []
+        self._redeliveries = Redeliveries(nothing_journaled)
+        self._on_new_session: Callable[[], None] = _ignore
         self._attempts = 0
         self._flaps = 0
         self._retry_at = 0.0
@@ -115,8 +115,14 @@ class MqttSession:
         self._last_read = 0.0
         self._away_since: float | None = None
 
-    def open(self) -> None:
-        """Make ready to connect, which the first `wait` does. A broker that is away is no error."""
+    def open(self, journaled: Journaled = nothing_journaled, on_new_session: Callable[[], None] | None = None) -> None:
+        """Make ready to connect, which the first `wait` does. A broker that is away is no error.
+
+        `journaled` gives what was taken before and is on disk. `on_new_session` is called, within `read`, where the
+        broker has begun a new session, before anything is subscribed in it.
+        """
+        self._redeliveries = Redeliveries(journaled)
+        self._on_new_session = on_new_session or _ignore
         why = why_unusable()
         if why is not None:
             self._stock = True
@@ -184,8 +190,9 @@ class MqttSession:
         """
         if self._client is None:
             if reading and self.state != SessionState.TAKEN_OVER:
-                timeout = min(timeout, max(0.0, self._retry_at - self._monotonic()))
-                if timeout == 0:
+                pause = self._retry_at - self._monotonic()
+                timeout = min(timeout, max(0.0, pause))
+                if pause <= 0:
                     self._connect()
         else:
             self._look_after(reading)
@@ -221,15 +228,15 @@ class MqttSession:
         count, filled = self.buffer.fill(client.receive_into)
         self.bytes_received += max(count, 0)
         while (stop := self.buffer.split(self._protocol == "5")) == Stop.OTHER:
-            self._drop_repeated(first_row)
+            self._redeliveries.mark(self.buffer, first_row)
             first_row = self.buffer.rows
             frame = self.buffer.frame()
             if frame[0] >> 4 == _PUBREL:
-                self._unreleased.discard(int.from_bytes(frame[2:4]))
+                self._redeliveries.released(int.from_bytes(frame[2:4]))
             client.handle_frame(frame)
             if self._client is not client:
                 break
-        self._drop_repeated(first_row)
+        self._redeliveries.mark(self.buffer, first_row)
         if self._client is client and stop == Stop.MALFORMED:
             self._lost("it sent a frame that is not MQTT")
         elif self._client is client and count == 0:
@@ -239,8 +246,7 @@ class MqttSession:
     def take(self) -> Group:
         """The messages read since the last group. Needs at least one, stamped (`ReceiveBuffer.stamp`)."""
         chunk, packet_ids = self.buffer.take()
-        repeated, self._repeated = tuple(self._repeated), []
-        return Group(chunk, packet_ids, repeated, self.connections)
+        return Group(chunk, packet_ids, self.connections)
 
     def acknowledge(self, group: Group) -> None:
         """Acknowledge the group's messages of QoS 1 (PUBACK) and QoS 2 (PUBREC).
@@ -253,7 +259,7 @@ class MqttSession:
         waiting = group.packet_ids > 0
         quality = group.chunk.flags & FLAG_QOS
         once = group.packet_ids[waiting & (quality == 1)]
-        twice = np.concatenate([group.packet_ids[waiting & (quality == 2)], np.array(group.repeated, np.uint16)])
+        twice = group.packet_ids[waiting & (quality == 2)]
         if isinstance(client, FrameClient):
             client.send_frames(encode_acknowledgements(PUBACK, once) + encode_acknowledgements(PUBREC, twice))
             return
@@ -330,8 +336,9 @@ class MqttSession:
         self.connections += 1
         self.connected_at = now
         self._reason = ""
+        self._redeliveries.connected(session_present=flags.session_present)
         if not flags.session_present:
-            self._unreleased.clear()
+            self._on_new_session()
         self._subscriptions.reconnected(session_present=flags.session_present)
         self._subscribe(client)
         self.state = SessionState.CONNECTED
@@ -400,7 +407,6 @@ class MqttSession:
             if sock is not None:
                 sock.close()
         self.buffer.disconnect()
-        self._repeated.clear()
 
     def _say_goodbye(self, client: Client) -> None:
         """Send DISCONNECT, and close only when the broker has: bytes left unread would reset the connection.
@@ -458,31 +464,11 @@ class MqttSession:
 
     # Messages.
 
-    def _drop_repeated(self, first_row: int) -> None:
-        """Leave out QoS 2 messages that were handed out before and wait for their PUBREL (section 4.3.3)."""
-        twice = np.flatnonzero(self.buffer.qualities(first_row) == 2)
-        if not len(twice):
-            return
-        packet_ids = self.buffer.packet_ids(first_row)
-        wanted = np.ones(len(packet_ids), np.bool_)
-        for row in twice.tolist():
-            packet_id = int(packet_ids[row])
-            if packet_id in self._unreleased:
-                wanted[row] = False
-                self._repeated.append(packet_id)
-            elif packet_id:
-                self._unreleased.add(packet_id)
-        if not wanted.all():
-            self.buffer.keep(first_row, wanted)
-        if self._repeated and self.buffer.rows == 0 and isinstance(self._client, FrameClient):
-            again = np.array(self._repeated, np.uint16)
-            self._repeated.clear()
-            self._client.send_frames(encode_acknowledgements(PUBREC, again))
-
     def _read_through_callbacks(self, client: Client) -> bool:
         for _ in range(_STOCK_PACKETS_A_READ):
             before = self.buffer.rows
             client.loop_read()
+            self._redeliveries.mark(self.buffer, before)
             if self._client is not client or self.buffer.rows == before:
                 return True
             if self.buffer.is_full:
@@ -494,6 +480,9 @@ class MqttSession:
         topic: bytes = getattr(message, "_topic", _NO_TOPIC)
         self.bytes_received += len(topic) + len(message.payload)
         self.buffer.add(topic, bytes(message.payload), flags, message.mid if message.qos else 0)
+
+
+def _ignore() -> None: ...
 
 
 def _seconds(duration: str) -> float:

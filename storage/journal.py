@@ -174,8 +174,23 @@ class SqliteJournal:
             )
         return (self._entry(at) for at in range(position, end))
 
+    def newest_first(self) -> Iterator[MessageChunk]:
+        """The chunks from the end at the time of the call backwards, as far as they have not been compacted away.
+
+        Raises StorageCorruptError where one is damaged.
+        """
+        for position in range(self._next_position - 1, self.first_position - 1, -1):
+            try:
+                entry = self._entry(position)
+            except StorageCorruptError:
+                if position < self.first_position:
+                    return
+                raise
+            yield entry.chunk
+
     def go_on_from(self, position: int, offset: int) -> None:
-        """Go on at a later position and offset, for a journal that has lost its tail; ticks stand in for what is gone.
+        """Go on at a later position and offset, for a journal that has lost its tail; marks of a new session stand in
+        for what is gone, since what the broker delivers again cannot be told by what is left.
 
         An empty journal begins one before `position`. Raises ValueError where `position` is not ahead, StorageFullError
         where there is no room: then nothing was written.
@@ -185,8 +200,9 @@ class SqliteJournal:
         first = self._next_position if self._next_position else position - 1
         offset = max(offset, self._next_offset)
         time = self._last_arrival
+        mark = MessageChunk.session_mark(time).data
         rows = (
-            (at, offset, 0, time, _checksum(at, offset, 0, time, b"", b"", b"", b""), b"", b"", b"", b"")
+            (at, offset, 0, time, _checksum(at, offset, 0, time, b"", b"", b"", mark), b"", b"", b"", mark)
             for at in range(first, position)
         )
         with self._write_lock, storage_errors(self.path, "mending the journal"):

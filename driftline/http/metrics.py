@@ -27,7 +27,9 @@ class LedgerCollector(Collector):
         counts = self._view.counts()
         yield CounterMetricFamily("driftline_messages", "MQTT messages received.", counts.messages)
         yield CounterMetricFamily(
-            "driftline_readings", "Readings received, and one for each message rejected whole.", counts.received
+            "driftline_readings",
+            "Readings received, and one for each message rejected whole or redelivered.",
+            counts.received,
         )
         stored = CounterMetricFamily("driftline_points", "Points given to the store, by outcome.", labels=["outcome"])
         for outcome in ("stored", "late", "duplicates"):
@@ -35,6 +37,12 @@ class LedgerCollector(Collector):
         yield stored
         yield _by_reason("driftline_rejected", "Messages and readings rejected, by reason.", counts.rejected)
         yield _by_reason("driftline_dropped", "Readings dropped, by reason.", counts.dropped)
+        yield CounterMetricFamily(
+            "driftline_redelivered", "Messages sent again by the broker; duplicates.", counts.redelivered
+        )
+        yield CounterMetricFamily(
+            "driftline_upstream_dropped", "Messages that the broker says it dropped.", counts.upstream_dropped
+        )
         yield GaugeMetricFamily("driftline_in_flight", "Readings received and not yet stored.", counts.in_flight)
         yield CounterMetricFamily("driftline_anomalies", "Points found anomalous.", counts.anomalies)
         yield CounterMetricFamily("driftline_alarms", "Alarms opened.", counts.alarms)

@@ -252,6 +252,8 @@ class CountsReply(BaseModel):
         duplicates=2,
         rejected={"malformed": 1},
         dropped={},
+        redelivered=1,
+        upstream_dropped=0,
         in_flight=4,
         anomalies=12,
         alarms=3,
@@ -262,12 +264,16 @@ class CountsReply(BaseModel):
     )
     time: int = Field(description="The server's clock when the counts were taken.")
     messages: int = Field(description="MQTT messages received.")
-    received: int = Field(description="Readings, messages rejected whole, and scored rows of devices.")
+    received: int = Field(
+        description="Readings, and one for each message rejected whole or redelivered, and each scored row of a device."
+    )
     stored: int
     late: int = Field(description="Stored behind newer points of their series; neither scored nor learned.")
-    duplicates: int = Field(description="Same series and time as a point already stored.")
+    duplicates: int = Field(description="Same series and time as a point already stored, or redelivered.")
     rejected: dict[str, int] = Field(description="By reason.")
     dropped: dict[str, int] = Field(description="By reason.")
+    redelivered: int = Field(description="Messages that the broker sent again although they had come; duplicates.")
+    upstream_dropped: int = Field(description="Messages that the broker says it dropped, of all its clients.")
     in_flight: int
     anomalies: int
     alarms: int = Field(description="Alarms opened.")

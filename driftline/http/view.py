@@ -66,9 +66,11 @@ class SinkCounts:
 class Counts:
     """The ledger: every reading ends in exactly one counted place.
 
-    `received` counts readings, one for each message rejected whole, and one for each row of a device as a whole that
-    was scored; it equals `stored` + `late` +
-    `duplicates` + the sums of `rejected` and `dropped` + `in_flight`. `late` points are stored too, behind newer ones.
+    `received` counts readings, and one for each message that was rejected whole or redelivered, and for each row of a
+    device as a whole that was scored; it equals `stored` + `late` + `duplicates` + the sums of `rejected` and `dropped`
+    + `in_flight`. `late` points are stored too, behind newer ones. `redelivered` messages are among the duplicates: the
+    broker sent them again although they were journaled already. `upstream_dropped` stands outside the sum: messages
+    that the broker says it lost before they came here.
     `anomalies` counts points found anomalous, `alarms` alarms opened, `open_alarms` those not cleared now.
     `lag_messages` and `lag_seconds` tell how far the stores are behind what has arrived. `time` is the clock (ns) at
     which this was taken: rates are differences of two.
@@ -82,6 +84,8 @@ class Counts:
     duplicates: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    redelivered: int = 0
+    upstream_dropped: int = 0
     in_flight: int = 0
     anomalies: int = 0
     alarms: int = 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -225,6 +225,16 @@ def test_the_pipeline_closes_its_sums_and_shows_dead_letters(page: Page) -> None
     page.show("#/pipeline")
     page.browser.wait_for("return document.querySelectorAll('.rates canvas').length === 1", "the rates")
     assert "the sum closes" in page.text(".ledger")
+    assert "none" in page.text(".ledger .upstream")
+    whole = page.service.counted
+    try:
+        page.service.counted = replace(whole, received=whole.received + 12, upstream_dropped=2_900)
+        page.browser.wait(lambda: "12 unaccounted for" in page.text(".ledger"), "a sum that does not close")
+        assert "2,900" in page.text(".ledger .upstream")
+        assert "loss upstream" in page.text(".ledger .upstream")
+    finally:
+        page.service.counted = whole
+    page.browser.wait(lambda: "the sum closes" in page.text(".ledger"), "a sum that closes")
     assert page.browser.run("return document.querySelectorAll('.stage').length") == 4
     page.browser.wait_for("return document.body.innerText.includes('Payload')", "dead letters")
 

@@ -37,6 +37,8 @@ def test_a_backup_is_restored_with_its_configuration(folder: DataFolder, tmp_pat
     assert {"driftline.toml", "journal.db", "points.duckdb", "session.json", "snapshots.db"} <= set(files)
     assert (tmp_path / "again" / "driftline.toml").read_text() == "# plant\n"
     assert DataFolder(tmp_path / "again").subscribed() == {"#": 1}
+    with SqliteJournal(tmp_path / "again" / "journal.db", read_only=True) as journal:
+        assert next(journal.newest_first()).begins_session
 
 
 def test_a_folder_that_holds_something_is_never_written_into(folder: DataFolder, tmp_path: Path) -> None:

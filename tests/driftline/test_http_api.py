@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,12 +265,15 @@ def test_configuration_hides_secrets(client: TestClient, service: DemoService) -
 
 def test_metrics_say_what_the_counts_say(client: TestClient, service: DemoService) -> None:
     fill(service)
+    service.counted = replace(service.counted, upstream_dropped=2_900, redelivered=7)
     letters = [DeadLetter(i, 0, START, "a", b"x", f"reason_{i:02d}", "no") for i in range(40)]
     service.step(dead_letters=letters)
     service.silent.add("tank")
     text = client.get("/metrics").text
     assert 'driftline_points_total{outcome="stored"} 110.0' in text
     assert "driftline_anomalies_total 1.0" in text
+    assert "driftline_upstream_dropped_total 2900.0" in text
+    assert "driftline_redelivered_total 7.0" in text
     assert 'driftline_stage_status{stage="broker"} 0.0' in text
     assert 'driftline_devices{life="silent"} 1.0' in text
     assert text.count("driftline_rejected_total{") == 33

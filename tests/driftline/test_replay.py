@@ -12,7 +12,7 @@ import pytest
 from firmware_sim.publisher import BrokerUnreachableError
 from paho.mqtt.enums import CallbackAPIVersion
 
-from devices.messages import MessageChunk
+from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from driftline.replay import ReplaySettings, replay
 from storage.base import StorageCorruptError
 from storage.journal import SqliteJournal
@@ -151,12 +151,13 @@ def test_a_row_that_cannot_be_read_ends_the_replay_after_those_before_it(
 def test_a_journal_is_published_as_it_was_recorded(mosquitto: Any, listener: Listener, tmp_path: Path) -> None:
     messages = [(f"plant/{i % 3}".encode(), b"\x00\xff%d" % i, i * SECOND, 1) for i in range(1, 50)]
     internal = (b"$SYS/broker/uptime", b"5", 60 * SECOND, 0)
+    again = (*messages[-1][:2], 61 * SECOND, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED)
     with SqliteJournal(tmp_path / "journal.sqlite") as journal:
         journal.append(MessageChunk.of(messages[:30]))
         journal.append(MessageChunk.of([], ticked_at=40 * SECOND))
-        journal.append(MessageChunk.of([*messages[30:], internal]))
+        journal.append(MessageChunk.of([*messages[30:], internal, again]))
     (counts,) = replay([tmp_path / "journal.sqlite"], mosquitto.url)
-    assert (counts.rows, counts.published, counts.acknowledged, counts.skipped) == (50, 49, 49, 1)
+    assert (counts.rows, counts.published, counts.acknowledged, counts.skipped) == (51, 49, 49, 2)
     assert listener.wait_for(49) == [(topic.decode(), payload) for topic, payload, _, _ in messages]
 
 

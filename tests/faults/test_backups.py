@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fault_runs import KillableService, NumberedPublisher, assert_each_once, assert_undisturbed, entries_of
 
-pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 
 
 def driftline(*arguments: object) -> str:

@@ -16,7 +16,7 @@ from firmware_sim.publisher import BrokerAddress, Publisher
 
 from storage.embedded import EmbeddedStore
 
-pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 
 
 def published(url: str, messages: list[tuple[bytes, bytes]]) -> None:
@@ -31,10 +31,12 @@ def test_a_broker_that_restarts_and_is_cut_off(
     service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, extent: Any, report: Any
 ) -> None:
     random = Random(extent.seed)
-    messages, restarts, away = extent.of(5_000, 60_000), extent.of(2, 5), extent.of(2, 30)
-    service.configure(mosquitto.url)
+    messages, restarts, away = extent.of(5_000, 60_000), extent.of(2, 5), extent.of(8, 30)
+    service.configure(mosquitto.url, 'keep_alive = "5s"\n')
     service.start()
-    publisher = NumberedPublisher(mosquitto.url, messages=messages, rate=messages / (restarts * 5.0)).start()
+    publisher = NumberedPublisher(
+        mosquitto.url, messages=messages, rate=messages / (restarts * 5.0), untimed=10
+    ).start()
     for number in range(restarts):
         target = messages * (number + random.random()) / (restarts + 1)
         wait_until(lambda target=target: publisher.delivered >= target, within=90, what="more messages")
@@ -43,16 +45,18 @@ def test_a_broker_that_restarts_and_is_cut_off(
         wait_until(lambda: service.stage("broker") == "green", within=60, what="the connection")
     # A stopped process answers nobody, but its connections stay: what a cable that is pulled looks like from here.
     os.kill(mosquitto.pid, signal.SIGSTOP)
-    time.sleep(away)
+    cut_off = time.monotonic()
+    wait_until(lambda: service.stage("broker") == "red", what="a word about the broker")
+    time.sleep(max(0.0, cut_off + away - time.monotonic()))
     os.kill(mosquitto.pid, signal.SIGCONT)
     delivered = publisher.finish()
     wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
-    said = service.log.count("broker away")
+    said = sum("WARNING" in line and "broker away" in line for line in service.log.splitlines())
     assert service.end() == 0, service.log
     assert_each_once(service.data / "points.duckdb", publisher, delivered)
     entries = entries_of(service.data / "journal.db")
     assert_undisturbed(service, entries, tmp_path / "undisturbed.duckdb")
-    assert said <= restarts + 1, "an absence is said more than once"
+    assert said == restarts + 1, "each absence is said once"
     report(
         "broker restarted, then cut off",
         restarts=restarts,
@@ -72,24 +76,33 @@ def test_sigterm_under_load_drains_and_exits(
     service.configure(mosquitto.url)
     service.start()
     publisher = NumberedPublisher(mosquitto.url, messages=messages, rate=messages / (stops * 8.0)).start()
-    longest = 0.0
+    longest = longest_of_its_own = 0.0
     for number in range(stops):
         if not service.alive:
             service.start()
         wait_until(
             lambda number=number: publisher.delivered >= messages * (number + 0.5) / stops, within=90, what="messages"
         )
-        began = time.monotonic()
-        assert service.end(signal.SIGTERM) == 0, service.log
-        longest = max(longest, time.monotonic() - began)
-    assert longest < 10
+        exit_code, took, waited = service.stop_and_measure()
+        assert exit_code == 0, service.log
+        longest = max(longest, took)
+        longest_of_its_own = max(longest_of_its_own, took - waited)
+    # What others on this machine took of the processors is not the service's.
+    assert longest_of_its_own < 10
     service.start()
     delivered = publisher.finish()
     wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
     assert service.end() == 0, service.log
     assert "Traceback" not in service.log
     assert_each_once(service.data / "points.duckdb", publisher, delivered)
-    report("SIGTERM under load", stops=stops, longest_stop=f"{longest:.1f} s", delivered=delivered, lost=0)
+    report(
+        "SIGTERM under load",
+        stops=stops,
+        longest_stop=f"{longest:.1f} s",
+        without_waiting_for_a_processor=f"{longest_of_its_own:.1f} s",
+        delivered=delivered,
+        lost=0,
+    )
 
 
 def test_history_comes_first_and_in_order_after_a_long_time_down(
@@ -146,6 +159,39 @@ def test_a_client_id_that_another_service_holds_is_refused(
     report("client id held by another service", refused=1)
 
 
+def test_old_subscriptions_are_removed_when_the_configuration_drops_them(
+    service: KillableService, mosquitto: Any, wait_until: Any, report: Any
+) -> None:
+    """Dropped while the service is down, dropped while it runs, and dropped by a change that a kill follows."""
+
+    def routes(*filters: str) -> str:
+        return "".join(f'[[routes]]\nfilter = "{name}"\n' for name in filters)
+
+    def arriving(*topics: bytes) -> int:
+        """How many of one message a topic arrive; the one to kept/a, the last, always does."""
+        before = service.get("counts")["messages"]
+        published(mosquitto.url, [*((topic, b'{"v": 1}') for topic in topics), (b"kept/a", b'{"v": 2}')])
+        wait_until(lambda: service.settled(before + 1), what="the last message")
+        return int(service.get("counts")["messages"]) - before
+
+    service.configure(mosquitto.url, routes("one/#", "two/#", "three/#", "kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 4
+    assert service.end() == 0
+    service.configure(mosquitto.url, routes("two/#", "three/#", "kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 3
+    service.configure(mosquitto.url, routes("three/#", "kept/#"))
+    wait_until(lambda: service.log.count("is in force") == 1 and service.listens, what="the change")
+    assert arriving(b"one/a", b"two/a", b"three/a") == 2
+    service.kill()
+    service.configure(mosquitto.url, routes("kept/#"))
+    service.start()
+    assert arriving(b"one/a", b"two/a", b"three/a") == 1
+    assert service.end() == 0, service.log
+    report("subscriptions dropped by the configuration", dropped_while_down=2, dropped_while_running=1, left=0)
+
+
 def test_what_the_broker_drops_is_reported_as_loss_upstream(
     service: KillableService, mosquitto: Any, wait_until: Any, report: Any
 ) -> None:
@@ -160,6 +206,9 @@ def test_what_the_broker_drops_is_reported_as_loss_upstream(
         health = service.get("health")
         return next((s["message"] for s in health["stages"] if s["stage"] == "broker"), "") if health else ""
 
+    def lost() -> int:
+        return int(service.get("counts")["upstream_dropped"])
+
     os.kill(service.pid, signal.SIGSTOP)
     try:
         published(mosquitto.url, [(b"plant/press", b'{"v": %d}' % n) for n in range(5_000)])
@@ -167,6 +216,18 @@ def test_what_the_broker_drops_is_reported_as_loss_upstream(
         os.kill(service.pid, signal.SIGCONT)
     wait_until(lambda: "the broker has dropped" in said(), what="a word about the loss")
     assert service.stage("broker") == "yellow"
-    arrived = service.get("counts")["messages"]
-    assert arrived < 5_000
-    report("broker's queue full", published=5_000, arrived=arrived, said=repr(said()))
+    counts = service.get("counts")
+    arrived = counts["messages"]
+    assert counts["upstream_dropped"] == 5_000 - arrived > 0
+    assert f"driftline_upstream_dropped_total {5_000 - arrived}.0" in (service.fetch("metrics") or "")
+
+    # A broker that has started anew counts from nought; and what it drops while the service is down is seen after.
+    mosquitto.stop()
+    mosquitto.start()
+    wait_until(lambda: service.stage("broker") in ("green", "yellow"), what="the broker's return")
+    assert service.end() == 0, service.log
+    published(mosquitto.url, [(b"plant/press", b'{"v": %d}' % n) for n in range(3_000)])
+    service.start()
+    wait_until(lambda: lost() > 5_000 - arrived, what="the loss while it was down")
+    wait_until(lambda: service.get("counts")["messages"] + lost() == 8_000, what="a sum of the broker's word and ours")
+    report("broker's queue full, before and after its restart", published=8_000, lost_upstream_as_said=lost())

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from devices.messages import FLAG_DUPLICATE, MessageChunk
+from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from driftline.config import Config
 from driftline.recovery import new_engine, restored_engine
 from driftline.store_worker import SnapshotRequest, flattened
@@ -78,21 +78,23 @@ class Pipeline(RuleBasedStateMachine):
         for part in (self.snapshots, self.journal, self.store):
             part.close()
 
-    @rule(messages=MESSAGES, duplicate=st.booleans())
-    def publish(self, messages: list[tuple[int, int, int]], duplicate: bool) -> None:
-        """A chunk is journaled; a duplicate chunk stands for a delivery whose acknowledgement was lost."""
+    @rule(messages=MESSAGES, again=st.sampled_from([0, FLAG_DUPLICATE, FLAG_DUPLICATE | FLAG_REDELIVERED]))
+    def publish(self, messages: list[tuple[int, int, int]], again: int) -> None:
+        """A chunk is journaled; one that comes again stands for a delivery whose acknowledgement was lost, recognised
+        or not. Odd values have no time."""
         rows = []
         for device, shift, value in messages:
             self.second += 1
-            body = json.dumps({"ts": START_MS + (self.second + shift) * 1000, "v": value}).encode()
+            time = {} if value % 2 else {"ts": START_MS + (self.second + shift) * 1000}
+            body = json.dumps({**time, "v": value}).encode()
             self.arrival += 10**9
             rows.append((b"d/%d" % device, body, self.arrival, 1))
-        for _ in range(1 + duplicate):
+        for _ in range(1 + (again > 0)):
             chunk = MessageChunk.of(rows)
             offset = self.journal.next_offset
             self.entries.append(JournalEntry(self.journal.append(chunk), offset, chunk))
             self.arrival += 1000
-            rows = [(t, p, a + 1000, f | FLAG_DUPLICATE) for t, p, a, f in rows]
+            rows = [(t, p, a + 1000, f | again) for t, p, a, f in rows]
 
     @rule(seconds=st.integers(1, 20))
     def tick(self, seconds: int) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fault_runs import differences_of_state
 
@@ -17,7 +16,7 @@ from devices.messages import FLAG_RETAIN, MessageChunk
 from driftline.store_worker import flattened
 from ingest.pipeline import Engine
 from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
-from storage.base import JournalEntry, StepOutput
+from storage.base import JournalEntry
 from storage.embedded import EmbeddedStore
 
 pytestmark = pytest.mark.faults
@@ -190,52 +189,3 @@ def test_a_gap_neither_opens_nor_clears_an_alarm(tmp_path: Path, report: Callabl
     assert alarms[0].cleared >= START + (305 + 6 * 3600) * SECOND, "the gap alone cleared it"
     assert len(whole.policy.open_series) == 0
     report("gap of 6 h in an open alarm", opened=1, cleared_by_the_gap=0)
-
-
-def fuzzed(random: randoms.Random) -> tuple[bytes, bytes]:
-    """A topic and a payload that are wrong in some way, or right by chance."""
-    topic = random.choice(
-        (b"plant/d%d" % random.randrange(50), random.randbytes(random.randrange(20)), "größe/°C/\U0001f600".encode())
-    )
-    good = json.dumps(
-        {"ts": START // 10**6 + random.randrange(10**6), "v": random.random(), "s": {"x": [1, 2]}}
-    ).encode()
-    kind = random.randrange(6)
-    if kind == 0:
-        return topic, random.randbytes(random.randrange(200))
-    if kind == 1:
-        return topic, good[: random.randrange(len(good))]
-    if kind == 2:
-        at = random.randrange(len(good))
-        return topic, good[:at] + random.randbytes(random.randrange(1, 4)) + good[at + 1 :]
-    if kind == 3:
-        return topic, random.choice((b"", b"NaN", b"1e999", b"-", b"null", b"[[[[", b"true", b"0x10", b"\x00" * 99))
-    if kind == 4:
-        return topic, b'{"a":' * random.randrange(200) + b"1"
-    return topic, good
-
-
-def test_fuzzed_payloads_and_topics_each_end_in_a_counted_place(
-    tmp_path: Path, extent: Any, report: Callable[..., None]
-) -> None:
-    random = randoms.Random(extent.seed)
-    made = engine("0s")
-    messages, alone = extent.of(10_000, 100_000), extent.of(2_000, 10_000)
-    offset = position = 0
-    arrival = START + 10**6 * SECOND
-    totals: dict[str, int] = {}
-    with EmbeddedStore(tmp_path / "fuzzed.duckdb") as store:
-        while offset < messages:
-            rows = [(*fuzzed(random), arrival + i, 1) for i in range(1 if offset < alone else 500)]
-            output: StepOutput = made.step(JournalEntry(position, offset, MessageChunk.of(rows)))
-            assert output.counts["received"] >= len(rows), rows
-            places = len(output.points) + len(output.dead_letters) + output.counts.get("dropped.ignored", 0)
-            assert output.counts["received"] == places
-            if offset >= alone or position % 100 == 0:
-                store.commit(output)
-            offset, position, arrival = offset + len(rows), position + 1, arrival + 1000
-            for name, count in output.counts.items():
-                totals[name] = totals.get(name, 0) + count
-    rejected = sum(count for name, count in totals.items() if name.startswith("rejected."))
-    assert np.isfinite(list(totals.values())).all()
-    report("fuzzed payloads and topics", messages=offset, received=totals["received"], rejected=rejected, crashes=0)

@@ -19,7 +19,7 @@ from storage.spool import refused_lines
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.service("mosquitto", "victoria-metrics"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(900),
 ]
 
 RATE = 500.0

@@ -24,7 +24,7 @@ from fault_runs import (
 
 from storage.embedded import EmbeddedStore
 
-pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 
 MEBIBYTE = 1 << 20
 

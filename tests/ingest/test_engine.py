@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alerts.settings import AlarmSettings
 from devices.batch import ScoredBatch
-from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
 from ingest.pipeline import Engine
 from ingest.settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from storage.base import JournalEntry, StepOutput
@@ -169,6 +169,29 @@ def test_readings_behind_their_series_are_late_stored_and_not_learned() -> None:
             assert np.array_equal(array, before[0][part][name], equal_nan=array.dtype.kind == "f")
 
 
+def test_a_redelivered_message_is_counted_and_neither_stored_nor_learned_again() -> None:
+    once, again = Feeder(make_engine()), Feeder(make_engine())
+    messages = [("d", {"x": n, "ts": at(n - 60)}) for n in range(30)]
+    for message in messages:
+        once(message)
+    for message in messages:
+        again(message)
+    same = [(topic, body, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED) for topic, body in messages[-3:]]
+    output = again(same[0], ("d", b"{"), *same[1:], ("e", {"y": 1, "ts": at(-1)}))
+    assert output.counts["messages"] == 5
+    assert output.counts["received"] == 5
+    assert output.counts["duplicates"] == output.counts["redelivered"] == 3
+    assert len(output.points) == 1
+    assert [letter.offset for letter in output.dead_letters] == [31]
+    once(("d", b"{"), ("e", {"y": 1, "ts": at(-1)}))
+    left, right = (feed.engine.state()[0] for feed in (once, again))
+    for part in (name for name in left if name.startswith(("fleet/", "alarm"))):
+        assert all(left[part][name].tobytes() == right[part][name].tobytes() for name in left[part])
+    assert names(again.engine) == [("d", "x"), ("e", "y")]
+    wholly = again(*same)
+    assert (len(wholly.points), wholly.counts["received"], wholly.counts["duplicates"]) == (0, 3, 3)
+
+
 def test_limits_on_series_reject_by_name() -> None:
     engine = make_engine(limits=LimitSettings(max_series=3, max_series_per_device=2))
     output = Feeder(engine)(("d", {"a": 1, "b": 2, "c": 3}), ("e", {"a": 1, "b": 1}))
@@ -231,8 +254,9 @@ payloads = st.one_of(
     ),
     st.builds(lambda x: json.dumps({"x": x, "y": [x, "off"]}).encode(), st.floats(-1e6, 1e6)),
 )
+FLAGS = [0, 1, FLAG_RETAIN, 1 | FLAG_DUPLICATE, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED]
 messages = st.lists(
-    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from([0, 1, FLAG_RETAIN])),
+    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from(FLAGS)),
     max_size=30,
 )
 
@@ -243,7 +267,8 @@ def ledger_closes(outputs: Sequence[StepOutput]) -> bool:
         for name, count in output.counts.items():
             total[name] = total.get(name, 0) + count
     points = sum(len(output.points) for output in outputs)
-    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name == "waiting")
+    places = ("duplicates", "waiting")
+    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name in places)
     return total.get("received", 0) == points + elsewhere
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import paho.mqtt.client as paho
 import pytest
 
-from devices.messages import FLAG_QOS, MessageChunk
+from devices.messages import FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from driftline.broker import start_broker
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
@@ -156,6 +156,8 @@ class GatedJournal(SqliteJournal):
         self.gate = threading.Event()
 
     def append(self, chunk: MessageChunk) -> int:
+        if not len(chunk):
+            return super().append(chunk)
         self.entered.set()
         assert self.gate.wait(30)
         return super().append(chunk)
@@ -180,6 +182,53 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(
     assert journaled(successor) == sent
     assert second.stop()
     stuck.gate.set()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("quality", [1, 2])
+def test_what_is_journaled_and_not_acknowledged_is_marked_when_it_comes_again(
+    bench: Bench, wait_until: Any, monkeypatch: pytest.MonkeyPatch, protocol: str, quality: int
+) -> None:
+    """The first receiver journals and falls silent, as one does that is killed there; the broker then has to ask the
+    second one, and half of what it had sent was never read by the first."""
+    journal = bench.journal()
+    first = bench.receiver(journal, protocol=protocol)
+    wait_until(running(first))
+    publisher = bench.publisher()
+    acknowledged = publisher.send(30, quality=quality)
+    wait_until(lambda: first.statistics().messages == 30)
+    with monkeypatch.context() as patched:
+        patched.setattr(MqttSession, "acknowledge", lambda *_: None)
+        silent = publisher.send(30, quality=quality, topic="plant/same")
+        wait_until(lambda: first.statistics().messages == 60)
+        first.pause()
+        unread = publisher.send(30, quality=quality, topic="plant/same")
+        assert first.stop()
+    second = bench.receiver(journal, protocol=protocol)
+    wait_until(lambda: second.statistics().messages == 60)
+    bench.broker.stop()
+    wait_until(lambda: second.statistics().state == ReceiverState.NO_BROKER)
+    bench.broker.start()
+    wait_until(running(second))
+    more = bench.publisher().send(30, quality=quality, topic="plant/same")
+    wait_until(lambda: journaled(journal)[-30:] == more)
+    rows = [
+        (chunk.payload(i), bool(chunk.flags[i] & FLAG_REDELIVERED))
+        for chunk in (entry.chunk for entry in journal.read(0))
+        for i in range(len(chunk))
+    ]
+    # The broker may have ended before it read all acknowledgements of the second receiver, too.
+    assert [payload for payload, again in rows if again][:30] == silent
+    assert [payload for payload, again in rows if not again] == acknowledged + silent + unread + more
+
+
+def test_a_new_session_is_marked_in_the_journal(bench: Bench, wait_until: Any) -> None:
+    journal = bench.journal()
+    for client_id, marks in (("one", 1), ("one", 1), ("two", 2)):
+        receiver = bench.receiver(journal, client_id=client_id)
+        wait_until(running(receiver))
+        assert receiver.stop()
+        assert sum(entry.chunk.begins_session for entry in journal.read(0)) == marks
 
 
 def test_a_full_journal_holds_messages_back_and_goes_on_by_itself(bench: Bench, wait_until: Any) -> None:
@@ -260,8 +309,9 @@ def test_offsets_and_arrival_go_on_over_a_restart_with_an_earlier_clock(bench: B
         wait_until(lambda receiver=receiver: receiver.statistics().messages == 3)
         assert receiver.stop()
     arrival = np.concatenate([e.chunk.arrival for e in journal.read(0)]).tolist()
-    assert arrival == list(range(1_000_000, 1_000_006))
-    assert [offset for _, offset, _ in bench.appended] == sorted({offset for _, offset, _ in bench.appended})
+    assert arrival == list(range(1_000_001, 1_000_007))
+    offsets = [offset for _, offset, chunk in bench.appended if len(chunk)]
+    assert offsets == sorted(set(offsets))
     assert journal.next_offset == 6
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import paho.mqtt.client as paho
 import pytest
 from pydantic import ValidationError
 
+from devices.messages import FLAG_REDELIVERED
+from ingest.paho_client import why_unusable
 from ingest.session import MqttSession, SessionState
 from ingest.settings_broker import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
 
@@ -68,7 +71,8 @@ class Drive:
                 self.session.buffer.stamp(0, 1)
                 group = self.session.take()
                 self.session.acknowledge(group)
-                self.got += [group.chunk.payload(i) for i in range(len(group.chunk))]
+                again = group.chunk.flags & FLAG_REDELIVERED
+                self.got += [group.chunk.payload(i) for i in range(len(group.chunk)) if not again[i]]
 
 
 @pytest.fixture
@@ -213,6 +217,41 @@ def test_a_broker_that_is_away_is_waited_for_and_said_once(
     assert sum("broker away: " in line for line in said) == 3
     assert sum("broker back after " in line for line in said) == 2
     assert all(record.exc_info is None for record in caplog.records)
+
+
+def test_pauses_between_attempts_grow_and_differ_from_client_to_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a thousand clients of a broker that comes back do not all come at the same moment."""
+
+    def attempts(seed: int) -> list[float]:
+        now = 0.0
+        at: list[float] = []
+
+        def refuse(*_: object, **__: object) -> None:
+            at.append(now)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(paho.Client, "connect", refuse)
+        session = MqttSession(
+            BrokerSettings(url="mqtt://127.0.0.1:1"),
+            ALL,
+            group_bytes=65_536,
+            max_payload=1_000,
+            random=Random(seed),
+            monotonic=lambda: now,
+        )
+        session.open()
+        while len(at) < 12:
+            session.wait(0.0, reading=True)
+            now += 0.001
+        session.close()
+        return at
+
+    first, second = (np.diff(attempts(seed)) for seed in (1, 2))
+    longest = np.minimum(10.0, 0.1 * 2.0 ** np.arange(11))
+    for pauses in (first, second):
+        assert (pauses >= longest / 2).all()
+        assert (pauses <= longest + 0.01).all()
+    assert (np.abs(first - second) > 0.002).any()
 
 
 @pytest.mark.service("mosquitto")

@@ -285,6 +285,7 @@ def test_a_journal_that_lost_its_tail_goes_on_behind_it(tmp_path: Path) -> None:
         (3, 9, 0),
         (4, 9, 2),
     ]
+    assert [entry.chunk.begins_session for entry in entries] == [False, True, True, True, False]
     with SqliteJournal(tmp_path / "empty.db") as journal:
         journal.go_on_from(1_000_000, 7)
         assert (journal.first_position, journal.next_position, journal.next_offset) == (999_999, 1_000_000, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import numpy as np
 import orjson
 from firmware_sim.publisher import BrokerAddress, Publisher
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 
 from devices.records import SeriesRecord
 from driftline.config import Config, load_config
@@ -34,6 +36,7 @@ from storage.snapshots import SnapshotStore
 WaitUntil = Callable[..., None]
 
 STEP_MS = 50
+_KILLED_AT = str(Path(__file__).with_name("killed_at.py"))
 TABLES = {
     "points": "SELECT * FROM stored.point ORDER BY ALL",
     "series": "SELECT * FROM stored.series ORDER BY ALL",
@@ -62,19 +65,27 @@ class KillableService:
         temporary.write_text(f'[broker]\nurl = "{broker_url}"\nclient_id = "driftline-faults"\n{text}')
         temporary.replace(self.config)
 
-    def spawn(self) -> None:
-        """Start the process and wait for nothing."""
-        command = [sys.executable, "-m", "driftline", "up", "--data", str(self.data), "--config", str(self.config)]
+    def spawn(self, *, killed_at: str = "", times: int = 1) -> None:
+        """Start the process and wait for nothing; it may be one that dies at a named point (`killed_at`)."""
+        program = [_KILLED_AT, killed_at, str(times)] if killed_at else ["-m", "driftline"]
+        command = [sys.executable, *program, "up", "--data", str(self.data), "--config", str(self.config)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--port", "0"], stdout=log, stderr=log, env={**os.environ, "COLUMNS": "400"}
             )
         self.starts += 1
 
+    def await_kill(self, point: str, *, within: float = 120) -> None:
+        """Wait until the process has died at the point that it was started for."""
+        self._wait_until(lambda: not self.alive, within=within, what=f"a kill at: {point}")
+        assert self._process is not None
+        assert self._process.returncode == -signal.SIGKILL, self.log
+        self.kills += 1
+
     def start(self) -> None:
         """Start the service, and wait until it listens to the broker."""
         self.spawn()
-        self._wait_until(lambda: not self.alive or self.stage("broker") == "green", within=90, what="the start")
+        self._wait_until(lambda: not self.alive or self.listens, within=90, what="the start")
         assert self.alive, self.log
 
     @property
@@ -103,20 +114,51 @@ class KillableService:
             self._process.send_signal(number)
         return self._process.wait(within)
 
-    def get(self, path: str) -> Any:
-        """The API's reply; None while it does not answer."""
+    def stop_and_measure(self) -> tuple[int, float, float]:
+        """SIGTERM: exit code, seconds to the end, and seconds of these that its threads waited for a processor."""
+        assert self._process is not None
+        began, before, delay = time.monotonic(), self._run_delay(), 0.0
+        self._process.send_signal(signal.SIGTERM)
+        while self._process.poll() is None and time.monotonic() < began + 120:
+            delay = max(delay, self._run_delay() - before)
+            time.sleep(0.02)
+        return self._process.wait(1), time.monotonic() - began, delay
+
+    def _run_delay(self) -> float:
+        """Seconds that the threads there are now were ready to run and did not (proc(5), schedstat)."""
+        total = 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, IndexError):
+                total += int(path.read_text().split()[1])
+        return total / 1e9
+
+    def fetch(self, path: str) -> str | None:
+        """What the running service answers under this path; None while it does not."""
         try:
             service = json.loads((self.data / "service.json").read_text())
             if service["pid"] != self.pid:
                 return None
-            return httpx.get(f"{service['url']}/api/v1/{path}", timeout=20, trust_env=False).json()
+            return httpx.get(f"{service['url']}/{path}", timeout=20, trust_env=False).text
         except (OSError, ValueError, httpx.HTTPError):
             return None
+
+    def get(self, path: str) -> Any:
+        """The API's reply; None while it does not answer."""
+        text = self.fetch(f"api/v1/{path}")
+        return None if text is None else json.loads(text)
 
     def stage(self, name: str) -> str | None:
         """How a stage stands; None while the API does not answer."""
         health = self.get("health")
         return next((str(s["status"]) for s in health["stages"] if s["stage"] == name), None) if health else None
+
+    @property
+    def listens(self) -> bool:
+        """Whether the broker has confirmed the session and its subscriptions."""
+        health = self.get("health")
+        return bool(health) and any(
+            s["stage"] == "broker" and s["message"].startswith("running") for s in health["stages"]
+        )
 
     def settled(self, messages: int) -> bool:
         """Whether at least so many messages have arrived and every reading of theirs is in its place."""
@@ -134,17 +176,27 @@ class KillableService:
 class NumberedPublisher:
     """Publishes numbered readings of several devices at QoS 1 from a thread; `delivered` are those with a PUBACK.
 
-    Message `n` of a device carries its number, its own time, and a value with a spike now and then.
+    Message `n` of a device carries its number, its own time, and a value with a spike now and then. The first
+    `untimed` devices have no clock: their messages carry no time.
     """
 
     def __init__(
-        self, url: str, *, messages: int, devices: int = 20, rate: float = math.inf, start_ms: int | None = None
+        self,
+        url: str,
+        *,
+        messages: int,
+        devices: int = 20,
+        rate: float = math.inf,
+        start_ms: int | None = None,
+        untimed: int = 0,
     ) -> None:
         self.messages = messages
         self.error: BaseException | None = None
         self.devices = devices
         self._rate = rate
         self.start_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000 - 6 * 3600 * 1000
+        self._untimed = untimed
+        self._enough = threading.Event()
         self._stop = threading.Event()
         self._publisher = Publisher(
             BrokerAddress.parse(url), client_id="numbered", in_flight=500, say=lambda _: None, stop=self._stop
@@ -171,15 +223,17 @@ class NumberedPublisher:
         assert self.delivered == self.messages
         return self.delivered
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
+    def end_early(self) -> int:
+        """Publish no more, and wait until everything that was published has its PUBACK; returns how many."""
+        self._enough.set()
+        return self.finish()
 
     def message(self, number: int) -> tuple[bytes, bytes]:
         """Topic and payload of one message."""
         n, device = divmod(number, self.devices)
         value = 20 + math.sin(n / 20) + (number * 2654435761 % 1000) / 2000 + (40 if n % 500 == 300 + device else 0)
-        body = f'{{"ts":{self.start_ms + n * STEP_MS},"n":{n},"v":{value:.3f}}}'
+        time = "" if device < self._untimed else f'"ts":{self.start_ms + n * STEP_MS},'
+        body = f'{{{time}"n":{n},"v":{value:.3f}}}'
         return b"plant/d%d" % device, body.encode()
 
     def _run(self) -> None:
@@ -187,14 +241,59 @@ class NumberedPublisher:
             with self._publisher as publisher:
                 publisher.open(retry=True)
                 began, sent = time.monotonic(), 0
-                while sent < self.messages:
+                while sent < self.messages and not self._enough.is_set():
                     batch = [self.message(i) for i in range(sent, min(self.messages, sent + 200))]
                     publisher.send(batch)
                     sent += len(batch)
                     publisher.pump(max(0.0, sent / self._rate - (time.monotonic() - began)))
+                self.messages = sent
                 assert publisher.drain(120), "acknowledgements are missing"
         except BaseException as error:
             self.error = error
+
+
+class CountsWatch:
+    """Reads `/api/v1/counts` and `/metrics` again and again while it is entered: every answer's sum has to close."""
+
+    def __init__(self, service: KillableService) -> None:
+        self.answers = 0
+        self.wrong: list[str] = []
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> CountsWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        if kind is None:
+            assert not self.wrong, self.wrong[:5]
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            for path, sums in (("api/v1/counts", self._of_counts), ("metrics", self._of_metrics)):
+                text = self._service.fetch(path) if self._service.starts else None
+                if text is not None:
+                    received, placed = sums(text)
+                    self.answers += 1
+                    if received != placed:
+                        self.wrong.append(f"received {received}, in its places {placed}: {text}")
+
+    def _of_counts(self, text: str) -> tuple[float, float]:
+        counts = json.loads(text)
+        placed = sum(counts[name] for name in ("stored", "duplicates", "late", "in_flight"))
+        return counts["received"], placed + sum(counts["rejected"].values()) + sum(counts["dropped"].values())
+
+    def _of_metrics(self, text: str) -> tuple[float, float]:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        places = ("points_total", "rejected_total", "dropped_total", "in_flight")
+        of = {
+            name: sum(s.value for s in samples if s.name == f"driftline_{name}") for name in (*places, "readings_total")
+        }
+        return of["readings_total"], sum(of[name] for name in places)
 
 
 class JournalTail:

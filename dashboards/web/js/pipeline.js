@@ -57,7 +57,10 @@ export async function showPipeline({ root, signal }) {
       row("Dropped", sum(now.dropped), "bad"), reasons(now.dropped),
       row("On the way", now.in_flight),
       h("tr", { class: "sum" }, h("td", {}, "Received"), h("td", { class: "right" }, count(now.received)),
-        h("td", {}, off === 0 ? h("span", { class: "ok" }, "✓ the sum closes") : h("span", { class: "bad" }, `${count(Math.abs(off))} ${off > 0 ? "unaccounted for" : "too many"}`))));
+        h("td", {}, off === 0 ? h("span", { class: "ok" }, "✓ the sum closes") : h("span", { class: "bad" }, `${count(Math.abs(off))} ${off > 0 ? "unaccounted for" : "too many"}`))),
+      h("tr", { class: "upstream", title: "Messages that the broker says it dropped before they came here, of all its clients" },
+        h("td", {}, "Lost at the broker"), h("td", { class: "right" }, count(now.upstream_dropped)),
+        h("td", {}, now.upstream_dropped ? h("span", { class: "bad" }, "loss upstream, outside the sum") : h("span", { class: "ok" }, "none"))));
   }
 
   pulse.addEventListener("health", drawHealth, { signal });
