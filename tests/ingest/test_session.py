@@ -18,7 +18,6 @@ import pytest
 from pydantic import ValidationError
 
 from devices.messages import FLAG_REDELIVERED
-from ingest.paho_client import why_unusable
 from ingest.session import MqttSession, SessionState
 from ingest.settings_broker import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
 
