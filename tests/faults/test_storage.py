@@ -102,14 +102,15 @@ def test_a_kill_on_a_full_disk(
 ) -> None:
     service.configure(mosquitto.url, '[snapshot]\nevery = "1s"\n')
     service.start()
-    publisher = NumberedPublisher(mosquitto.url, messages=6_000, rate=1_500).start()
+    # More than are needed: a machine that is slow to see the red stage must still be sent messages meanwhile.
+    publisher = NumberedPublisher(mosquitto.url, messages=180_000, rate=1_500).start()
     wait_until(lambda: publisher.delivered > 1_000, what="some messages")
     ballast = fill(small_disk)
     wait_until(lambda: red(service), within=60, what="a red stage")
     service.kill()
     ballast.unlink()
     service.start()
-    delivered = publisher.finish()
+    delivered = publisher.end_early()
     wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
     assert service.end() == 0, service.log
     assert_each_once(service.data / "points.duckdb", publisher, delivered)
