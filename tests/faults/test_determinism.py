@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_runs import differences_of_state, differences_of_tables, settings_of, undisturbed
+from fault_runs import Changes, differences_of_state, differences_of_tables, note_change, settings_of, undisturbed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -60,7 +60,7 @@ class Pipeline(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name)
         self.config = CONFIGURATIONS[0]
-        self.changes: dict[int, Mapping[str, Any]] = {0: settings_of(self.config)}
+        self.changes: Changes = {0: [settings_of(self.config)]}
         self.entries: list[JournalEntry] = []
         self.second = 0
         self.arrival = START_MS * 10**6
@@ -72,7 +72,7 @@ class Pipeline(RuleBasedStateMachine):
         self.journal = SqliteJournal(self.path / "journal.db").open()
         self.snapshots = SnapshotStore(self.path / "snapshots.db").open()
         self.engine: Engine = restored_engine(self.config, self.store, self.journal, self.snapshots, lambda _: None)
-        self.changes[self.engine.settings_from] = self.engine.settings
+        note_change(self.changes, self.engine.settings_from, self.engine.settings)
 
     def close(self) -> None:
         for part in (self.snapshots, self.journal, self.store):
@@ -131,7 +131,7 @@ class Pipeline(RuleBasedStateMachine):
                 outputs = []
             if isinstance(item, SnapshotRequest):
                 self.snapshots.save(item.position, "", flattened(item.arrays), dict(item.rest))
-                self.changes[item.rest["settings_from"]] = item.rest["settings"]
+                note_change(self.changes, item.rest["settings_from"], item.rest["settings"])
 
     @rule()
     def kill_and_restart(self) -> None:
@@ -209,7 +209,7 @@ def test_a_journal_replayed_twice_gives_identical_tables(tmp_path: Path, report:
             arrival = (START_MS + n * 1000) * 10**6
             journal.append(MessageChunk.of([(t, p, arrival + i, f) for i, (t, p, _, f) in enumerate(rows)]))
         entries = list(journal.read(0))
-    changes = {0: settings_of(CONFIGURATIONS[1])}
+    changes: Changes = {0: [settings_of(CONFIGURATIONS[1])]}
     one, one_rest = undisturbed(entries, changes, tmp_path / "one.duckdb")
     other, other_rest = undisturbed(entries, changes, tmp_path / "other.duckdb", together=1)
     assert not differences_of_tables(tmp_path / "one.duckdb", tmp_path / "other.duckdb")

@@ -347,14 +347,14 @@ class SettingsTrail:
 
     def __init__(self, service: KillableService) -> None:
         self._path = service.data / "snapshots.db"
-        self.changes: dict[int, Mapping[str, Any]] = {0: settings_of(load_config(service.config))}
+        self.changes: Changes = {0: [settings_of(load_config(service.config))]}
 
     def note(self) -> None:
         """Look at the newest snapshot. Needed at least once between two changes."""
         with SnapshotStore(self._path) as snapshots:
             saved = snapshots.load()
         if saved is not None:
-            self.changes[saved.meta["settings_from"]] = saved.meta["settings"]
+            note_change(self.changes, saved.meta["settings_from"], saved.meta["settings"])
 
 
 def settings_of(config: Config) -> Mapping[str, Any]:
@@ -362,14 +362,27 @@ def settings_of(config: Config) -> Mapping[str, Any]:
     return new_engine(config, []).settings
 
 
+Changes = dict[int, list[Mapping[str, Any]]]
+"""By journal position: the settings put in force there, one after the other."""
+
+
+def note_change(changes: Changes, position: int, settings: Mapping[str, Any]) -> None:
+    """Note that `settings` are in force from `position` on; before the first entry only the last ones count."""
+    there = changes.setdefault(position, [])
+    if position == 0:
+        there.clear()
+    if there[-1:] != [settings]:
+        there.append(settings)
+
+
 def undisturbed(
-    entries: Iterable[JournalEntry], changes: Mapping[int, Mapping[str, Any]], database: Path, *, together: int = 64
+    entries: Iterable[JournalEntry], changes: Changes, database: Path, *, together: int = 64
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Replay a journal into an empty database in one go; returns the engine's state at the end.
 
-    `changes` maps positions to the settings in force from there on, as a reload puts them in place.
+    Each of the `changes` is put in place as a reload does it.
     """
-    engine = _engine_from(changes[0])
+    engine = _engine_from(changes[0][-1])
     with EmbeddedStore(database) as store:
         waiting: list[StepOutput] = []
         for entry in entries:
@@ -381,10 +394,11 @@ def undisturbed(
                 if waiting:
                     store.commit(StepOutput.merged(waiting))
                     waiting.clear()
-                new = _engine_from(changes[engine.position], engine.registry.records)
-                arrays, rest = engine.state()
-                warm_start(new, new.load(engine.position, arrays, rest), arrays, store, lambda _: None)
-                engine = new
+                for settings in changes[engine.position]:
+                    new = _engine_from(settings, engine.registry.records)
+                    arrays, rest = engine.state()
+                    warm_start(new, new.load(engine.position, arrays, rest), arrays, store, lambda _: None)
+                    engine = new
         if waiting:
             store.commit(StepOutput.merged(waiting))
     arrays, rest = engine.state()
@@ -448,12 +462,12 @@ def assert_undisturbed(
     service: KillableService,
     entries: list[JournalEntry],
     scratch: Path,
-    changes: Mapping[int, Mapping[str, Any]] | None = None,
+    changes: Changes | None = None,
 ) -> None:
     """The ended service's tables and state are those of one undisturbed run over the same journal, bit for bit."""
     position, arrays, rest = newest_snapshot(service.data / "snapshots.db")
     assert position == len(entries), "the last snapshot does not stand at the journal's end"
-    changes = changes or {0: settings_of(load_config(service.config))}
+    changes = changes or {0: [settings_of(load_config(service.config))]}
     whole_arrays, whole_rest = undisturbed(entries, changes, scratch)
     found = differences_of_tables(service.data / "points.duckdb", scratch)
     found += differences_of_state(arrays, whole_arrays)
