@@ -36,11 +36,13 @@ LARGEST = 1e30
 FITTED_SHARE = 0.005
 """Share of a series' highest scores that its own tail is fitted to."""
 FEWEST_FITTED = 10.0
-FIT_WEIGHT = 20.0
-"""Scores that the prior's steepness is worth when the tail is fitted."""
-CAUTION = 300.0
-"""A young series' scores are held back by log10(1 + CAUTION / readings) decades: its parts have yet to learn their
-usual size, and without this it would overrun its alarm budget several times in its first week."""
+FIT_WEIGHT = 10.0
+"""Scores that an exponential tail of the prior's steepness is worth when the tail is fitted."""
+SHORTEST_TAIL, LONGEST_TAIL = -0.5, 0.3
+"""Bounds of the fitted tail's shape: the method of moments has no use beyond them."""
+CAUTION = 450.0
+"""What a score claims beyond the readings seen counts by n / (n + CAUTION): a young series' parts have yet to learn
+their usual size, and without this it would overrun its alarm budget several times in its first week."""
 FITTED_BY = 5000.0
 """Readings at which the fitted tail counts as much as the prior's: 25 scores are in the fit then."""
 
@@ -49,7 +51,7 @@ COUNTS = Column(np.float32, (BINS + 1,))
 """The state column of a calibration: a histogram a slot, its total in the last place."""
 
 
-TAIL = Column(np.float64, (3,))
+TAIL = Column(np.float64, (4,))
 """The state column of a fitted tail, see `fit_tail`."""
 
 
@@ -102,23 +104,44 @@ def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
-    """Fit a Pareto tail to the highest scores: `tail` (slots, 3) gets its start in log2, its share and its steepness.
+    """Fit a generalised Pareto law to the octaves by which the highest scores exceed their start.
 
-    Hill's estimator from the histogram, shrunk towards the prior's steepness by FIT_WEIGHT pseudo-scores.
+    `tail` (slots, 4) gets the start in log2, its share, the law's shape and its scale in octaves. By the method of
+    moments (Hosking and Wallis, Technometrics 29, 1987), shrunk towards an exponential law of the prior's steepness
+    by FIT_WEIGHT pseudo-scores. A shape below 0 says that the scores have an end, as those of a seasonal series do.
     """
     total = counts[slot, BINS]
     wanted = max(FITTED_SHARE * total, FEWEST_FITTED)
-    held, sum_of_places, start = 0.0, 0.0, 1
+    held, first, second, start = 0.0, 0.0, 0.0, 1
     for i in range(BINS - 1, 0, -1):
+        place = (i + 0.5) / PER_OCTAVE
         held += counts[slot, i]
-        sum_of_places += counts[slot, i] * (i + 0.5)
+        first += counts[slot, i] * place
+        second += counts[slot, i] * place * place
         if held >= wanted:
             start = i
             break
-    octaves = (sum_of_places - held * start) / PER_OCTAVE
-    tail[slot, 0] = prior.lowest + start / PER_OCTAVE
+    edge = start / PER_OCTAVE
+    usual = 1.0 / (prior.shape * math.log(2.0))
+    mean = (first - held * edge + FIT_WEIGHT * usual) / (held + FIT_WEIGHT)
+    square = second - 2.0 * edge * first + held * edge * edge
+    square = (square + FIT_WEIGHT * 2.0 * mean * mean) / (held + FIT_WEIGHT)
+    ratio = mean * mean / max(square - mean * mean, 1e-9)
+    shape = min(max(0.5 * (1.0 - ratio), SHORTEST_TAIL), LONGEST_TAIL)
+    tail[slot, 0] = prior.lowest + edge
     tail[slot, 1] = held / max(total, 1.0)
-    tail[slot, 2] = (held + FIT_WEIGHT) / (octaves * math.log(2.0) + FIT_WEIGHT / prior.shape)
+    tail[slot, 2] = shape
+    tail[slot, 3] = mean * (1.0 - shape)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _beyond(tail: Any, slot: int, octaves: float) -> float:
+    """The fitted law's probability of a score `octaves` above its start."""
+    shape, scale = tail[slot, 2], tail[slot, 3]
+    if abs(shape) < 1e-3:
+        return float(tail[slot, 1] * math.exp(-octaves / scale))
+    left = 1.0 + shape * octaves / scale
+    return float(tail[slot, 1] * left ** (-1.0 / shape)) if left > 0.0 else 0.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -133,12 +156,21 @@ def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, re
     above = _above(counts, slot, raw, prior)
     total = counts[slot, BINS]
     pareto = 1.0 if raw <= prior.start else (prior.start / raw) ** prior.shape
-    beyond = math.log2(raw) - tail[slot, 0]
-    own = tail[slot, 1] * 2.0 ** (-tail[slot, 2] * beyond) if beyond > 0.0 else (above + 0.5) / (total + 1.0)
+    octaves = math.log2(raw) - tail[slot, 0]
+    own = _beyond(tail, slot, octaves) if octaves > 0.0 else (above + 0.5) / (total + 1.0)
     maturity = (readings / FITTED_BY) ** 2
     pooled = (pareto + maturity * own) / (1.0 + maturity)
     probability = (above + prior.weight * pooled) / (total + prior.weight)
-    return -math.log10(min(probability * (1.0 + CAUTION / max(readings, 1)), 1.0))
+    return -math.log10(min(max(probability, 1e-300), 1.0))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def cautious(score: float, readings: int) -> float:
+    """`score` of a series that has seen `readings`: what it claims beyond them counts in part, more as they grow."""
+    supported = math.log10(max(readings, 1))
+    if score <= supported:
+        return score
+    return supported + (score - supported) * readings / (readings + CAUTION)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

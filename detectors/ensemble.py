@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,13 +11,14 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors import forecast, novelty, period, rarity, shape
+from detectors import forecast, level, novelty, period, rarity, shape
 from detectors.base import Scores
 from detectors.calibration import (
     BINS,
     COUNTS,
     TAIL,
     Prior,
+    cautious,
     compress,
     decades,
     decades_fitted,
@@ -27,11 +29,12 @@ from detectors.calibration import (
 )  # fmt: skip
 from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
 from detectors.forecast import forecast_best, forecast_learn, forecast_reach, forecast_scale, forecast_score
+from detectors.level import level_count, level_learn, level_mean, level_score
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.rarity import rarity_learn, rarity_score
 from detectors.shape import shape_learn, shape_score
 
-PART_NAMES = ("novelty", "rarity", "forecast", "shape")
+PART_NAMES = ("novelty", "rarity", "level", "forecast", "shape")
 REFRESH = 32
 """Readings between updates of what changes slowly: the band's reach and the trust in shape."""
 FLUENT, FOREIGN = 0.2, 0.35
@@ -40,13 +43,19 @@ FLUENT, FOREIGN = 0.2, 0.35
 TRUST_READINGS = 200
 """Distances seen under the present period before they say how recurrent the series is."""
 FORECAST_WEIGHT = 0.5
+LEVEL_WEIGHT = 0.5
+"""Of each of the two stretches: their means share most of their readings."""
 PLAIN_SHAPE_WEIGHT = 0.5
 TRUSTED_SHAPE_WEIGHT = 2.5
 TRUSTED_VALUE_WEIGHT = 0.2
+OTHER_LAW = 0.5
+"""By how much the trust in shape has to move for the evidence to follow another law, whose calibration starts anew."""
+GROWTH, GROWTH_READINGS = 0.3, 8.0
+"""Just after a peak a fault has to grow by this share of it to score again; that fades over so many readings."""
 
 # The fused evidence is two to the sum of the parts' decades, which makes the histogram's cells quarter decades of
 # the sum.
-FUSED_PRIOR = Prior(start=1.0, shape=2.0, weight=5000.0, lowest=0.0, memory=16384.0)
+FUSED_PRIOR = Prior(start=1.0, shape=2.0, weight=2000.0, lowest=0.0, memory=16384.0)
 
 
 class EnsembleParameters(BaseModel):
@@ -59,7 +68,7 @@ class EnsembleParameters(BaseModel):
         description="Compare stretches of readings with earlier ones: finds faults of shape, for 18 KiB a series.",
     )
     rest: int = Field(
-        default=200,
+        default=400,
         ge=0,
         le=1_000_000,
         description="Readings for which a high score quietens lower ones: a fault scores when it begins or grows.",
@@ -68,11 +77,18 @@ class EnsembleParameters(BaseModel):
 
 
 class FusedState(NamedTuple):
-    """Per slot: readings learned, each calibration's histogram, and what changes slowly."""
+    """Per slot: readings learned, in all and under the present law; each calibration's histogram; what changes slowly.
+
+    `anchor` is the trust in shape at which the present law began.
+    """
 
     learned: NDArray[np.int64]
+    lawful: NDArray[np.int64]
+    anchor: NDArray[np.float64]
     novelty: NDArray[np.float32]
     rarity: NDArray[np.float32]
+    short: NDArray[np.float32]
+    long: NDArray[np.float32]
     forecast: NDArray[np.float32]
     shape: NDArray[np.float32]
     fused: NDArray[np.float32]
@@ -85,8 +101,12 @@ class FusedState(NamedTuple):
 
 FUSED_LAYOUT = {
     "learned": Column(np.int64),
+    "lawful": Column(np.int64),
+    "anchor": Column(np.float64),
     "novelty": COUNTS,
     "rarity": COUNTS,
+    "short": COUNTS,
+    "long": COUNTS,
     "forecast": COUNTS,
     "shape": COUNTS,
     "fused": COUNTS,
@@ -100,7 +120,7 @@ _SHAPE_ONLY = ("fused.shape",)
 
 
 class Ensemble(FleetDetector):
-    """Value novelty, rarity, forecast error and shape novelty, each calibrated; their sum, rested, calibrated again.
+    """Value novelty, rarity, level, forecast error and shape novelty, calibrated; their sum, rested, calibrated again.
 
     Each part's score is the probability of such a reading on the series' own past, in decades; under independence
     decades add up (Fisher's method). Value parts and shape weigh by how recurrent the series is: where nearly all
@@ -135,6 +155,9 @@ class Ensemble(FleetDetector):
         rooms = {
             "novelty": novelty.LAYOUT,
             "rarity": rarity.LAYOUT,
+            "level": level.LAYOUT,
+            "short": rarity.LAYOUT,
+            "long": rarity.LAYOUT,
             "forecast": forecast.LAYOUT,
             "fused": FUSED_LAYOUT,
         }
@@ -168,6 +191,9 @@ class Ensemble(FleetDetector):
             inputs.slot, inputs.value, inputs.learn,
             self._state(novelty.NoveltyState, "novelty", novelty.LAYOUT),
             self._state(rarity.RarityState, "rarity", rarity.LAYOUT),
+            self._state(level.LevelState, "level", level.LAYOUT),
+            self._state(rarity.RarityState, "short", rarity.LAYOUT),
+            self._state(rarity.RarityState, "long", rarity.LAYOUT),
             self._state(forecast.ForecastState, "forecast", forecast.LAYOUT),
             self._state(shape.ShapeState, "shape", shape.LAYOUT),
             self._state(period.PeriodState, "period", period.LAYOUT),
@@ -201,16 +227,33 @@ def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
-    """`evidence` where it beats what is left of the last peak, which fades linearly over `rest` readings; else 0."""
+    """`evidence` where it beats what is left of the last peak, which fades over `rest` readings; else 0."""
+    if rest == 0:
+        return evidence
     age = fused.since[slot]
-    left = fused.peak[slot] * (1.0 - age / rest) if age < rest else 0.0
+    left = fused.peak[slot] * math.exp(-age / rest) * (1.0 + GROWTH * math.exp(-age / GROWTH_READINGS))
     return evidence if evidence > left else 0.0
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _refresh(form: Any, fused: Any, slot: int, with_shape: bool, priors: Any) -> None:
+    """Update what changes slowly."""
+    fused.reach[slot] = forecast_reach(fused.forecast, slot, priors[2])
+    if with_shape:
+        trust = _trust(form, fused.shape, slot, priors[3])
+        fused.trust[slot] = trust
+        if abs(trust - fused.anchor[slot]) >= OTHER_LAW:
+            fused.anchor[slot] = trust
+            fused.fused[slot] = 0.0
+            fused.lawful[slot] = 0
+            fused.peak[slot] = 0.0
+    fit_tail(fused.fused, fused.tail, slot, priors[4])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _run(
-    slots: Any, values: Any, learns: Any, novel: Any, rare: Any, fore: Any, form: Any, periods: Any, fused: Any,
-    with_shape: bool, rest: int, needed: int, priors: Any,
+    slots: Any, values: Any, learns: Any, novel: Any, rare: Any, means: Any, short: Any, long: Any, fore: Any,
+    form: Any, periods: Any, fused: Any, with_shape: bool, rest: int, needed: int, priors: Any,
     scores: Any, expected: Any, lower: Any, upper: Any, parts: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
@@ -219,6 +262,8 @@ def _run(
         slot, value = slots[i], tame(values[i])
         raw_novelty = novelty_score(novel, slot, value)
         raw_rarity = rarity_score(rare, slot, value)
+        near, far = level_mean(means, slot, value, level.SHORT), level_mean(means, slot, value, level.LONG)
+        raw_near, raw_far = level_score(short, slot, near), level_score(long, slot, far)
         raw_forecast = forecast_score(fore, slot, value)
         raw_shape = shape_score(form, slot, value) if with_shape else 0.0
         evidence, surviving = 0.0, 0.0
@@ -227,16 +272,18 @@ def _run(
             value_weight = 1.0 - trust * (1.0 - TRUSTED_VALUE_WEIGHT)
             parts[i, 0] = value_weight * decades(fused.novelty, slot, raw_novelty, priors[0])
             parts[i, 1] = value_weight * decades(fused.rarity, slot, raw_rarity, priors[1])
-            parts[i, 2] = value_weight * FORECAST_WEIGHT * decades(fused.forecast, slot, raw_forecast, priors[2])
+            of_level = decades(fused.short, slot, raw_near, priors[1]) + decades(fused.long, slot, raw_far, priors[1])
+            parts[i, 2] = value_weight * LEVEL_WEIGHT * of_level
+            parts[i, 3] = value_weight * FORECAST_WEIGHT * decades(fused.forecast, slot, raw_forecast, priors[2])
             if with_shape:
                 shape_weight = PLAIN_SHAPE_WEIGHT + trust * (TRUSTED_SHAPE_WEIGHT - PLAIN_SHAPE_WEIGHT)
-                parts[i, 3] = shape_weight * decades(fused.shape, slot, raw_shape, priors[3])
+                parts[i, 4] = shape_weight * decades(fused.shape, slot, raw_shape, priors[3])
             for k in range(parts.shape[1]):
                 evidence += parts[i, k]
             surviving = _rested(fused, slot, evidence, rest)
             if surviving > 0.0:
-                score = decades_fitted(fused.fused, fused.tail, slot, 2.0**surviving, priors[4], fused.learned[slot])
-                scores[i] = compress(score)
+                score = decades_fitted(fused.fused, fused.tail, slot, 2.0**surviving, priors[4], fused.lawful[slot])
+                scores[i] = compress(cautious(score, fused.learned[slot]))
             else:
                 scores[i] = 0.0
             for k in range(parts.shape[1]):
@@ -258,13 +305,14 @@ def _run(
         learn_score(fused.novelty, slot, raw_novelty, priors[0])
         rarity_learn(rare, slot, value)
         learn_score(fused.rarity, slot, raw_rarity, priors[1])
+        level_count(short, fused.short, slot, near, raw_near, priors[1])
+        level_count(long, fused.long, slot, far, raw_far, priors[1])
+        level_learn(means, slot, value)
         forecast_learn(fore, slot, value)
         learn_score(fused.forecast, slot, raw_forecast, priors[2])
         if with_shape:
             shape_learn(form, periods, fused.shape, slot, value, raw_shape, priors[3])
         fused.learned[slot] += 1
+        fused.lawful[slot] += 1
         if fused.learned[slot] % REFRESH == 0 or fused.learned[slot] == needed:
-            fused.reach[slot] = forecast_reach(fused.forecast, slot, priors[2])
-            fit_tail(fused.fused, fused.tail, slot, priors[4])
-            if with_shape:
-                fused.trust[slot] = _trust(form, fused.shape, slot, priors[3])
+            _refresh(form, fused, slot, with_shape, priors)

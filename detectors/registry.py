@@ -14,6 +14,7 @@ from detectors.forecast import Forecast
 from detectors.forest import HalfSpaceTrees
 from detectors.holt_winters import HoltWinters
 from detectors.joint import Joint
+from detectors.level import Level
 from detectors.limits import RateOfChange, Threshold
 from detectors.mahalanobis import Mahalanobis
 from detectors.mewma import Mewma
@@ -35,6 +36,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     Ensemble,
     Novelty,
     Rarity,
+    Level,
     Forecast,
     Shape,
     HalfSpaceTrees,
