@@ -1,0 +1,118 @@
+"""Stage 5 of 7: rarity of level: how unusual the mean of the last stretch of readings is, in two lengths."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors import rarity
+from detectors.base import Scores
+from detectors.calibration import COUNTS, compress, decades, learn_score, tame
+from detectors.fleet import Column
+from detectors.part import PartDetector
+from detectors.rarity import rarity_learn, rarity_score
+
+SHORT, LONG = 16, 64
+"""Readings in the two stretches."""
+
+
+class LevelState(NamedTuple):
+    """Per slot: the last LONG readings in a ring, as offsets from the first, and how many were seen."""
+
+    origin: NDArray[np.float64]
+    ring: NDArray[np.float32]
+    seen: NDArray[np.int64]
+
+
+LAYOUT = {"origin": Column(np.float64), "ring": Column(np.float32, (LONG,)), "seen": Column(np.int64)}
+_LIMIT = 1e30
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def level_mean(state: Any, slot: int, value: float, length: int) -> float:
+    """Mean offset of `value` and the `length` - 1 readings before it; NaN while there are fewer."""
+    seen = state.seen[slot]
+    if seen + 1 < length:
+        return float(np.nan)
+    ring = state.ring[slot]
+    total = np.float32(min(max(value - state.origin[slot], -_LIMIT), _LIMIT)) + 0.0
+    for i in range(seen - length + 1, seen):
+        total += ring[i % LONG]
+    return total / length
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def level_learn(state: Any, slot: int, value: float) -> None:
+    """Put `value` into the ring."""
+    seen = state.seen[slot]
+    if seen == 0:
+        state.origin[slot] = value
+    state.ring[slot, seen % LONG] = np.float32(min(max(value - state.origin[slot], -_LIMIT), _LIMIT))
+    state.seen[slot] = seen + 1
+
+
+class Level(PartDetector):
+    """The rarer of the means over the last SHORT and LONG readings, each by its own histogram and calibration.
+
+    Works: on faults that last, of readings that are each ordinary and together are not: a series that stays high, low
+    or flat where it should move. Fails: on single spikes, which a mean hides, and on series that wander. A level shift
+    is rare until its share of the past grows.
+
+    Cost: about 0.3 us a reading. Memory: 1.4 KiB a slot. Source: as `rarity`, on moving averages; aggregation over
+    several scales as in Burnaev and Ishimtsev, arXiv:1608.04585.
+    """
+
+    name: ClassVar[str] = "level"
+    part_layout: ClassVar[dict[str, Column]] = {
+        **LAYOUT,
+        **{f"short_{name}": column for name, column in rarity.LAYOUT.items()},
+        **{f"long_{name}": column for name, column in rarity.LAYOUT.items()},
+        "long_counts": COUNTS,
+    }
+
+    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+        """Score and learn the rows in order."""
+        arrays = self.arrays
+        state = LevelState(*(arrays[name] for name in LAYOUT))
+        short = rarity.RarityState(*(arrays[f"short_{name}"] for name in rarity.LAYOUT))
+        long = rarity.RarityState(*(arrays[f"long_{name}"] for name in rarity.LAYOUT))
+        counts = (arrays["counts"], arrays["long_counts"])
+        _run(*rows, state, short, long, arrays["learned"], *counts, self.needed, rarity.PRIOR, scores.score)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def level_score(rare: Any, slot: int, mean: float) -> float:
+    """One over the share of earlier means that lie in cells no fuller than this one's; 0 where there is no mean."""
+    return rarity_score(rare, slot, mean) if np.isfinite(mean) else 0.0
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def level_count(rare: Any, counts: Any, slot: int, mean: float, raw: float, prior: Any) -> None:
+    """Learn a mean and its score."""
+    if np.isfinite(mean):
+        rarity_learn(rare, slot, mean)
+        learn_score(counts, slot, raw, prior)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _run(
+    slots: Any, values: Any, learns: Any, state: Any, short: Any, long: Any, learned: Any, counts: Any,
+    long_counts: Any, needed: int, prior: Any, scores: Any,
+) -> None:  # fmt: skip
+    for i in range(len(slots)):
+        if not np.isfinite(values[i]):
+            continue
+        slot, value = slots[i], tame(values[i])
+        near, far = level_mean(state, slot, value, SHORT), level_mean(state, slot, value, LONG)
+        raw_near, raw_far = level_score(short, slot, near), level_score(long, slot, far)
+        if learned[slot] >= needed:
+            found = max(decades(counts, slot, raw_near, prior), decades(long_counts, slot, raw_far, prior))
+            scores[i] = compress(found)
+        if learns[i]:
+            level_count(short, counts, slot, near, raw_near, prior)
+            level_count(long, long_counts, slot, far, raw_far, prior)
+            level_learn(state, slot, value)
+            learned[slot] += 1
