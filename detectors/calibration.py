@@ -40,7 +40,7 @@ FIT_WEIGHT = 10.0
 """Scores that an exponential tail of the prior's steepness is worth when the tail is fitted."""
 SHORTEST_TAIL, LONGEST_TAIL = -0.5, 0.3
 """Bounds of the fitted tail's shape: the method of moments has no use beyond them."""
-CAUTION = 450.0
+CAUTION = 500.0
 """What a score claims beyond the readings seen counts by n / (n + CAUTION): a young series' parts have yet to learn
 their usual size, and without this it would overrun its alarm budget several times in its first week."""
 FITTED_BY = 5000.0
@@ -122,12 +122,12 @@ def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
             start = i
             break
     edge = start / PER_OCTAVE
-    usual = 1.0 / (prior.shape * math.log(2.0))
-    mean = (first - held * edge + FIT_WEIGHT * usual) / (held + FIT_WEIGHT)
-    square = second - 2.0 * edge * first + held * edge * edge
-    square = (square + FIT_WEIGHT * 2.0 * mean * mean) / (held + FIT_WEIGHT)
-    ratio = mean * mean / max(square - mean * mean, 1e-9)
-    shape = min(max(0.5 * (1.0 - ratio), SHORTEST_TAIL), LONGEST_TAIL)
+    mean = first / max(held, 1e-9) - edge
+    variance = second / max(held, 1e-9) - (mean + edge) ** 2
+    believed = held / (held + FIT_WEIGHT)
+    shape = believed * 0.5 * (1.0 - mean * mean / max(variance, 1e-9))
+    shape = min(max(shape, SHORTEST_TAIL), LONGEST_TAIL)
+    mean = believed * mean + (1.0 - believed) / (prior.shape * math.log(2.0))
     tail[slot, 0] = prior.lowest + edge
     tail[slot, 1] = held / max(total, 1.0)
     tail[slot, 2] = shape

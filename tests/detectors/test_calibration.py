@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import MAX_SCORE
-from detectors.calibration import BINS, Prior, compress, decades, decades_fitted, fit_tail, learn_score, quantile
+from detectors.calibration import (
+    BINS,
+    Prior,
+    cautious,
+    compress,
+    decades,
+    decades_fitted,
+    fit_tail,
+    learn_score,
+    quantile,
+)
 
 PRIOR = Prior(start=1.0, shape=2.0, weight=100.0, lowest=-4.0)
 
@@ -34,14 +44,53 @@ def test_the_past_outweighs_the_prior() -> None:
         assert abs(np.log2(quantile(counts, 0, share, PRIOR) / raw)) < 0.5
 
 
+def fitted(counts: np.ndarray) -> np.ndarray:
+    tail = np.zeros((1, 4))
+    fit_tail(counts, tail, 0, PRIOR)
+    return tail
+
+
 def test_the_fitted_tail_extrapolates_the_series_own_steepness() -> None:
+    # A Pareto law of exponent 2 exceeds its start by octaves that are exponential: shape 0, scale 1 / (2 ln 2).
     rng = np.random.default_rng(2)
+    usual = fitted(learned(rng.pareto(2.0, size=20_000) + 1.0))
+    assert abs(usual[0, 2]) < 0.25
+    assert 0.5 < usual[0, 3] < 1.0
     steep = learned(rng.pareto(6.0, size=20_000) + 1.0)
-    tail = np.zeros((1, 3))
-    fit_tail(steep, tail, 0, PRIOR)
-    assert 4.0 < tail[0, 2] < 7.0
+    assert fitted(steep)[0, 3] < 0.5
     raw = 2.0**4
-    assert decades_fitted(steep, tail, 0, raw, PRIOR, 20_000) > decades(steep, 0, raw, PRIOR)
+    assert decades_fitted(steep, fitted(steep), 0, raw, PRIOR, 20_000) > decades(steep, 0, raw, PRIOR)
+
+
+def test_a_tail_that_ends_makes_what_lies_beyond_it_rarer_than_one_that_does_not() -> None:
+    rng = np.random.default_rng(3)
+    ends = learned(2.0 ** (6.0 * rng.beta(1.0, 3.0, size=20_000)))
+    tail = fitted(ends)
+    assert tail[0, 2] < -0.05
+    exponential = tail.copy()
+    exponential[0, 2] = 0.0
+    beyond = 2.0**7
+    found = decades_fitted(ends, tail, 0, beyond, PRIOR, 20_000)
+    assert found > decades_fitted(ends, exponential, 0, beyond, PRIOR, 20_000)
+
+
+@given(st.lists(st.floats(0, 1e7), max_size=80), st.floats(0, 1e9), st.floats(0, 1e9), st.integers(1, 100_000))
+def test_a_higher_raw_score_is_never_less_rare_by_the_fitted_tail(
+    past: list[float], one: float, other: float, readings: int
+) -> None:
+    counts = learned(np.array(past))
+    tail = fitted(counts)
+    low, high = sorted((one, other))
+    rarity = [decades_fitted(counts, tail, 0, raw, PRIOR, readings) for raw in (low, high)]
+    # Where the counted body meets the fitted tail a score may step back by the half score that each cell is given.
+    assert 0.0 <= rarity[0] <= rarity[1] + 0.31
+
+
+@given(st.floats(0, 300), st.floats(0, 300), st.integers(1, 1_000_000))
+def test_caution_keeps_order_and_takes_away_only(one: float, other: float, readings: int) -> None:
+    low, high = sorted((one, other))
+    assert 0.0 <= cautious(low, readings) <= cautious(high, readings) + 1e-12
+    assert cautious(high, readings) <= high
 
 
 def test_old_scores_fade() -> None:
