@@ -29,6 +29,7 @@ VARIANTS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("default without rest", "ensemble", {"rest": 0}),
     ("novelty alone", "novelty", {}),
     ("rarity alone", "rarity", {}),
+    ("level alone", "level", {}),
     ("forecast alone", "forecast", {}),
     ("shape alone", "shape", {}),
     ("z-score", "zscore", {}),

@@ -71,7 +71,7 @@ class EnsembleParameters(BaseModel):
         default=400,
         ge=0,
         le=1_000_000,
-        description="Readings for which a high score quietens lower ones: a fault scores when it begins or grows.",
+        description="Readings over which a high score's hold on lower ones fades: faults score as they begin or grow.",
     )
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
@@ -125,16 +125,18 @@ class Ensemble(FleetDetector):
     Each part's score is the probability of such a reading on the series' own past, in decades; under independence
     decades add up (Fisher's method). Value parts and shape weigh by how recurrent the series is: where nearly all
     stretches resemble an earlier one closely (heartbeats, machine cycles) a strange shape is strong evidence and a
-    slightly new value weak, elsewhere the reverse. Then a score counts only where it beats the scores of the last
-    `rest` readings, so that one fault is one event (declustering, as extreme-value theory needs), and the survivors
-    are calibrated on the series' own past: `score` s comes about once in 10^s readings.
+    slightly new value weak, elsewhere the reverse. Then a score counts only where it beats what is left of the last
+    peak, which fades over `rest` readings and which a fault has to outgrow at first, so that one fault is one event
+    (declustering, as extreme-value theory needs). The survivors are calibrated on the series' own past: `score` s comes
+    about once in 10^s readings. That calibration starts anew where the weights have moved far, and what a young series
+    claims beyond the readings it has seen counts in part.
 
     Works: on unknown sensors, without a parameter. Fails: where a fault looks like the past in value, step and
     shape, or comes so slowly that each reading is nearly its predecessor. Nothing is masked from learning but what
-    `learn` excludes; robust statistics bound what a fault can teach. A level shift stops scoring within `rest`
-    readings.
+    `learn` excludes; robust statistics bound what a fault can teach. A level shift that stays scores when it begins,
+    and stops within `rest` readings.
 
-    Cost: about 1 us a reading without and 6 us with the shape part. Memory: see `bytes_per_slot`. Sources: the
+    Cost: about 1.5 us a reading without and 6 to 25 us with the shape part. Memory: see `bytes_per_slot`. Sources: the
     parts'; Fisher 1925; Siffer et al., KDD 2017; runs declustering: Leadbetter 1983.
     """
 

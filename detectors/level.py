@@ -41,7 +41,7 @@ def level_mean(state: Any, slot: int, value: float, length: int) -> float:
     total = np.float32(min(max(value - state.origin[slot], -_LIMIT), _LIMIT)) + 0.0
     for i in range(seen - length + 1, seen):
         total += ring[i % LONG]
-    return total / length
+    return float(total / length)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
