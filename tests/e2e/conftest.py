@@ -102,7 +102,8 @@ class RunningService:
 
         def settled() -> bool:
             counts = self.get("counts")
-            return bool(counts["messages"] >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0)
+            arrived = counts["messages"] - counts["redelivered"]
+            return bool(arrived >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0)
 
         self._wait_until(settled, within=within, what=f"{messages} messages in their places")
         return dict(self.get("counts"))

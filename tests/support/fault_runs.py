@@ -161,11 +161,12 @@ class KillableService:
         )
 
     def settled(self, messages: int) -> bool:
-        """Whether at least so many messages have arrived and every reading of theirs is in its place."""
+        """Whether so many messages have arrived, redelivered ones aside, and all readings are in their place."""
         counts = self.get("counts")
-        return bool(
-            counts and counts["messages"] >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0
-        )
+        if not counts:
+            return False
+        arrived = counts["messages"] - counts["redelivered"]
+        return bool(arrived >= messages and counts["lag_messages"] == 0 and counts["in_flight"] == 0)
 
     @property
     def rss_bytes(self) -> int:
