@@ -26,7 +26,7 @@ from storage.embedded import EmbeddedStore
 from storage.journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 START_MS = 1_750_000_000_000
 LIMITS = {"type": "threshold", "upper": 70.0}

@@ -114,7 +114,8 @@ def test_fuzzed_messages_through_a_broker_each_end_in_a_counted_place(
     """Beside them, clients that send no MQTT at all, and topics for which the broker ends their connection."""
     random = randoms.Random(extent.seed)
     messages = extent.of(5_000, 100_000)
-    service.configure(mosquitto.url)
+    # Some of its times are of last year, beside present ones: nothing is to leave for its age meanwhile.
+    service.configure(mosquitto.url, '[store]\nkeep = "9999d"\n')
     service.start()
     address = BrokerAddress.parse(mosquitto.url)
     with Publisher(address, client_id="fuzz", in_flight=500, say=lambda _: None) as publisher:
