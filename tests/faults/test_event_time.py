@@ -19,7 +19,7 @@ from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
 from storage.base import JournalEntry
 from storage.embedded import EmbeddedStore
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SECOND = 10**9
 START = 1_750_000_000 * SECOND

@@ -152,8 +152,9 @@ def test_refused_lines_are_counted_and_kept_with_the_reason(
     publisher = NumberedPublisher(plant.broker, messages=messages, rate=RATE * 4).start()
     delivered = publisher.finish()
     wait_until(lambda: plant.service.settled(delivered), within=60, what="everything stored")
+    # Each refused line is found by halves: many requests.
     wait_until(
-        lambda: plant.sink("good").get("waiting") == plant.sink("bad").get("waiting") == 0, within=120, what="the sinks"
+        lambda: plant.sink("good").get("waiting") == plant.sink("bad").get("waiting") == 0, within=400, what="the sinks"
     )
     refused = plant.sink("bad")["refused"]
     assert plant.sink("good")["refused"] == 0

@@ -142,7 +142,8 @@ def test_a_consumer_slower_than_the_publishers(
 ) -> None:
     """The service gets a small share of a processor: the broker holds messages back, and memory stays bounded."""
     messages = extent.of(40_000, 300_000)
-    service.configure(mosquitto.url, "[journal]\nmax_bytes = 1048576\n")
+    # A fraction of what is published, so that the journal fills too.
+    service.configure(mosquitto.url, f"[journal]\nmax_bytes = {extent.of(1, 8) * MEBIBYTE}\n")
     service.start()
     publisher = NumberedPublisher(mosquitto.url, messages=messages).start()
     before = service.rss_bytes
