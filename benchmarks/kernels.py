@@ -17,6 +17,7 @@ from detectors.registry import DETECTORS, create
 
 GROUP = "scores per second per core"
 MEMORY_GROUP = "state of detectors"
+POINT_GROUP = "CPU per point, default ensemble, from a series' 3,000th reading on"
 
 SERIES = 3_000
 RIVER_SERIES = 20
@@ -63,6 +64,11 @@ def run(setting: Setting) -> None:
             trees = _river_seconds(_trees, rounds=600)
             setting.figures.add(GROUP, FOREST, 1e-6 / own, "M/s")
             setting.figures.add(GROUP, f"{FOREST} / river's HalfSpaceTrees", trees / own, "x", at_least=50)
+    for _ in range(setting.runs):
+        for name, shape, most in (("with shape", True, 25.0), ("without shape", False, 3.0)):
+            setting.say(f"CPU per point: ensemble {name}")
+            seconds = _seconds_a_score(create("ensemble", {"shape": shape}), 6_000, series=60)
+            setting.figures.add(POINT_GROUP, name, seconds * 1e6, "µs", at_most=most)
     cheap = 0.0
     for name in (*CHEAP_NAMES, "ensemble"):
         size = state_bytes(create(name, CHEAP_PARAMETERS.get(name, {})))

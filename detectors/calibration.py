@@ -84,9 +84,16 @@ def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
     cell = int(position)
     # What lies beyond the histogram was put into its last cell whole.
     above = counts[slot, cell] * (cell + 1 - position if cell < BINS - 1 else 1.0)
-    for i in range(cell + 1, BINS):
-        above += counts[slot, i]
-    return float(above)
+    return float(above + _held(counts, slot, cell + 1))
+
+
+@njit(cache=True, fastmath={"reassoc"})  # type: ignore[untyped-decorator]
+def _held(counts: Any, slot: int, first: int) -> float:
+    """Scores in the cells from `first` on. Counts add up exactly, so their order is free."""
+    held = 0.0
+    for i in range(first, BINS):
+        held += np.float64(counts[slot, i])
+    return held
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -187,13 +194,15 @@ def learn_score(counts: Any, slot: int, raw: float, prior: Any) -> None:
 def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
     """The raw score that is exceeded with `probability`, own past and prior pooled, to a bin's width."""
     wanted = probability * (counts[slot, BINS] + prior.weight)
+    # From one cell to the next below, the Pareto tail grows by a constant factor.
+    growth = 2.0 ** (prior.shape / PER_OCTAVE)
+    pareto = (prior.start * 2.0 ** -(prior.lowest + BINS / PER_OCTAVE)) ** prior.shape
     above = 0.0
     for cell in range(BINS - 1, 0, -1):
-        edge = 2.0 ** (prior.lowest + cell / PER_OCTAVE)
-        pareto = 1.0 if edge <= prior.start else (prior.start / edge) ** prior.shape
+        pareto *= growth
         above += counts[slot, cell]
-        if above + prior.weight * pareto >= wanted:
-            return float(edge)
+        if above + prior.weight * min(pareto, 1.0) >= wanted:
+            return float(2.0 ** (prior.lowest + cell / PER_OCTAVE))
     return float(2.0**prior.lowest)
 
 

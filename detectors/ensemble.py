@@ -136,7 +136,7 @@ class Ensemble(FleetDetector):
     `learn` excludes; robust statistics bound what a fault can teach. A level shift that stays scores when it begins,
     and stops within `rest` readings.
 
-    Cost: about 1.5 us a reading without and 6 to 25 us with the shape part. Memory: see `bytes_per_slot`. Sources: the
+    Cost: about 1.3 us a reading without and 4 to 25 us with the shape part. Memory: see `bytes_per_slot`. Sources: the
     parts'; Fisher 1925; Siffer et al., KDD 2017; runs declustering: Leadbetter 1983.
     """
 

@@ -101,7 +101,7 @@ class Forecast(PartDetector):
     as the forecast moves: within about 3 / rate readings of the slowest mean, or at once where a faster mean takes
     over.
 
-    Cost: about 0.1 us a reading. Memory: 0.4 KiB a slot. Source: simple exponential smoothing, Brown 1956; choice of
+    Cost: about 0.3 us a reading. Memory: 0.4 KiB a slot. Source: simple exponential smoothing, Brown 1956; choice of
     the forecast by recent error as in Herbster and Warmuth, Machine Learning 32, 1998.
     """
 

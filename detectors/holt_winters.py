@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,18 +11,25 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from detectors import buckets
 from detectors.base import Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.season import (
-    SHORTEST,
-    correlation,
-    detrended,
-    find_period,
-    fold,
-    merge_pairs,
-    place_in_season,
-    to_calendar,
+from detectors.buckets import (
+    BASE,
+    BUCKET,
+    LARGEST_KEPT,
+    ORIGIN,
+    WIDTH,
+    add,
+    fill_up,
+    forget_half,
+    is_next,
+    measure_interval,
+    start_over,
+    widen,
 )
+from detectors.durations import nanoseconds
+from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.season import correlation, detrended, find_period, fold, place_in_season, to_calendar
 from detectors.tails import LARGEST, first_change_score, normal_score
 from detectors.winsor import (
     AGE,
@@ -44,32 +50,15 @@ TREND, SEASON_SHARE, BUCKET_MEAN = FIELDS, FIELDS + 1, FIELDS + 2
 """Columns of a row beyond those of `winsor`: change of the level a reading; share of an error that the season's knots
 learn; mean of the bucket being filled."""
 
-ORIGIN, INTERVALS, BASE, WIDTH, BUCKET, BUCKET_COUNT, FILLED, PERIOD, KNOTS = range(9)
-"""Columns of a slot's clock: where bucket 0 begins (ns); readings that the interval is measured from; that interval
-(ns); width of a bucket (ns); number of the bucket being filled; readings in it; buckets in the history; period in use
-(ns, or readings) and the knots of its course, 0 while there is none."""
+PERIOD, KNOTS = buckets.FIELDS, buckets.FIELDS + 1
+"""Columns of the clock beyond those of `buckets`: period in use (ns, or readings) and the knots of its course, 0 while
+there is none."""
 
 NO_SEASON, BY_COUNT, BY_TIME, FOUND = range(4)
 """How the place in the season is told."""
 
-_NANOSECONDS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 604_800 * 10**9}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.ASCII)
-_INTERVALS_MEASURED = 16
 _LONGEST_COUNT = 20_160
 _LEAST_CORRELATION_KEPT = 0.3
-_LARGEST_KEPT = 1e30
-"""History and course are float32: readings beyond this, which no sensor means, leave them alone."""
-
-
-def nanoseconds(text: str) -> int:
-    """A duration such as "24h", "90s" or "1.5d" in ns. Raises ValueError naming the text and what was expected."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f'expected a duration such as "90s", "24h" or "7d" (units ms, s, m, h, d, w), got "{text}"')
-    length = round(float(match[1]) * _NANOSECONDS[match[2]])
-    if not 0 < length < 2**62:
-        raise ValueError(f'expected a duration above 0 and below 146 years, got "{text}"')
-    return length
 
 
 class HoltWintersParameters(BaseModel):
@@ -177,7 +166,7 @@ class HoltWinters(FleetDetector):
         """`baseline` (size, 11), `clock` (size, 9), `season` (size, knots), `history` (size, buckets)."""
         return {
             "baseline": Column(np.float64, (FIELDS + 3,)),
-            "clock": Column(np.int64, (9,)),
+            "clock": Column(np.int64, (buckets.FIELDS + 2,)),
             "season": Column(np.float32, (self.knots,)),
             "history": Column(np.float32, (self.history,)),
         }
@@ -270,7 +259,7 @@ def _forecast(
                 share = learning_rate(age, alpha)
                 baseline[k, LEVEL] += share * learned
                 baseline[k, TREND] += share * beta * learned
-                if knots > 0 and abs(learned) < _LARGEST_KEPT:
+                if knots > 0 and abs(learned) < LARGEST_KEPT:
                     seasons[k, knot] += baseline[k, SEASON_SHARE] * (1.0 - part) * learned
                     seasons[k, other] += baseline[k, SEASON_SHARE] * part * learned
             elif kind == RESTART:
@@ -297,7 +286,7 @@ def _learn_first_season(row: Any, clock: Any, season: Any, now: int, current: fl
     if now - clock[ORIGIN] < period:
         knot, part = place_in_season(now, period, knots)
         nearest = (knot + 1) % knots if part > 0.5 else knot
-        current = max(-_LARGEST_KEPT, min(_LARGEST_KEPT, current))
+        current = max(-LARGEST_KEPT, min(LARGEST_KEPT, current))
         season[nearest] = current if math.isnan(season[nearest]) else 0.5 * season[nearest] + 0.5 * current
         return
     _fill_gaps(season)
@@ -338,51 +327,12 @@ def _watch(
 ) -> None:  # fmt: skip
     """Add a reading to the history of buckets, and look for the season where that fills the history."""
     # A row is cut out of its array only where it must be: counting the references to one takes longer than the rest.
-    if clocks[k, WIDTH] == 0 and not _measure_interval(clocks[k], now, longest):
+    if clocks[k, WIDTH] == 0 and not measure_interval(clocks[k], now, longest):
         return
-    buckets = histories.shape[1]
-    if now >= clocks[k, ORIGIN] + (clocks[k, BUCKET] + 1) * clocks[k, WIDTH]:
-        number = (now - clocks[k, ORIGIN]) // clocks[k, WIDTH]
-        while number > clocks[k, BUCKET]:
-            if number - clocks[k, BUCKET] > buckets:
-                clocks[k, FILLED] = 0
-                clocks[k, BUCKET] = number
-                clocks[k, BUCKET_COUNT] = 0
-                break
-            filled = clocks[k, BUCKET_COUNT] > 0 and abs(baseline[k, BUCKET_MEAN]) < _LARGEST_KEPT
-            histories[k, clocks[k, FILLED]] = baseline[k, BUCKET_MEAN] if filled else math.nan
-            clocks[k, FILLED] += 1
-            clocks[k, BUCKET] += 1
-            clocks[k, BUCKET_COUNT] = 0
-            if clocks[k, FILLED] == buckets:
-                _review(baseline[k], clocks[k], seasons[k], histories[k], now, longest, share)
-                number = (now - clocks[k, ORIGIN]) // clocks[k, WIDTH]
-    if clocks[k, BUCKET_COUNT] == 0:
-        baseline[k, BUCKET_MEAN] = 0.0
-    clocks[k, BUCKET_COUNT] += 1
-    baseline[k, BUCKET_MEAN] += (current - baseline[k, BUCKET_MEAN]) / clocks[k, BUCKET_COUNT]
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _measure_interval(clock: Any, now: int, longest: int) -> bool:
-    """Take the mean interval of the first readings as the first buckets' width; True once it is known.
-
-    Measured anew where the clock stands still, or where the readings are too far apart for a season to show.
-    """
-    clock[INTERVALS] += 1
-    if clock[INTERVALS] <= _INTERVALS_MEASURED:
-        return False
-    interval = (now - clock[ORIGIN]) // _INTERVALS_MEASURED
-    if not 0 < interval <= longest // SHORTEST:
-        clock[ORIGIN] = now
-        clock[INTERVALS] = 1
-        return False
-    # Regular readings fall into the middle of their buckets, where jitter does not carry them over an edge.
-    clock[ORIGIN] -= interval // 2
-    clock[BASE] = interval
-    clock[WIDTH] = interval
-    clock[BUCKET] = (now - clock[ORIGIN]) // interval
-    return True
+    if is_next(k, clocks, now):
+        while fill_up(k, baseline, BUCKET_MEAN, clocks, histories, now):
+            _review(baseline[k], clocks[k], seasons[k], histories[k], now, longest, share)
+    add(k, baseline, BUCKET_MEAN, clocks, current)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -395,9 +345,7 @@ def _review(row: Any, clock: Any, season: Any, history: Any, now: int, longest: 
             row[LEVEL] += _course_at(season, clock[KNOTS], clock[PERIOD], now)
             clock[KNOTS] = 0
             clock[PERIOD] = 0
-            clock[BUCKET] *= clock[WIDTH] // clock[BASE]
-            clock[WIDTH] = clock[BASE]
-            clock[FILLED] = 0
+            start_over(clock)
             return
     else:
         period = to_calendar(find_period(history), clock[WIDTH])
@@ -412,21 +360,6 @@ def _review(row: Any, clock: Any, season: Any, history: Any, now: int, longest: 
             row[SIGMA] = max(row[SIGMA], left)
             row[SEASON_SHARE] = share / (clock[WIDTH] // clock[BASE])
         elif clock[WIDTH] < longest // (n // 3):
-            _widen(row, clock, history)
+            widen(row, BUCKET_MEAN, clock, history)
             return
-    kept = n // 2
-    history[:kept] = history[n - kept :].copy()
-    clock[FILLED] = kept
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _widen(row: Any, clock: Any, history: Any) -> None:
-    """Double the buckets' width. A last bucket whose other half is still to come becomes the one being filled."""
-    n = history.shape[0]
-    clock[FILLED] = merge_pairs(history, n, clock[BUCKET] - n)
-    clock[WIDTH] *= 2
-    if clock[BUCKET] % 2 == 1:
-        clock[FILLED] -= 1
-        row[BUCKET_MEAN] = history[clock[FILLED]]
-        clock[BUCKET_COUNT] = 1 if math.isfinite(row[BUCKET_MEAN]) else 0
-    clock[BUCKET] //= 2
+    forget_half(clock, history)

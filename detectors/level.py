@@ -37,11 +37,29 @@ def level_mean(state: Any, slot: int, value: float, length: int) -> float:
     seen = state.seen[slot]
     if seen + 1 < length:
         return float(np.nan)
-    ring = state.ring[slot]
     total = np.float32(min(max(value - state.origin[slot], -_LIMIT), _LIMIT)) + 0.0
-    for i in range(seen - length + 1, seen):
-        total += ring[i % LONG]
+    first, end = (seen - length + 1) % LONG, seen % LONG
+    ring = state.ring[slot]
+    if first < end:
+        total += _sum(ring[first:end])
+    elif length > 1:
+        total += _sum(ring[first:]) + _sum(ring[:end])
     return float(total / length)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _sum(values: Any) -> float:
+    """The sum, in four sums side by side: one alone would wait for each addition."""
+    n = values.shape[0]
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for i in range(n // 4):
+        a += values[4 * i]
+        b += values[4 * i + 1]
+        c += values[4 * i + 2]
+        d += values[4 * i + 3]
+    for i in range(n - n % 4, n):
+        a += values[i]
+    return (a + b) + (c + d)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -61,7 +79,7 @@ class Level(PartDetector):
     or flat where it should move. Fails: on single spikes, which a mean hides, and on series that wander. A level shift
     is rare until its share of the past grows.
 
-    Cost: about 0.3 us a reading. Memory: 1.4 KiB a slot. Source: as `rarity`, on moving averages; aggregation over
+    Cost: about 0.5 us a reading. Memory: 1.4 KiB a slot. Source: as `rarity`, on moving averages; aggregation over
     several scales as in Burnaev and Ishimtsev, arXiv:1608.04585.
     """
 

@@ -63,12 +63,20 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
     place = (value - state.low[slot]) / width
     if not -1.0 <= place < CELLS + 1.0:
         return float(total + 1.0)
-    own = _smoothed(cells, math.floor(place))
+    return float((total + 1.0) / (_rarer(cells, _smoothed(cells, math.floor(place))) + 1.0))
+
+
+@njit(cache=True, fastmath={"reassoc"})  # type: ignore[untyped-decorator]
+def _rarer(cells: Any, own: float) -> float:
+    """Readings in cells whose smoothed count is at most `own`. Counts add up exactly, so their order is free."""
     rarer = 0.0
-    for i in range(CELLS):
+    for i in range(1, CELLS - 1):
+        count = np.float64(cells[i])
+        rarer += count if np.float64(cells[i - 1]) + count + np.float64(cells[i + 1]) <= own else 0.0
+    for i in (0, CELLS - 1):
         if _smoothed(cells, i) <= own:
             rarer += cells[i]
-    return float((total + 1.0) / (rarer + 1.0))
+    return rarer
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -129,7 +137,7 @@ class Rarity(PartDetector):
     until readings in its old range share few cells. A level shift stops being rare as its share of the last readings
     grows.
 
-    Cost: about 0.1 us a reading. Memory: 0.4 KiB a slot. Source: histogram-based outlier score, Goldstein and
+    Cost: about 0.2 us a reading. Memory: 0.4 KiB a slot. Source: histogram-based outlier score, Goldstein and
     Dengel, KI 2012, made online by doubling the range.
     """
 

@@ -25,6 +25,7 @@ from detectors.physical_range import PhysicalRange
 from detectors.rarity import Rarity
 from detectors.river_model import River
 from detectors.rows import RowDetector
+from detectors.seasonal import Seasonal
 from detectors.shape import Shape
 from detectors.silent import Silent
 from detectors.stuck import Stuck
@@ -42,6 +43,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     HalfSpaceTrees,
     ZScore,
     HoltWinters,
+    Seasonal,
     Threshold,
     RateOfChange,
     Adwin,

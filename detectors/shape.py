@@ -99,12 +99,15 @@ def shape_score(state: Any, slot: int, value: float) -> float:
         return 0.0
     averages = state.averages[slot]
     block = np.empty(width, np.float32)
-    block[: width - 1] = averages[kept - width + 1 : kept]
+    # Loops instead of slices here and below: numba compiles a slice's errors too, which takes it seconds.
+    for i in range(width - 1):
+        block[i] = averages[kept - width + 1 + i]
     block[width - 1] = (state.sum[slot] + _offset(state, slot, value)) / step
     mean = np.float32(0.0)
     for x in block:
         mean += x / width
-    block -= mean
+    for i in range(width):
+        block[i] -= mean
     nearest = _nearest(averages, state.means[slot], block, kept - width)
     size = math.sqrt(state.energy[slot] / state.blocks[slot]) if state.blocks[slot] > 0.0 else 0.0
     if size > 0.0:
@@ -159,7 +162,10 @@ def _restart(state: Any, periods: Any, slot: int) -> None:
     if step >= stride:
         times = step // stride
         for i in range(periods.filled[slot] // times):
-            _append(state, slot, np.mean(periods.buffer[slot, i * times : (i + 1) * times]))
+            total = np.float32(0.0)
+            for j in range(i * times, (i + 1) * times):
+                total += periods.buffer[slot, j]
+            _append(state, slot, total / times)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alerts.settings import AlarmSettings
 from detectors.compile import compile_detector
-from detectors.registry import DETECTORS, ROW_DETECTORS
+from detectors.registry import DETECTORS, ROW_DETECTORS, scores_rows
 from devices.codecs.compile import compile_all as compile_codecs
 from devices.messages import MessageChunk
 from driftline.kernel_cache import drop_stale_kernels
@@ -47,18 +47,22 @@ def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lam
         elif step == WHOLE_WAY:
             _run_engine()
         else:
-            compile_detector(step.removeprefix(DETECTOR))
+            name = step.removeprefix(DETECTOR)
+            compile_detector(name)
+            if scores_rows(name):
+                _run_engine(name)
 
 
-def _run_engine() -> None:
+def _run_engine(*row_detectors: str) -> None:
     routes = [
         RouteSettings(filter="slow/#", reorder_window="10s"),
-        RouteSettings(filter="#", detectors=["default", "joint"]),
+        RouteSettings(filter="#", detectors=["default", *row_detectors]),
     ]
     # Which detector scores a series does not matter: each is a step of its own.
     scored_by = {
         **DEFAULT_DETECTORS,
         "default": ComponentSettings.model_validate({"type": "threshold", "upper": 100.0}),
+        **{name: ComponentSettings.model_validate({"type": name}) for name in row_detectors},
     }
     engine = Engine(routes, scored_by, AlarmSettings(), LimitSettings())
     with tempfile.TemporaryDirectory() as folder, EmbeddedStore(Path(folder) / "points.duckdb") as store:
