@@ -30,3 +30,5 @@ class Reason(StrEnum):
     """No route's topic filter matches the topic."""
     TOO_MANY_SERIES = "too_many_series"
     """The message would create more series than the limit allows."""
+    RESERVED = "reserved"
+    """The metric's name begins as those of a device's own scores do (`device:`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ from ingest.rows import PREFIX, DeviceScores, RowFleet
 from ingest.score import Fleet, FleetScores
 from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
 from storage.base import JournalEntry, StepOutput
+
+log = logging.getLogger(__name__)
 
 _TOPICS_PER_SERIES = 2
 
@@ -63,6 +66,7 @@ class Engine:
         self._next_alarm = 1
         self._open_alarms: dict[int, AlarmRecord] = {}
         self._settled = np.empty(0, np.bool_)
+        self._said_left_out: set[str] = set()
 
     @property
     def waiting(self) -> int:
@@ -184,12 +188,25 @@ class Engine:
         for series, names in self.router.detectors_of.items():
             if not self._settled[series]:
                 self.fleet.assign(series, names)
-                self.rows.assign(series, names)
+                for name in self.rows.assign(series, names):
+                    self._say_left_out(series, name)
                 self._settled[series] = True
         if self.router.detectors_of:
             # Series of devices' scores may have come with those that were settled.
             self._grow()
             self.router.detectors_of.clear()
+
+    def _say_left_out(self, series: int, name: str) -> None:
+        if name not in self._said_left_out:
+            self._said_left_out.add(name)
+            record = self.registry.records[series]
+            log.warning(
+                'metric "%s" of device "%s" has no place in the rows of detector "%s", whose `channels` or a limit on '
+                "series is reached: it is scored alone; not said again for others",
+                record.metric,
+                record.device,
+                name,
+            )
 
     def _grow(self) -> None:
         if len(self._settled) < len(self.registry):

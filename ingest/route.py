@@ -19,6 +19,7 @@ from devices.times import parse_time
 from devices.topics import Template, TopicTooShortError, covers, matches
 from devices.units import parse_duration
 from ingest.profiles import with_profile
+from ingest.rows import PREFIX
 from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.topics import TopicTable
 
@@ -225,6 +226,11 @@ class Router:
             device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
+        if metric_name.startswith(PREFIX):
+            return Refusal(
+                Reason.RESERVED,
+                f'metric "{metric_name[:200]}": names that begin with "{PREFIX}" are of devices\' scores',
+            )
         override = chosen.metric_settings(metric_name)
         if override is not None and override.ignore:
             series = IGNORED

@@ -155,7 +155,9 @@ def test_routes_that_name_no_such_detector_score_as_if_there_were_none() -> None
         np.testing.assert_array_equal(getattr(channels, name), getattr(without, name))
 
 
-def test_metrics_beyond_the_channels_and_the_limits_are_left_out_and_nothing_breaks() -> None:
+def test_metrics_beyond_the_channels_and_the_limits_are_left_out_and_nothing_breaks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     engine = make(("pca",))
     wide = []
     for i in range(90):
@@ -163,6 +165,18 @@ def test_metrics_beyond_the_channels_and_the_limits_are_left_out_and_nothing_bre
         wide.append((b"rack", json.dumps(said).encode(), START + i * SECOND, 0))
     outputs = feed(engine, wide)
     assert sum(len(o.points) for o in outputs) == 9 * 90 + 30
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert 'of device "rack" has no place in the rows of detector "pca"' in said[0]
     tight = make(limits=LimitSettings(max_series=4))
     outputs = feed(tight, payloads(90))
     assert sum(len(o.points) for o in outputs) == 4 * 90
+
+
+def test_a_metric_named_as_a_devices_scores_is_refused_with_the_reason() -> None:
+    payload = json.dumps({"ts": START / SECOND, "device:joint": 1, "temp": 2}).encode()
+    [output] = feed(make(), [(b"rack", payload, START, 0)])
+    assert len(output.points) == 1
+    [letter] = output.dead_letters
+    assert letter.reason == "reserved"
+    assert 'metric "device:joint"' in letter.detail
