@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from alerts.policy import OPENED, AlarmPolicy
+from alerts.settings import AlarmSettings
 from detectors.base import MAX_SCORE, Scores
 from detectors.correlation import CorrelationBreak
+from detectors.joint import Joint, JointParameters
 from detectors.mahalanobis import Mahalanobis
 from detectors.pca import PrincipalComponents
 from detectors.rows import RowDetector, RowParameters
@@ -85,3 +88,29 @@ def test_scoring_alone_changes_nothing_and_a_loaded_state_goes_on(kind: type[Row
 def test_rows_of_another_width_are_refused(kind: type[RowDetector]) -> None:
     with pytest.raises(ValueError, match="expected shape"):
         run(make(kind), np.hstack([plant(), plant()]))
+
+
+def channels(kind: str, rows: int, devices: int) -> np.ndarray:
+    """Normal rows (rows, devices, 8): channels on their own, with heavy tails, or all after one load."""
+    rng = np.random.default_rng(11)
+    if kind == "on their own":
+        return rng.normal(size=(rows, devices, 8))
+    if kind == "heavy-tailed":
+        return rng.standard_t(3, size=(rows, devices, 8))
+    load = rng.normal(size=(rows, devices, 1)) * np.linspace(1.0, 3.0, 8)
+    return load + 0.2 * rng.normal(size=(rows, devices, 8))
+
+
+@pytest.mark.parametrize("kind", ["on their own", "heavy-tailed", "after one load"])
+def test_joint_keeps_the_alarm_budget_after_a_week(kind: str) -> None:
+    rows, week, devices = 24_000, 10_080, 30
+    detector, policy = Joint(JointParameters(channels=8)), AlarmPolicy(AlarmSettings())
+    detector.grow(devices)
+    policy.grow(devices)
+    slot = np.tile(np.arange(devices, dtype=np.int32), rows)
+    time = np.repeat(np.arange(rows) * 60_000_000_000, devices)
+    values = channels(kind, rows, devices).reshape(-1, 8)
+    scores = detector.step(slot, time, values, np.ones(len(slot), np.bool_))
+    opened = (policy.step(slot, time, scores.score).event == OPENED).reshape(rows, devices)[week:].sum()
+    allowed = devices * (rows - week) / week
+    assert 0.3 * allowed <= opened <= 2.0 * allowed
