@@ -181,10 +181,10 @@ def cautious(score: float, readings: int) -> float:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def learn_score(counts: Any, slot: int, raw: float, prior: Any) -> None:
-    """Count `raw` among the series' scores."""
-    counts[slot, int(_position(raw, prior.lowest))] += 1.0
-    counts[slot, BINS] += 1.0
+def learn_score(counts: Any, slot: int, raw: float, prior: Any, weight: float = 1.0) -> None:
+    """Count `raw` among the series' scores, as `weight` of one."""
+    counts[slot, int(_position(raw, prior.lowest))] += weight
+    counts[slot, BINS] += weight
     if counts[slot, BINS] >= prior.memory:
         for i in range(BINS + 1):
             counts[slot, i] *= 0.5

@@ -50,6 +50,8 @@ TRUSTED_SHAPE_WEIGHT = 2.5
 TRUSTED_VALUE_WEIGHT = 0.2
 OTHER_LAW = 0.5
 """By how much the trust in shape has to move for the evidence to follow another law, whose calibration starts anew."""
+SURE, FAULT_WEIGHT = 7.5, 0.125
+"""From so many decades on a reading is hardly the series' normal behaviour: it counts less among what is."""
 GROWTH, GROWTH_READINGS = 0.3, 8.0
 """Just after a peak a fault has to grow by this share of it to score again; that fades over so many readings."""
 
@@ -298,7 +300,7 @@ def _run(
         if not learns[i]:
             continue
         if fused.learned[slot] >= needed:
-            learn_score(fused.fused, slot, 2.0**surviving, priors[4])
+            learn_score(fused.fused, slot, 2.0**surviving, priors[4], FAULT_WEIGHT if scores[i] >= SURE else 1.0)
             fused.since[slot] += 1
             if surviving > 0.0:
                 fused.peak[slot] = surviving
