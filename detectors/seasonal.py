@@ -110,8 +110,8 @@ class Seasonal(PartDetector):
     week go by the clock of `timezone`, summer time included. A course is read and learned between two knots by
     nearness, at a rate that follows elapsed time, so sampling may be irregular and gaps do no harm. Six forecasts, with
     and without each course, run side by side, and the one that errs least is used: a series without a season is
-    forecast by its level. The raw score is calibrated on the series' own past, anew where a forecast of more parts comes
-    into use.
+    forecast by its level. The raw score is calibrated on the series' own past, anew where a forecast of more parts is
+    first used.
 
     Works: on what follows people and machines at once: a load with working days and weekends over a compressor's cycle;
     a peak that does not come, a weekend that looks like a working day, heating that stays on at night. Fails: on
