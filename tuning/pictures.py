@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -77,7 +78,8 @@ def draw(
 
 def _places(series: NDArray[np.float64], columns: int, low: float, high: float, bottom: float, height: float) -> str:
     """A path through the lowest and highest value of each pixel's column, so that no spike is lost."""
-    scale = height / (high - low) if high > low else 0.0
+    # Shares of the span, since a scale of pixels a unit is infinite where the span is next to nothing.
+    span = high - low if high > low else math.inf
     moves = []
     for column, part in enumerate(np.array_split(series, min(columns, len(series)))):
         present = part[np.isfinite(part)]
@@ -87,5 +89,5 @@ def _places(series: NDArray[np.float64], columns: int, low: float, high: float, 
         ends = (present.min(), present.max()) if len(present) > 1 else (present[0],)
         if len(ends) == 2 and present[0] > present[-1]:
             ends = ends[::-1]
-        moves += [f"{x:.1f} {bottom - scale * (float(end) - low):.1f}" for end in ends]
+        moves += [f"{x:.1f} {bottom - height * ((float(end) - low) / span):.1f}" for end in ends]
     return "M" + "L".join(moves) if moves else "M0 0"

@@ -115,12 +115,12 @@ def test_no_orphan_is_left_by_a_killed_parent_and_ctrl_c_does_not_reach_the_chil
     tmp_path: Path, wait_until: Any, kind: str
 ) -> None:
     program = (
-        "import sys, signal\n"
+        "import os, sys, signal\n"
         "from pathlib import Path\n"
         "from driftline.broker import start_broker\n"
         "which = {} if sys.argv[2] == 'mosquitto' else {'which': lambda name: None}\n"
         "handle = start_broker('auto', Path(sys.argv[1]), **which)\n"
-        "signal.signal(signal.SIGINT, lambda *_: print('interrupted', handle.alive, flush=True))\n"
+        "signal.signal(signal.SIGINT, lambda *_: os.write(1, f'interrupted {handle.alive}\\n'.encode()))\n"
         "print(handle.pid, handle.url.rsplit(':', 1)[1], flush=True)\n"
         "while True:\n"
         "    signal.pause()\n"

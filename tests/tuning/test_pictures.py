@@ -1,7 +1,7 @@
 from xml.etree import ElementTree
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -43,6 +43,7 @@ def test_a_spike_of_one_row_among_many_is_seen() -> None:
     assert sum(height < max(heights) for height in heights) == 1
 
 
+@example(np.array([0.0, 2.22507386e-311]))
 @given(arrays(np.float64, st.integers(1, 200), elements=st.floats(-1e300, 1e300) | st.just(np.nan)))
 def test_any_values_give_a_picture_within_its_frame(value: np.ndarray) -> None:
     picture = draw("a", value, np.zeros(len(value)), [], [])
