@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from detectors.knowledge import Knowledge
+
 MAX_SCORE = 12.0
 """Highest score given: a probability of 1e-12, beyond what any history can support. Rule detectors give it outright."""
 
@@ -25,7 +27,9 @@ class Scores:
     `score`: rarity in decades, -log10 of the probability of a reading this odd, in [0, MAX_SCORE]; NaN while the slot
     is warming up or the reading is not finite. `expected`, `lower`, `upper`: the forecast and its band in the
     reading's unit, NaN where the detector has none. `parts` (n, k) float32: what each of `part_names` contributed to
-    the score, or None.
+    the score, or None. `channel` int8: the index in `part_names` of the part that gave the score, -1 where none did;
+    None where the detector has no parts. `novelty`: the second answer, in decades too: how new the reading is to its
+    series, whether or not it is a fault; None where the detector does not say.
     """
 
     score: NDArray[np.float64]
@@ -34,6 +38,8 @@ class Scores:
     upper: NDArray[np.float64]
     parts: NDArray[np.float32] | None = None
     part_names: tuple[str, ...] = ()
+    channel: NDArray[np.int8] | None = None
+    novelty: NDArray[np.float64] | None = None
 
 
 class Detector(ABC):
@@ -65,6 +71,13 @@ class Detector(ABC):
     @abstractmethod
     def grow(self, size: int) -> None:
         """Make room for slots 0 to `size` - 1; existing state is kept. Smaller than now does nothing."""
+
+    def describe(self, slot: int, knowledge: Knowledge) -> None:  # noqa: B027 - most detectors have no use for it
+        """Take what a person knows of one series; called after `grow`, before readings, and again on a change.
+
+        It is configuration, not state: `state` leaves it out, so it is said again after `load`. A detector without
+        use for it does nothing.
+        """
 
     @abstractmethod
     def step(

@@ -1,0 +1,57 @@
+"""What a person may say of one series, for a detector to use: plain facts, none of them needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+Kind = Literal[
+    "measurement", "counter", "daily_total", "state", "report_on_change", "battery", "angle", "bursts", "sparse"
+]
+Direction = Literal["both", "above", "below"]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known of one series; a field left out is found from the readings, or has no effect.
+
+    `kind`: what the signal is, in place of the kind recognised. `direction`: the side on which a deviation counts.
+    `smallest_deviation` (in the reading's unit) and `smallest_relative_deviation` (a share of the expected value, 0.1
+    is 10 %): a deviation smaller than either is no anomaly. `lower_limit`, `upper_limit`: what lies outside is
+    physically impossible and always an anomaly. `time_zone`: an IANA name; hours and days are the plant's.
+    `shortest_duration` (seconds): a deviation has to last so long. `ignored_hours`: (from, to) pairs of local hours of
+    the day in which nothing counts, such as (22.0, 6.0).
+
+    Raises ValueError, naming the field, the value and what was expected.
+    """
+
+    kind: Kind | None = None
+    direction: Direction = "both"
+    smallest_deviation: float = 0.0
+    smallest_relative_deviation: float = 0.0
+    lower_limit: float = -math.inf
+    upper_limit: float = math.inf
+    time_zone: str = "UTC"
+    shortest_duration: float = 0.0
+    ignored_hours: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in get_args(Kind):
+            raise ValueError(f"kind: expected one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if self.direction not in get_args(Direction):
+            raise ValueError(f"direction: expected both, above or below, got {self.direction!r}")
+        for name in ("smallest_deviation", "smallest_relative_deviation", "shortest_duration"):
+            number = getattr(self, name)
+            if not 0.0 <= number < math.inf:
+                raise ValueError(f"{name}: expected a finite number of at least 0, got {number}")
+        if not self.lower_limit < self.upper_limit:
+            raise ValueError(f"lower_limit: expected less than upper_limit {self.upper_limit}, got {self.lower_limit}")
+        for start, end in self.ignored_hours:
+            if not (0.0 <= start <= 24.0 and 0.0 <= end <= 24.0):
+                raise ValueError(f"ignored_hours: expected hours from 0 to 24, got {start} to {end}")
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"time_zone: expected a name such as Europe/Berlin, got {self.time_zone!r}") from error
