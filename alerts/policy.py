@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from alerts.settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings
 
 OPENED = 1
 CLEARED = 2

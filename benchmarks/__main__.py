@@ -16,7 +16,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import archive, kernels, messages, scaling, starting, stores, sustained
+from benchmarks import archive_group as archive
+from benchmarks import kernels_group as kernels
+from benchmarks import messages_group as messages
+from benchmarks import scaling, starting, sustained
+from benchmarks import stores_group as stores
 from benchmarks.figures import Figures
 from benchmarks.processes import NoBrokerError
 from benchmarks.setting import Setting

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 from tuning import nab, ucr
 from tuning.backtest import Plan, Track, score_recording
 from tuning.pictures import draw

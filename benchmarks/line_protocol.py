@@ -18,10 +18,10 @@ from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from storage.base import StepOutput
-from storage.influx import InfluxSink
-from storage.lines import LineProtocol
-from storage.settings import SinkSettings
+from storage.external.influx import InfluxSink
+from storage.external.lines import LineProtocol
+from storage.storage_settings import SinkSettings
+from storage.store import StepOutput
 
 SERIES = 1_000
 START = 1_700_000_000_000_000_000

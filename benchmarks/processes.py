@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import httpx
 
-from driftline.broker import MAX_QUEUED_MESSAGES, answers
-from ingest.settings_broker import BrokerSettings
+from driftline.runtime.broker import MAX_QUEUED_MESSAGES, answers
+from ingest.broker_settings import BrokerSettings
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.load import LoadPlan, Publisher
-from benchmarks.messages import Cost, measure_service
+from benchmarks.messages_group import Cost, measure_service
 from benchmarks.processes import Mosquitto, Service
 from benchmarks.setting import Setting, configuration
 

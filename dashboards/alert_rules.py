@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 from dashboards.languages import piped, service
 from dashboards.model import Query
-from dashboards.panels.common import STATE_WINDOW
+from dashboards.panels.panel_parts import STATE_WINDOW
 from dashboards.sources import Source
 
 _EXPRESSION = "__expr__"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from dashboards.units import grafana_unit
+from dashboards.grafana_units import grafana_unit
 
 _SUFFIXES = {
     "celsius": " °C",

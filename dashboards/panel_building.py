@@ -11,9 +11,9 @@ from grafana_foundation_sdk.builders import dashboard as sdk
 from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models import dashboard as models
 
+from dashboards.grafana_units import by_unit
 from dashboards.model import Panel, SeriesLook
 from dashboards.sources import Source
-from dashboards.units import by_unit
 
 _PALETTE = models.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
 _DRAW = {

@@ -10,10 +10,10 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.calibration import COUNTS, tame
-from detectors.evidence import PRIOR, evidence_learn, evidence_score
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calibration import COUNTS, tame
+from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
 
 BUCKETS = 5
 """Buckets of one size before two of them become one of the next size."""

@@ -10,12 +10,22 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.calibration import COUNTS
-from detectors.evidence import PRIOR, evidence_learn, evidence_score
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.tails import LARGEST
-from detectors.winsor import AGE, COUNT, FIELDS, LEVEL, RESTART, SIGMA, end_run, learn_deviation, learning_rate
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calibration import COUNTS
+from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.tails import LARGEST
+from detectors.statistics.winsor import (
+    AGE,
+    COUNT,
+    FIELDS,
+    LEVEL,
+    RESTART,
+    SIGMA,
+    end_run,
+    learn_deviation,
+    learning_rate,
+)
 
 UP, DOWN, UP_LENGTH, DOWN_LENGTH = range(4)
 """Columns of `sums`: the upper and lower sum in deviations, and readings since each was last 0."""

@@ -11,9 +11,16 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors import forecast, level, novelty, period, rarity, shape
-from detectors.base import Scores
-from detectors.calibration import (
+from detectors import forecast, level, novelty, rarity, shape
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.forecast import forecast_best, forecast_learn, forecast_reach, forecast_scale, forecast_score
+from detectors.level import level_count, level_learn, level_mean, level_score
+from detectors.novelty import novelty_learn, novelty_score
+from detectors.rarity import rarity_learn, rarity_score
+from detectors.shape import shape_learn, shape_score
+from detectors.statistics import period
+from detectors.statistics.calibration import (
     BINS,
     COUNTS,
     TAIL,
@@ -27,12 +34,6 @@ from detectors.calibration import (
     quantile,
     tame,
 )  # fmt: skip
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.forecast import forecast_best, forecast_learn, forecast_reach, forecast_scale, forecast_score
-from detectors.level import level_count, level_learn, level_mean, level_score
-from detectors.novelty import novelty_learn, novelty_score
-from detectors.rarity import rarity_learn, rarity_score
-from detectors.shape import shape_learn, shape_score
 
 PART_NAMES = ("novelty", "rarity", "level", "forecast", "shape")
 REFRESH = 32

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score, quantile, tame
-from detectors.fleet import Column
+from detectors.detector import Scores
+from detectors.fleet_detector import Column
 from detectors.part import PartDetector
+from detectors.statistics.calibration import Prior, compress, decades, learn_score, quantile, tame
 
 RATES = np.array([1.0, 0.3, 0.05, 0.005])
 """Smoothing rates of the forecasts: the last reading, and means over about 3, 20 and 200 readings."""

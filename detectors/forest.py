@@ -13,10 +13,10 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from detectors.base import Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.rank import score_of_rank, tail_of
-from detectors.tails import LARGEST
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.rank import score_of_rank, tail_of
+from detectors.statistics.tails import LARGEST
 
 _PADDING = 0.15
 """A split lies at least this share of its interval away from either end."""

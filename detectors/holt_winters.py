@@ -11,9 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from detectors import buckets
-from detectors.base import Scores
-from detectors.buckets import (
+from detectors.detector import Scores
+from detectors.durations import nanoseconds
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.season import correlation, detrended, find_period, fold, place_in_season, to_calendar
+from detectors.statistics import buckets
+from detectors.statistics.buckets import (
     BASE,
     BUCKET,
     LARGEST_KEPT,
@@ -27,11 +30,8 @@ from detectors.buckets import (
     start_over,
     widen,
 )
-from detectors.durations import nanoseconds
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.season import correlation, detrended, find_period, fold, place_in_season, to_calendar
-from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import (
+from detectors.statistics.tails import LARGEST, first_change_score, normal_score
+from detectors.statistics.winsor import (
     AGE,
     COUNT,
     FIELDS,

@@ -9,11 +9,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from detectors import rarity
-from detectors.base import Scores
-from detectors.calibration import COUNTS, compress, decades, learn_score, tame
-from detectors.fleet import Column
+from detectors.detector import Scores
+from detectors.fleet_detector import Column
 from detectors.part import PartDetector
 from detectors.rarity import rarity_learn, rarity_score
+from detectors.statistics.calibration import COUNTS, compress, decades, learn_score, tame
 
 SHORT, LONG = 16, 64
 """Readings in the two stretches."""

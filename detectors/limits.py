@@ -11,8 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from detectors.base import MAX_SCORE, Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.detector import MAX_SCORE, Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 
 NANOSECONDS_PER_UNIT = {"second": 1e9, "minute": 60e9, "hour": 3600e9, "day": 86_400e9}
 

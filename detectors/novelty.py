@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score, tame
-from detectors.fleet import Column
+from detectors.detector import Scores
+from detectors.fleet_detector import Column
 from detectors.part import PartDetector
+from detectors.statistics.calibration import Prior, compress, decades, learn_score, tame
 
 CENTRES = 64
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.calibration import COUNTS
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calibration import COUNTS
 
 
 class PartParameters(BaseModel):

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from detectors.base import Detector, Scores, State
-from detectors.fleet import Column, check_state, empty_scores, take_inputs
-from detectors.rank import rank_score
+from detectors.detector import Detector, Scores, State
+from detectors.fleet_detector import Column, check_state, empty_scores, take_inputs
 from detectors.river_build import build, river_version
+from detectors.statistics.rank import rank_score
 
 _REFUSALS = (ArithmeticError, ValueError, LookupError, TypeError, AttributeError)
 """What river's models raise on input that they were not made for, such as zeros, one reading, or 1e300."""

@@ -10,16 +10,16 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from detectors import buckets
-from detectors.base import Scores
-from detectors.buckets import add, fill_up, forget_half, is_next, measure_interval, start_over, widen
-from detectors.calendar_time import DAY, WEEK, offsets, wall_clock
-from detectors.calibration import compress, decades, learn_score, tame
+from detectors.detector import Scores
 from detectors.durations import nanoseconds
-from detectors.fleet import Column, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.forecast import PRIOR, forecast_reach
 from detectors.part import PartDetector, PartParameters
 from detectors.season import correlation, detrended, find_period, fold, place_in_season, to_calendar
+from detectors.statistics import buckets
+from detectors.statistics.buckets import add, fill_up, forget_half, is_next, measure_interval, start_over, widen
+from detectors.statistics.calendar_time import DAY, WEEK, offsets, wall_clock
+from detectors.statistics.calibration import compress, decades, learn_score, tame
 
 DAY_KNOTS, WEEK_KNOTS = 48, 168
 """Half hours of the day, hours of the week."""

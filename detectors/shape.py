@@ -9,12 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import Scores
-from detectors.calibration import Prior, compress, decades, learn_score, tame
-from detectors.fleet import Column
+from detectors.detector import Scores
+from detectors.fleet_detector import Column
 from detectors.part import PartDetector
-from detectors.period import LAYOUT as PERIOD_LAYOUT
-from detectors.period import PeriodState, period_halve, period_learn
+from detectors.statistics.calibration import Prior, compress, decades, learn_score, tame
+from detectors.statistics.period import LAYOUT as PERIOD_LAYOUT
+from detectors.statistics.period import PeriodState, period_halve, period_learn
 
 HISTORY = 2048
 """Averages kept: at 12 to 24 a half period, between 40 and 85 periods."""
@@ -197,7 +197,8 @@ class Shape(PartDetector):
     past.
 
     Blocks are compared after their means are removed, in plain Euclid distance, against the last `HISTORY` averages.
-    The period is found online (`detectors.period`); until then, and where there is none, blocks are four readings.
+    The period is found online (`detectors.statistics.period`); until then, and where there is none,
+    blocks are four readings.
 
     Works: on faults of shape in periodic or smooth series (a missed beat, a flat top) with values all usual. Fails:
     where every stretch differs from every other (noise), and on a fault that resembles one still in the history. A

@@ -10,9 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.calibration import COUNTS, Prior, compress, decades, learn_score
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calibration import COUNTS, Prior, compress, decades, learn_score
 
 LEARNED, GAPS, LEVEL = range(3)
 """Columns of `cadence`: readings learned; gaps between them; the usual gap, log2 of nanoseconds."""
@@ -47,7 +47,7 @@ class Silent(FleetDetector):
     `overdue` gives what a gap of so far would score. Values are not looked at.
 
     Cost: about 80 ns a reading. Memory: 292 bytes a slot. Source: Pareto tails of inter-event times: Barabasi, Nature
-    435, 2005; the calibration's as in `detectors/calibration.py`.
+    435, 2005; the calibration's as in `detectors/statistics/calibration.py`.
     """
 
     name: ClassVar[str] = "silent"

@@ -10,9 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import MAX_SCORE, Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.tails import LARGEST
+from detectors.detector import MAX_SCORE, Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.tails import LARGEST
 
 LEARNED, ANCHOR, RUN, STEP = range(4)
 """Columns of `present`: readings learned; the first value of the present run, its length; the usual step between

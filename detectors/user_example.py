@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 
 
 class Jump:

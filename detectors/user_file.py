@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from detectors.base import MAX_SCORE, Detector, Scores, State
-from detectors.fleet import Column, check_state, empty_scores, take_inputs
+from detectors.detector import MAX_SCORE, Detector, Scores, State
+from detectors.fleet_detector import Column, check_state, empty_scores, take_inputs
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,9 @@ class UserFile(Detector):
 
     A class with `score(value, time)` and `learn(value, time)` is made once for each series: `score` gives decades
     (-log10 of the probability of a reading this odd, 0 to 12) and changes nothing, `learn` takes the reading in; values
-    are floats, times nanoseconds since the epoch. A class derived from `detectors.base.Detector` keeps the state of all
-    series itself, and is used as it is. The objects are saved by pickle; a state saved under another version of the
-    file is refused, so that a changed detector starts anew.
+    are floats, times nanoseconds since the epoch. A class derived from `detectors.detector.Detector` keeps the
+    state of all series itself, and is used as it is. The objects are saved by pickle; a state saved under another
+    version of the file is refused, so that a changed detector starts anew.
 
     Works: for rules and models that this catalogue lacks. Fails: by the file's own errors: a reading on which `score`
     or `learn` raises, or gives no number, has no score, and the log has the file's line, once for each such error.
@@ -236,7 +236,7 @@ def load_class(path: str, name: str) -> type:
         line = _line_of(source, name)
         raise UserFileError(
             f"{path}:{line}: class {name}: expected methods score(self, value, time) and learn(self, value, time), or "
-            f"a class derived from detectors.base.Detector; {' and '.join(missing)} is missing"
+            f"a class derived from detectors.detector.Detector; {' and '.join(missing)} is missing"
         )
     return kind
 

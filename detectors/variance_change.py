@@ -10,12 +10,12 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from detectors.base import Scores
-from detectors.calibration import COUNTS
-from detectors.evidence import PRIOR, evidence_learn, evidence_score
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.tails import LARGEST, normal_score
-from detectors.winsor import spread
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calibration import COUNTS
+from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.tails import LARGEST, normal_score
+from detectors.statistics.winsor import spread
 
 LEARNED, LAST, RECENT, USUAL, RUN = range(5)
 """Columns of a row: readings learned; the last of them; the standard deviation of steps of late and usually; readings

@@ -11,11 +11,11 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors.base import Scores
-from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs
-from detectors.robust import robust_step
-from detectors.tails import LARGEST, first_change_score, normal_score
-from detectors.winsor import (
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.robust import robust_step
+from detectors.statistics.tails import LARGEST, first_change_score, normal_score
+from detectors.statistics.winsor import (
     AGE,
     COUNT,
     FIELDS,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from devices.messages import Payloads
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 UNNAMED = ""
 """The metric name of a value that its payload does not name, such as a bare number: the route names it by the topic."""

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from devices.codec import UNNAMED, Codec
-from devices.codecs.registry import create
+from devices.codecs.codec_registry import create
 from devices.topics import Template, matches, validate_filter
 from devices.vectors import ExpectedReading, ExpectedRejection, Vector, decode_alone, named_readings
 

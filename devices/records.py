@@ -21,8 +21,8 @@ class DeadLetter:
     """A message, or one reading of it, that could not become a point: kept whole, with the reason.
 
     `offset` is the message's place in the journal, `part` the rejected reading's number within it (0 for the whole
-    message): together they are the key. `reason` is one of a bounded set (`devices.reasons`), `detail` a sentence with
-    place, value and expectation.
+    message): together they are the key. `reason` is one of a bounded set (`devices.rejection_reasons`),
+    `detail` a sentence with place, value and expectation.
     """
 
     offset: int

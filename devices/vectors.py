@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from devices.batch import NO_TIME
 from devices.codec import Codec, Decoded
 from devices.messages import MessageChunk
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 
 class ExpectedReading(BaseModel):

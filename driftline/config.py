@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from alerts.settings import AlarmSettings
-from devices.units import parse_duration
+from alerts.alarm_settings import AlarmSettings
+from common.durations import parse_duration
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place, unknown
-from driftline.http.settings import HttpSettings
-from ingest.settings import (
+from driftline.http.http_settings import HttpSettings
+from ingest.broker_settings import BrokerSettings
+from ingest.ingest_settings import (
     DEFAULT_DETECTORS,
     DEFAULT_ROUTES,
     ComponentSettings,
@@ -23,8 +24,7 @@ from ingest.settings import (
     RouteSettings,
     SnapshotSettings,
 )
-from ingest.settings_broker import BrokerSettings
-from storage.settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
+from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""

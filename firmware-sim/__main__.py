@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from firmware_sim.cli import main
+from firmware_sim.simulator_cli import main
 
 sys.exit(main())

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import State
+from detectors.detector import State
 
 HELD = 4.0
 """How many of its usual intervals a channel's last value is held before it counts as missing."""

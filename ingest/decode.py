@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from devices.batch import NO_TIME
 from devices.messages import FLAG_RETAIN, MessageChunk
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 from ingest.route import IGNORED, Router
 
 WHOLE = 0

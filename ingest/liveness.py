@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import State
+from detectors.detector import State
 from devices.batch import NO_TIME
 
 _CADENCE_WEIGHT = 0.1

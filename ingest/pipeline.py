@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.policy import CLEARED, AlarmPolicy, Verdicts
 from alerts.reasons import device_sentence, sentence
-from alerts.settings import AlarmSettings
-from detectors.base import State
+from detectors.detector import State
 from devices.batch import Batch, ScoredBatch
 from devices.messages import FLAG_REDELIVERED, FLAG_RETAIN
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from devices.registry import SeriesRegistry
+from devices.series_registry import SeriesRegistry
 from ingest.decode import WHOLE, Decoder, Readings
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.liveness import Liveness
 from ingest.order import Orderer
 from ingest.route import Router
 from ingest.rows import PREFIX, DeviceScores, RowFleet
 from ingest.score import Fleet, FleetScores
-from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
-from storage.base import JournalEntry, StepOutput
+from storage.store import JournalEntry, StepOutput
 
 log = logging.getLogger(__name__)
 

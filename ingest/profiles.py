@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from devices.profile import Profile, find_profile
-from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
+from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
 
 
 def with_profile(settings: RouteSettings) -> RouteSettings:

@@ -13,12 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
+from common.durations import parse_duration
 from devices.messages import MessageChunk
-from devices.units import parse_duration
 from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
-from storage.base import Journal, StorageFullError
-from storage.settings import JournalSettings
+from storage.storage_settings import JournalSettings
+from storage.store import Journal, StorageFullError
 
 log = logging.getLogger(__name__)
 

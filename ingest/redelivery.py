@@ -15,7 +15,7 @@ import numpy as np
 
 from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from ingest.frames import ReceiveBuffer
-from storage.base import StorageCorruptError
+from storage.store import StorageCorruptError
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from common.durations import parse_duration
 from devices.codec import UNNAMED, Codec
-from devices.codecs import registry as codecs
-from devices.reasons import Reason
+from devices.codecs import codec_registry as codecs
 from devices.records import SeriesRecord
-from devices.registry import SeriesRegistry, TooManySeriesError
+from devices.rejection_reasons import Reason
+from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.times import parse_time
 from devices.topics import Template, TopicTooShortError, covers, matches
-from devices.units import parse_duration
+from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
 from ingest.profiles import with_profile
 from ingest.rows import PREFIX
-from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
-from ingest.topics import TopicTable
+from ingest.topic_table import TopicTable
 
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.reasons import ChannelReason
-from detectors import registry as detectors
-from detectors.base import State
-from detectors.rows import BAND, RowDetector, RowScores
+from detectors import detector_registry as detectors
+from detectors.detector import State
+from detectors.multivariate.row_detector import BAND, RowDetector, RowScores
 from devices.batch import Batch
 from devices.records import SeriesRecord
-from devices.registry import SeriesRegistry, TooManySeriesError
+from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.assemble import Assembler, Rows
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 
 PREFIX = "device:"
 """Before a detector's name in the metric of the series that holds its scores of a device."""

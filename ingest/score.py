@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors import registry as detectors
-from detectors.base import Detector, Scores, State
+from detectors import detector_registry as detectors
+from detectors.detector import Detector, Scores, State
 from devices.batch import Batch
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 
 _UNASSIGNED = -1
 _ALL_ROWS = np.empty(0, np.intp)

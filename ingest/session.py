@@ -21,12 +21,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from common.durations import parse_duration
 from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
-from devices.units import parse_duration
+from ingest.broker_settings import BrokerSettings, split_url
 from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
 from ingest.paho_client import FrameClient, why_unusable
 from ingest.redelivery import Journaled, Redeliveries, nothing_journaled
-from ingest.settings_broker import BrokerSettings, split_url
 from ingest.subscriptions import Subscriptions, check_filters
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from influxdb_client import BucketRetentionRules, InfluxDBClient, TaskCreateRequ
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from devices.units import format_duration, parse_duration
-from storage.lines import POINTS
-from storage.settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
+from common.durations import format_duration, parse_duration
+from storage.external.lines import POINTS
+from storage.storage_settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
 
 _SECOND = 10**9
 _DAY = 24 * 3600 * _SECOND

@@ -18,8 +18,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from storage.base import StorageCorruptError
 from storage.sqlite import connect, ensure_schema, storage_errors, transaction
+from storage.store import StorageCorruptError
 
 VERSION = 1
 KEPT = 3

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.base import StorageCorruptError, StorageFullError
+from storage.store import StorageCorruptError, StorageFullError
 
 _PRIMARY_CODE = 0xFF
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from driftline.broker import answers
-from driftline.kernel_cache import drop_stale_kernels
+from driftline.compile.kernel_cache import drop_stale_kernels
+from driftline.runtime.broker import answers
 
 _CONFIG = """\
 listener {port} 127.0.0.1

@@ -8,14 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 MAY_IMPORT = {
-    "devices": set[str](),
-    "detectors": set[str](),
-    "storage": {"devices"},
-    "alerts": {"devices"},
-    "ingest": {"devices", "detectors", "storage", "alerts"},
-    "tuning": {"ingest", "alerts", "detectors", "devices", "storage"},
-    "dashboards": {"storage", "alerts", "devices"},
-    "firmware_sim": {"devices"},
+    "common": set[str](),
+    "devices": {"common"},
+    "detectors": {"common"},
+    "storage": {"devices", "common"},
+    "alerts": {"devices", "common"},
+    "ingest": {"common", "devices", "detectors", "storage", "alerts"},
+    "tuning": {"common", "ingest", "alerts", "detectors", "devices", "storage"},
+    "dashboards": {"common", "storage", "alerts", "devices"},
+    "firmware_sim": {"devices", "common"},
 }
 FOLDERS = {room: ROOT / room for room in MAY_IMPORT} | {"firmware_sim": ROOT / "firmware-sim" / "firmware_sim"}
 ROOMS = {*MAY_IMPORT, "driftline"}

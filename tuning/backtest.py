@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.policy import OPENED, AlarmPolicy, Verdicts
 from alerts.reasons import device_sentence, sentence
-from alerts.settings import AlarmSettings
-from detectors.registry import scores_rows
+from detectors.detector_registry import scores_rows
 from devices.batch import Batch
-from devices.registry import SeriesRegistry
+from devices.series_registry import SeriesRegistry
 from devices.topics import matches
+from ingest.ingest_settings import DEFAULT_DETECTORS, DEFAULT_ROUTES, ComponentSettings, RouteSettings
 from ingest.order import Orderer
 from ingest.rows import PREFIX, DeviceScores, RowFleet
 from ingest.score import Fleet, FleetScores
-from ingest.settings import DEFAULT_DETECTORS, DEFAULT_ROUTES, ComponentSettings, RouteSettings
 from tuning.recordings import Recording, RecordingChunk, RecordingError
 
 TOGETHER = "joint"

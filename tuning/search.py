@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from detectors.registry import find
+from detectors.detector_registry import find
 from devices.times import BadTimeError, parse_time
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 from tuning import nab
 from tuning.backtest import Plan, score_columns
 from tuning.recordings import RecordingError

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.base import Reader, SeriesPoints
+from storage.store import Reader, SeriesPoints
 from tuning.recordings import TOPIC_KEY, RecordingError
 
 TIME = "_time"

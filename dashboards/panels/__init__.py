@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dashboards.model import Board
-from dashboards.panels.detectors import DETECTORS
-from dashboards.panels.device import DEVICE
-from dashboards.panels.fleet import FLEET
-from dashboards.panels.pipeline import PIPELINE
-from dashboards.panels.truth import TRUTH
+from dashboards.panels.detectors_panels import DETECTORS
+from dashboards.panels.device_panels import DEVICE
+from dashboards.panels.fleet_panels import FLEET
+from dashboards.panels.pipeline_panels import PIPELINE
+from dashboards.panels.truth_panels import TRUTH
 
 BOARDS: tuple[Board, ...] = (FLEET, DEVICE, DETECTORS, PIPELINE, TRUTH)
 """All dashboards, in the order in which they are listed."""

@@ -14,7 +14,7 @@ from devices.codec import Decoded
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.tree import TreeParameters, TreeReader
 from devices.messages import Payloads
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 
 class MalformedError(ValueError):

@@ -16,7 +16,7 @@ from devices.batch import NO_TIME
 from devices.codec import Decoded
 from devices.codecs.readings import NOTHING, CodecParameters, Names, Rows, TooManyNamesError, excerpt, not_finite
 from devices.messages import Payloads
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, TimeUnit, parse_time
 
 

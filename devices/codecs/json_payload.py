@@ -14,7 +14,7 @@ from devices.codecs.layouts import LayoutReader
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.tree import TreeParameters, TreeReader
 from devices.messages import Payloads
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

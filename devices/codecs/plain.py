@@ -18,7 +18,7 @@ from devices.codec import UNNAMED, Decoded
 from devices.codecs.readings import CodecParameters, Names, Rows, TooManyNamesError, excerpt, finite, not_finite
 from devices.messages import Payloads
 from devices.numbers import text_to_number, to_number
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?(?:\s*[^\d\s,;][^,;]*)?|[^,;]*\d,\d{3}\.\d+[^,;]*", re.ASCII)
 _LONGEST = 65_536

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from devices.batch import NO_TIME
 from devices.codec import Decoded, Rejected
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 
 MAX_NAMES = 100_000
 """Default bound of a codec's metric and device name tables."""

@@ -29,7 +29,7 @@ from devices.codecs.readings import (
 )
 from devices.messages import Payloads
 from devices.numbers import to_number
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, parse_time
 
 LABELS = {

@@ -36,7 +36,7 @@ from devices.codecs.readings import (
     not_finite,
 )
 from devices.numbers import to_number
-from devices.reasons import Reason
+from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, TimeUnit, parse_time, parse_zone
 
 TIME_FIELDS = (

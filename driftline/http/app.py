@@ -12,11 +12,11 @@ from fastapi.responses import StreamingResponse
 from dashboards.web_files import WebFile, load_web_files
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
+from driftline.http.http_settings import HttpSettings
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter
 from driftline.http.metrics import metrics_router
-from driftline.http.reading import reading_router
+from driftline.http.read_routes import reading_router
 from driftline.http.schemas import ErrorReply
-from driftline.http.settings import HttpSettings
 from driftline.http.view import ServiceView
 
 PREFIX = "/api/v1"

@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from driftline.http.settings import DEFAULT_PORT, HttpSettings
+from driftline.http.http_settings import DEFAULT_PORT, HttpSettings
 
 _PORTS_TRIED = 100
 _STOP_SECONDS = 2

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from driftline.http.events import Subscription
-from storage.embedded import EmbeddedStore
+from storage.embedded.database import EmbeddedStore
 
 
 class Status(StrEnum):

@@ -2,6 +2,6 @@
 
 import sys
 
-from firmware_sim.cli import main
+from firmware_sim.simulator_cli import main
 
 sys.exit(main())

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from firmware_sim.faults import Fault
-from firmware_sim.fleet import Carried
+from firmware_sim.simulated_fleet import Carried
 
 VERSION = 1
 FILE_NAME = "simulator.json"

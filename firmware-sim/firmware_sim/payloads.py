@@ -12,8 +12,8 @@ import orjson
 from numpy.typing import NDArray
 
 from firmware_sim.faults import Fault
-from firmware_sim.fleet import GroupBlock
 from firmware_sim.publisher import Message
+from firmware_sim.simulated_fleet import GroupBlock
 
 Row = dict[str, str | float]
 

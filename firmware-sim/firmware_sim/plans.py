@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from devices.units import parse_duration
+from common.durations import parse_duration
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
 from firmware_sim.models import Channel
 

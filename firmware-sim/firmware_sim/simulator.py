@@ -13,13 +13,13 @@ from threading import Event, Thread
 
 import numpy as np
 
-from devices.units import parse_duration
+from common.durations import parse_duration
 from firmware_sim import plans
-from firmware_sim.fleet import Fleet
 from firmware_sim.memory import Memory, append_labels, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
 from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulated_fleet import Fleet
+from firmware_sim.simulation_settings import SimulatorSettings
 
 TRUTH = b"driftline/truth"
 BACKLOG_TICKS = 300

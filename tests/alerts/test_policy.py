@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.policy import CLEARED, MAX_THRESHOLD, MIN_THRESHOLD, OPENED, AlarmPolicy, Verdicts
-from alerts.settings import AlarmSettings
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND

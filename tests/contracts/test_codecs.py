@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import devices.codecs
 from devices.codec import Codec, Decoded
-from devices.codecs.registry import CODECS, codec_names, create, find, index
+from devices.codecs.codec_registry import CODECS, codec_names, create, find, index
 from devices.messages import MessageChunk, Payloads
 from devices.vectors import Vector, decode_alone, load_vectors, named_readings
 

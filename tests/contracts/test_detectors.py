@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from detectors.base import MAX_SCORE, Detector, Scores
-from detectors.fleet import FleetDetector
-from detectors.registry import DETECTORS, create
+from detectors.detector import MAX_SCORE, Detector, Scores
+from detectors.detector_registry import DETECTORS, create
+from detectors.fleet_detector import FleetDetector
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detectors.base import MAX_SCORE
-from detectors.registry import ROW_DETECTORS, create
-from detectors.rows import RowDetector, RowScores
+from detectors.detector import MAX_SCORE
+from detectors.detector_registry import ROW_DETECTORS, create
+from detectors.multivariate.row_detector import RowDetector, RowScores
 
 WIDTH = 3
 VARIANTS = [

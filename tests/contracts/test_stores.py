@@ -18,13 +18,13 @@ from victoria import Victoria
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import CommitResult, SeriesPoints, StepOutput
-from storage.embedded import EmbeddedStore
-from storage.influx import InfluxSink
-from storage.influx_reader import FluxReader, InfluxQlReader
-from storage.readers import ExternalReader, thinned
-from storage.settings import SinkSettings
-from storage.victoria import VictoriaReader
+from storage.embedded.database import EmbeddedStore
+from storage.external.influx import InfluxSink
+from storage.external.influx_reader import FluxReader, InfluxQlReader
+from storage.external.reader_parts import ExternalReader, thinned
+from storage.external.victoria import VictoriaReader
+from storage.storage_settings import SinkSettings
+from storage.store import CommitResult, SeriesPoints, StepOutput
 
 OpenStore = Callable[[], EmbeddedStore]
 

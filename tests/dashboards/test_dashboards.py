@@ -19,12 +19,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.alert_rules import RULES
 from dashboards.building import all_built
+from dashboards.grafana_units import SIMULATED, by_unit, grafana_unit, units_of
 from dashboards.interpolation import ALL, Choice, TimeRange, choosing_device, fill, used
 from dashboards.model import COLUMNS, Board, Panel
 from dashboards.panels import BOARDS, checked
 from dashboards.provisioning import BuildSettings, write_all
 from dashboards.sources import SOURCES, Source, source_named
-from dashboards.units import SIMULATED, by_unit, grafana_unit, units_of
 from devices.records import SeriesRecord
 
 UIDS = [board.uid for board in BOARDS]

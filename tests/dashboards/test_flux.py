@@ -16,7 +16,7 @@ from dashboards.interpolation import Choice, TimeRange, choosing_device
 from dashboards.model import Board, Panel, Variable
 from dashboards.panels import BOARDS
 from storage.retention import downsampling_task
-from storage.settings import SinkSettings
+from storage.storage_settings import SinkSettings
 
 pytestmark = pytest.mark.optional_service("influxd")
 

@@ -12,8 +12,8 @@ from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
 from dashboards.web_files import WEB_FOLDER, load_web_files
 from devices.records import AlarmRecord, AlarmState, DeadLetter
 from driftline.http.app import create_app
+from driftline.http.http_settings import HttpSettings
 from driftline.http.server import HttpServer
-from driftline.http.settings import HttpSettings
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 ODD = "plant/hall-1/compressor-01"

@@ -12,11 +12,11 @@ from simulated_plant import END, VictoriaMetrics, free_port_of_loopback, running
 
 from dashboards.alert_rules import RULES, AlertRule
 from dashboards.drawing import Drawing, drawn
+from dashboards.grafana_units import SIMULATED
 from dashboards.interpolation import Choice, TimeRange, choosing_device, fill
 from dashboards.model import Board, Panel, Query, Variable
 from dashboards.panels import BOARDS
 from dashboards.querying import PrometheusSource, QueryError
-from dashboards.units import SIMULATED
 
 pytestmark = pytest.mark.service("victoria-metrics")
 

@@ -11,11 +11,11 @@ from grafana_contract import TOKEN, GrafanaState, running_grafana
 
 from dashboards.building import Json, all_built
 from dashboards.grafana_client import ConflictError, Grafana, GrafanaError
+from dashboards.grafana_units import SIMULATED
 from dashboards.panels import BOARDS
 from dashboards.pushing import Change, differences, fingerprint, planned, push
 from dashboards.sources import SOURCES
-from dashboards.units import SIMULATED
-from driftline.cli import main
+from driftline.cli.command_line import main
 
 BUILT = all_built(SOURCES[0], units=SIMULATED, page_url="http://127.0.0.1:8000/")
 DATA_SOURCE = dict(SOURCES[0].settings("http://127.0.0.1:8428", org="o", bucket="b"))

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.base import MAX_SCORE
-from detectors.calibration import (
+from detectors.detector import MAX_SCORE
+from detectors.statistics.calibration import (
     BINS,
     Prior,
     cautious,

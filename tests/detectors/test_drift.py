@@ -9,8 +9,8 @@ import pytest
 from river.drift import ADWIN
 
 from detectors.adwin import Adwin, AdwinParameters
-from detectors.base import MAX_SCORE
-from detectors.registry import create
+from detectors.detector import MAX_SCORE
+from detectors.detector_registry import create
 
 SECOND = 1_000_000_000
 DRIFT = ["cusum", "page_hinkley", "adwin"]

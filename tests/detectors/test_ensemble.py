@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.base import Scores
+from detectors.detector import Scores
 from detectors.ensemble import PART_NAMES, Ensemble, EnsembleParameters
 
 MINUTE = 60_000_000_000

@@ -9,8 +9,8 @@ from river.anomaly import HalfSpaceTrees as RiverTrees
 from river.compose import Pipeline
 from river.preprocessing import MinMaxScaler
 
+from detectors.detector_registry import create
 from detectors.forest import HalfSpaceTrees, HalfSpaceTreesParameters
-from detectors.registry import create
 
 
 def stream(count: int, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from detectors.base import Scores
+from detectors.detector import Scores
 from detectors.holt_winters import HoltWinters, HoltWintersParameters, nanoseconds
 
 SECOND = 1_000_000_000

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detectors.base import MAX_SCORE, Scores
-from detectors.registry import create
+from detectors.detector import MAX_SCORE, Scores
+from detectors.detector_registry import create
 
 SECOND = 1_000_000_000
 

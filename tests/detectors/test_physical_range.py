@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detectors.base import MAX_SCORE
+from detectors.detector import MAX_SCORE
 from detectors.physical_range import LIMITS, PhysicalRange, PhysicalRangeParameters
 
 

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from detectors.compile import compile_all
-from detectors.registry import DETECTORS, ROW_DETECTORS, UnknownDetectorError, by_name, create
+from detectors.compile_detectors import compile_all
+from detectors.detector_registry import DETECTORS, ROW_DETECTORS, UnknownDetectorError, by_name, create
 from detectors.zscore import ZScore
 
 

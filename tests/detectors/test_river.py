@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from river import anomaly, compose, preprocessing, time_series
 
-from detectors.base import Scores
-from detectors.rank import rank_score
-from detectors.registry import create
+from detectors.detector import Scores
+from detectors.detector_registry import create
 from detectors.river_build import model_names
+from detectors.statistics.rank import rank_score
 
 SECOND = 1_000_000_000
 SOON: dict[str, object] = {"warmup": 60, "calibration": 20, "ranked": 64}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.policy import OPENED, AlarmPolicy
-from alerts.settings import AlarmSettings
-from detectors.base import MAX_SCORE, Scores
-from detectors.correlation import CorrelationBreak
-from detectors.joint import Joint, JointParameters
-from detectors.mahalanobis import Mahalanobis
-from detectors.pca import PrincipalComponents
-from detectors.rows import RowDetector, RowParameters
+from detectors.detector import MAX_SCORE, Scores
+from detectors.multivariate.correlation import CorrelationBreak
+from detectors.multivariate.joint import Joint, JointParameters
+from detectors.multivariate.mahalanobis import Mahalanobis
+from detectors.multivariate.pca import PrincipalComponents
+from detectors.multivariate.row_detector import RowDetector, RowParameters
 
 KINDS = [PrincipalComponents, CorrelationBreak, Mahalanobis]
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from detectors.base import Scores
-from detectors.calendar_time import DAY, WEEK, offsets, wall_clock
-from detectors.registry import create
+from detectors.detector import Scores
+from detectors.detector_registry import create
 from detectors.seasonal import Seasonal
+from detectors.statistics.calendar_time import DAY, WEEK, offsets, wall_clock
 
 SECOND = 1_000_000_000
 EVERY = 300 * SECOND

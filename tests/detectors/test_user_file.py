@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detectors.base import Scores
-from detectors.registry import create
+from detectors.detector import Scores
+from detectors.detector_registry import create
 from detectors.user_file import UserFile, UserFileError, load_class
 from driftline.config import parse_config
 from driftline.config_errors import ConfigError

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from detectors.base import MAX_SCORE, Scores
-from detectors.registry import create
-from detectors.tails import first_change_score, normal_score, student_score
+from detectors.detector import MAX_SCORE, Scores
+from detectors.detector_registry import create
+from detectors.statistics.tails import first_change_score, normal_score, student_score
 
 SECOND = 1_000_000_000
 VARIANTS = [pytest.param({}, id="ewma"), pytest.param({"variant": "robust"}, id="robust")]

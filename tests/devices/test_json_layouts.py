@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.codec import Decoded
-from devices.codecs.compile import compile_all
+from devices.codecs.codec_registry import create
+from devices.codecs.compile_codecs import compile_all
 from devices.codecs.json_payload import JsonCodec
 from devices.codecs.kernels import read_layouts
 from devices.codecs.readings import Rows
-from devices.codecs.registry import create
 from devices.messages import MessageChunk, Payloads
 
 

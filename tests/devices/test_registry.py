@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from devices.registry import SeriesRegistry, TooManySeriesError
+from devices.series_registry import SeriesRegistry, TooManySeriesError
 
 
 def test_the_limit_that_is_near_is_named_before_it_is_reached() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from devices.units import Duration, format_duration, parse_duration
+from common.durations import Duration, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

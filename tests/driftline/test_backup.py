@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from driftline.backup import MANIFEST, BackupError, back_up, restore
-from driftline.data_folder import DataFolder
-from storage.embedded import EmbeddedStore
-from storage.journal import SqliteJournal
+from driftline.runtime.data_backup import MANIFEST, BackupError, back_up, restore
+from driftline.runtime.data_folder import DataFolder
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from driftline.broker import FIRST_PORT, BrokerError, BrokerHandle, answers, start_broker
-from ingest.settings_broker import BrokerSettings
+from driftline.runtime.broker import FIRST_PORT, BrokerError, BrokerHandle, answers, start_broker
+from ingest.broker_settings import BrokerSettings
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -117,7 +117,7 @@ def test_no_orphan_is_left_by_a_killed_parent_and_ctrl_c_does_not_reach_the_chil
     program = (
         "import os, sys, signal\n"
         "from pathlib import Path\n"
-        "from driftline.broker import start_broker\n"
+        "from driftline.runtime.broker import start_broker\n"
         "which = {} if sys.argv[2] == 'mosquitto' else {'which': lambda name: None}\n"
         "handle = start_broker('auto', Path(sys.argv[1]), **which)\n"
         "signal.signal(signal.SIGINT, lambda *_: os.write(1, f'interrupted {handle.alive}\\n'.encode()))\n"

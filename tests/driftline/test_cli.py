@@ -15,10 +15,10 @@ import pytest
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from driftline.cli import COMMANDS, main
-from driftline.data_folder import DataFolder
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
+from driftline.cli.command_line import COMMANDS, main
+from driftline.runtime.data_folder import DataFolder
+from storage.embedded.database import EmbeddedStore
+from storage.store import StepOutput
 
 SECOND = 1_000_000_000
 START = 1_772_366_400 * SECOND
@@ -65,7 +65,7 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Captured) -> 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from driftline.cli import main; code = main(['--help']);"
+        "import sys; from driftline.cli.command_line import main; code = main(['--help']);"
         "heavy = {'numba', 'duckdb', 'numpy', 'fastapi', 'river', 'pyarrow', 'pydantic', 'httpx'} & set(sys.modules);"
         "print('HEAVY', sorted(heavy)); sys.exit(code)"
     )

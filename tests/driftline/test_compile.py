@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from detectors.registry import DETECTORS, ROW_DETECTORS
-from driftline.compile import STEPS, compile_steps
-from driftline.kernel_cache import CompiledNote
-from driftline.kernel_compiler import KernelCompiler, steps_for
+from detectors.detector_registry import DETECTORS, ROW_DETECTORS
+from driftline.compile.ahead import STEPS, compile_steps
+from driftline.compile.kernel_cache import CompiledNote
+from driftline.compile.kernel_compiler import KernelCompiler, steps_for
 
 
 def test_every_detector_and_stage_is_a_step_and_compiles_with_a_word_before_it() -> None:

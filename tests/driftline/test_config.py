@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from driftline.config import Config, load_config, parse_config
 from driftline.config_errors import ConfigError
-from ingest.settings import DEFAULT_DETECTORS, DEFAULT_ROUTES
+from ingest.ingest_settings import DEFAULT_DETECTORS, DEFAULT_ROUTES
 
 
 def errors_of(text: str) -> list[str]:

@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.app import create_app, openapi_document
-from driftline.http.settings import HttpSettings
+from driftline.http.http_settings import HttpSettings
 from driftline.http.view import StageHealth, Status
-from storage.external import external_reader
-from storage.settings import SinkSettings
+from storage.external.reader_choice import external_reader
+from storage.storage_settings import SinkSettings
 
 START = 1_772_366_400 * SECOND
 OPENAPI = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"

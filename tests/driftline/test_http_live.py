@@ -17,8 +17,8 @@ from demo_service import SECOND, DemoService, scored
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
+from driftline.http.http_settings import DEFAULT_PORT, HttpSettings
 from driftline.http.server import HttpServer, PortTakenError
-from driftline.http.settings import DEFAULT_PORT, HttpSettings
 
 START = 1_772_366_400 * SECOND
 SERIES = [SeriesRecord(0, "pump/1", "temperature"), SeriesRecord(1, "tank", "level")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.kernel_cache import ROOMS, CompiledNote, drop_stale_kernels
+from driftline.compile.kernel_cache import ROOMS, CompiledNote, drop_stale_kernels
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from detectors.registry import DETECTORS, ROW_DETECTORS
-from devices.codecs.registry import CODECS
-from driftline.cli import COMMANDS
+from detectors.detector_registry import DETECTORS, ROW_DETECTORS
+from devices.codecs.codec_registry import CODECS
+from driftline.cli.command_line import COMMANDS
 from driftline.config import Config, parse_config
 from driftline.config_errors import ConfigError
-from driftline.reference import ROOT, main, page_differences, write_pages
-from driftline.reference_settings import config_schema, sample_configuration
+from driftline.reference.pages import ROOT, main, page_differences, write_pages
+from driftline.reference.reference_settings import config_schema, sample_configuration
 
 
 def test_the_generated_files_are_up_to_date() -> None:

@@ -13,9 +13,9 @@ from firmware_sim.publisher import BrokerUnreachableError
 from paho.mqtt.enums import CallbackAPIVersion
 
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
-from driftline.replay import ReplaySettings, replay
-from storage.base import StorageCorruptError
-from storage.journal import SqliteJournal
+from driftline.runtime.replaying import ReplaySettings, replay
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.store import StorageCorruptError
 from tuning.recordings import RecordingError
 
 SECOND = 1_000_000_000

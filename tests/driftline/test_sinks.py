@@ -11,14 +11,14 @@ from victoria import Victoria
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from driftline.sink_worker import PresenceChanges, Sinks, SinkWorker
-from driftline.store_worker import StoreWorker
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
-from storage.influx import RejectedLine
-from storage.settings import SinkSettings, SpoolSettings
+from driftline.runtime.sink_worker import PresenceChanges, Sinks, SinkWorker
+from driftline.runtime.store_worker import StoreWorker
+from storage.embedded.database import EmbeddedStore
+from storage.external.influx import RejectedLine
+from storage.external.spool import Spool, refused_lines
 from storage.snapshots import SnapshotStore
-from storage.spool import Spool, refused_lines
+from storage.storage_settings import SinkSettings, SpoolSettings
+from storage.store import StepOutput
 
 WaitUntil = Callable[..., None]
 START = 1_700_000_000 * 10**9

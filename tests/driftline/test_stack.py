@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from driftline.config import Config
-from driftline.stack import SINK, Stack, StackError, stack_beside
+from driftline.runtime.stack import SINK, Stack, StackError, stack_beside
 
 WaitFor = Callable[..., None]
 
@@ -89,7 +89,7 @@ def test_grafana_is_given_its_files_and_a_password_of_its_own(tmp_path: Path, mo
     program.chmod(0o755)
     (home / "conf").mkdir(parents=True)
     (home / "conf" / "defaults.ini").touch()
-    monkeypatch.setattr("driftline.stack._GRAFANA_HOMES", (home,))
+    monkeypatch.setattr("driftline.runtime.stack._GRAFANA_HOMES", (home,))
     built: list[Path] = []
 
     def build(files: Path) -> list[Path]:
@@ -113,6 +113,6 @@ def test_grafana_is_given_its_files_and_a_password_of_its_own(tmp_path: Path, mo
 
 
 def test_a_grafana_without_its_files_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.stack._GRAFANA_HOMES", (tmp_path / "nowhere",))
+    monkeypatch.setattr("driftline.runtime.stack._GRAFANA_HOMES", (tmp_path / "nowhere",))
     with pytest.raises(StackError, match="its files are in none of"):
         Stack(tmp_path, which={"grafana": "/usr/bin/grafana"}.get).start_grafana(lambda _: [])

@@ -11,14 +11,14 @@ from victoria import Victoria
 
 from devices.messages import MessageChunk
 from driftline.config import Config, parse_config
-from driftline.recovery import new_engine
-from driftline.warm_start import warm_start
+from driftline.runtime.recovery import new_engine
+from driftline.runtime.warm_start import warm_start
 from ingest.pipeline import Engine
-from storage.base import JournalEntry
-from storage.embedded import EmbeddedStore
-from storage.external import external_reader
-from storage.influx import InfluxSink
-from storage.settings import SinkSettings, StoreSettings
+from storage.embedded.database import EmbeddedStore
+from storage.external.influx import InfluxSink
+from storage.external.reader_choice import external_reader
+from storage.storage_settings import SinkSettings, StoreSettings
+from storage.store import JournalEntry
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND

@@ -14,7 +14,7 @@ import pytest
 from fault_runs import KillableService, NumberedPublisher, assert_each_once, assert_undisturbed, entries_of
 from firmware_sim.publisher import BrokerAddress, Publisher
 
-from storage.embedded import EmbeddedStore
+from storage.embedded.database import EmbeddedStore
 
 pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 

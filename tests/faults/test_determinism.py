@@ -17,14 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from driftline.config import Config
-from driftline.recovery import new_engine, restored_engine
-from driftline.store_worker import SnapshotRequest, flattened
-from driftline.warm_start import warm_start
+from driftline.runtime.recovery import new_engine, restored_engine
+from driftline.runtime.store_worker import SnapshotRequest, flattened
+from driftline.runtime.warm_start import warm_start
 from ingest.pipeline import Engine
-from storage.base import JournalEntry, StepOutput
-from storage.embedded import EmbeddedStore
-from storage.journal import SqliteJournal
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
+from storage.store import JournalEntry, StepOutput
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

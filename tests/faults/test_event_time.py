@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from fault_runs import differences_of_state
 
-from alerts.settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_RETAIN, MessageChunk
-from driftline.store_worker import flattened
+from driftline.runtime.store_worker import flattened
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
-from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
-from storage.base import JournalEntry
-from storage.embedded import EmbeddedStore
+from storage.embedded.database import EmbeddedStore
+from storage.store import JournalEntry
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

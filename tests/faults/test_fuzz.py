@@ -16,16 +16,16 @@ import pytest
 from fault_runs import KillableService, assert_undisturbed, entries_of
 from firmware_sim.publisher import BrokerAddress, Publisher
 
-from alerts.settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings
 from devices.messages import MessageChunk
+from ingest.broker_settings import BrokerSettings
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
-from ingest.settings import ComponentSettings, LimitSettings, RouteSettings
-from ingest.settings_broker import BrokerSettings
-from storage.base import JournalEntry, StepOutput
-from storage.embedded import EmbeddedStore
-from storage.journal import SqliteJournal
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.store import JournalEntry, StepOutput
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

@@ -13,8 +13,8 @@ import pytest
 from fault_runs import KillableService, NumberedPublisher
 from victoria import Misbehaving, Victoria, free_ports
 
-from storage.embedded import EmbeddedStore
-from storage.spool import refused_lines
+from storage.embedded.database import EmbeddedStore
+from storage.external.spool import refused_lines
 
 pytestmark = [
     pytest.mark.faults,

@@ -22,7 +22,7 @@ from fault_runs import (
     newest_snapshot,
 )
 
-from storage.embedded import EmbeddedStore
+from storage.embedded.database import EmbeddedStore
 
 pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 

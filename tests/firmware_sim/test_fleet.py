@@ -3,10 +3,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from firmware_sim.faults import Fault, FaultKind
-from firmware_sim.fleet import Fleet, GroupBlock
 from firmware_sim.models import MODELS, Channel
 from firmware_sim.plans import Scheduled
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulated_fleet import Fleet, GroupBlock
+from firmware_sim.simulation_settings import SimulatorSettings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

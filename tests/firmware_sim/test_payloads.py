@@ -3,10 +3,10 @@ from random import Random
 
 import pytest
 from firmware_sim.faults import Fault, FaultKind
-from firmware_sim.fleet import Fleet
 from firmware_sim.payloads import array_messages, garble, single_messages
 from firmware_sim.plans import Scheduled
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulated_fleet import Fleet
+from firmware_sim.simulation_settings import SimulatorSettings
 
 SECOND = 1_000_000_000
 START = 1_700_000_000

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
-from firmware_sim.fleet import Fleet
 from firmware_sim.memory import append_labels
 from firmware_sim.plans import Random, Targets, read_schedule
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulated_fleet import Fleet
+from firmware_sim.simulation_settings import SimulatorSettings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from firmware_sim.cli import main
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
+from firmware_sim.simulator_cli import main
 from pydantic import ValidationError
 
 SECOND = 1_000_000_000

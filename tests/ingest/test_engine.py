@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings
 from devices.batch import ScoredBatch
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
+from ingest.ingest_settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from ingest.pipeline import Engine
-from ingest.settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
-from storage.base import JournalEntry, StepOutput
+from storage.store import JournalEntry, StepOutput
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND

@@ -14,12 +14,12 @@ import paho.mqtt.client as paho
 import pytest
 
 from devices.messages import FLAG_QOS, FLAG_REDELIVERED, MessageChunk
-from driftline.broker import start_broker
+from driftline.runtime.broker import start_broker
+from ingest.broker_settings import BrokerSettings
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
-from ingest.settings_broker import BrokerSettings
-from storage.journal import SqliteJournal
-from storage.settings import JournalSettings
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.storage_settings import JournalSettings
 
 pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(60)]
 

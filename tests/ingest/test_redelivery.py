@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from ingest.frames import ReceiveBuffer
 from ingest.redelivery import Redeliveries
-from storage.base import StorageCorruptError
+from storage.store import StorageCorruptError
 
 Row = tuple[int, bytes, bytes]
 """Packet identifier, topic and payload of a message of QoS 1."""

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from alerts.settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
 from devices.records import AlarmState
+from ingest.ingest_settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from ingest.pipeline import Engine
-from ingest.settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
-from storage.base import JournalEntry, StepOutput
+from storage.store import JournalEntry, StepOutput
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND

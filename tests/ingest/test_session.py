@@ -16,8 +16,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from devices.messages import FLAG_REDELIVERED
+from ingest.broker_settings import BrokerSettings
 from ingest.session import MqttSession, SessionState
-from ingest.settings_broker import BrokerSettings
 
 pytestmark = pytest.mark.timeout(60)
 

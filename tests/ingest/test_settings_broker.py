@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ingest.settings_broker import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
+from ingest.broker_settings import PASSWORD_VARIABLE, BrokerSettings, read_password, split_url
 
 
 @pytest.mark.parametrize(

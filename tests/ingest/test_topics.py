@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.topics import TopicTable
+from ingest.topic_table import TopicTable
 
 
 def spans_of(topics: list[bytes]) -> tuple[bytes, np.ndarray]:

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from storage.archive import Archive
-from storage.base import CommitResult, StepOutput, StorageCorruptError
-from storage.embedded import EmbeddedStore
-from storage.queries import QueryError
-from storage.settings import ArchiveSettings, StoreSettings
+from storage.archive.parquet_archive import Archive
+from storage.embedded.database import EmbeddedStore
+from storage.embedded.queries import QueryError
+from storage.storage_settings import ArchiveSettings, StoreSettings
+from storage.store import CommitResult, StepOutput, StorageCorruptError
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

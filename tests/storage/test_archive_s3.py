@@ -16,11 +16,11 @@ import pytest
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from driftline.cli import main
-from storage.archive import MANIFEST, Archive
-from storage.base import CommitResult, StepOutput
-from storage.embedded import EmbeddedStore
-from storage.settings import ArchiveSettings, StoreSettings
+from driftline.cli.command_line import main
+from storage.archive.parquet_archive import MANIFEST, Archive
+from storage.embedded.database import EmbeddedStore
+from storage.storage_settings import ArchiveSettings, StoreSettings
+from storage.store import CommitResult, StepOutput
 
 DAY = 86_400 * 10**9
 HOUR = 3600 * 10**9

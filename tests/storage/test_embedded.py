@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import StepOutput, StorageCorruptError, StorageFullError
-from storage.embedded import EmbeddedStore
-from storage.queries import QueryError
-from storage.settings import StoreSettings
+from storage.embedded.database import EmbeddedStore
+from storage.embedded.queries import QueryError
+from storage.storage_settings import StoreSettings
+from storage.store import StepOutput, StorageCorruptError, StorageFullError
 
 SECOND = 10**9
 DAY = 86_400 * SECOND
@@ -429,8 +429,8 @@ from pathlib import Path
 import numpy as np
 from devices.batch import Batch, ScoredBatch
 from devices.records import DeadLetter
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
+from storage.store import StepOutput
+from storage.embedded.database import EmbeddedStore
 
 store = EmbeddedStore(Path(sys.argv[1])).open()
 rows, commits = int(sys.argv[2]), int(sys.argv[3])

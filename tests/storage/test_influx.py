@@ -20,10 +20,10 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from storage.base import DevicePresence, StepOutput
-from storage.influx import InfluxSink
-from storage.lines import LineProtocol
-from storage.settings import SinkSettings
+from storage.external.influx import InfluxSink
+from storage.external.lines import LineProtocol
+from storage.storage_settings import SinkSettings
+from storage.store import DevicePresence, StepOutput
 
 NOW = 1_700_000_000 * 10**9
 NAMES = [SeriesRecord(0, "pump 1,a", "flow=x"), SeriesRecord(1, "fan\\", "speed")]

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from storage.influx_reader import FluxReader, InfluxQlReader
-from storage.settings import SinkSettings
+from storage.external.influx_reader import FluxReader, InfluxQlReader
+from storage.storage_settings import SinkSettings
 
 KNOWN = [SeriesRecord(0, "pump 1", "flow", "m³/h"), SeriesRecord(1, "fan", "speed")]
 

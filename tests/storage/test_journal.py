@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.messages import MessageChunk
-from storage.base import JournalEntry, StorageCorruptError, StorageFullError
-from storage.journal import SqliteJournal
-from storage.settings import JournalSettings
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.storage_settings import JournalSettings
+from storage.store import JournalEntry, StorageCorruptError, StorageFullError
 
 SECOND = 10**9
 SMALL = JournalSettings(max_bytes=1 << 20)
@@ -216,7 +216,7 @@ APPENDER = """
 import os, sys
 from pathlib import Path
 from devices.messages import MessageChunk
-from storage.journal import SqliteJournal
+from storage.journal.sqlite_journal import SqliteJournal
 
 journal = SqliteJournal(Path(sys.argv[1])).open()
 while True:

@@ -12,14 +12,14 @@ from victoria import Victoria
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from storage.archive import Archive
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
-from storage.external import external_reader
-from storage.influx import InfluxSink
-from storage.influx_reader import FluxReader, InfluxQlReader
-from storage.settings import ArchiveSettings, SinkSettings, StoreSettings
-from storage.victoria import VictoriaReader
+from storage.archive.parquet_archive import Archive
+from storage.embedded.database import EmbeddedStore
+from storage.external.influx import InfluxSink
+from storage.external.influx_reader import FluxReader, InfluxQlReader
+from storage.external.reader_choice import external_reader
+from storage.external.victoria import VictoriaReader
+from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
+from storage.store import StepOutput
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

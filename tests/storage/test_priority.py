@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from storage.priority import ENGINE_THREADS, give_way, made_giving_way
+from storage.embedded.priority import ENGINE_THREADS, give_way, made_giving_way
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities by thread")
 

@@ -13,7 +13,7 @@ from influxd import Influxd
 from victoria import Victoria
 
 from storage.retention import apply, downsampling_task, plan_embedded, plan_sink
-from storage.settings import ArchiveSettings, SinkSettings, StoreSettings
+from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
 
 ORG = "0123456789abcdef"
 

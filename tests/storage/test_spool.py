@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
-from storage.base import DevicePresence, StepOutput, StorageCorruptError
-from storage.outputs import decode_output, encode_output
-from storage.spool import RefusedLine, SinkLag, Spool, refused_lines
+from storage.external.outputs import decode_output, encode_output
+from storage.external.spool import RefusedLine, SinkLag, Spool, refused_lines
+from storage.store import DevicePresence, StepOutput, StorageCorruptError
 
 floats = st.floats(allow_subnormal=False)
 

@@ -14,8 +14,8 @@ from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
+from storage.embedded.database import EmbeddedStore
+from storage.store import StepOutput
 
 SECOND = 1_000_000_000
 NEEDED = 60

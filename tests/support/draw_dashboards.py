@@ -9,10 +9,10 @@ from pathlib import Path
 from simulated_plant import END, free_port_of_loopback, running_victoria_metrics, write_plant
 
 from dashboards.drawing import Drawing, drawn
+from dashboards.grafana_units import SIMULATED
 from dashboards.interpolation import TimeRange, choosing_device
 from dashboards.panels import BOARDS
 from dashboards.querying import PrometheusSource
-from dashboards.units import SIMULATED
 
 DEVICE = "plant/hall-1/press-01"
 

@@ -24,14 +24,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from devices.records import SeriesRecord
 from driftline.config import Config, load_config
-from driftline.recovery import engine_of_settings, new_engine
-from driftline.store_worker import flattened
-from driftline.warm_start import warm_start
+from driftline.runtime.recovery import engine_of_settings, new_engine
+from driftline.runtime.store_worker import flattened
+from driftline.runtime.warm_start import warm_start
 from ingest.pipeline import Engine
-from storage.base import JournalEntry, StepOutput, StorageCorruptError
-from storage.embedded import EmbeddedStore
-from storage.journal import SqliteJournal
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
+from storage.store import JournalEntry, StepOutput, StorageCorruptError
 
 WaitUntil = Callable[..., None]
 

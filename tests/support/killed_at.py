@@ -18,18 +18,18 @@ from typing import Any
 POINTS = {
     "journaled, not acknowledged": ("ingest.session", "MqttSession.acknowledge", "before"),
     "acknowledged, not scored": ("ingest.session", "MqttSession.acknowledge", "after"),
-    "within a commit": ("storage.embedded", "write_rows", "after"),
-    "behind a commit": ("storage.embedded", "EmbeddedStore.commit", "after"),
+    "within a commit": ("storage.embedded.database", "write_rows", "after"),
+    "behind a commit": ("storage.embedded.database", "EmbeddedStore.commit", "after"),
     "within a snapshot": ("storage.snapshots", "_remove_all_but", "before"),
     "behind a snapshot": ("storage.snapshots", "SnapshotStore.save", "after"),
-    "within the journal's compaction": ("storage.journal", "SqliteJournal._removable", "statement"),
-    "within the database's compaction": ("storage.embedded", "move_sorted", "after"),
-    "reload, before its snapshot": ("driftline.service", "warm_start", "after"),
-    "reload, behind its snapshot": ("driftline.engine_worker", "EngineWorker.between_steps", "after"),
-    "start-up, storage open": ("driftline.service", "restored_engine", "before"),
-    "start-up, state restored": ("driftline.service", "restored_engine", "after"),
-    "start-up, page open": ("driftline.service", "start_broker", "before"),
-    "start-up under a changed configuration": ("driftline.recovery", "_step_to", "after"),
+    "within the journal's compaction": ("storage.journal.sqlite_journal", "SqliteJournal._removable", "statement"),
+    "within the database's compaction": ("storage.embedded.database", "move_sorted", "after"),
+    "reload, before its snapshot": ("driftline.runtime.service", "warm_start", "after"),
+    "reload, behind its snapshot": ("driftline.runtime.engine_worker", "EngineWorker.between_steps", "after"),
+    "start-up, storage open": ("driftline.runtime.service", "restored_engine", "before"),
+    "start-up, state restored": ("driftline.runtime.service", "restored_engine", "after"),
+    "start-up, page open": ("driftline.runtime.service", "start_broker", "before"),
+    "start-up under a changed configuration": ("driftline.runtime.recovery", "_step_to", "after"),
 }
 """Module, name in it, and whether the kill comes before it, after it, or within the SQL statement that follows it."""
 
@@ -70,6 +70,6 @@ def arm(point: str, times: int) -> None:
 
 if __name__ == "__main__":
     arm(sys.argv[1], int(sys.argv[2]))
-    from driftline.cli import main
+    from driftline.cli.command_line import main
 
     sys.exit(main(sys.argv[3:]))

@@ -38,8 +38,8 @@ def main(name: str, port: str) -> None:
     handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
 
+    from ingest.broker_settings import BrokerSettings  # noqa: PLC0415
     from ingest.session import MqttSession  # noqa: PLC0415  after the other paho
-    from ingest.settings_broker import BrokerSettings  # noqa: PLC0415
 
     session = MqttSession(
         BrokerSettings(url=f"mqtt://127.0.0.1:{port}"), {"plant/#": 2}, group_bytes=65_536, max_payload=100_000

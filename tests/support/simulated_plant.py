@@ -17,24 +17,24 @@ from pathlib import Path
 
 import numpy as np
 from firmware_sim.faults import Fault, FaultKind
-from firmware_sim.fleet import Fleet
 from firmware_sim.payloads import array_messages, single_messages, truth_message
 from firmware_sim.plans import Random, Scheduled
-from firmware_sim.settings import SimulatorSettings
+from firmware_sim.simulated_fleet import Fleet
+from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import TRUTH
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
+from common.durations import parse_duration
 from devices.messages import MessageChunk
-from devices.units import parse_duration
 from driftline.config import parse_config
 from driftline.http.metrics import LedgerCollector
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status
 from ingest.pipeline import Engine
-from storage.base import DevicePresence, JournalEntry, StepOutput
-from storage.influx import InfluxSink
-from storage.settings import SinkSettings
+from storage.external.influx import InfluxSink
+from storage.storage_settings import SinkSettings
+from storage.store import DevicePresence, JournalEntry, StepOutput
 
 SECOND = 1_000_000_000
 END = int(datetime(2026, 3, 2, 9, 0, tzinfo=UTC).timestamp())

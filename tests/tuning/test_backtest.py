@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.settings import AlarmSettings
-from ingest.settings import ComponentSettings, MetricSettings, RouteSettings
+from alerts.alarm_settings import AlarmSettings
+from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
 from tuning.backtest import Plan, Track, score_columns, score_recording
 from tuning.recordings import RecordingError, open_recording
 from tuning.results import ONE_CHANNEL, output_paths, write_track

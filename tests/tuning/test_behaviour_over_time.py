@@ -7,9 +7,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.policy import OPENED, AlarmPolicy
-from alerts.settings import AlarmSettings
-from detectors.registry import create
+from detectors.detector_registry import create
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

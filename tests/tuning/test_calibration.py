@@ -1,8 +1,8 @@
 import pytest
 
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 from tuning.backtest import Plan
-from tuning.calibration import Realised, alarms_on, card_of
+from tuning.budget_calibration import Realised, alarms_on, card_of
 from tuning.synthetic import DAY
 
 WEEKS = 3

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from driftline.cli import main
+from driftline.cli.command_line import main
 from tuning.synthetic import MINUTE, START, with_faults
 
 Captured = pytest.CaptureFixture[str]

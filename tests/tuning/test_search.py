@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors.registry import DETECTORS, find
+from detectors.detector_registry import DETECTORS, find
 from driftline.config import parse_config
-from ingest.settings import ComponentSettings
+from ingest.ingest_settings import ComponentSettings
 from tuning.backtest import Plan
 from tuning.recordings import RecordingError
 from tuning.search import Example, as_toml, candidates, read_windows, search, windows_for

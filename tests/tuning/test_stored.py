@@ -14,11 +14,11 @@ from victoria import Victoria
 
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
-from driftline.cli import main
-from storage.base import StepOutput
-from storage.embedded import EmbeddedStore
-from storage.influx import InfluxSink
-from storage.settings import SinkSettings
+from driftline.cli.command_line import main
+from storage.embedded.database import EmbeddedStore
+from storage.external.influx import InfluxSink
+from storage.storage_settings import SinkSettings
+from storage.store import StepOutput
 from tuning.recordings import RecordingError, open_recording
 from tuning.stored import write_recordings
 

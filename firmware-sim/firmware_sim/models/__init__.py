@@ -1,7 +1,7 @@
 """Device models: what each kind of simulated device measures, as columns over ticks and devices."""
 
-from firmware_sim.models.base import Channel, DeviceModel, Surroundings
 from firmware_sim.models.counter import Counter
+from firmware_sim.models.device_model import Channel, DeviceModel, Surroundings
 from firmware_sim.models.machines import Motor, Press, Pump
 from firmware_sim.models.power import PowerMeter
 from firmware_sim.models.room import Room

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_sim.models.base import Channel, DeviceModel, Floats, Surroundings, Total, wave
+from firmware_sim.models.device_model import Channel, DeviceModel, Floats, Surroundings, Total, wave
 
 
 class Counter(DeviceModel):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from firmware_sim.models.base import VALUE_FAULTS, Channel, DeviceModel, Floats, Surroundings, wave
+from firmware_sim.models.device_model import VALUE_FAULTS, Channel, DeviceModel, Floats, Surroundings, wave
 
 COUPLED = (*VALUE_FAULTS, "correlation_break")
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_sim.models.base import VALUE_FAULTS, Channel, DeviceModel, Floats, Surroundings, office_hours, wave
+from firmware_sim.models.device_model import (
+    VALUE_FAULTS,
+    Channel,
+    DeviceModel,
+    Floats,
+    Surroundings,
+    office_hours,
+    wave,
+)
 
 
 class PowerMeter(DeviceModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_sim.models.base import VALUE_FAULTS, Channel, DeviceModel, Floats, Surroundings
+from firmware_sim.models.device_model import VALUE_FAULTS, Channel, DeviceModel, Floats, Surroundings
 
 FILLING = 0.3
 """Part of a cycle in which the valve is open."""

@@ -1,0 +1,102 @@
+"""Stage 5 of 7: the detectors by the name that the configuration uses. A new one is one line in a tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from detectors.adwin import Adwin
+from detectors.cusum import Cusum
+from detectors.detector import Detector
+from detectors.ensemble import Ensemble
+from detectors.forecast import Forecast
+from detectors.forest import HalfSpaceTrees
+from detectors.holt_winters import HoltWinters
+from detectors.level import Level
+from detectors.limits import RateOfChange, Threshold
+from detectors.multivariate.correlation import CorrelationBreak
+from detectors.multivariate.joint import Joint
+from detectors.multivariate.mahalanobis import Mahalanobis
+from detectors.multivariate.mewma import Mewma
+from detectors.multivariate.pca import PrincipalComponents
+from detectors.multivariate.row_detector import RowDetector
+from detectors.novelty import Novelty
+from detectors.page_hinkley import PageHinkley
+from detectors.physical_range import PhysicalRange
+from detectors.rarity import Rarity
+from detectors.river_model import River
+from detectors.seasonal import Seasonal
+from detectors.shape import Shape
+from detectors.silent import Silent
+from detectors.stuck import Stuck
+from detectors.user_file import UserFile
+from detectors.variance_change import VarianceChange
+from detectors.zscore import ZScore
+
+DETECTORS: tuple[type[Detector], ...] = (
+    Ensemble,
+    Novelty,
+    Rarity,
+    Level,
+    Forecast,
+    Shape,
+    HalfSpaceTrees,
+    ZScore,
+    HoltWinters,
+    Seasonal,
+    Threshold,
+    RateOfChange,
+    Adwin,
+    Cusum,
+    PageHinkley,
+    PhysicalRange,
+    Silent,
+    Stuck,
+    VarianceChange,
+    River,
+    UserFile,
+)
+
+ROW_DETECTORS: tuple[type[RowDetector], ...] = (Joint, PrincipalComponents, Mahalanobis, Mewma, CorrelationBreak)
+"""Those that score a device's metrics together, a row at a time."""
+
+
+class UnknownDetectorError(ValueError):
+    """A `type` that no detector has; the message gives the nearest name and all names."""
+
+
+def by_name(detectors: Iterable[type[Detector]]) -> dict[str, type[Detector]]:
+    """The classes by name. Raises ValueError where two have the same."""
+    names: dict[str, type[Detector]] = {}
+    for detector in detectors:
+        if detector.name in names:
+            raise ValueError(f"detector name {detector.name!r} is taken by {names[detector.name]} and {detector}")
+        names[detector.name] = detector
+    return names
+
+
+_NAMES = by_name((*DETECTORS, *ROW_DETECTORS))
+
+
+def find(type_name: str) -> type[Detector]:
+    """The detector class of this name. Raises UnknownDetectorError with the nearest name."""
+    if type_name not in _NAMES:
+        near = get_close_matches(type_name, _NAMES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownDetectorError(f"unknown detector {type_name!r}{hint} (known: {', '.join(sorted(_NAMES))})")
+    return _NAMES[type_name]
+
+
+def scores_rows(type_name: str) -> bool:
+    """Whether the detector of this name scores a device's metrics together. Raises UnknownDetectorError."""
+    return issubclass(find(type_name), RowDetector)
+
+
+def create(type_name: str, parameters: Mapping[str, object]) -> Detector:
+    """A fresh detector with room for no slot yet.
+
+    Raises UnknownDetectorError for a name that is not registered, pydantic's ValidationError for parameters that do not
+    fit.
+    """
+    detector = find(type_name)
+    return detector(detector.Parameters.model_validate(dict(parameters)))

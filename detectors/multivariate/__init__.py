@@ -1,0 +1,1 @@
+"""Detectors that score a device's metrics together, row by row."""

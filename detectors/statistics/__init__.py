@@ -1,0 +1,1 @@
+"""Statistics that detectors share: robust scale, quantiles, calibration, calendar time, found periods."""

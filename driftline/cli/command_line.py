@@ -1,0 +1,80 @@
+"""The command line: one file a command in `driftline/cli/commands`, put together here.
+
+Nothing heavy is imported before the command that needs it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from driftline.cli.commands.alarms import alarms
+from driftline.cli.commands.backtest import backtest
+from driftline.cli.commands.backup import backup
+from driftline.cli.commands.check import check
+from driftline.cli.commands.dashboards import dashboards
+from driftline.cli.commands.devices import devices
+from driftline.cli.commands.doctor import doctor
+from driftline.cli.commands.explain import explain
+from driftline.cli.commands.query import query
+from driftline.cli.commands.replay import replay
+from driftline.cli.commands.restore import restore
+from driftline.cli.commands.simulate import PASS_ON, simulate
+from driftline.cli.commands.storage import storage
+from driftline.cli.commands.tune import tune
+from driftline.cli.commands.up import up
+from driftline.cli.commands.version import version
+from driftline.cli.console import CommandError, Exit
+from driftline.compile.kernel_cache import drop_stale_kernels
+
+RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
+
+COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
+    (RUN, up, {}),
+    (RUN, simulate, PASS_ON),
+    (RUN, replay, {}),
+    (RUN, backup, {}),
+    (RUN, restore, {}),
+    (UNDERSTAND, check, {}),
+    (UNDERSTAND, explain, {}),
+    (UNDERSTAND, backtest, {}),
+    (UNDERSTAND, tune, {}),
+    (UNDERSTAND, doctor, {}),
+    (UNDERSTAND, version, {}),
+    (LOOK, devices, {}),
+    (LOOK, alarms, {}),
+    (LOOK, query, {}),
+    (LOOK, storage, {}),
+    (LOOK, dashboards, {}),
+)
+"""Panel of the help, command, and what is special about how its arguments are read."""
+
+app = typer.Typer(
+    name="driftline",
+    help="MQTT telemetry in, anomalies out.\n\nStart with `driftline up --demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel, command, reading in COMMANDS:
+    app.command(rich_help_panel=panel, context_settings=reading)(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code (see `driftline.cli.console.Exit`)."""
+    drop_stale_kernels()
+    try:
+        app(arguments)
+    except CommandError as error:
+        for line in error.lines:
+            print(f"driftline: {line}", file=sys.stderr)
+        return error.code
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else Exit.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return Exit.OK

@@ -1,0 +1,69 @@
+"""`driftline check`: is the configuration right?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from driftline.cli.console import ConfigOption, configuration_file, read_config
+
+if TYPE_CHECKING:
+    from driftline.config import Config
+
+
+def check(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The file to check.", show_default=False)] = None,
+    config: ConfigOption = None,
+    series: Annotated[
+        int, typer.Option("--series", "-n", metavar="N", min=1, help="Series that the memory plan is for.")
+    ] = 10_000,
+) -> None:
+    """Validate the configuration and say everything that is wrong with it at once.
+
+    Each error names the place, the value, what was expected and the nearest known name. Exit code 2 when there is one.
+    Where there is none, the memory that each detector's state takes for so many series is listed.
+
+    Example: driftline check plant.toml
+    """
+    chosen = configuration_file(file or config)
+    settings = read_config(chosen)
+    name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
+    print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
+    for line in memory_plan(settings, series):
+        print(line)
+
+
+def memory_plan(config: Config, series: int) -> list[str]:
+    """A line for each detector: the bytes of state that one series or device takes, and what `series` of them take.
+
+    A detector of rows has a state for each device of two metrics or more, so for half as many as there are series.
+    """
+    from detectors import detector_registry as registry
+    from detectors.multivariate.row_detector import RowDetector
+    from ingest.assemble import Assembler
+
+    width = max(len(name) for name in config.detectors)
+    lines = []
+    for name, chosen in config.detectors.items():
+        detector = registry.create(chosen.type, chosen.parameters)
+        each, what, count = detector.bytes_per_slot, "a series", f"{series:,}"
+        if isinstance(detector, RowDetector):
+            each += Assembler(detector.channels).bytes_per_slot
+            what, count = "a device", f"{series // 2:,} devices, the most that so many series can be"
+        size = _size(each * (series // 2 if isinstance(detector, RowDetector) else series))
+        lines.append(f"memory  {name:<{width}}  {chosen.type}: {each:,} bytes {what}, {size} for {count}")
+    return lines
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

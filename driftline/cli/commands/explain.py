@@ -1,0 +1,54 @@
+"""`driftline explain`: what becomes of one message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline.cli.console import CommandError, ConfigOption, Exit, read_config
+
+
+def explain(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The message's topic.", show_default=False)],
+    payload: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="Its payload; @FILE for a file's bytes.", show_default=False)
+    ],
+    retained: Annotated[bool, typer.Option("--retained", help="As a message that the broker had retained.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what each stage makes of one message: route, codec, readings, names, detectors, rejects and their reasons.
+
+    Nothing is sent or stored, and no service need run. Exit code 1 where nothing of the message would be stored.
+
+    Example: driftline explain plant/pump-01 '{"temperature": 21.5, "time": "2026-03-01T12:00:00Z"}'
+    """
+    import os
+    import time
+
+    from rich.console import Console
+
+    from driftline.runtime.explanation import explain as explain_message
+
+    settings = read_config(config)
+    console = Console(highlight=False, soft_wrap=True)
+    stage, stored = "", False
+    body = _payload(payload)
+    for line in explain_message(settings, os.fsencode(topic), body, arrival=time.time_ns(), retained=retained):
+        console.print(f"[bold]{line.stage if line.stage != stage else '':<9}[/]", end="")
+        console.print(line.text, markup=False, style="red" if line.lost else "")
+        stage, stored = line.stage, not line.lost
+    if not stored:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _payload(text: str) -> bytes:
+    import os
+
+    if not text.startswith("@"):
+        return os.fsencode(text)
+    try:
+        return Path(text[1:]).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{text[1:]}: cannot be read: {error.strerror}", code=Exit.USAGE) from None

@@ -1,0 +1,34 @@
+"""`driftline restore`: a backup becomes a data folder again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline.cli.console import CommandError, ConfigOption, DataOption, data_folder
+
+
+def restore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `driftline backup` made.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Check a backup and put it into a data folder that holds no data yet; `driftline up` goes on from there.
+
+    The configuration of the backup is put beside the data, for you to use or to compare.
+
+    Example: driftline restore /srv/backups/monday --data /srv/driftline
+    """
+    from driftline.runtime.data_backup import CONFIGURATION, BackupError
+    from driftline.runtime.data_backup import restore as put_back
+    from driftline.runtime.data_folder import DataFolder, FolderInUseError
+
+    folder = DataFolder(data_folder(config, data))
+    try:
+        files = put_back(directory, folder)
+    except (BackupError, FolderInUseError, OSError) as error:
+        raise CommandError(str(error)) from None
+    with_config = f" --config {folder.path / CONFIGURATION}" if CONFIGURATION in files else ""
+    typer.echo(f"restored {', '.join(files)}; go on with: driftline up --data {folder.path}{with_config}")

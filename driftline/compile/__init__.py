@@ -1,0 +1,1 @@
+"""Compiling kernels ahead of the first message, and numba's cache of them."""

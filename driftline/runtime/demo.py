@@ -1,0 +1,63 @@
+"""The simulated fleet of `driftline up --demo`: a child process that publishes like any other device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from driftline.config import Config
+from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
+
+_STOP_SECONDS = 3.0
+
+
+def with_demo_route(config: Config) -> Config:
+    """The configuration with the simulator's profile first, for its units; one that has routes of its own stays."""
+    if config.routes != DEFAULT_ROUTES:
+        return config
+    return config.model_copy(update={"routes": [RouteSettings(profile="simulator"), *DEFAULT_ROUTES]})
+
+
+class DemoFleet:
+    """Runs the simulator against a broker, with history so that charts are filled and detectors warm at once."""
+
+    def __init__(self, broker_url: str, state: Path, *, devices: int = 50, history: str = "30m") -> None:
+        self.description = f"{devices} simulated devices with labelled faults, {history} of history first"
+        self._state = state
+        self._command = [
+            sys.executable,
+            "-m",
+            "firmware_sim",
+            f"--url={broker_url}",
+            f"--devices={devices}",
+            f"--history={history}",
+            "--faults=auto",
+            f"--state={state}",
+            f"--labels={state / 'labels.csv'}",
+            f"--parent-pid={os.getpid()}",
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the fleet. Its own words go to a log file in its folder."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        with (self._state / "simulator.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """End the fleet and wait for it."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_SECONDS)
+        self._process = None

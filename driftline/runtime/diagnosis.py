@@ -1,0 +1,220 @@
+"""Beside the flow: is everything that the service needs in order? Each check says what is, and what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from driftline.cli.client import RunningService, get, running_service
+from driftline.cli.console import CommandError
+from driftline.config import Config
+from driftline.runtime.data_folder import DataFolder
+from ingest.broker_settings import BrokerSettings, read_password, split_url
+
+ENOUGH_DISK = 1 << 30
+CONNECT_SECONDS = 5.0
+EARLIEST_CLOCK = 1_767_225_600.0
+"""2026-01-01T00:00:00Z in seconds since the epoch: a clock before that has never been set."""
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: its name, how it came out, and a sentence."""
+
+    check: str
+    level: Level
+    message: str
+
+
+def examine(config: Config, data: Path) -> Iterator[Finding]:
+    """Run every check, in the order in which the service needs what they look at."""
+    service = running_service(data)
+    yield _python()
+    yield _kernels()
+    yield _folder(data)
+    yield _disk(data)
+    yield _clock(data)
+    yield _service(service)
+    yield _broker(config.broker, service)
+    yield _database(data, service)
+    yield _port(config, service)
+
+
+def _python() -> Finding:
+    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("numba", "numpy", "duckdb", "paho-mqtt"))
+    return Finding("versions", Level.OK, f"Python {platform.python_version()}, {libraries}")
+
+
+def _kernels() -> Finding:
+    import detectors  # noqa: PLC0415  the package alone, without the compiler
+
+    folder = Path(detectors.__file__).parent / "__pycache__"
+    if any(folder.glob("*.nbi")):
+        return Finding("kernels", Level.OK, f"compiled, in {folder}")
+    where = folder if folder.is_dir() else folder.parent
+    if not os.access(where, os.W_OK) and "NUMBA_CACHE_DIR" not in os.environ:
+        return Finding(
+            "kernels", Level.WARN, f"{where} cannot be written: every start compiles anew; set NUMBA_CACHE_DIR"
+        )
+    return Finding("kernels", Level.WARN, f"not compiled yet: `{sys.executable} -m driftline.compile` saves the wait")
+
+
+def _folder(data: Path) -> Finding:
+    nearest = _nearest_existing(data)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        return Finding("data folder", Level.FAIL, f'"{nearest}" cannot be written: {error.strerror}')
+    made = "" if data.is_dir() else ", to be made at the first start"
+    return Finding("data folder", Level.OK, f'"{data}" can be written{made}')
+
+
+def _disk(data: Path) -> Finding:
+    free = shutil.disk_usage(_nearest_existing(data)).free
+    level = Level.OK if free >= ENOUGH_DISK else Level.WARN
+    advice = "" if level is Level.OK else f"; expected at least {ENOUGH_DISK / 2**30:.0f} GiB"
+    return Finding("disk", level, f"{free / 2**30:.1f} GiB free{advice}")
+
+
+def _clock(data: Path) -> Finding:
+    now = time.time()
+    written = max((path.stat().st_mtime for path in data.glob("*") if path.is_file()), default=0.0)
+    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    if now < EARLIEST_CLOCK:
+        return Finding("clock", Level.FAIL, f"it is {shown} by this machine's clock, which has never been set")
+    if written > now + 60:
+        return Finding(
+            "clock", Level.FAIL, f"it is {shown}, yet the data folder was written {written - now:.0f} s later"
+        )
+    return Finding("clock", Level.OK, f"{shown}; {time.get_clock_info('time').resolution:g} s fine")
+
+
+def _service(service: RunningService | None) -> Finding:
+    if service is None:
+        return Finding("service", Level.OK, "not running on this data folder")
+    try:
+        health = get(service, "health", accept_red=True)
+    except CommandError as error:
+        return Finding("service", Level.FAIL, str(error))
+    troubles = [f"{each['stage']}: {each['message']}" for each in health["stages"] if each["status"] != "green"]
+    level = {"green": Level.OK, "yellow": Level.WARN}.get(health["status"], Level.FAIL)
+    return Finding("service", level, "; ".join([f"process {service.pid} at {service.url}", *troubles]))
+
+
+def _broker(settings: BrokerSettings, service: RunningService | None) -> Finding:
+    if settings.url == "auto" and service is None:
+        program = shutil.which("mosquitto")
+        if program is None:
+            message = "auto: no mosquitto on PATH, so the embedded broker, which is slower; `apt install mosquitto`"
+            return Finding("broker", Level.WARN, message)
+        return Finding("broker", Level.OK, f"auto: {program} will be started")
+    url = service.broker if service is not None else settings.url
+    try:
+        password = read_password(settings, os.environ)
+    except OSError as error:
+        return Finding("broker", Level.FAIL, f"broker.password_file cannot be read: {error}")
+    problem = _try_broker(settings.model_copy(update={"url": url}), password)
+    return Finding("broker", Level.FAIL if problem else Level.OK, f"{url}: {problem or 'accepts the connection'}")
+
+
+def _try_broker(settings: BrokerSettings, password: str | None) -> str:
+    """Why the broker does not accept a connection; empty where it does."""
+    from paho.mqtt import client as paho  # noqa: PLC0415
+    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
+
+    scheme, host, port = split_url(settings.url)
+    answered = threading.Event()
+    answers: list[str] = []
+
+    def on_connect(_client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
+        answers.append(str(reason))
+        answered.set()
+
+    version = paho.MQTTv5 if settings.protocol == "5" else paho.MQTTv311
+    client = paho.Client(CallbackAPIVersion.VERSION2, f"driftline-doctor-{os.getpid()}", protocol=version)
+    client.on_connect = on_connect
+    if settings.username:
+        client.username_pw_set(settings.username, password)
+    if scheme == "mqtts":
+        client.tls_set(ca_certs=str(settings.tls_ca) if settings.tls_ca else None)
+    client.connect_timeout = CONNECT_SECONDS
+    try:
+        client.connect(host, port)
+    except OSError as error:
+        return f"cannot be reached: {error}"
+    client.loop_start()
+    try:
+        if not answered.wait(CONNECT_SECONDS):
+            return f"took the connection, but did not answer within {CONNECT_SECONDS:g} s"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return "" if answers[0] == "Success" else f"refuses the connection: {answers[0]}"
+
+
+def _database(data: Path, service: RunningService | None) -> Finding:
+    from storage.embedded.database import EmbeddedStore  # noqa: PLC0415  brings the database
+    from storage.store import StorageCorruptError  # noqa: PLC0415
+
+    path = DataFolder(data).database
+    if not path.is_file():
+        return Finding("database", Level.OK, "none yet; made at the first start")
+    if service is not None:
+        return Finding("database", Level.OK, f"{path}, {path.stat().st_size / 2**20:.1f} MiB, held by the service")
+    try:
+        with EmbeddedStore(path, read_only=True) as store:
+            position = store.position
+    except (StorageCorruptError, OSError) as error:
+        return Finding("database", Level.FAIL, str(error))
+    size = path.stat().st_size / 2**20
+    return Finding("database", Level.OK, f"{path} opens, {size:.1f} MiB, at journal position {position}")
+
+
+def _port(config: Config, service: RunningService | None) -> Finding:
+    if not config.http.enabled:
+        return Finding("page", Level.OK, "not served (http.enabled = false)")
+    if service is not None:
+        return Finding("page", Level.OK, service.url)
+    if config.http.port is None:
+        return Finding("page", Level.OK, "on the first free port, as none is configured")
+    problem = _occupied(config.http.host, config.http.port)
+    where = f"{config.http.host}:{config.http.port}"
+    if problem:
+        return Finding("page", Level.FAIL, f"http.port: {where}: {problem}; free it or set another one")
+    return Finding("page", Level.OK, f"{where} is free")
+
+
+def _occupied(host: str, port: int) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.is_dir())

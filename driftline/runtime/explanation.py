@@ -1,0 +1,125 @@
+"""Beside the flow: what stages 3 to 5 make of one message, by the same code as in production, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors import detector_registry as detectors
+from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.series_registry import SeriesRegistry
+from devices.topics import matches
+from driftline.config import Config
+from ingest.decode import WHOLE, Decoder, Readings
+from ingest.ingest_settings import ComponentSettings
+from ingest.route import Router
+from ingest.rows import PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an explanation: the stage that it is about, a sentence, and whether something was lost there."""
+
+    stage: str
+    text: str
+    lost: bool = False
+
+
+def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retained: bool = False) -> Iterator[Line]:
+    """What becomes of a message that arrives at `arrival` (ns since the epoch) when nothing has been learned yet."""
+    limits = config.limits
+    registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
+    router = Router(config.routes, list(config.detectors), registry, max_topics=1)
+    chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)])
+    readings = Decoder(router, max_payload=limits.max_payload).decode(chunk)
+
+    yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
+    yield from _routes(router, topic)
+    for rejection in readings.rejections:
+        what = "the whole message" if rejection.part == WHOLE else f"reading {rejection.part}"
+        yield Line("decode", f"{what} is rejected: {rejection.reason}: {rejection.detail}", lost=True)
+    if readings.ignored:
+        yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)
+    for row in range(len(readings.series)):
+        yield from _reading(config, registry, router, readings, row, arrival)
+    yield from _devices(config, registry, router, readings)
+    stored = len(readings.series)
+    yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored", lost=not stored)
+
+
+def _routes(router: Router, topic: bytes) -> Iterator[Line]:
+    try:
+        text = topic.decode()
+    except UnicodeDecodeError:
+        return
+    taken = False
+    for route in router.routes:
+        found = matches(route.settings.filter, text)
+        if found and not taken and any(matches(ignored, text) for ignored in route.settings.ignore):
+            outcome = "ignores it: the topic is among those that hold no readings"
+        elif found and not taken:
+            outcome = f"takes it, and reads it as {_codec(route.settings.codec)}"
+        elif found:
+            outcome = "would match too, but an earlier route has taken it"
+        else:
+            outcome = "does not match"
+        taken |= found
+        yield Line("route", f'"{route.name}" ({route.settings.filter}) {outcome}')
+
+
+def _codec(codec: ComponentSettings | str) -> str:
+    if isinstance(codec, str):
+        return codec
+    parameters = ", ".join(f"{name} = {value!r}" for name, value in codec.parameters.items())
+    return f"{codec.type} ({parameters})" if parameters else codec.type
+
+
+def _reading(
+    config: Config, registry: SeriesRegistry, router: Router, readings: Readings, row: int, arrival: int
+) -> Iterator[Line]:
+    series = int(readings.series[row])
+    record = registry.records[series]
+    time = int(readings.time[row])
+    unit = f" {record.unit}" if record.unit else ""
+    source = "on arrival" if time == arrival else f"at {_time(time)}"
+    yield Line("decode", f'"{record.device}" "{record.metric}" = {readings.value[row]:.10g}{unit} {source}')
+    names = router.detectors_of.get(series, [])
+    if not names:
+        yield Line("score", "  stored without a score: no detector is set for it")
+    for name in names:
+        chosen = config.detectors[name]
+        if detectors.scores_rows(chosen.type):
+            continue
+        detector = detectors.create(chosen.type, chosen.parameters)
+        detector.grow(1)
+        needed = int(detector.warming()[1][0])
+        warming = f"first score after {needed} readings" if needed else "scores from the first reading on"
+        yield Line("score", f'  by "{name}" ({_codec(chosen)}): {warming}')
+
+
+def _devices(config: Config, registry: SeriesRegistry, router: Router, readings: Readings) -> Iterator[Line]:
+    """What detectors of rows make of the metrics that a message has of each device."""
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for series in dict.fromkeys(readings.series.tolist()):
+        record = registry.records[series]
+        for name in router.detectors_of.get(series, []):
+            if detectors.scores_rows(config.detectors[name].type):
+                metrics.setdefault((name, record.device), []).append(record.metric)
+    for (name, device), found in metrics.items():
+        chosen = config.detectors[name]
+        by = f'"{device}" as a whole by "{name}" ({_codec(chosen)})'
+        if len(found) < 2:
+            yield Line("score", f"{by}: no score while {found[0]} is the device's one metric; it takes two")
+            continue
+        detector = detectors.create(chosen.type, chosen.parameters)
+        detector.grow(1)
+        needed = int(detector.warming()[1][0])
+        yield Line(
+            "score", f'{by}: {", ".join(found)} make a row; first score after {needed} rows, as "{PREFIX}{name}"'
+        )
+
+
+def _time(nanoseconds: int) -> str:
+    return f"{np.datetime64(nanoseconds, 'ns')}Z"

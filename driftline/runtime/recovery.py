@@ -1,0 +1,133 @@
+"""After any end of the service: the engine as it stood, from the newest snapshot and the journal behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from alerts.alarm_settings import AlarmSettings
+from devices.records import SeriesRecord
+from driftline.config import Config
+from driftline.runtime.store_worker import flattened, unflattened
+from driftline.runtime.warm_start import warm_start
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.pipeline import Engine
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.snapshots import Snapshot, SnapshotStore
+
+Say = Callable[[str], None]
+
+_ALL_ALARMS = 1_000_000
+
+
+def new_engine(config: Config, known: Sequence[SeriesRecord]) -> Engine:
+    """An engine of this configuration that has learned nothing yet."""
+    return Engine(config.routes, config.detectors, config.alarm, config.limits, known)
+
+
+def restored_engine(
+    config: Config, store: EmbeddedStore, journal: SqliteJournal, snapshots: SnapshotStore, say: Say
+) -> Engine:
+    """The engine at the newest usable snapshot; stepping on through the journal gives what an undisturbed run has.
+
+    What was committed under other settings than the present ones is stepped through under those, so that a change of
+    the configuration takes effect at the journal position where the store stands. Every loss is said. Raises
+    StorageCorruptError where nothing that is left can be relied on.
+    """
+    _mend(journal, store, say)
+    saved = snapshots.load(at_most=store.position)
+    if saved is None:
+        return _relearned(config, store, journal, say)
+    for word in saved.warnings:
+        say(word)
+    engine = new_engine(config, store.series())
+    if saved.position < journal.first_position:
+        say(
+            f"journal positions {saved.position} to {journal.first_position} are lost: "
+            "what was in them is not learned, but stored where the database had it already"
+        )
+        _load(engine, saved, saved.position, say)
+        engine.position = journal.first_position
+        return _agreed(engine, store, journal)
+    if saved.meta.get("settings") == engine.settings:
+        _load(engine, saved, saved.position, say)
+        return engine
+    before = engine_of_settings(saved.meta.get("settings"), store.series())
+    if before is None:
+        _load(engine, saved, saved.position, say)
+        return engine
+    before.load(saved.position, unflattened(saved.parts), saved.meta)
+    _step_to(before, store.position, journal)
+    arrays, rest = before.state()
+    anew = engine.load(before.position, arrays, rest)
+    for name in anew:
+        say(f'detector "{name}" starts anew: its parameters changed')
+    warm_start(engine, anew, arrays, store, say)
+    # Saved before anything is stored under the new settings: from here on they are what the journal is read with.
+    arrays, rest = engine.state()
+    snapshots.save(engine.position, "", flattened(arrays), rest)
+    say(f"the configuration has changed: in force from journal position {engine.position}")
+    return engine
+
+
+def _mend(journal: SqliteJournal, store: EmbeddedStore, say: Say) -> None:
+    """A journal that ends before what is stored has lost its tail: go on behind it, so that no position comes twice."""
+    lost = store.position - journal.next_position
+    if lost > 0:
+        say(
+            f"{journal.path} has lost its newest {lost} entries, which are stored in {store.path} already: "
+            f"going on from position {store.position}; messages acknowledged and not stored yet would be lost"
+        )
+        journal.go_on_from(store.position, store.counts().get("messages", 0))
+
+
+def _relearned(config: Config, store: EmbeddedStore, journal: SqliteJournal, say: Say) -> Engine:
+    """Without a snapshot: everything that the journal still holds."""
+    engine = new_engine(config, store.series())
+    engine.position = journal.first_position
+    if engine.position or store.position:
+        say(
+            "no snapshot of the learned state can be used: "
+            f"learning again from the journal's oldest entry, {engine.position}"
+        )
+    return engine if engine.position == 0 else _agreed(engine, store, journal)
+
+
+def _agreed(engine: Engine, store: EmbeddedStore, journal: SqliteJournal) -> Engine:
+    """Step to where the store stands, and take the alarms as the store has them, since a part of the past is gone."""
+    _step_to(engine, store.position, journal)
+    alarms = store.alarms(limit=_ALL_ALARMS)
+    engine.adopt_alarms([a for a in alarms if a.cleared is None], max((a.alarm for a in alarms), default=0) + 1)
+    return engine
+
+
+def _step_to(engine: Engine, position: int, journal: SqliteJournal) -> None:
+    """Step through entries whose outputs are stored already."""
+    for entry in journal.read(engine.position):
+        if entry.position >= position:
+            break
+        engine.step(entry)
+
+
+def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[SeriesRecord]) -> Engine | None:
+    """An engine by `Engine.settings` as a snapshot keeps them; None where they are of a version that cannot be read."""
+    if settings is None:
+        return None
+    try:
+        return Engine(
+            [RouteSettings.model_validate(route) for route in settings["routes"]],
+            {name: ComponentSettings.model_validate(chosen) for name, chosen in settings["detectors"].items()},
+            AlarmSettings.model_validate(settings["alarm"]),
+            LimitSettings.model_validate(settings["limits"]),
+            known,
+        )
+    except (ValidationError, ValueError, KeyError):
+        return None
+
+
+def _load(engine: Engine, saved: Snapshot, position: int, say: Say) -> None:
+    for name in engine.load(position, unflattened(saved.parts), saved.meta):
+        say(f'detector "{name}" starts anew: its parameters changed')

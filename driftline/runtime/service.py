@@ -1,0 +1,366 @@
+"""The service: every stage opened in order, run in its thread, and closed in the order that loses nothing."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from common.durations import parse_duration
+from driftline.compile.kernel_compiler import KernelCompiler, steps_for
+from driftline.config import Config, load_config
+from driftline.config_errors import ConfigError
+from driftline.http.app import create_app
+from driftline.http.events import LiveFeed
+from driftline.http.server import HttpServer
+from driftline.runtime.broker import BrokerHandle, start_broker
+from driftline.runtime.data_backup import BackupDesk
+from driftline.runtime.data_folder import DataFolder
+from driftline.runtime.demo import DemoFleet, with_demo_route
+from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.live_line import LiveLine
+from driftline.runtime.recovery import new_engine, restored_engine
+from driftline.runtime.sink_worker import Sinks
+from driftline.runtime.status import ServiceStatus
+from driftline.runtime.store_worker import StoreWorker
+from driftline.runtime.upkeep import Upkeep
+from driftline.runtime.upstream import UpstreamWatch
+from driftline.runtime.warm_start import warm_start
+from ingest.broker_settings import read_password
+from ingest.receive import Receiver, ReceiverState
+from ingest.session import MqttSession
+from storage.archive.parquet_archive import Archive
+from storage.embedded.database import EmbeddedStore
+from storage.external.reader_choice import external_reader
+from storage.external.reader_parts import ExternalReader
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+from storage.storage_settings import read_token
+
+log = logging.getLogger(__name__)
+
+_RELOAD_CHECK_SECONDS = 1.0
+_BACKLOG_SHARE = 0.8
+_CATCH_UP_SECONDS = 5.0
+
+
+class Service:
+    """Driftline on one machine. `start` opens everything, `stop` closes it; `run` does both around a signal."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        var_dir: Path,
+        config_file: Path | None = None,
+        demo: bool = False,
+        console: Console | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.config = with_demo_route(config) if demo else config
+        self.folder = DataFolder(var_dir)
+        self._config_file = config_file
+        self._demo = demo
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._stop_asked = threading.Event()
+        self._closers: list[tuple[str, Callable[[], object]]] = []
+        self._config_stamp = self._read_config_stamp()
+
+    def start(self) -> None:
+        """Open all stages, last one first, so that nothing arrives before its consumer is ready.
+
+        Raises FolderInUseError, StorageCorruptError, PortTakenError or OSError; what was opened is closed again.
+        """
+        try:
+            self._compile_kernels()
+            self._open_storage()
+            self._open_engine()
+            self._open_http()
+            self._open_broker()
+            self._open_session()
+            if self._demo:
+                self._open_demo()
+        except BaseException:
+            self.stop()
+            raise
+        # What is there by now stays: looking through it again would hold every thread up for some tenths of a second.
+        gc.freeze()
+
+    def stop(self) -> None:
+        """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""
+        while self._closers:
+            name, close = self._closers.pop()
+            try:
+                close()
+            except Exception:
+                log.exception("closing the %s failed", name)
+
+    def run(self) -> int:
+        """Run until SIGINT or SIGTERM, showing a line of counts. Returns the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop_asked.set())
+        self.start()
+        self._say_what_runs()
+        failed = False
+        with LiveLine(self.status, self._console) as line:
+            while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
+                line.refresh()
+                self._reload_if_changed()
+                self._backups.look()
+                self._note_filters()
+                self._balance()
+                if self._stopped_by_itself():
+                    failed = True
+                    break
+        self._console.print("stopping: finishing what has been received")
+        self.stop()
+        return 1 if failed else 0
+
+    def request_stop(self) -> None:
+        """Ask `run` to end. Any thread may call it."""
+        self._stop_asked.set()
+
+    def reload(self, config: Config) -> None:
+        """Put a checked configuration in place between two engine steps, keeping the state of unchanged detectors."""
+        if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
+            self._console.print("[yellow]broker, http and data settings take effect at the next start[/]")
+        if config.sinks != self.config.sinks or config.spool != self.config.spool:
+            self._console.print("[yellow]sinks and spool settings take effect at the next start[/]")
+
+        if config.archive != self.config.archive or config.store != self.config.store:
+            self._console.print("[yellow]store and archive settings take effect at the next start[/]")
+
+        def swap() -> None:
+            old = self._engine.engine
+            new = new_engine(config, old.registry.records)
+            arrays, rest = old.state()
+            anew = new.load(old.position, arrays, rest)
+            if anew:
+                self._await_stored(old.position)
+            warm_start(new, anew, arrays, self._store, self._say)
+            self._engine.engine = new
+            # Queued before anything that is scored under the new settings: a restart reads them from the snapshot.
+            self._engine.snapshot()
+            for name in anew:
+                self._console.print(f'detector "{name}" starts anew: its parameters changed')
+
+        self._engine.between_steps(swap)
+        self.config = self.status.config = config
+        self._remember_all_filters(self._engine.engine.router.filters)
+        self._session.resubscribe(self._engine.engine.router.filters)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return self._http.url
+
+    @property
+    def broker_url(self) -> str:
+        """Where devices publish."""
+        return self._broker.url
+
+    def _compile_kernels(self) -> None:
+        """Beside everything else: messages are received and journaled meanwhile."""
+        types = [chosen.type for chosen in self.config.detectors.values()]
+        self._kernels = KernelCompiler(steps_for(types), lambda step: self._say(f"compiling {step} (once)"))
+        self._kernels.start()
+        self._closers.append(("compiler", self._kernels.stop))
+
+    def _open_storage(self) -> None:
+        self.folder.lock()
+        self._closers.append(("data folder", self.folder.release))
+        chosen = self.config.archive
+        archive = Archive(chosen) if chosen.folder else None
+        older = self._older_reader()
+        self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
+        self._store.open()
+        self._closers.append(("database", self._store.close))
+        self._journal = SqliteJournal(self.folder.journal, self.config.journal)
+        self._journal.open()
+        self._closers.append(("journal", self._journal.close))
+        self._snapshots = SnapshotStore(self.folder.snapshots)
+        self._snapshots.open()
+        self._closers.append(("snapshots", self._snapshots.close))
+        self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock)
+        self._upkeep.start()
+        self._closers.append(("upkeep", self._upkeep.stop))
+        self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
+        self._closers.append(("backup", self._backups.stop))
+
+    def _open_engine(self) -> None:
+        self._feed = LiveFeed(first=self._clock() // 1_000_000)
+        engine = restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn)
+        self._sinks = Sinks(
+            self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
+        )
+        self._closers.append(("sinks", self._sinks.stop))
+        self._sinks.open(self._store.series(), stored=self._store.position, journal_end=self._journal.next_position)
+        self._stores = StoreWorker(
+            self._store,
+            self._snapshots,
+            flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
+            sinks=self._sinks,
+        )
+        self._stores.start()
+        self._closers.append(("store", self._stores.stop))
+        self._engine = EngineWorker(
+            engine,
+            self._journal,
+            self._stores,
+            self._feed,
+            clock=self._clock,
+            snapshot_every=parse_duration(self.config.snapshot.every),
+            need_tick=self._request_tick,
+            kernels=self._kernels,
+        )
+        self._closers.append(("engine", self._engine.stop))
+
+    def _older_reader(self) -> ExternalReader | None:
+        chosen = next((sink for sink in self.config.sinks if sink.name == self.config.store.read_older_from), None)
+        if chosen is None:
+            return None
+        reader = external_reader(chosen, token=read_token(chosen, os.environ))
+        self._closers.append(("reader of older points", reader.close))
+        return reader
+
+    def _await_stored(self, position: int) -> None:
+        """Let the database catch up with the engine, for as long as the engine may stand still."""
+        until = time.monotonic() + _CATCH_UP_SECONDS
+        while self._store.position < position and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _say(self, word: str) -> None:
+        self._console.print(word, highlight=False, markup=False)
+
+    def _warn(self, word: str) -> None:
+        self._console.print(word, style="yellow", highlight=False, markup=False)
+
+    def _request_tick(self) -> None:
+        self._receiver.request_tick()
+
+    def _open_http(self) -> None:
+        # The receiver comes later in the order of opening; health reads it through this service until then.
+        self.status = ServiceStatus(
+            self.config,
+            self._store,
+            self._journal,
+            self._engine,
+            self._stores,
+            lambda: getattr(self, "_receiver", None),
+            self._feed,
+            self._clock,
+            self._sinks,
+        )
+        self._sinks.watch(self.status.presence)
+        self._http = HttpServer(create_app(self.status), self.config.http)
+        self._http.start()
+        self._closers.append(("page", self._http.stop))
+
+    def _open_broker(self) -> None:
+        self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
+        self._closers.append(("broker", self._broker.stop))
+        self.folder.announce(url=self._http.url, broker=self._broker.url)
+
+    def _open_session(self) -> None:
+        filters = self._engine.engine.router.filters
+        settings = self._broker.resolve(self.config.broker)
+        self._session = MqttSession(
+            settings,
+            filters,
+            group_bytes=self.config.journal.group_bytes,
+            max_payload=self.config.limits.max_payload,
+            previous_filters=self.folder.subscribed(),
+            password=read_password(settings, os.environ),
+        )
+        self.status.upstream = UpstreamWatch(
+            settings,
+            read_password(settings, os.environ),
+            saved=self.folder.upstream_losses(),
+            remember=self.folder.remember_upstream_losses,
+            clock=self._clock,
+        )
+        self.status.upstream.start()
+        self._closers.append(("watch of the broker's losses", self.status.upstream.stop))
+        self._receiver = Receiver(
+            self._session, self._journal, self._clock, self.config.journal, on_append=self._engine.offer
+        )
+        self._remember_all_filters(filters)
+        self._engine.start()
+        self._receiver.start()
+        self._closers.append(("session", self._receiver.stop))
+
+    def _remember_all_filters(self, filters: dict[str, int]) -> None:
+        """Old and new, so that a kill before the broker has taken the old ones back leaves none behind for good."""
+        self.folder.remember_subscribed({**self.folder.subscribed(), **filters})
+        self._filters_noted = False
+
+    def _note_filters(self) -> None:
+        if not self._filters_noted and self._session.subscribed:
+            self.folder.remember_subscribed(self._session.filters)
+            self._filters_noted = True
+
+    def _open_demo(self) -> None:
+        demo = DemoFleet(self._broker.url, self.folder.simulator)
+        demo.start()
+        self._closers.append(("simulated fleet", demo.stop))
+        self._fleet = demo
+
+    def _say_what_runs(self) -> None:
+        say = self._console.print
+        say(f"broker    {self._broker.url} ({self._broker.kind})")
+        if self._demo:
+            say(f"fleet     {self._fleet.description}")
+        say(f"database  {self.folder.database}")
+        for sink in self.config.sinks:
+            say(f"sink      {sink.name}: {sink.url}")
+        say(f"page      [bold]{self.url}[/]")
+
+    def _reload_if_changed(self) -> None:
+        stamp = self._read_config_stamp()
+        if stamp == self._config_stamp or self._config_file is None:
+            return
+        self._config_stamp = stamp
+        try:
+            config = load_config(self._config_file)
+            self.reload(with_demo_route(config) if self._demo else config)
+        except ConfigError as error:
+            for one in error.errors:
+                self._console.print(f"[red]{one}[/]", highlight=False)
+            self._console.print("the configuration in force stays as it was")
+        else:
+            self._console.print(f"configuration {self._config_file} is in force")
+
+    def _read_config_stamp(self) -> tuple[int, int] | None:
+        try:
+            known = self._config_file.stat() if self._config_file else None
+        except OSError:
+            return None
+        return (known.st_mtime_ns, known.st_size) if known else None
+
+    def _balance(self) -> None:
+        """Let the broker wait where the journal fills faster than the engine empties it."""
+        full = self._journal.size_bytes > _BACKLOG_SHARE * self.config.journal.max_bytes
+        refusing = self._receiver.statistics().state is ReceiverState.JOURNAL_FULL
+        if full or refusing:
+            # The journal reaches back to the oldest snapshot: newer ones let go of its old part.
+            self._engine.request_snapshot()
+            self._upkeep.ask()
+        if full and self._engine.backlog:
+            self._receiver.pause()
+        else:
+            self._receiver.resume()
+
+    def _stopped_by_itself(self) -> bool:
+        for stage in self.status.health().stages:
+            if stage.message.startswith("stopped:"):
+                self._console.print(f"[red]{stage.stage} {stage.message}[/]")
+                return True
+        return False

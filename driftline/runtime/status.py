@@ -1,0 +1,217 @@
+"""What the API, the page and the live line show of the running service, gathered without holding it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.batch import NO_TIME
+from driftline.config import Config
+from driftline.http.events import LiveFeed, Subscription
+from driftline.http.view import Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.sink_worker import Sinks, SinkState
+from driftline.runtime.store_worker import StoreWorker
+from driftline.runtime.upstream import UpstreamWatch
+from ingest.receive import Receiver, ReceiverState
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
+
+_LAGGING_SECONDS = 10.0
+_NEAR_LIMIT = 0.8
+_RECEIVER_STATUS = {
+    ReceiverState.STOPPED: Status.YELLOW,
+    ReceiverState.STARTING: Status.YELLOW,
+    ReceiverState.RUNNING: Status.GREEN,
+    ReceiverState.PAUSED: Status.YELLOW,
+    ReceiverState.NO_BROKER: Status.RED,
+    ReceiverState.TAKEN_OVER: Status.RED,
+    ReceiverState.JOURNAL_FULL: Status.YELLOW,
+    ReceiverState.FAILED: Status.RED,
+}
+
+
+class ServiceStatus:
+    """The `ServiceView` of the running service."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: EmbeddedStore,
+        journal: SqliteJournal,
+        engine: EngineWorker,
+        stores: StoreWorker,
+        receiver: Callable[[], Receiver | None],
+        feed: LiveFeed,
+        clock: Callable[[], int],
+        sinks: Sinks | None = None,
+    ) -> None:
+        self.config = config
+        self.upstream: UpstreamWatch | None = None
+        self._store = store
+        self._journal = journal
+        self._engine = engine
+        self._stores = stores
+        self._receiver = receiver
+        self._feed = feed
+        self._clock = clock
+        self._sinks = sinks
+
+    @property
+    def store(self) -> EmbeddedStore:
+        """Where points, alarms and dead letters are read from."""
+        return self._store
+
+    def counts(self) -> Counts:
+        """The ledger as of now."""
+        committed, pending = self._stores.ledger()
+        messages = committed.get("messages", 0) + pending.get("messages", 0)
+        return Counts(
+            time=self._clock(),
+            messages=self._journal.next_offset,
+            received=committed.get("received", 0) + pending.get("received", 0),
+            stored=committed.get("stored", 0),
+            late=committed.get("late", 0),
+            duplicates=committed.get("duplicates", 0),
+            rejected=_with_prefix(committed, "rejected."),
+            dropped=_with_prefix(committed, "dropped."),
+            redelivered=committed.get("redelivered", 0),
+            upstream_dropped=self.upstream.dropped if self.upstream is not None else 0,
+            in_flight=committed.get("waiting", 0) + pending.get("received", 0),
+            anomalies=committed.get("anomalies", 0),
+            alarms=committed.get("alarms_opened", 0),
+            open_alarms=len(self._engine.engine.open_series),
+            lag_messages=max(0, self._journal.next_offset - messages),
+            lag_seconds=self._lag_seconds(),
+            sinks={
+                state.name: SinkCounts(
+                    written=state.lag.written,
+                    refused=state.lag.refused,
+                    dropped=state.lag.dropped,
+                    waiting=state.lag.points,
+                )
+                for state in self._sink_states()
+            },
+        )
+
+    def health(self) -> Health:
+        """The state of every stage."""
+        stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
+        return Health((*stages, *map(_sink_health, self._sink_states())))
+
+    def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
+        """Devices by name, whether each is heard from, and how many of its alarms are open."""
+        engine = self._engine.engine
+        names = engine.registry.device_names[:]
+        count = min(len(names), len(engine.liveness.last_event))
+        silent = engine.liveness.silent(self._clock())
+        open_alarms = np.zeros(len(names) + 1, np.int64)
+        open_series = engine.open_series
+        device_of = engine.registry.device_of()
+        np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
+        return names, ~silent[:count].astype(np.bool_), open_alarms[:count]
+
+    def device_states(self) -> list[DeviceState]:
+        """Every device known."""
+        names, online, open_alarms = self.presence()
+        liveness = self._engine.engine.liveness
+        return [
+            DeviceState(
+                device=names[i],
+                last_event=_time(int(liveness.last_event[i])),
+                last_arrival=_time(int(liveness.last_arrival[i])),
+                life=DeviceLife.ONLINE if online[i] else DeviceLife.SILENT,
+                open_alarms=int(open_alarms[i]),
+            )
+            for i in range(len(online))
+        ]
+
+    def warming(self, series: int) -> Warming:
+        """How far the series' detectors have warmed up."""
+        return Warming(*self._engine.engine.warming(series))
+
+    def threshold(self, series: int) -> float | None:
+        """The score that raises an alarm for the series."""
+        return self._engine.engine.policy.threshold(series)
+
+    def subscribe(self, wake: Callable[[], None]) -> Subscription:
+        """Follow the live feed."""
+        return self._feed.subscribe(wake)
+
+    def configuration(self) -> Mapping[str, object]:
+        """The effective settings; they hold no secrets."""
+        settings: dict[str, Any] = self.config.model_dump(mode="json")
+        return settings
+
+    def _lag_seconds(self) -> float:
+        if not self._engine.backlog or not self._engine.last_arrival:
+            return 0.0
+        return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
+
+    def _broker(self) -> StageHealth:
+        receiver = self._receiver()
+        if receiver is None:
+            return StageHealth("broker", Status.YELLOW, "not connected yet")
+        statistics = receiver.statistics()
+        word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
+        status = _RECEIVER_STATUS[statistics.state]
+        if self.upstream is not None and self.upstream.since_start:
+            lost = self.upstream.since_start
+            word += f"; the broker has dropped {lost:,} messages of its clients, seen since this start"
+            status = Status.YELLOW if status is Status.GREEN else status
+        return StageHealth("broker", status, word)
+
+    def _journal_health(self) -> StageHealth:
+        receiver = self._receiver()
+        if receiver is not None and (statistics := receiver.statistics()).state is ReceiverState.JOURNAL_FULL:
+            return StageHealth("journal", Status.RED, statistics.reason)
+        return StageHealth("journal", Status.GREEN, f"{self._journal.size_bytes / 2**20:.1f} MiB on disk")
+
+    def _engine_health(self) -> StageHealth:
+        if self._engine.error is not None:
+            return StageHealth("engine", Status.RED, f"stopped: {self._engine.error}")
+        if self._engine.compiling:
+            return StageHealth("engine", Status.YELLOW, f"compiling, once on this machine: {self._engine.compiling}")
+        stuck = self._engine.stuck_seconds
+        if stuck > _LAGGING_SECONDS:
+            return StageHealth("engine", Status.YELLOW, f"has not finished a step for {stuck:.0f} s")
+        lag = self._lag_seconds()
+        if lag > _LAGGING_SECONDS:
+            return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
+        registry = self._engine.engine.registry
+        if word := registry.near_limit(_NEAR_LIMIT):
+            return StageHealth("engine", Status.YELLOW, f"{word}; readings of series beyond are rejected")
+        return StageHealth("engine", Status.GREEN, f"{len(registry)} series")
+
+    def _sink_states(self) -> list[SinkState]:
+        return self._sinks.states() if self._sinks is not None else []
+
+    def _store_health(self) -> StageHealth:
+        if self._stores.error is not None:
+            return StageHealth("store", Status.RED, f"stopped: {self._stores.error}")
+        if self._stores.problem:
+            return StageHealth("store", Status.RED, self._stores.problem)
+        return StageHealth("store", Status.GREEN, f"journal position {self._store.position} stored")
+
+
+def _sink_health(state: SinkState) -> StageHealth:
+    stage = f"sink {state.name}"
+    if state.fatal is not None:
+        return StageHealth(stage, Status.RED, f"ended: {state.fatal}; start again to try again")
+    if state.trouble is not None:
+        return StageHealth(stage, Status.YELLOW, f"{state.lag.points:,} points wait: {state.trouble}")
+    if state.lag.dropped:
+        word = f"{state.lag.dropped:,} points were dropped while it was away: the spool was full"
+        return StageHealth(stage, Status.YELLOW, word)
+    return StageHealth(stage, Status.GREEN, f"{state.lag.points:,} points wait")
+
+
+def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+
+def _time(time: int) -> int | None:
+    return None if time in (NO_TIME, -1) else time

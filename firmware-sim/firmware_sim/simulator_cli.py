@@ -1,0 +1,85 @@
+"""Before stage 1 of 7: the simulator's command line, made from its settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from threading import Event, Thread
+
+from pydantic import ValidationError
+
+from firmware_sim.simulation_settings import SimulatorSettings
+from firmware_sim.simulator import Simulator
+
+
+def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
+    """The options: one for each field of SimulatorSettings, and `--parent-pid`."""
+    options = argparse.ArgumentParser(
+        prog=program, description="A fleet of simulated devices with labelled faults, publishing over MQTT."
+    )
+    for name, field in SimulatorSettings.model_fields.items():
+        default = "" if field.default is None else f" (default: {field.default})"
+        options.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            metavar=name.upper(),
+            help=f"{field.description}{default}".replace("%", "%%"),
+        )
+    options.add_argument("--parent-pid", type=int, metavar="PID", help="End when this process has ended")
+    return options
+
+
+def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") -> int:
+    """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings."""
+    given = vars(parser(program).parse_args(argv))
+    parent = given.pop("parent_pid")
+    try:
+        simulator = Simulator(SimulatorSettings(**given), say=_say)
+    except ValidationError as error:
+        for problem in error.errors():
+            option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+            _say(f"{option}{problem['msg'].removeprefix('Value error, ')}")
+        return 2
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: simulator.request_stop())
+    if parent is not None:
+        Thread(target=_watch_parent, args=(parent, simulator, ended), name="parent watch", daemon=True).start()
+    try:
+        simulator.run()
+    except (ValueError, OSError) as error:
+        _say(str(error))
+        return 2
+    finally:
+        ended.set()
+    counts = simulator.counts
+    _say(
+        f"simulator stopped: {counts.readings} readings in {counts.messages} messages, "
+        f"{counts.faults} faults, {counts.malformed} messages malformed"
+    )
+    return 0
+
+
+def _watch_parent(parent: int, simulator: Simulator, ended: Event) -> None:
+    is_own_parent = os.getppid() == parent
+    while not ended.wait(1.0):
+        if os.getppid() != parent if is_own_parent else not _exists(parent):
+            simulator.request_stop()
+            return
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,173 @@
+"""Stage 4 of 7's settings: routes, and which detectors score which metrics.
+
+Declared once: the configuration file's validation, its JSON Schema, the commented sample and the reference page are all
+derived from these models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from common.durations import Duration
+from devices.profile import find_profile
+from devices.times import parse_time
+from devices.topics import Template, validate_filter
+
+
+def _check_filter(text: str) -> str:
+    validate_filter(text)
+    return text
+
+
+def _check_optional_filter(text: str) -> str:
+    return _check_filter(text) if text else text
+
+
+def _check_profile(name: str) -> str:
+    if name:
+        find_profile(name)
+    return name
+
+
+def _check_template(text: str) -> str:
+    if text:
+        Template(text)
+    return text
+
+
+def _check_time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+TopicFilter = Annotated[str, AfterValidator(_check_filter)]
+"""An MQTT topic filter, as written."""
+
+RouteFilter = Annotated[str, AfterValidator(_check_optional_filter)]
+"""An MQTT topic filter, as written; empty where the route's profile brings one."""
+
+ProfileName = Annotated[str, AfterValidator(_check_profile)]
+"""A device profile's name; may be empty."""
+
+TemplateText = Annotated[str, AfterValidator(_check_template)]
+"""A name template (`devices.topics.Template`), as written; may be empty."""
+
+Time = Annotated[str, AfterValidator(_check_time)]
+"""A point in time in ISO 8601, as written; `devices.times.parse_time` gives its nanoseconds."""
+
+
+class ComponentSettings(BaseModel):
+    """A component chosen by name, with its own parameters beside the name.
+
+    The parameters are checked by the component itself.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str = Field(description="Which one: a name of the reference page.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The component's own parameters."""
+        return dict(self.model_extra or {})
+
+
+class MetricSettings(BaseModel):
+    """What differs for the metrics of a route whose names match."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str = Field(description='Metric names that this applies to; "*" stands for any characters.', min_length=1)
+    detectors: list[str] | None = Field(
+        default=None, description="Detectors that score these metrics, instead of the route's."
+    )
+    unit: str = Field(default="", description="Unit of the values, for display.")
+    ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
+
+
+class RouteSettings(BaseModel):
+    """Which messages, how they are read, whose they are, and what scores them. The first route that matches wins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", description="Name for messages and counters; the topic filter where empty.")
+    profile: ProfileName = Field(
+        default="",
+        description='Kind of device, such as "tasmota": filter, codec, names and units are its profile\'s where they '
+        "are not set here.",
+    )
+    filter: RouteFilter = Field(
+        default="", description='MQTT topic filter, for example "plant/+/+". Needed where no profile is named.'
+    )
+    ignore: list[TopicFilter] = Field(
+        default=[], description="Topic filters of messages that hold no readings: counted as ignored, not decoded."
+    )
+    qos: Literal[0, 1, 2] = Field(default=1, description="Highest quality of service asked of the broker.")
+    codec: ComponentSettings | str = Field(
+        default="auto", description='How payloads are read: a codec\'s name, or a table { type = "json", ... }.'
+    )
+    device: TemplateText = Field(
+        default="",
+        description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}". '
+        "Empty: the whole topic; for a plain number the topic without its last level.",
+    )
+    metric: TemplateText = Field(
+        default="",
+        description='Metric name as a template: "{metric}" is the name in the payload. '
+        'Empty: "{metric}"; for a plain number the last level of the topic.',
+    )
+    detectors: list[str] = Field(default=["default"], description="Names of the detectors that score the readings.")
+    reorder_window: Duration = Field(
+        default="0s",
+        description="How long a device's readings wait for earlier ones that are still on the way. "
+        "0: each is scored at once, and one behind its series' newest is stored as late.",
+    )
+    future_skew: Duration = Field(
+        default="5m", description="How far ahead of its arrival a reading's time may lie before it is rejected."
+    )
+    earliest: Time = Field(
+        default="2000-01-01T00:00:00Z", description="Readings before this time are rejected as too old to be true."
+    )
+    metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
+
+    @model_validator(mode="after")
+    def _has_a_filter(self) -> Self:
+        if not self.filter and not self.profile:
+            raise ValueError('expected a "filter" or a "profile"')
+        return self
+
+
+class LimitSettings(BaseModel):
+    """What one misbehaving publisher cannot exceed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_series: int = Field(default=1_000_000, ge=1, description="Most series in all; beyond, readings are rejected.")
+    max_series_per_device: int = Field(default=1_000, ge=1, description="Most series of one device.")
+    max_payload: int = Field(default=1_048_576, ge=64, description="Largest payload in bytes that is decoded.")
+
+
+class SnapshotSettings(BaseModel):
+    """How often the learned state is saved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Duration = Field(
+        default="30s", description="Time between snapshots of detector and alarm state; more means a longer catch-up."
+    )
+
+
+DEFAULT_ROUTES = [
+    RouteSettings(
+        name="truth", filter="driftline/truth/#", device="{topic[2:]}", metric="fault.{metric}", detectors=[]
+    ),
+    RouteSettings(name="everything", filter="#"),
+]
+"""What an empty configuration routes: the simulator's fault labels beside the metric they are of, unscored; and every
+other topic, payloads told apart by their looks."""
+
+DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble"), "joint": ComponentSettings(type="joint")}
+"""What a configuration may name without a table of its own: what scores each series of an empty configuration, and what
+scores a device's metrics together where a route asks for it."""

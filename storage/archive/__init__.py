@@ -1,0 +1,1 @@
+"""The archive: old days of points as Parquet files."""

@@ -1,0 +1,1 @@
+"""The embedded database on DuckDB: tables, writing, compaction, queries."""

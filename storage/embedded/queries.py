@@ -1,0 +1,305 @@
+"""Stage 6 of 7: what the page, the API and the warm start read from the embedded database."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from common.durations import format_duration
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from storage.archive.archiving import views_with_archive
+from storage.archive.parquet_archive import Archive, ArchivedFile
+from storage.store import SeriesPoints, StorageCorruptError, StorageFullError
+
+_TIME_MIN = -(2**63) + 2
+_TIME_MAX = 2**63 - 2
+_COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
+_POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
+_SERIES_AT_ONCE = 256
+_READING_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+class QueryError(Exception):
+    """A user's SQL cannot be run; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows of a user's query, at most as many as asked for; `truncated` where there were more."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
+class StoreQueries(ABC):
+    """Reads of the embedded database, each in a cursor of its own, so that any thread may call them."""
+
+    path: Path
+    archive: Archive | None
+    query_timeout: int
+    """Nanoseconds after which a query of SQL is stopped."""
+
+    @abstractmethod
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """A new cursor on the open database."""
+
+    @abstractmethod
+    def _begin(self, cursor: duckdb.DuckDBPyConnection) -> tuple[ArchivedFile, ...]:
+        """Begin a reading transaction, and return the files that hold the points that it does not see in tables."""
+
+    @abstractmethod
+    def _newest_points(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Those of `series` (of all) that have points, in order, and the time of the newest point of each."""
+
+    def series(self) -> list[SeriesRecord]:
+        """Every known series, in order of its index."""
+        with self._reading() as cursor:
+            rows = cursor.execute("SELECT series, device, metric, unit FROM stored.series ORDER BY series").fetchall()
+        return [SeriesRecord(*row) for row in rows]
+
+    def points(
+        self, series: int, start: int | None = None, end: int | None = None, max_points: int | None = None
+    ) -> SeriesPoints:
+        """Points of one series from `start` up to and without `end` (ns since the epoch), in time order.
+
+        Where there are more than `max_points`, the span is cut into `max_points // 2` equal stretches of time, and of
+        each the least and the greatest value stay, beside every anomaly: a chart of them looks like a chart of all.
+        """
+        if max_points is not None and max_points < 2:
+            raise ValueError(f"max_points is {max_points}: expected 2 or more")
+        low, high = _TIME_MIN if start is None else start, _TIME_MAX if end is None else end - 1
+        where = (
+            f"series = {int(series)} AND time BETWEEN make_timestamp_ns({int(low)}) AND make_timestamp_ns({int(high)})"
+        )
+        with self._reading() as cursor:
+            source = "stored.point"
+            files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
+            if files and self.archive is not None:
+                relation = self.archive.relation(files)
+                source = f"(SELECT {_POINT} FROM stored.point UNION ALL SELECT {_POINT} FROM {relation})"
+            total, first, last = cursor.execute(
+                f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {source} WHERE {where}"
+            ).fetchall()[0]
+            query = f"SELECT {_COLUMNS} FROM {source} WHERE {where}"
+            if max_points is not None and total > max_points:
+                stretch = (last - first) // (max_points // 2) + 1
+                query = f"""
+                    WITH p AS MATERIALIZED ({query}), kept AS (
+                        SELECT arg_min(time, value) AS low, arg_max(time, value) AS high FROM p
+                        GROUP BY (time - {first}) // {stretch}
+                    )
+                    SELECT * FROM p
+                    WHERE anomaly OR time IN (SELECT low FROM kept UNION ALL SELECT high FROM kept)
+                """
+            columns = cursor.execute(f"{query} ORDER BY time").fetchnumpy()
+        return _series_points(_scored(columns), int(total))
+
+    def latest(self, series: Sequence[int] | None = None) -> ScoredBatch:
+        """The newest point of each of `series` (of all by default) that has any, in order of series."""
+        wanted, newest = self._newest_points(series)
+        if not len(wanted):
+            return ScoredBatch.unscored(Batch.empty(), late=False)
+        with self._reading() as cursor:
+            cursor.register("wanted", {"series": wanted, "time": newest.view("datetime64[ns]")})
+            columns = cursor.execute(
+                f"SELECT {_COLUMNS} FROM (FROM stored.point SEMI JOIN wanted USING (series, time) "
+                "WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)) ORDER BY series",
+                [int(newest.min()), int(newest.max())],
+            ).fetchnumpy()
+        return _scored(columns)
+
+    def sparklines(self, n: int, series: Sequence[int] | None = None) -> dict[int, SeriesPoints]:
+        """The last `n` points, the oldest first, of each of `series` (of all by default) that has any."""
+        wanted, _ = self._newest_points(series)
+        return {int(batch.series[0]): _series_points(batch, len(batch)) for batch in self._last(wanted, n)}
+
+    def history(self, n: int) -> Iterator[tuple[int, SeriesPoints]]:
+        """The last `n` points of each series in time order, series by series: what detectors warm up on.
+
+        Series are read some hundred at a time, so that memory stays bounded.
+        """
+        wanted, _ = self._newest_points(None)
+        for start in range(0, len(wanted), _SERIES_AT_ONCE):
+            for batch in self._last(wanted[start : start + _SERIES_AT_ONCE], n):
+                yield int(batch.series[0]), _series_points(batch, len(batch))
+
+    def _last(self, series: NDArray[np.int32], n: int) -> list[ScoredBatch]:
+        if n < 1:
+            raise ValueError(f"the last {n} points were asked for: expected 1 or more")
+        if not len(series):
+            return []
+        with self._reading() as cursor:
+            cursor.register("wanted", {"series": series})
+            columns = cursor.execute(
+                f"""
+                WITH since AS (
+                    SELECT series, list_min(max(time, {int(n)})) AS start
+                    FROM stored.point SEMI JOIN wanted USING (series) GROUP BY series
+                )
+                SELECT {_COLUMNS} FROM stored.point JOIN since USING (series) WHERE time >= start ORDER BY series, time
+                """
+            ).fetchnumpy()
+        batch = _scored(columns)
+        edges = np.flatnonzero(np.diff(batch.series)) + 1
+        bounds = [0, *edges.tolist(), len(batch)]
+        return [batch.take(np.arange(a, b)) for a, b in pairwise(bounds) if b > a]
+
+    def alarms(
+        self,
+        state: AlarmState | None = None,
+        series: int | None = None,
+        limit: int = 200,
+        open_only: bool = False,
+    ) -> list[AlarmRecord]:
+        """Alarms, the newest first; `open_only` leaves out those that are cleared."""
+        conditions, values = ["true"], list[Any]()
+        if state is not None:
+            conditions.append("state = ?")
+            values.append(state.value)
+        if series is not None:
+            conditions.append("series = ?")
+            values.append(series)
+        if open_only:
+            conditions.append("state <> 'cleared'")
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT alarm, series, state, epoch_ns(opened), epoch_ns(cleared), severity, peak_score, value, "
+                f"expected, reason, parts FROM stored.alarm WHERE {' AND '.join(conditions)} "
+                "ORDER BY opened DESC, alarm DESC LIMIT ?",
+                [*values, limit],
+            ).fetchall()
+        return [_alarm(row) for row in rows]
+
+    def dead_letters(self, limit: int = 200) -> list[DeadLetter]:
+        """Rejected messages, the newest first."""
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                'SELECT "offset", part, epoch_ns(arrival), topic, payload, reason, detail FROM stored.dead_letter '
+                'ORDER BY "offset" DESC, part DESC LIMIT ?',
+                [limit],
+            ).fetchall()
+        return [DeadLetter(*row) for row in rows]
+
+    def query(self, sql: str, limit: int = 1000) -> QueryResult:
+        """Rows of one reading statement of SQL (SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).
+
+        It runs in a read-only transaction without access to files or network, for at most `query_timeout`. Raises
+        QueryError.
+        """
+        with self._reading() as cursor, _stopping(cursor, self.query_timeout):
+            try:
+                statements = cursor.extract_statements(sql)
+                if len(statements) != 1:
+                    raise QueryError(f"{len(statements)} statements were given: expected one")
+                if statements[0].type not in _READING_STATEMENTS:
+                    kind = statements[0].type.name.lower().replace("_", " ")
+                    raise QueryError(f"{kind} is not allowed: expected a statement that only reads, such as SELECT")
+                files = self._begin(cursor)
+                if files and self.archive is not None:
+                    cursor.execute(views_with_archive(self.archive.relation(files)))
+                cursor.execute(sql)
+                columns = [column[0] for column in cursor.description or ()]
+                rows = cursor.fetchmany(limit + 1)
+            except duckdb.InterruptException as error:
+                raise QueryError(f"stopped after {format_duration(self.query_timeout)}: ask for less") from error
+            except duckdb.OutOfMemoryException as error:
+                raise QueryError(f"{_one_line(error)}: ask for less, or raise store.memory_bytes") from error
+            except duckdb.Error as error:
+                raise QueryError(_one_line(error)) from error
+        return QueryResult(columns, rows[:limit], len(rows) > limit)
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with database_errors(self.path, "reading the database"), self._cursor() as cursor:
+            yield cursor
+
+
+@contextmanager
+def database_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn DuckDB's errors about the file `path` into StorageFullError, StorageCorruptError or OSError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        text = str(error).splitlines()[0]
+        if "No space left" in str(error) or "Disk quota" in str(error):
+            raise StorageFullError(f"{path}: no room left for {what}: the disk is full") from error
+        damaged = isinstance(error, duckdb.SerializationException | duckdb.InternalException)
+        if damaged or any(sign in text for sign in ("orrupt", "does not match stored checksum", "not a valid DuckDB")):
+            raise StorageCorruptError(
+                f"{path}: {what}: the file is damaged ({text}); restore it from a backup, or move it away and "
+                "replay the journal"
+            ) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            text = f"{text}: raise store.memory_bytes"
+        raise OSError(f"{path}: {what}: {text}") from error
+
+
+@contextmanager
+def _stopping(cursor: duckdb.DuckDBPyConnection, timeout: int) -> Iterator[None]:
+    timer = threading.Timer(timeout / 1e9, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _scored(columns: dict[str, NDArray[Any]]) -> ScoredBatch:
+    def floats(name: str) -> NDArray[np.float64]:
+        return np.ma.filled(np.ma.asarray(columns[name]).astype(np.float64), np.nan)
+
+    return ScoredBatch(
+        np.asarray(columns["series"], np.int32),
+        np.asarray(columns["time"], np.int64),
+        floats("value"),
+        floats("score"),
+        floats("expected"),
+        floats("lower"),
+        floats("upper"),
+        np.asarray(columns["anomaly"], np.bool_),
+        np.asarray(columns["late"], np.bool_),
+    )
+
+
+def _series_points(batch: ScoredBatch, total: int) -> SeriesPoints:
+    return SeriesPoints(
+        batch.time, batch.value, batch.score, batch.expected, batch.lower, batch.upper, batch.anomaly, total
+    )
+
+
+def _alarm(row: Sequence[Any]) -> AlarmRecord:
+    alarm, series, state, opened, cleared, severity, peak, value, expected, reason, parts = row
+    return AlarmRecord(
+        alarm,
+        series,
+        AlarmState(state),
+        opened,
+        cleared,
+        severity,
+        peak,
+        value,
+        float("nan") if expected is None else expected,
+        reason,
+        orjson.loads(parts),
+    )
+
+
+def _one_line(error: duckdb.Error) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    hint = next((line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))), "")
+    return " ".join(part for part in (lines[0], hint) if part)

@@ -1,0 +1,129 @@
+"""Stage 6 of 7: the tables of the embedded database, and the views that people query.
+
+Points lie in three tables of the same columns. `point_recent` takes every commit, in order of arrival. Compaction moves
+them to `point_sorted`, in runs ordered by series and time, and these, when there are many, to `point_merged`, in few
+long runs. There a series' points lie together: they compress several times better, and the minimum and maximum that
+DuckDB keeps of each block let a chart of one series read little else.
+The band is stored as its reach below and above the expected value (see `storage.embedded.columns`); `above` is NULL
+where it is the same as `below`, as it nearly always is, and NaN where the band reaches down alone.
+No unique index is kept on points, since it would cost more than the points: `storage.embedded.database` sees to
+uniqueness.
+The journal position and the ledger of counts share one row, since an update of one row is all that a small commit can
+afford beside its points.
+"""
+
+from __future__ import annotations
+
+VERSION = 2
+
+POINT_TABLES = ("point_recent", "point_sorted", "point_merged")
+
+POINT_COLUMNS = "series, time, value, score, expected, below, above, anomaly, late"
+
+_POINT_TYPES = """(
+    series INTEGER NOT NULL,
+    time TIMESTAMP_NS NOT NULL,
+    value DOUBLE NOT NULL,
+    score FLOAT,
+    expected FLOAT,
+    below FLOAT,
+    above FLOAT,
+    anomaly BOOLEAN NOT NULL,
+    late BOOLEAN NOT NULL
+)"""
+
+TABLES = f"""
+CREATE SCHEMA stored;
+CREATE TABLE stored.meta(name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+CREATE TABLE stored.point_recent {_POINT_TYPES};
+CREATE TABLE stored.point_sorted {_POINT_TYPES};
+CREATE TABLE stored.point_merged {_POINT_TYPES};
+CREATE TABLE stored.series(
+    series INTEGER PRIMARY KEY,
+    device VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    unit VARCHAR NOT NULL
+);
+CREATE TABLE stored.dead_letter(
+    "offset" BIGINT,
+    part INTEGER,
+    arrival TIMESTAMP_NS NOT NULL,
+    topic VARCHAR NOT NULL,
+    payload BLOB NOT NULL,
+    reason VARCHAR NOT NULL,
+    detail VARCHAR NOT NULL,
+    PRIMARY KEY ("offset", part)
+);
+CREATE TABLE stored.alarm(
+    alarm BIGINT PRIMARY KEY,
+    series INTEGER NOT NULL,
+    state VARCHAR NOT NULL,
+    opened TIMESTAMP_NS NOT NULL,
+    cleared TIMESTAMP_NS,
+    severity VARCHAR NOT NULL,
+    peak_score DOUBLE NOT NULL,
+    value DOUBLE NOT NULL,
+    expected DOUBLE,
+    reason VARCHAR NOT NULL,
+    parts VARCHAR NOT NULL
+);
+CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
+INSERT INTO stored.progress VALUES (0, '{{}}');
+"""
+
+MIGRATIONS = {
+    1: "".join(
+        f"UPDATE stored.{table} SET above = 'nan' WHERE above IS NULL AND below IS NOT NULL;" for table in POINT_TABLES
+    )
+}
+"""What makes a database of this version one of the next. Up to version 1 `above` was NULL where there was no bound."""
+
+POINT_VIEW = """
+CREATE OR REPLACE VIEW stored.point AS
+    SELECT series, time, value, score, expected, (coalesce(expected, 0) - below)::FLOAT AS lower,
+        (coalesce(expected, 0) + nullif(coalesce(above, below), 'nan'))::FLOAT AS upper, anomaly, late
+    FROM (
+        FROM stored.point_merged UNION ALL FROM stored.point_sorted UNION ALL FROM stored.point_recent
+    );
+"""
+
+ARCHIVE_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.archive(
+    path VARCHAR PRIMARY KEY,
+    day DATE NOT NULL,
+    rows BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    first TIMESTAMP_NS NOT NULL,
+    last TIMESTAMP_NS NOT NULL
+);
+"""
+"""Files of the archive: a file counts from the transaction on that removes its points from the tables."""
+
+VIEWS = """
+CREATE OR REPLACE VIEW points AS
+    SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late
+    FROM stored.point p JOIN stored.series s USING (series);
+CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit FROM stored.series;
+CREATE OR REPLACE VIEW alarms AS
+    SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score, a.value, a.expected,
+        a.reason, a.parts
+    FROM stored.alarm a LEFT JOIN stored.series s USING (series);
+CREATE OR REPLACE VIEW dead_letters AS
+    SELECT "offset", part, arrival, topic, try(decode(payload)) AS payload, reason, detail, payload AS payload_bytes
+    FROM stored.dead_letter;
+CREATE OR REPLACE VIEW counts AS
+    SELECT key AS name, value::BIGINT AS value FROM stored.progress, json_each(counts);
+CREATE OR REPLACE VIEW devices AS
+    WITH seen AS (
+        SELECT series, min(time) AS first_seen, max(time) AS last_seen, count(*) AS points
+        FROM stored.point GROUP BY ALL
+    ), unclear AS (
+        SELECT series, count(*) AS open_alarms FROM stored.alarm WHERE state <> 'cleared' GROUP BY ALL
+    )
+    SELECT s.device, list(s.metric ORDER BY s.metric) AS metrics, min(first_seen) AS first_seen,
+        max(last_seen) AS last_seen, coalesce(sum(points), 0)::BIGINT AS points,
+        coalesce(sum(open_alarms), 0)::BIGINT AS open_alarms
+    FROM stored.series s LEFT JOIN seen USING (series) LEFT JOIN unclear USING (series)
+    GROUP BY s.device;
+"""

@@ -1,0 +1,1 @@
+"""External databases: line protocol, the spool before them, and their readers."""

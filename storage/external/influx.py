@@ -1,0 +1,113 @@
+"""Stage 6 of 7: external databases that take InfluxDB line protocol: InfluxDB 2 (and 1.8, 3), VictoriaMetrics.
+
+The same point written twice is the same point, so a write that may have failed is simply done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from influxdb_client import InfluxDBClient, WritePrecision
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
+from urllib3.exceptions import HTTPError
+
+from common.durations import parse_duration
+from devices.records import SeriesRecord
+from storage.external.lines import LineBlock, LineProtocol
+from storage.storage_settings import SinkSettings
+from storage.store import StepOutput
+
+_REFUSED = {400, 413, 422}
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedLine:
+    """A line that did not go to the server, with the reason."""
+
+    line: str
+    reason: str
+
+
+class InfluxSink:
+    """Writes outputs to one server; every write is confirmed by it before `write` returns."""
+
+    def __init__(self, settings: SinkSettings, *, token: str = "", series: Iterable[SeriesRecord] = ()) -> None:
+        self.settings = settings
+        self._token = token
+        self._protocol = LineProtocol(series)
+        self._client: InfluxDBClient | None = None
+        self._api: Any = None
+
+    def open(self) -> Self:
+        """Set up the client; connecting happens at the first write. Returns self."""
+        self._client = InfluxDBClient(
+            self.settings.url,
+            token=self._token or None,
+            org=self.settings.org,
+            timeout=parse_duration(self.settings.timeout) // 1_000_000,
+            enable_gzip=self.settings.gzip,
+        )
+        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+        return self
+
+    def close(self) -> None:
+        """Close the connections; closing twice does nothing."""
+        if self._client is not None:
+            self._api.close()
+            self._client.close()
+            self._client = None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, output: StepOutput) -> list[RejectedLine]:
+        """Write all of `output`, and return the lines that were refused.
+
+        A write that the server refuses is split until the lines at fault stand alone. Points of series beyond
+        `max_series` are refused without asking the server. Raises OSError where the server is away, overloaded or not
+        set up (401, 403, 404): then the same write may be tried again, since writing twice changes nothing.
+        """
+        block = self._protocol.block(output)
+        rejected: list[RejectedLine] = []
+        beyond = output.points.series >= self.settings.max_series
+        if beyond.any():
+            block = self._without(block, np.flatnonzero(beyond), rejected)
+        for start in range(0, len(block), self.settings.batch_lines):
+            self._write(block[start : start + self.settings.batch_lines], rejected)
+        return rejected
+
+    def _without(self, block: LineBlock, rows: Any, rejected: list[RejectedLine]) -> LineBlock:
+        reason = f"beyond the limit of series: max_series = {self.settings.max_series}"
+        lines = block.text
+        refused = set(rows.tolist())
+        rejected += [RejectedLine(lines[row], reason) for row in rows]
+        kept = [line.encode() + b"\n" for row, line in enumerate(lines) if row not in refused]
+        return LineBlock(memoryview(b"".join(kept)), np.cumsum([len(line) for line in kept], dtype=np.int64))
+
+    def _write(self, block: LineBlock, rejected: list[RejectedLine]) -> None:
+        if self._client is None:
+            raise ValueError(f"{self.settings.url}: the sink is not open")
+        try:
+            self._api.write(self.settings.bucket, record=bytes(block.data), write_precision=WritePrecision.NS)
+        except ApiException as error:
+            if error.status not in _REFUSED:
+                raise OSError(f"{self.settings.url}: writing {len(block)} lines: {_reason(error)}") from error
+            if len(block) == 1:
+                rejected.append(RejectedLine(block.text[0], _reason(error)))
+                return
+            for half in (block[: len(block) // 2], block[len(block) // 2 :]):
+                self._write(half, rejected)
+        except HTTPError as error:
+            raise OSError(f"{self.settings.url}: writing {len(block)} lines: {error}") from error
+
+
+def _reason(error: ApiException) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+    return f"{error.status} {error.reason}: {' '.join(body.split())[:300]}"

@@ -1,0 +1,78 @@
+"""Stage 6 of 7: a step's output as bytes: an Arrow IPC stream of its points, with all else in the schema's metadata."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from devices.batch import ScoredBatch
+from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from storage.store import DevicePresence, StepOutput
+
+_KEY = b"driftline.output"
+
+
+def encode_output(output: StepOutput) -> bytes:
+    """`output` as an Arrow IPC stream, compressed with LZ4. NaN and every bit of a float survive."""
+    rest = {
+        "position": output.position,
+        "next_position": output.next_position,
+        "series": [asdict(record) for record in output.series],
+        "dead_letters": [asdict(replace(d, payload=b"")) | {"payload": _text(d.payload)} for d in output.dead_letters],
+        "alarms": [_alarm_fields(record) for record in output.alarms],
+        "counts": output.counts,
+        "devices": [asdict(state) for state in output.devices],
+    }
+    names = [field.name for field in fields(ScoredBatch)]
+    columns = [pa.array(getattr(output.points, name)) for name in names]
+    batch = pa.record_batch(columns, names=names).replace_schema_metadata({_KEY: orjson.dumps(rest)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def decode_output(data: bytes) -> StepOutput:
+    """The output that `encode_output` made `data` of. Raises ValueError where it did not."""
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            batch = reader.read_next_batch()
+            rest = orjson.loads(batch.schema.metadata[_KEY])
+        points = ScoredBatch(*(_column(batch, field.name) for field in fields(ScoredBatch)))
+        return StepOutput(
+            rest["position"],
+            rest["next_position"],
+            points,
+            [SeriesRecord(**record) for record in rest["series"]],
+            [DeadLetter(**letter | {"payload": b64decode(letter["payload"])}) for letter in rest["dead_letters"]],
+            [_alarm(record) for record in rest["alarms"]],
+            rest["counts"],
+            [DevicePresence(**state) for state in rest["devices"]],
+        )
+    except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"{len(data)} bytes are not a stored output: {error}") from error
+
+
+def _column(batch: Any, name: str) -> NDArray[Any]:
+    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
+
+
+def _text(payload: bytes) -> str:
+    return b64encode(payload).decode()
+
+
+def _alarm_fields(record: AlarmRecord) -> dict[str, Any]:
+    # JSON has neither NaN nor infinities, so floats travel as text.
+    floats = {name: repr(float(getattr(record, name))) for name in ("peak_score", "value", "expected")}
+    return asdict(record) | floats
+
+
+def _alarm(stored: dict[str, Any]) -> AlarmRecord:
+    floats = {name: float(stored[name]) for name in ("peak_score", "value", "expected")}
+    return AlarmRecord(**stored | floats | {"state": AlarmState(stored["state"])})

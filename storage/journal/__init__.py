@@ -1,0 +1,1 @@
+"""The journal: every raw message, durable and in order, before anything is made of it."""
