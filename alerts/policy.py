@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
+from common.compiled import njit
 
 OPENED = 1
 CLEARED = 2
@@ -22,7 +22,7 @@ MAX_THRESHOLD = 10.0
 _CADENCE_WEIGHT = 0.05
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],

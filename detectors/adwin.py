@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS, tame
@@ -105,7 +105,7 @@ class Adwin(FleetDetector):
         return self.arrays["learned"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _moments(total: Any, squares: Any, used: Any) -> tuple[float, float, float]:
     """Readings, mean and sum of squared deviations of the window."""
     n, mean, around = 0.0, 0.0, 0.0
@@ -120,7 +120,7 @@ def _moments(total: Any, squares: Any, used: Any) -> tuple[float, float, float]:
     return n, mean, around
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _likeliest_cut(total: Any, used: Any, value: float, n: float, mean: float, around: float) -> tuple[float, int]:
     """Decades of certainty that the mean changed at the likeliest cut of window and `value`, and how many buckets,
     counted from the newest, are on its newer side.
@@ -156,7 +156,7 @@ def _likeliest_cut(total: Any, used: Any, value: float, n: float, mean: float, a
     return best, best_cut
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _forget_beyond(used: Any, total: Any, squares: Any, kept: int) -> None:
     """Drop all but the newest `kept` buckets. The newest of a row stands last in it."""
     for row in range(ROWS):
@@ -172,7 +172,7 @@ def _forget_beyond(used: Any, total: Any, squares: Any, kept: int) -> None:
         used[row] = stay
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _insert(total: Any, squares: Any, used: Any, value: float) -> None:
     """Add a bucket of one reading; where a row overflows its two oldest buckets become one of the next row."""
     total[0, used[0]] = value
@@ -196,7 +196,7 @@ def _insert(total: Any, squares: Any, used: Any, value: float) -> None:
         used[row] -= dropped
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, learned: Any, origin: Any, total: Any, squares: Any, used: Any, counts: Any,
     sure: float, warmup: int, prior: Any, score: Any, expected: Any,

@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS
@@ -125,7 +125,7 @@ class Cusum(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _restart(row: Any, sums: Any, shift: float, length: float) -> None:
     """Move the level by a shift that has stayed for `length` readings."""
     row[LEVEL] += shift * row[SIGMA]
@@ -134,7 +134,7 @@ def _restart(row: Any, sums: Any, shift: float, length: float) -> None:
     sums[:] = 0.0
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")
 def _run(
     slot: Any, value: Any, learn: Any, baseline: Any, all_sums: Any, counts: Any, rate: float, allowance: float,
     warmup: float, clip: float, relearn: float, prior: Any, score: Any, expected: Any, lower: Any, upper: Any,

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors import forecast, level, novelty, rarity, shape
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
@@ -221,7 +221,7 @@ class Ensemble(FleetDetector):
         return self.arrays["fused.learned"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     """How recurrent the series is, 0 to 1: whether blocks of half a period nearly all resemble an earlier one."""
     if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
@@ -230,7 +230,7 @@ def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
     """`evidence` where it beats what is left of the last peak, which fades over `rest` readings; else 0."""
     if rest == 0:
@@ -240,7 +240,7 @@ def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
     return evidence if evidence > left else 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _refresh(form: Any, fused: Any, slot: int, with_shape: bool, priors: Any) -> None:
     """Update what changes slowly."""
     fused.reach[slot] = forecast_reach(fused.forecast, slot, priors[2])
@@ -255,7 +255,7 @@ def _refresh(form: Any, fused: Any, slot: int, with_shape: bool, priors: Any) ->
     fit_tail(fused.fused, fused.tail, slot, priors[4])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, novel: Any, rare: Any, means: Any, short: Any, long: Any, fore: Any,
     form: Any, periods: Any, fused: Any, with_shape: bool, rest: int, needed: int, priors: Any,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
@@ -42,7 +42,7 @@ LAYOUT = {
 PRIOR = Prior(start=1.5, shape=3.0, weight=300.0, lowest=-3.0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forecast_best(state: Any, slot: int) -> int:
     """Which forecast has erred least of late."""
     best = 0
@@ -52,13 +52,13 @@ def forecast_best(state: Any, slot: int) -> int:
     return best
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forecast_scale(state: Any, slot: int, best: int) -> float:
     """The usual size of the best forecast's error, never zero: rounding noise is no evidence."""
     return float(max(state.error[slot, best], 1e-9 * abs(state.level[slot, best]), 1e-300))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forecast_score(state: Any, slot: int, value: float) -> float:
     """Absolute error of the best forecast in units of its usual size."""
     if state.seen[slot] == 0:
@@ -67,14 +67,14 @@ def forecast_score(state: Any, slot: int, value: float) -> float:
     return float(min(abs(value - state.level[slot, best]) / forecast_scale(state, slot, best), 1e6))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forecast_reach(counts: Any, slot: int, prior: Any) -> float:
     """Half the band's width, in usual errors."""
     body = quantile(counts, slot, BAND_BODY, prior)
     return float(min(quantile(counts, slot, BAND_PROBABILITY, prior), BAND_STRETCH * body))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forecast_learn(state: Any, slot: int, value: float) -> None:
     """Move levels and errors towards `value`."""
     seen = state.seen[slot]
@@ -108,7 +108,7 @@ class Forecast(PartDetector):
     name: ClassVar[str] = "forecast"
     part_layout: ClassVar[dict[str, Column]] = LAYOUT
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         state = ForecastState(*(arrays[name] for name in LAYOUT))
@@ -116,7 +116,7 @@ class Forecast(PartDetector):
         _run(*rows, state, arrays["learned"], arrays["counts"], self.needed, PRIOR, *out)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any,
     scores: Any, expected: Any, lower: Any, upper: Any,

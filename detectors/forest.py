@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.rank import score_of_rank, tail_of
@@ -156,7 +156,7 @@ def _splits(rng: random.Random, low: float, high: float, height: int) -> list[fl
     return [*left, at, *_splits(rng, at, high, height - 1)]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _cell(splits: Any, value: float, low: float, high: float) -> int:
     """The cell of a value scaled by the bounds: how many splits are at or below it."""
     width = high - low
@@ -171,7 +171,7 @@ def _cell(splits: Any, value: float, low: float, high: float) -> int:
     return first
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _end_window(filling: Any, mass: Any, leaf_starts: Any, window: int) -> None:
     """Table the sum of all trees' walks for each cell, and empty the window.
 
@@ -214,7 +214,7 @@ def _end_window(filling: Any, mass: Any, leaf_starts: Any, window: int) -> None:
         filling[cell] = 0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _raw(
     slots: Any, values: Any, count: Any, bounds: Any, mass: Any, splits: Any, window: int, most: float, raw: Any
 ) -> None:
@@ -228,7 +228,7 @@ def _raw(
             raw[i] = 1.0 - mass[k, _cell(splits, value, bounds[k, 0], bounds[k, 1])] / most
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _rank_score(past: Any, mass: Any, most: float) -> float:
     """`rank_score` of a raw score 1 - `mass` / `most` among those of `past` masses: the lighter, the higher.
 
@@ -251,10 +251,10 @@ def _rank_score(past: Any, mass: Any, most: float) -> float:
                 lightest[place] = past[i]
         for i in range(kept):
             raws[i] = 1.0 - lightest[i] / most
-    return score_of_rank(raws, at_least, held, 1.0 - mass / most)  # type: ignore[no-any-return]
+    return score_of_rank(raws, at_least, held, 1.0 - mass / most)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, count: Any, bounds: Any, filling: Any, mass: Any, past: Any, splits: Any,
     leaf_starts: Any, window: int, needed: int, most: float, score: Any,

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.durations import nanoseconds
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
@@ -201,7 +201,7 @@ class HoltWinters(FleetDetector):
         return self.arrays["clock"][: self.size, PERIOD].copy()
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")
 def _forecast(
     slot: Any, time: Any, value: Any, learn: Any, baseline: Any, clocks: Any, seasons: Any, histories: Any,
     mode: int, given_period: int, longest: int,
@@ -217,7 +217,7 @@ def _forecast(
             continue
         current = max(-LARGEST, min(LARGEST, current))
         count, sigma = baseline[k, COUNT], baseline[k, SIGMA]
-        now = np.int64(count) if mode == BY_COUNT else time[i]
+        now: Any = np.int64(count) if mode == BY_COUNT else time[i]
         knot, other, part, course = 0, 0, 0.0, 0.0
         knots = clocks[k, KNOTS]
         if knots > 0:
@@ -271,13 +271,13 @@ def _forecast(
             _learn_first_season(baseline[k], clocks[k], seasons[k], now, current, given_period, season_share)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _course_at(season: Any, knots: int, period: int, now: int) -> float:
     knot, part = place_in_season(now, period, knots)
     return float((1.0 - part) * season[knot] + part * season[(knot + 1) % knots])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _learn_first_season(row: Any, clock: Any, season: Any, now: int, current: float, period: int, share: float) -> None:
     """Note the first season's readings at their nearest knots; once it is over, put their course to use."""
     knots = season.shape[0]
@@ -302,7 +302,7 @@ def _learn_first_season(row: Any, clock: Any, season: Any, now: int, current: fl
     row[SEASON_SHARE] = share / max(1.0, row[COUNT] / knots)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _fill_gaps(season: Any) -> None:
     """Put each knot that no reading met (NaN) on the straight line between its neighbours that one did."""
     knots = season.shape[0]
@@ -320,7 +320,7 @@ def _fill_gaps(season: Any) -> None:
             last = step
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")
 def _watch(
     k: int, baseline: Any, clocks: Any, seasons: Any, histories: Any, now: int, current: float, longest: int,
     share: float,
@@ -335,7 +335,7 @@ def _watch(
     add(k, baseline, BUCKET_MEAN, clocks, current)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _review(row: Any, clock: Any, season: Any, history: Any, now: int, longest: int, share: float) -> None:
     """The history is full: find or check the season, then make room by merging or by forgetting half."""
     n = history.shape[0]

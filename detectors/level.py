@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors import rarity
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
@@ -31,7 +31,7 @@ LAYOUT = {"origin": Column(np.float64), "ring": Column(np.float32, (LONG,)), "se
 _LIMIT = 1e30
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def level_mean(state: Any, slot: int, value: float, length: int) -> float:
     """Mean offset of `value` and the `length` - 1 readings before it; NaN while there are fewer."""
     seen = state.seen[slot]
@@ -47,7 +47,7 @@ def level_mean(state: Any, slot: int, value: float, length: int) -> float:
     return float(total / length)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _sum(values: Any) -> float:
     """The sum, in four sums side by side: one alone would wait for each addition."""
     n = values.shape[0]
@@ -62,7 +62,7 @@ def _sum(values: Any) -> float:
     return (a + b) + (c + d)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def level_learn(state: Any, slot: int, value: float) -> None:
     """Put `value` into the ring."""
     seen = state.seen[slot]
@@ -91,7 +91,7 @@ class Level(PartDetector):
         "long_counts": COUNTS,
     }
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         state = LevelState(*(arrays[name] for name in LAYOUT))
@@ -101,13 +101,13 @@ class Level(PartDetector):
         _run(*rows, state, short, long, arrays["learned"], *counts, self.needed, rarity.PRIOR, scores.score)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def level_score(rare: Any, slot: int, mean: float) -> float:
     """One over the share of earlier means that lie in cells no fuller than this one's; 0 where there is no mean."""
     return rarity_score(rare, slot, mean) if np.isfinite(mean) else 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def level_count(rare: Any, counts: Any, slot: int, mean: float, raw: float, prior: Any) -> None:
     """Learn a mean and its score."""
     if np.isfinite(mean):
@@ -115,7 +115,7 @@ def level_count(rare: Any, counts: Any, slot: int, mean: float, raw: float, prio
         learn_score(counts, slot, raw, prior)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, short: Any, long: Any, learned: Any, counts: Any,
     long_counts: Any, needed: int, prior: Any, scores: Any,

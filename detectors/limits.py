@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.compiled import njit
 from detectors.detector import MAX_SCORE, Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 
@@ -145,7 +145,7 @@ class RateOfChange(FleetDetector):
         return self.arrays["count"][: self.size].copy(), np.ones(self.size, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _compare(
     slot: Any, value: Any, learn: Any, count: Any, lower: float, upper: float, score: Any, low: Any, high: Any
 ) -> None:
@@ -161,7 +161,7 @@ def _compare(
             count[slot[i]] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _slope(
     slot: Any, time: Any, value: Any, learn: Any, count: Any, last_time: Any, last_value: Any, rise: float, fall: float,
     score: Any, expected: Any, lower: Any, upper: Any,

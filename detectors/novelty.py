@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
@@ -32,8 +32,8 @@ LAYOUT = {"origin": Column(np.float64), "centres": Column(np.float32, (CENTRES +
 PRIOR = Prior(start=0.003, shape=2.0, weight=1000.0, lowest=-15.0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _place(centres: Any, used: int, offset: float) -> int:
+@njit
+def _place(centres: Any, used: int, offset: np.float32) -> int:
     low, high = 0, used
     while low < high:
         middle = (low + high) // 2
@@ -44,7 +44,7 @@ def _place(centres: Any, used: int, offset: float) -> int:
     return low
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def novelty_score(state: Any, slot: int, value: float) -> float:
     """Distance from `value` to the nearest centre over the range of the centres; 0 before two values were seen."""
     used = state.used[slot]
@@ -64,7 +64,7 @@ def novelty_score(state: Any, slot: int, value: float) -> float:
     return 1.0 if distance > 0.0 else 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def novelty_learn(state: Any, slot: int, value: float) -> None:
     """Add `value` to the centres; when they are full, the two that lie closest are merged."""
     used = state.used[slot]
@@ -106,14 +106,14 @@ class Novelty(PartDetector):
     name: ClassVar[str] = "novelty"
     part_layout: ClassVar[dict[str, Column]] = LAYOUT
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         state = NoveltyState(*(arrays[name] for name in LAYOUT))
         _run(*rows, state, arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
 ) -> None:

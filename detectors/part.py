@@ -37,7 +37,7 @@ class PartDetector(FleetDetector):
         return {**self.part_layout, "learned": Column(np.int64), "counts": COUNTS}
 
     @abstractmethod
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows (slot, value, learn) in order, filling `scores`."""
 
     def step(

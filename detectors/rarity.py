@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
@@ -43,7 +43,7 @@ LAYOUT = {
 PRIOR = Prior(start=1.0, shape=1.0, weight=200.0, lowest=0.0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _smoothed(cells: Any, cell: int) -> float:
     """Readings in the cell and its two neighbours: a single cell's count jitters too much to be ranked."""
     count = 0.0
@@ -52,7 +52,7 @@ def _smoothed(cells: Any, cell: int) -> float:
     return count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def rarity_score(state: Any, slot: int, value: float) -> float:
     """One over the share of earlier readings that lie in cells no fuller than the reading's own."""
     total = state.total[slot]
@@ -66,7 +66,7 @@ def rarity_score(state: Any, slot: int, value: float) -> float:
     return float((total + 1.0) / (_rarer(cells, _smoothed(cells, math.floor(place))) + 1.0))
 
 
-@njit(cache=True, fastmath={"reassoc"})  # type: ignore[untyped-decorator]
+@njit(fastmath={"reassoc"})
 def _rarer(cells: Any, own: float) -> float:
     """Readings in cells whose smoothed count is at most `own`. Counts add up exactly, so their order is free."""
     rarer = 0.0
@@ -79,7 +79,7 @@ def _rarer(cells: Any, own: float) -> float:
     return rarer
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _double(cells: Any, below: bool) -> None:
     """Merge neighbouring cells, leaving the freed half below or above."""
     half = CELLS // 2
@@ -95,7 +95,7 @@ def _double(cells: Any, below: bool) -> None:
             cells[i] = 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def rarity_learn(state: Any, slot: int, value: float) -> None:
     """Count `value`; the histogram's width doubles until it covers the value."""
     cells = state.cells[slot]
@@ -144,14 +144,14 @@ class Rarity(PartDetector):
     name: ClassVar[str] = "rarity"
     part_layout: ClassVar[dict[str, Column]] = LAYOUT
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         state = RarityState(*(arrays[name] for name in LAYOUT))
         _run(*rows, state, arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
 ) -> None:

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from common.compiled import njit
 
 _SECOND = 1_000_000_000
 CALENDAR = np.array(
@@ -30,7 +31,7 @@ _FLAT = 1e-24
 _SMALLEST = 1e-300
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def detrended(history: Any) -> Any:
     """The history less its straight line of least squares, gaps (NaN) put at 0; all zeros where a third is missing."""
     n = history.shape[0]
@@ -62,7 +63,7 @@ def detrended(history: Any) -> Any:
     return result
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def correlation(series: Any, lag: int) -> float:
     """Autocorrelation of a series of mean 0 at `lag`, relative to the stretches compared; 0 where one is flat."""
     n = series.shape[0] - lag
@@ -71,7 +72,7 @@ def correlation(series: Any, lag: int) -> float:
     return float(_relative(_product(series, lag), early, late))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _product(series: Any, lag: int) -> float:
     """Sum of products at `lag`, in four sums side by side: one alone would wait for each addition."""
     n = series.shape[0] - lag
@@ -87,14 +88,14 @@ def _product(series: Any, lag: int) -> float:
     return (a + b) + (c + d)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _relative(product: float, early: float, late: float) -> float:
     if early <= _FLAT or late <= _FLAT:
         return 0.0
     return float(product / math.sqrt(early * late))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _correlations(series: Any, squares: Any, values: Any, first: int, end: int) -> None:
     """Fill `values[first:end]`; `squares` (n + 1,) are the running sums of squares."""
     n = series.shape[0]
@@ -102,7 +103,7 @@ def _correlations(series: Any, squares: Any, values: Any, first: int, end: int) 
         values[lag] = _relative(_product(series, lag), squares[n - lag], squares[n] - squares[lag])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def find_period(history: Any) -> float:
     """The period of the history in buckets, with a fraction, or 0 where none is clear.
 
@@ -140,13 +141,13 @@ def find_period(history: Any) -> float:
     return 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _is_peak(values: Any, lag: int) -> bool:
     peak = values[lag]
     return bool(peak >= _LEAST_CORRELATION and peak >= values[lag - 1] and peak >= values[lag + 1])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _is_season(values: Any, lag: int) -> bool:
     if not _is_peak(values, lag):
         return False
@@ -166,7 +167,7 @@ def _is_season(values: Any, lag: int) -> bool:
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _refined(values: Any, lag: int) -> float:
     period = float(lag)
     multiple = 1
@@ -187,7 +188,7 @@ def _refined(values: Any, lag: int) -> float:
         multiple += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def to_calendar(period: float, width: int) -> int:
     """The period in ns: that of the calendar where it lies within half a bucket and 2 %, else as it was found."""
     found = round(period * width)
@@ -197,7 +198,7 @@ def to_calendar(period: float, width: int) -> int:
     return found
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def merge_pairs(history: Any, filled: int, first: int) -> int:
     """Merge buckets `first` onward into buckets of twice the width, in place; returns how many of `filled` are left.
 
@@ -223,7 +224,7 @@ def merge_pairs(history: Any, filled: int, first: int) -> int:
     return merged
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def fold(history: Any, start: int, width: int, period: int, season: Any, knots: int) -> float:
     """Fill `season[:knots]` with the mean course over one `period` (ns); returns the deviation of what it leaves.
 
@@ -274,7 +275,7 @@ def fold(history: Any, start: int, width: int, period: int, season: Any, knots: 
     return deviation
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def place_in_season(time: int, period: int, knots: int) -> tuple[int, float]:
     """The knot at or before `time` (ns since epoch, or a count) and how far it lies towards the next, in [0, 1)."""
     place = (time % period) / period * knots

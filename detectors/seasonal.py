@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.durations import nanoseconds
 from detectors.fleet_detector import Column, empty_scores, take_inputs
@@ -149,23 +149,26 @@ class Seasonal(PartDetector):
         """Score each reading by the calibrated error of its forecast, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        self.run(tuple(inputs), scores)
+        self.run((inputs.slot, inputs.time, inputs.value, inputs.learn), scores)
         return scores
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: Any, scores: Scores) -> None:
         """Score and learn the rows (slot, time, value, learn) in order."""
         arrays = self.arrays
         state = SeasonalState(*(arrays[name] for name in LAYOUT))
-        settings = (self.changes, self.offsets, float(self.half_life), self.longest, self.needed)
-        out = (scores.score, scores.expected, scores.lower, scores.upper)
-        _run(*rows, state, arrays["learned"], arrays["counts"], *settings, PRIOR, *out)
+        slots, times, values, learns = rows
+        half_life = float(self.half_life)
+        _run(
+            slots, times, values, learns, state, arrays["learned"], arrays["counts"], self.changes, self.offsets,
+            half_life, self.longest, self.needed, PRIOR, scores.score, scores.expected, scores.lower, scores.upper,
+        )  # fmt: skip
 
     def cycles(self) -> NDArray[np.int64]:
         """The cycle in use by slot (size,), in ns; 0 while there is none."""
         return self.arrays["clock"][: self.size, PERIOD].copy()
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _course(course: Any, met: Any, k: int, knot: int, part: float) -> float:
     """The course between two knots, of those that were met; 0 where neither was."""
     other = knot + 1 if knot + 1 < course.shape[1] else 0
@@ -177,7 +180,7 @@ def _course(course: Any, met: Any, k: int, knot: int, part: float) -> float:
     return float(course[k, other]) if far else 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _teach(course: Any, met: Any, k: int, knot: int, part: float, error: float, passed: float, memory: float) -> None:
     """Move two knots by their share of `error`; `passed` is the part of a knot's stretch that has gone by."""
     other = knot + 1 if knot + 1 < course.shape[1] else 0
@@ -188,7 +191,7 @@ def _teach(course: Any, met: Any, k: int, knot: int, part: float, error: float, 
             course[k, place] += min(seen / met[k, place], 1.0) * error
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _best(state: Any, k: int) -> int:
     """The forecast that errs least, a simpler one preferred."""
     best = 0
@@ -198,7 +201,7 @@ def _best(state: Any, k: int) -> int:
     return best
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _scale(state: Any, k: int, best: int, knot: int) -> float:
     """The best forecast's usual error at this hour, never zero: rounding noise is no evidence."""
     usual = state.error[k, best]
@@ -207,7 +210,7 @@ def _scale(state: Any, k: int, best: int, knot: int) -> float:
     return float(max(usual, 1e-9 * abs(state.level[k, best]), 1e-300))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _watch(state: Any, k: int, now: int, rest: float, longest: int) -> None:
     """Add what level and calendar leave to the history, and look for a cycle where that fills it."""
     clock = state.clock[k]
@@ -219,7 +222,7 @@ def _watch(state: Any, k: int, now: int, rest: float, longest: int) -> None:
     add(k, state.row, BUCKET_MEAN, state.clock, rest)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _review(state: Any, k: int, longest: int) -> None:
     """The history is full: find the cycle or check it, then make room."""
     clock, history = state.clock[k], state.history[k]
@@ -248,13 +251,13 @@ def _review(state: Any, k: int, longest: int) -> None:
     forget_half(clock, history)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _is_drawn_by_day(period: int) -> bool:
     """Whether the courses of day and week hold such a cycle already."""
     return bool((WEEK % period == 0 and period >= DAY) or (DAY % period == 0 and period >= 4 * DAY // DAY_KNOTS))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _learn(
     state: Any, k: int, count: int, now: int, value: float, best: int, courses: Any, places: Any, half_life: float,
     longest: int,
@@ -299,7 +302,7 @@ def _learn(
     _watch(state, k, now, min(max(rest, -buckets.LARGEST_KEPT), buckets.LARGEST_KEPT), longest)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any,
     changes: Any, offsets: Any, half_life: float, longest: int, needed: int, prior: Any,

@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
@@ -65,12 +65,12 @@ LAYOUT = {
 PRIOR = Prior(start=0.1, shape=2.0, weight=1000.0, lowest=-10.0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _offset(state: Any, slot: int, value: float) -> float:
     return float(min(max(value - state.origin[slot], -LIMIT), LIMIT))
 
 
-@njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(fastmath=True)
 def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     """Smallest squared distance of the mean-free `block` to the mean-free blocks that end at or before `last`."""
     width = len(block)
@@ -86,7 +86,7 @@ def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     return float(nearest)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def shape_score(state: Any, slot: int, value: float) -> float:
     """Distance of the block that ends with `value` to its nearest earlier block, over the usual size of a block.
 
@@ -115,7 +115,7 @@ def shape_score(state: Any, slot: int, value: float) -> float:
     return 1.0 if nearest > 0.0 else 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _append(state: Any, slot: int, average: float) -> None:
     averages, means = state.averages[slot], state.means[slot]
     kept, width = state.kept[slot], state.block[slot]
@@ -144,7 +144,7 @@ def _append(state: Any, slot: int, average: float) -> None:
         state.blocks[slot] *= 0.5
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _restart(state: Any, periods: Any, slot: int) -> None:
     """Cut blocks to the period just found, and begin again from the averages that led to it."""
     half = max(periods.period[slot] // 2, PLAIN_BLOCK)
@@ -168,7 +168,7 @@ def _restart(state: Any, periods: Any, slot: int) -> None:
             _append(state, slot, total / times)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def shape_learn(state: Any, periods: Any, counts: Any, slot: int, value: float, raw: float, prior: Any) -> None:
     """Add `value`, whose `shape_score` was `raw`, to the blocks, to the search for a period and to the calibration.
 
@@ -212,7 +212,7 @@ class Shape(PartDetector):
     name: ClassVar[str] = "shape"
     part_layout: ClassVar[dict[str, Column]] = {**LAYOUT, **PERIOD_LAYOUT}
 
-    def run(self, rows: tuple[Any, ...], scores: Scores) -> None:
+    def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         state = ShapeState(*(arrays[name] for name in LAYOUT))
@@ -220,7 +220,7 @@ class Shape(PartDetector):
         _run(*rows, state, periods, arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, periods: Any, learned: Any, counts: Any, needed: int, prior:
     Any, scores: Any,

@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS, Prior, compress, decades, learn_score
@@ -94,7 +94,7 @@ class Silent(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, last: Any, cadences: Any, counts: Any, warmup: float,
     least: float, prior: Any, score: Any,

@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import MAX_SCORE, Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.tails import LARGEST
@@ -100,7 +100,7 @@ class Stuck(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def run_score(past: Any, length: float) -> float:
     """Decades of improbability of a run of `length` equal readings, by the milder of the two laws; 0 for one reading.
 
@@ -119,7 +119,7 @@ def run_score(past: Any, length: float) -> float:
     return max(0.0, min(MAX_SCORE, by_share, by_length))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _note_run(past: Any, length: float) -> None:
     """Learn an ended run, as if no longer than twice the longest before."""
     longest = max(past[LONGEST], past[LONGEST_BEFORE])
@@ -137,7 +137,7 @@ def _note_run(past: Any, length: float) -> None:
         past[LONGEST] = 1.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, presents: Any, pasts: Any, tolerance: float, evidence: float, warmup: float,
     resting: Any, score: Any,

@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS
@@ -100,7 +100,7 @@ class VarianceChange(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def ratio_score(ratio: float, recent: float, usual: float) -> float:
     """-log10 of the two-sided tail of a ratio of variances over `recent` and `usual` degrees of freedom.
 
@@ -111,7 +111,7 @@ def ratio_score(ratio: float, recent: float, usual: float) -> float:
     return float(normal_score(abs((1.0 - b) * root - (1.0 - a)) / math.sqrt(b * root * root + a)))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: Any, values: Any, learns: Any, steps: Any, counts: Any, recent: float, usual: float, warmup: float,
     relearn: float, prior: Any, score: Any,

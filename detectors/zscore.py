@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.robust import robust_step
@@ -139,7 +139,7 @@ class ZScore(FleetDetector):
         return count, np.full(self.size, self.needed, np.int64)
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")
 def _ewma(
     slot: Any, value: Any, learn: Any, baseline: Any, alpha: float, warmup: float, band: float, clip: float,
     relearn: float, score: Any, expected: Any, lower: Any, upper: Any,

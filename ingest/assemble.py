@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import State
 
 HELD = 4.0
@@ -144,7 +144,7 @@ class Assembler:
         return np.full((size, self.channels) if each else size, fill, kind)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _mark_last(slots: Any, times: Any, upcoming: Any, last: Any) -> int:
     """Mark the last reading of each device and time in a batch; returns how many there are."""
     count = 0
@@ -161,7 +161,7 @@ def _mark_last(slots: Any, times: Any, upcoming: Any, last: Any) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _assemble(
     slots: Any, channels: Any, times: Any, values: Any, scores: Any, last: Any, active: Any, fresh: Any, value: Any,
     score: Any, time: Any, interval: Any, intervals: Any, newest: Any, row_time: Any, row_slot: Any, row_newest: Any,
@@ -206,7 +206,7 @@ def _assemble(
     return rows
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _held(interval: Any, channel: int) -> float:
     """Nanoseconds for which a channel's value is held: by its own interval, or the longest other where it has none."""
     own = interval[channel]
@@ -217,7 +217,7 @@ def _held(interval: Any, channel: int) -> float:
     return HELD * own if not math.isnan(own) else np.inf
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _start_afresh(channel: int, now: int, fresh: Any, time: Any) -> None:
     """Let the next row hold what is said from `now` on: by this channel too, where others spoke at the same time."""
     together = False
@@ -227,7 +227,7 @@ def _start_afresh(channel: int, now: int, fresh: Any, time: Any) -> None:
     fresh[channel] = together
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _complete(active: Any, fresh: Any, time: Any, interval: Any, now: int) -> bool:
     """Whether several channels spoke at `now`, or none is awaited; and whether two values would be in the row."""
     at_once, there, pace = 0, 0, np.inf

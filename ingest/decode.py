@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from devices.batch import NO_TIME
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.rejection_reasons import Reason
@@ -130,7 +130,7 @@ class Decoder:
         return f"time {np.datetime64(int(time), 'ns')}Z: before {self._router.routes[route].settings.earliest}"
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _all_plain(
     series: NDArray[np.int32],
     time: NDArray[np.int64],

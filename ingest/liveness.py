@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.detector import State
 from devices.batch import NO_TIME
 
@@ -14,7 +14,7 @@ _MISSED = 5.0
 _LEAST_SILENCE = 30 * 10**9
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _hear(
     device: NDArray[np.int32],
     time: NDArray[np.int64],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from devices.batch import NO_TIME, Batch
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _mark_late(
     series: NDArray[np.int32], time: NDArray[np.int64], newest: NDArray[np.int64], late: NDArray[np.bool_]
 ) -> int:
@@ -26,7 +26,7 @@ def _mark_late(
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _advance(key: NDArray[np.int32], time: NDArray[np.int64], high: NDArray[np.int64]) -> None:
     """Raise each device's highest time seen."""
     for i in range(len(key)):

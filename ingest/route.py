@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from common.durations import parse_duration
 from devices.codec import UNNAMED, Codec
 from devices.codecs import codec_registry as codecs
@@ -257,7 +257,7 @@ class Router:
             table.series = grown
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _look_up(
     table: NDArray[np.int32],
     topic: NDArray[np.int32],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors import detector_registry as detectors
 from detectors.detector import Detector, Scores, State
 from devices.batch import Batch
@@ -175,7 +175,7 @@ def _merge(into: FleetScores, rows: NDArray[np.intp] | None, scores: Scores) -> 
     _merge_rows(_ALL_ROWS if rows is None else rows, rows is None, own, merged)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _merge_rows(rows: NDArray[np.intp], all_rows: bool, own: Any, merged: Any) -> None:
     for i in range(len(own[0])):
         row = i if all_rows else rows[i]

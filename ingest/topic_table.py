@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from common.compiled import njit
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """FNV-1a, 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv), over `data[start:end]`."""
     h = _FNV_OFFSET
@@ -19,7 +20,7 @@ def _hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     return h ^ (h >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _find_all(
     data: NDArray[np.uint8],
     spans: NDArray[np.int32],
@@ -53,7 +54,7 @@ def _find_all(
     return unknown
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _insert(arena: NDArray[np.uint8], ends: NDArray[np.int64], buckets: NDArray[np.int32], topic: int) -> None:
     mask = np.uint64(len(buckets) - 1)
     at = _hash(arena, ends[topic], ends[topic + 1]) & mask

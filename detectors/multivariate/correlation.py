@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
@@ -46,7 +46,7 @@ class CorrelationBreak(CorrelatedRows):
         """As of all rows, and the mean squared `error` of each pair over its variance."""
         return {**super().layout(), "error": Column(np.float64, (self.channels, self.channels), fill=1.0)}
 
-    def run(self, rows: tuple[Any, ...], scores: RowScores) -> None:
+    def run(self, rows: tuple[Any, Any, Any, Any], scores: RowScores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         slot, values, _, learn = rows
@@ -57,7 +57,7 @@ class CorrelationBreak(CorrelatedRows):
         )  # fmt: skip
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: NDArray[np.int32], values: Any, learns: Any, learned: Any, seen: Any, mean: Any, deviation: Any,
     correlation: Any, error: Any, counts: Any, rate: float, warmup: int, prior: Any, score: Any, parts: Any,

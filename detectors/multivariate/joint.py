@@ -6,10 +6,10 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from common.compiled import njit
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import RowDetector, RowParameters, RowScores, share
@@ -97,7 +97,7 @@ class Joint(RowDetector):
             "square": Column(np.float64, channels),
         }
 
-    def run(self, rows: tuple[Any, ...], scores: RowScores) -> None:
+    def run(self, rows: tuple[Any, Any, Any, Any], scores: RowScores) -> None:
         """Score and learn the rows in order."""
         arrays, settings = self.arrays, self.settings
         _run(
@@ -108,7 +108,7 @@ class Joint(RowDetector):
         )  # fmt: skip
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: NDArray[np.int32], values: Any, given: Any, learns: Any, learned: Any, counted: Any, beyond: Any, seen: Any,
     mean: Any, variance: Any, average: Any, square: Any, ways: Any, rate: float, half_life: float, memory: float,
@@ -179,12 +179,12 @@ def _run(
         learned[s] += 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _within(off: float, reach: float) -> float:
     return min(max(off, -reach), reach)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _tempered(law: float, counted: float, beyond: Any, strongest: int) -> float:
     """Decades that so many decades of the law are worth on this device, never more.
 
@@ -201,14 +201,14 @@ def _tempered(law: float, counted: float, beyond: Any, strongest: int) -> float:
     return float(at_low + (law - low) * rise)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _seen(level: float, counted: float, beyond: float) -> float:
     """Decades of how seldom a row was beyond the level, at most the level itself."""
     share = (beyond + _EXPECTED) / (counted + _EXPECTED * 10.0**level)
     return float(min(-math.log10(share), level))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _count(counted: Any, beyond: Any, s: int, law: float, counts: bool) -> None:
     """Count a row of so many decades of the law."""
     if not counts:
@@ -223,7 +223,7 @@ def _count(counted: Any, beyond: Any, s: int, law: float, counts: bool) -> None:
             beyond[s, k] *= 0.5
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _together(distance: Any, strongest: int, ways: float, odds: Any, order: Any) -> float:
     """Decades of the mean of the `strongest` of the distances that are there; `odds` is left with those.
 
@@ -246,7 +246,7 @@ def _together(distance: Any, strongest: int, ways: float, odds: Any, order: Any)
     return float(_decades(total / strongest, strongest, ways))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _decades(far: float, strongest: int, ways: float) -> float:
     """-log10 of the bound on the probability that the mean of the largest deviations is at least `far`."""
     tail = min(1.0, ways * 0.5 * math.erfc(far * math.sqrt(0.5 * strongest)))

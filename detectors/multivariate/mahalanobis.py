@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
@@ -47,7 +47,7 @@ class Mahalanobis(CorrelatedRows):
             "level": Column(np.float64),
         }
 
-    def run(self, rows: tuple[Any, ...], scores: RowScores) -> None:
+    def run(self, rows: tuple[Any, Any, Any, Any], scores: RowScores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         slot, values, _, learn = rows
@@ -59,7 +59,7 @@ class Mahalanobis(CorrelatedRows):
         )  # fmt: skip
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: NDArray[np.int32], values: Any, learns: Any, learned: Any, seen: Any, mean: Any, deviation: Any,
     correlation: Any, inverse: Any, smoothed: Any, level: Any, counts: Any, smoothing: float, rate: float, warmup: int,
@@ -111,7 +111,7 @@ def _run(
             _invert(correlation[s], seen[s], warmup, inverse[s])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _invert(correlation: Any, seen: Any, warmup: int, inverse: Any) -> None:
     """Fill `inverse` with that of the warm channels' shrunk correlations; 0 for the others."""
     warm = np.flatnonzero(seen >= warmup)

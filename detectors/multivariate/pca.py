@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
@@ -48,7 +48,7 @@ class PrincipalComponents(CorrelatedRows):
             "variances": Column(np.float64, (self.channels,)),
         }
 
-    def run(self, rows: tuple[Any, ...], scores: RowScores) -> None:
+    def run(self, rows: tuple[Any, Any, Any, Any], scores: RowScores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
         slot, values, _, learn = rows
@@ -59,7 +59,7 @@ class PrincipalComponents(CorrelatedRows):
         )  # fmt: skip
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _run(
     slots: NDArray[np.int32], values: Any, learns: Any, learned: Any, seen: Any, mean: Any, deviation: Any,
     correlation: Any, known: Any, directions: Any, variances: Any, counts: Any, rate: float, warmup: int, prior: Any,
@@ -92,7 +92,7 @@ def _run(
             known[s] = _find_directions(correlation[s], seen[s], warmup, directions[s], variances[s])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _law(z: Any, directions: Any, variances: Any, known: int, residual: Any) -> float:
     """Decades of the rarer of T2 and Q; `residual` is left with what that one sees of each channel."""
     channels = z.shape[0]
@@ -124,7 +124,7 @@ def _law(z: Any, directions: Any, variances: Any, known: int, residual: Any) -> 
     return float(max(by_t2, by_q))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _find_directions(correlation: Any, seen: Any, warmup: int, directions: Any, variances: Any) -> int:
     """Fill `directions` and `variances` from the channels that are warm; returns how many there are."""
     warm = np.flatnonzero(seen >= warmup)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, take_inputs
 from detectors.statistics.calibration import COUNTS, tame
@@ -153,7 +153,7 @@ class CorrelatedRows(RowDetector):
         }
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def standardise(
     values: Any, seen: Any, mean: Any, deviation: Any, warmup: int, z: Any, usual: Any, spreads: Any, distance: Any
 ) -> tuple[int, int]:
@@ -184,7 +184,7 @@ def standardise(
     return present, speaking
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def learn_row(
     values: Any, seen: Any, mean: Any, deviation: Any, correlation: Any, z: Any, warmup: int, rate: float
 ) -> bool:
@@ -217,7 +217,7 @@ def learn_row(
     return became_warm
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def share(odds: Any, score: float, parts: Any) -> None:
     """Fill `parts` with the score's division by `odds`, which are 0 or more."""
     total = 0.0

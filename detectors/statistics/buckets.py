@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from common.compiled import njit
 from detectors.season import SHORTEST, merge_pairs
 
 ORIGIN, INTERVALS, BASE, WIDTH, BUCKET, BUCKET_COUNT, FILLED = range(7)
@@ -26,7 +25,7 @@ LARGEST_KEPT = 1e30
 _INTERVALS_MEASURED = 16
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def measure_interval(clock: Any, now: int, longest: int) -> bool:
     """Take the mean interval of the first readings as the first buckets' width; True once it is known.
 
@@ -49,7 +48,7 @@ def measure_interval(clock: Any, now: int, longest: int) -> bool:
     return True
 
 
-@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")
 def fill_up(k: int, rows: Any, mean: int, clocks: Any, histories: Any, now: int) -> bool:
     """Close the buckets that end before `now`; True when that has filled the history: make room, and call it again.
 
@@ -73,13 +72,13 @@ def fill_up(k: int, rows: Any, mean: int, clocks: Any, histories: Any, now: int)
     return False
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def is_next(k: int, clocks: Any, now: int) -> bool:
     """Whether `now` lies beyond the bucket being filled."""
     return bool(now >= clocks[k, ORIGIN] + (clocks[k, BUCKET] + 1) * clocks[k, WIDTH])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def add(k: int, rows: Any, mean: int, clocks: Any, value: float) -> None:
     """Learn `value` into the bucket being filled."""
     if clocks[k, BUCKET_COUNT] == 0:
@@ -88,7 +87,7 @@ def add(k: int, rows: Any, mean: int, clocks: Any, value: float) -> None:
     rows[k, mean] += (value - rows[k, mean]) / clocks[k, BUCKET_COUNT]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def forget_half(clock: Any, history: Any) -> None:
     """Make room by forgetting the older half."""
     n = history.shape[0]
@@ -98,7 +97,7 @@ def forget_half(clock: Any, history: Any) -> None:
     clock[FILLED] = kept
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def widen(row: Any, mean: int, clock: Any, history: Any) -> None:
     """Double the buckets' width. A last bucket whose other half is still to come becomes the one being filled."""
     n = history.shape[0]
@@ -111,7 +110,7 @@ def widen(row: Any, mean: int, clock: Any, history: Any) -> None:
     clock[BUCKET] //= 2
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def start_over(clock: Any) -> None:
     """Forget the history and go back to the first width."""
     clock[BUCKET] *= clock[WIDTH] // clock[BASE]

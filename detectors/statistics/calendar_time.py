@@ -8,8 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from common.compiled import njit
 
 DAY = 86_400 * 1_000_000_000
 WEEK = 7 * DAY
@@ -63,7 +64,7 @@ def _change(rules: ZoneInfo, before: datetime, after: datetime) -> int:
     return high * 1_000_000_000
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def wall_clock(time: int, changes: Any, offsets: Any) -> int:
     """Local time in ns, counted from a Monday at midnight, so that days and weeks are told by remainders."""
     place = 0

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from common.compiled import njit
 from detectors.statistics.calibration import Prior, compress, decades, learn_score
 
 PRIOR = Prior(start=1.0, shape=math.log2(10.0), weight=300.0, lowest=0.0)
@@ -22,13 +21,13 @@ _PLAIN = 4.0
 _ONE_IN = 8
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def evidence_score(counts: Any, slot: int, law: float, prior: Any) -> float:
     """Decades on the common scale for `law` decades of a model's own law, never more; `counts` (slots, BINS + 1)."""
     return float(compress(min(law, decades(counts, slot, 2.0 ** min(law, _MOST), prior))))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def evidence_learn(counts: Any, slot: int, law: float, score: float, count: int, prior: Any) -> None:
     """Count `law` among the series' own. Of what scores 4 or more only each eighth reading (by `count`) is counted.
 

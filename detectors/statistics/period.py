@@ -11,9 +11,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from detectors.fleet_detector import Column
 
 LENGTH = 512
@@ -47,7 +47,7 @@ LAYOUT = {
 }
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def dominant_lag(history: Any) -> tuple[int, float]:
     """The first lag whose autocorrelation is a peak nearly as high as any, with its correlation; (0, 0) where none
     is.
@@ -90,7 +90,7 @@ def dominant_lag(history: Any) -> tuple[int, float]:
     return 0, 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def period_learn(state: Any, slot: int, offset: float) -> bool:
     """Add a reading (as an offset of moderate size); True when the period has just changed.
 
@@ -114,7 +114,7 @@ def period_learn(state: Any, slot: int, offset: float) -> bool:
     return False
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def period_halve(state: Any, slot: int) -> None:
     """Where the buffer is full, average its neighbours."""
     if state.filled[slot] < LENGTH:

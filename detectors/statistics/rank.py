@@ -6,20 +6,20 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from common.compiled import njit
 from detectors.detector import MAX_SCORE
 
 _TAIL = 16
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def tail_of(held: int) -> int:
     """How many of the highest of `held` past scores make the tail."""
     return min(_TAIL, max(1, held // 4))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def rank_score(past: Any, raw: float) -> float:
     """-log10 of the probability of a raw score as high as `raw`, given `past` ones (m,), in [0, MAX_SCORE].
 
@@ -42,10 +42,10 @@ def rank_score(past: Any, raw: float) -> float:
                 highest[place] = highest[place + 1]
                 place += 1
             highest[place] = value
-    return score_of_rank(highest, at_least, held, raw)  # type: ignore[no-any-return]
+    return score_of_rank(highest, at_least, held, raw)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def score_of_rank(highest: Any, at_least: int, held: int, raw: float) -> float:
     """The score of `rank_score`, given the `highest` of `held` past scores, ascending, and how many are `at_least` raw.
 

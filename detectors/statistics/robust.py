@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from common.compiled import njit
 from detectors.statistics.tails import LARGEST, first_change_score, student_score
 
 _MAD_TO_DEVIATION = 1.4826022185056018
 _MEAN_ABSOLUTE_TO_DEVIATION = 1.2533141373155003
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def median_of(ring: Any, order: Any, held: int) -> float:
     """The median of the `held` readings; of an even number, the mean of the middle two."""
     half = held // 2
@@ -27,7 +26,7 @@ def median_of(ring: Any, order: Any, held: int) -> float:
     return 0.5 * float(ring[order[half - 1]]) + 0.5 * high
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def deviation_about(ring: Any, order: Any, held: int, median: float) -> float:
     """Standard deviation estimated from the median absolute deviation, or, where that is 0, from the mean absolute one.
 
@@ -65,7 +64,7 @@ def deviation_about(ring: Any, order: Any, held: int, median: float) -> float:
     return mean * _MEAN_ABSOLUTE_TO_DEVIATION
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _first_not_below(ring: Any, order: Any, held: int, value: float) -> int:
     low, high = 0, held
     while low < high:
@@ -77,7 +76,7 @@ def _first_not_below(ring: Any, order: Any, held: int, value: float) -> int:
     return low
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def replace(ring: Any, order: Any, held: int, place: int, value: float) -> None:
     """Write `value` at `place` of the ring and restore the order; `place` = `held` adds, any other overwrites."""
     rank = held
@@ -98,7 +97,7 @@ def replace(ring: Any, order: Any, held: int, place: int, value: float) -> None:
     order[rank] = place
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def robust_step(
     slot: Any, value: Any, learn: Any, count: Any, recent: Any, order: Any, warmup: int, band: float,
     score: Any, expected: Any, lower: Any, upper: Any,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from common.compiled import njit
 from detectors.detector import MAX_SCORE
 
 LARGEST = 1e300
@@ -27,7 +27,7 @@ _NORMAL_SCORES = np.array(
 )
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def normal_score(deviations: float) -> float:
     """-log10 P(|Z| >= `deviations`) for a standard normal Z; linear between 256 knots a deviation, error below 1e-5.
 
@@ -43,7 +43,7 @@ def normal_score(deviations: float) -> float:
     return low + (place - knot) * (float(_NORMAL_SCORES[knot + 1]) - low)
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def student_score(deviations: float) -> float:
     """-log10 P(|T| >= `deviations`) for Student's t with 8 degrees of freedom, MAX_SCORE from about 80 deviations.
 
@@ -60,7 +60,7 @@ def student_score(deviations: float) -> float:
     return max(0.0, min(MAX_SCORE, score))
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def first_change_score(count: float) -> float:
     """The score of the first change in a series that has been constant for `count` readings: log10(`count` + 2).
 
@@ -70,7 +70,7 @@ def first_change_score(count: float) -> float:
     return min(MAX_SCORE, math.log10(count + 2.0))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def chi_square_score(value: float, freedom: float) -> float:
     """-log10 of the upper tail of a chi-square law, by the cube root that makes it normal; 0 at its middle and below.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+from common.compiled import njit
 
 COUNT, AGE, LEVEL, SIGMA, RUN, RUN_MEAN, RUN_SIGMA, PENDING = range(8)
 """Columns of a row: readings learned; readings since the baseline (re)started; level; standard deviation of the
@@ -25,7 +25,7 @@ _CLIP_FROM = 10.0
 _NO_CLIP = 1e100
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def spread(sigma: float, deviation: float, rate: float) -> float:
     """The standard deviation after one more deviation from the mean, exponentially weighted; nothing is squared alone.
 
@@ -38,13 +38,13 @@ def spread(sigma: float, deviation: float, rate: float) -> float:
     return scale * math.sqrt((1.0 - rate) * (a * a + rate * b * b))
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def learning_rate(age: float, rate: float) -> float:
     """The weight of reading number `age`: 1 / `age` until that falls below `rate`, so that a start is a plain mean."""
     return rate if age * rate >= 1.0 else 1.0 / age
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def is_usual(age: float, run: float, sigma: float, distance: float, clip: float) -> bool:
     """Whether `learn_deviation` would find nothing odd, so that `usual_sigma` is all there is to learn.
 
@@ -54,13 +54,13 @@ def is_usual(age: float, run: float, sigma: float, distance: float, clip: float)
     return sigma > 0.0 and abs(distance) < clip and run == 0.0 and age > _CLIP_FROM
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def usual_sigma(sigma: float, distance: float, rate: float) -> float:
     """The standard deviation after a deviation of `distance` standard deviations, exponentially weighted."""
     return sigma * math.sqrt((1.0 - rate) * (1.0 + rate * distance * distance))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def learn_run(row: Any, deviation: float, relearn: float) -> bool:
     """Add an outlying deviation to the run; True once it is `relearn` long and the baseline is to restart from it.
 
@@ -75,7 +75,7 @@ def learn_run(row: Any, deviation: float, relearn: float) -> bool:
     return bool(row[RUN] >= relearn)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def end_run(row: Any) -> None:
     """Forget the run of outlying deviations."""
     row[RUN] = 0.0
@@ -83,7 +83,7 @@ def end_run(row: Any) -> None:
     row[RUN_SIGMA] = 0.0
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def learn_deviation(
     row: Any, deviation: float, distance: float, rate: float, clip: float, relearn: float
 ) -> tuple[float, int]:

@@ -8,12 +8,12 @@ valid, and equal to what the general path reads.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from devices.numbers import FALSE_WORDS, INFINITY_WORDS, NO_VALUE_WORDS, TRUE_WORDS
 from devices.times import AUTO_BOUNDS
 
@@ -103,8 +103,8 @@ class Layouts(NamedTuple):
     device_slot: NDArray[np.int32]
 
 
-@numba.njit(cache=True)
-def _multiply(a, b):  # type: ignore[no-untyped-def]
+@njit
+def _multiply(a: Any, b: Any) -> tuple[Any, Any]:
     """High and low words of the product of two words."""
     a0, a1 = a & _MASK32, a >> np.uint64(32)
     b0, b1 = b & _MASK32, b >> np.uint64(32)
@@ -113,8 +113,8 @@ def _multiply(a, b):  # type: ignore[no-untyped-def]
     return a1 * b1 + (middle >> np.uint64(32)) + (cross >> np.uint64(32)), a * b
 
 
-@numba.njit(cache=True)
-def _scaled(mantissa, power):  # type: ignore[no-untyped-def]
+@njit
+def _scaled(mantissa: Any, power: Any) -> Any:
     """The bits of the double nearest to mantissa * 10^power (mantissa > 0, |power| <= _POWERS).
 
     Source: Lemire, "Number parsing at a gigabyte per second", Software: Practice and Experience 51(8), 2021. In the
@@ -147,8 +147,8 @@ def _scaled(mantissa, power):  # type: ignore[no-untyped-def]
     return (np.uint64(exponent) << np.uint64(52)) | (bits & np.uint64(0xFFFFFFFFFFFFF))
 
 
-@numba.njit(cache=True)
-def _number(data, at, stop, scratch, place):  # type: ignore[no-untyped-def]
+@njit
+def _number(data: Any, at: int, stop: int, scratch: Any, place: int) -> tuple[int, bool, Any, bool]:
     """Read a JSON number at `at` into scratch[place]; its end, or -1 where the general path must read it.
 
     The number is whole where `fraction` (second result) is False; then the third is its magnitude, the fourth its sign.
@@ -208,8 +208,8 @@ def _number(data, at, stop, scratch, place):  # type: ignore[no-untyped-def]
     return at, fraction, mantissa, negative
 
 
-@numba.njit(cache=True)
-def _epoch(value, fraction, magnitude, negative, rules):  # type: ignore[no-untyped-def]
+@njit
+def _epoch(value: Any, fraction: bool, magnitude: Any, negative: bool, rules: Rules) -> tuple[bool, Any]:
     """Whether a number counts as a time here, and its nanoseconds."""
     size = abs(value)
     scale = rules.scale
@@ -233,15 +233,15 @@ def _epoch(value, fraction, magnitude, negative, rules):  # type: ignore[no-unty
     return True, np.int64(floor) * scale + np.int64(np.rint((value - floor) * (scale // 1_000))) * 1_000
 
 
-@numba.njit(cache=True)
-def _two(data, at):  # type: ignore[no-untyped-def]
+@njit
+def _two(data: Any, at: int) -> Any:
     """The two-digit number at `at`, or a large one where there is none."""
     a, b = np.int64(data[at]) - 48, np.int64(data[at + 1]) - 48
     return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else 1_000
 
 
-@numba.njit(cache=True)
-def _date_time(data, at, stop, zoneless):  # type: ignore[no-untyped-def]
+@njit
+def _date_time(data: Any, at: int, stop: int, zoneless: bool) -> tuple[int, Any]:
     """End and nanoseconds of an ISO 8601 date-time up to a quote; end -1 where the general path must read it."""
     if stop - at < 20:
         return -1, 0
@@ -291,8 +291,8 @@ def _date_time(data, at, stop, zoneless):  # type: ignore[no-untyped-def]
     return at, seconds * 1_000_000_000 + nanoseconds
 
 
-@numba.njit(cache=True)
-def _truth(data, at, stop):  # type: ignore[no-untyped-def]
+@njit
+def _truth(data: Any, at: int, stop: int) -> tuple[int, float]:
     """End and value of `true` or `false`; end -1 where neither is there."""
     if stop - at >= 4 and data[at] == 116 and data[at + 1] == 114 and data[at + 2] == 117 and data[at + 3] == 101:
         return at + 4, 1.0
@@ -301,16 +301,16 @@ def _truth(data, at, stop):  # type: ignore[no-untyped-def]
     return -1, 0.0
 
 
-@numba.njit(cache=True)
-def _text(data, at, stop):  # type: ignore[no-untyped-def]
+@njit
+def _text(data: Any, at: int, stop: int) -> int:
     """End of plain text: printable ASCII without escapes, up to a quote; -1 where it is anything else."""
     while at < stop and 32 <= data[at] <= 126 and data[at] != 34 and data[at] != 92:
         at += 1
     return at if at < stop and data[at] == 34 else -1
 
 
-@numba.njit(cache=True)
-def _is_prose(data, at, end, words):  # type: ignore[no-untyped-def]
+@njit
+def _is_prose(data: Any, at: int, end: int, words: Any) -> bool:
     """Whether the plain text data[at:end] is surely no number or word for one, by the rules of `devices.numbers`.
 
     Text that begins with a letter is none unless it is one of the words; no number or unit holds a colon; and no number
@@ -335,8 +335,10 @@ def _is_prose(data, at, end, words):  # type: ignore[no-untyped-def]
     return 48 <= data[at] <= 57 and (colons > 0 or (points > 1 and commas == 0))
 
 
-@numba.njit(cache=True)
-def _match(data, at, stop, layout, layouts, rules, values, times, spans):  # type: ignore[no-untyped-def]
+@njit
+def _match(
+    data: Any, at: int, stop: int, layout: int, layouts: Any, rules: Rules, values: Any, times: Any, spans: Any,
+) -> bool:  # fmt: skip
     """Whether data[at:stop] is of this layout; its slots are then in `values`, `times` and `spans`."""
     for i in range(layouts.first_operation[layout], layouts.first_operation[layout + 1]):
         kind = layouts.kind[i]
@@ -379,11 +381,11 @@ def _match(data, at, stop, layout, layouts, rules, values, times, spans):  # typ
     return at == stop
 
 
-@numba.njit(cache=True)
-def read_layouts(  # type: ignore[no-untyped-def]
-    data, start, end, layouts, slots, rules, no_time,
-    message, metric, device, time, value, device_spans, unread, hits,
-):  # fmt: skip
+@njit
+def read_layouts(
+    data: Any, start: Any, end: Any, layouts: Any, slots: Any, rules: Rules, no_time: int, message: Any, metric: Any,
+    device: Any, time: Any, value: Any, device_spans: Any, unread: Any, hits: Any,
+) -> tuple[int, int, int]:  # fmt: skip
     """Read every payload that is of a known layout.
 
     Fills the columns `message`, `metric`, `device`, `time`, `value`; `device` holds rows of `device_spans` (start and

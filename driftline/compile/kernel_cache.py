@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("devices", "ingest", "detectors", "storage", "alerts")
+ROOMS = ("common", "devices", "ingest", "detectors", "storage", "alerts")
 _MARK = b"njit"
 _STAMP = ".kernel-sources"
 _NOTE = ".kernels-compiled"

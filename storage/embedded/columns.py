@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.compiled import njit
 from devices.batch import NO_TIME, ScoredBatch
 
 
@@ -61,7 +61,7 @@ class NewestTimes:
             self.times = grown
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _advance(
     newest: NDArray[np.int64], series: NDArray[np.int32], time: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -95,10 +95,10 @@ def stored_columns(
     to 1,000 steps wide, and float32's precision where there is no band. Rounded to decimals, floats compress to a third
     (ALP, https://doi.org/10.1145/3626717), and no chart shows the difference.
     """
-    return _stored_columns(points.score, points.expected, points.lower, points.upper)  # type: ignore[no-any-return]
+    return _stored_columns(points.score, points.expected, points.lower, points.upper)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _stored_columns(
     score: NDArray[np.float64], expected: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -119,6 +119,6 @@ def _stored_columns(
     return columns[0], columns[1], columns[2], columns[3]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit
 def _rounded(value: float, steps: float, step: float) -> float:
     return np.round(value * steps / step) * step / steps if steps else value

@@ -1,0 +1,41 @@
+"""Kernels: functions that numba compiles to machine code, with their types kept for the type checker.
+
+Numba's own decorator has no types, so that a kernel's callers would go unchecked. Every kernel of the project is made
+by the one here. What is compiled is cached on disk, beside the source or in `NUMBA_CACHE_DIR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast, overload
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+@overload
+def njit(function: Kernel, /) -> Kernel: ...
+
+
+@overload
+def njit(
+    *,
+    nogil: bool = False,
+    inline: Literal["never", "always"] = "never",
+    error_model: Literal["python", "numpy"] = "python",
+    fastmath: bool | set[str] = False,
+) -> Callable[[Kernel], Kernel]: ...
+
+
+def njit(function: Kernel | None = None, /, **options: Any) -> Kernel | Callable[[Kernel], Kernel]:
+    """Compile a function at its first call with each combination of argument types, and cache the machine code.
+
+    `nogil` lets other threads run meanwhile; `inline="always"` puts the function's body into its callers;
+    `error_model="numpy"` gives inf or NaN for a division by zero, where "python" raises; `fastmath` lets the compiler
+    reorder sums and products (all that LLVM knows, or the set of its flags that is named).
+
+    Source: numba's manual, "Compiling Python code with @jit".
+    """
+    decorator = cast("Callable[[Kernel], Kernel]", numba.njit(cache=True, **options))
+    return decorator if function is None else decorator(function)

@@ -1,0 +1,52 @@
+"""The decorator of the kernels: what numba compiles gives what Python gives, and divides as it was told."""
+
+import ast
+import math
+from pathlib import Path
+
+import pytest
+
+from common.compiled import njit
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@njit
+def _sum_of_squares(count: int) -> int:
+    total = 0
+    for number in range(count):
+        total += number * number
+    return total
+
+
+@njit
+def _quotient(numerator: float, denominator: float) -> float:
+    return numerator / denominator
+
+
+@njit(error_model="numpy", nogil=True)
+def _quotient_or_infinity(numerator: float, denominator: float) -> float:
+    return numerator / denominator
+
+
+def test_a_kernel_gives_what_python_gives() -> None:
+    assert _sum_of_squares(10) == 285
+
+
+def test_a_division_by_zero_raises_unless_it_is_to_give_infinity() -> None:
+    with pytest.raises(ZeroDivisionError):
+        _quotient(1.0, 0.0)
+    assert _quotient_or_infinity(1.0, 0.0) == math.inf
+
+
+def test_no_other_module_takes_numba_s_own_decorator() -> None:
+    rooms = ("alerts", "detectors", "devices", "driftline", "ingest", "storage", "tuning")
+    taking = [
+        str(path.relative_to(ROOT))
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and node.module == "numba")
+        or (isinstance(node, ast.Import) and any(alias.name == "numba" for alias in node.names))
+    ]
+    assert taking == []
