@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
 from common.compiled import njit
+from common.growth import grown
 
 OPENED = 1
 CLEARED = 2
@@ -111,16 +111,12 @@ class AlarmPolicy:
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
-        have = len(self._last_time)
-        if size <= have:
-            return
-        room = max(size, 2 * have)
-        self._last_time = _extended(self._last_time, room, -1)
-        self._cadence = _extended(self._cadence, room, np.nan)
-        self._open = _extended(self._open, room, False)
-        self._calm = _extended(self._calm, room, 0)
-        self._resting = _extended(self._resting, room, 0)
-        self._peak = _extended(self._peak, room, 0.0)
+        self._last_time = grown(self._last_time, size, -1)
+        self._cadence = grown(self._cadence, size, np.nan)
+        self._open = grown(self._open, size, False)
+        self._calm = grown(self._calm, size, 0)
+        self._resting = grown(self._resting, size, 0)
+        self._peak = grown(self._peak, size, 0.0)
 
     def step(self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64]) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm."""
@@ -182,9 +178,3 @@ class AlarmPolicy:
         self._calm = np.array(state["calm"], np.int32)
         self._resting = np.array(state["resting"], np.int32)
         self._peak = np.array(state["peak"], np.float64)
-
-
-def _extended(array: NDArray[Any], size: int, fill: object) -> NDArray[Any]:
-    grown = np.full(size, fill, array.dtype)
-    grown[: len(array)] = array
-    return grown

@@ -50,6 +50,14 @@ def parse_duration(text: str) -> int:
     return int(total)
 
 
+def parse_positive_duration(text: str) -> int:
+    """Nanoseconds of a duration above 0 and below 146 years, so that sums of two stay in range. Raises ValueError."""
+    length = parse_duration(text)
+    if not 0 < length < 2**62:
+        raise ValueError(f'"{text}": expected a duration above 0 and below 146 years')
+    return length
+
+
 def format_duration(nanoseconds: int) -> str:
     """An exact, short writing of a duration, such as "1h30m", that `parse_duration` reads back.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
+from common.suggestions import unknown
 from detectors.adwin import Adwin
 from detectors.cusum import Cusum
 from detectors.detector import Detector
@@ -81,9 +81,7 @@ _NAMES = by_name((*DETECTORS, *ROW_DETECTORS))
 def find(type_name: str) -> type[Detector]:
     """The detector class of this name. Raises UnknownDetectorError with the nearest name."""
     if type_name not in _NAMES:
-        near = get_close_matches(type_name, _NAMES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownDetectorError(f"unknown detector {type_name!r}{hint} (known: {', '.join(sorted(_NAMES))})")
+        raise UnknownDetectorError(unknown(type_name, _NAMES, "detector"))
     return _NAMES[type_name]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel
 
+from common.growth import grown
 from detectors.detector import Detector, Scores, State
 
 MINIMUM_CAPACITY = 64
@@ -103,13 +104,8 @@ class FleetDetector(Detector):
         """Make room for slots 0 to `size` - 1; capacity at least doubles, so that a growing fleet copies little."""
         if size <= self.size:
             return
-        capacity = next(iter(self.arrays.values())).shape[0]
-        if size > capacity:
-            larger = max(size, 2 * capacity, MINIMUM_CAPACITY)
-            for name, column in self.columns.items():
-                array = _fresh(column, larger)
-                array[: self.size] = self.arrays[name][: self.size]
-                self.arrays[name] = array
+        for name, column in self.columns.items():
+            self.arrays[name] = grown(self.arrays[name], size, column.fill, MINIMUM_CAPACITY)
         self.size = size
 
     def state(self) -> State:

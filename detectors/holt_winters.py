@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.compiled import njit
+from common.durations import parse_positive_duration
 from detectors.detector import Scores
-from detectors.durations import nanoseconds
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.season import correlation, detrended, find_period, fold, place_in_season, to_calendar
 from detectors.statistics import buckets
@@ -101,7 +101,7 @@ class HoltWintersParameters(BaseModel):
                 raise ValueError(f"expected 2 to {_LONGEST_COUNT} readings, got {season}")
         elif season not in ("auto", "none"):
             try:
-                nanoseconds(season)
+                parse_positive_duration(season)
             except ValueError as error:
                 raise ValueError(f'expected "auto", "none" or a number of readings; or: {error}') from error
         return season
@@ -109,7 +109,7 @@ class HoltWintersParameters(BaseModel):
     @field_validator("longest_season")
     @classmethod
     def _is_duration(cls, longest_season: str) -> str:
-        nanoseconds(longest_season)
+        parse_positive_duration(longest_season)
         return longest_season
 
 
@@ -153,8 +153,8 @@ class HoltWinters(FleetDetector):
         elif season == "none":
             self.mode = NO_SEASON
         else:
-            self.mode, self.period, self.knots = BY_TIME, nanoseconds(season), parameters.knots
-        self.longest = nanoseconds(parameters.longest_season)
+            self.mode, self.period, self.knots = BY_TIME, parse_positive_duration(season), parameters.knots
+        self.longest = parse_positive_duration(parameters.longest_season)
         super().__init__(parameters)
 
     @classmethod

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.suggestions import did_you_mean
 from detectors.limits import Threshold, ThresholdParameters
 
 LIMITS: Mapping[str, tuple[float | None, float | None]] = {
@@ -75,11 +75,9 @@ class PhysicalRangeParameters(BaseModel):
         limits of its own."""
         unit = _OTHER_NAMES.get(self.unit, self.unit)
         if self.unit and unit not in LIMITS and self.lower is None and self.upper is None:
-            by_case = {name.lower(): name for name in (*LIMITS, *_OTHER_NAMES)}
-            near = get_close_matches(self.unit.lower(), by_case, n=1)
-            hint = f"; did you mean {by_case[near[0]]!r}?" if near else ""
+            hint = did_you_mean(self.unit, (*LIMITS, *_OTHER_NAMES))
             raise ValueError(
-                f"unit {self.unit!r} has no known range{hint} (known: {', '.join(LIMITS)}); give lower or upper"
+                f'unit "{self.unit}" has no known range{hint} (known: {", ".join(LIMITS)}); give lower or upper'
             )
         lower, upper = LIMITS.get(unit, (None, None))
         return lower if self.lower is None else self.lower, upper if self.upper is None else self.upper

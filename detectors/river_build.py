@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
+
+from common.suggestions import unknown
 
 NESTED_MODULES = ("time_series", "stats", "optim", "optim.initializers", "optim.schedulers", "neighbors")
 """Modules of river whose classes a model's parameters may name, in order of search."""
@@ -37,7 +38,7 @@ def build(model: str, parameters: Mapping[str, object], seed: int) -> Any:
     with the nearest one, and for parameters that the class refuses.
     """
     if model not in model_names():
-        raise ValueError(f"model: {_unknown(model, model_names())}")
+        raise ValueError(f"model: {unknown(model, model_names())}")
     given = dict(parameters)
     if model == "PredictiveAnomalyDetection":
         given.setdefault("predictive_model", {"type": "HoltWinters", "alpha": 0.3, "beta": 0.1})
@@ -62,7 +63,7 @@ def _construct(kind: type, given: Mapping[str, object], path: str, seed: int) ->
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
     for name in given:
         if name not in takes and not open_ended:
-            raise ValueError(f"{path}{name}: {_unknown(name, takes)}")
+            raise ValueError(f"{path}{name}: {unknown(name, takes)}")
     arguments = {name: _value(value, f"{path}{name}", seed) for name, value in given.items()}
     if "seed" in takes:
         arguments.setdefault("seed", seed)
@@ -83,12 +84,5 @@ def _value(value: object, path: str, seed: int) -> object:
             if inspect.isclass(kind) and not member.startswith("_"):
                 known.setdefault(member, kind)
     if name not in known:
-        raise ValueError(f"{path}.type: {_unknown(name, known)}")
+        raise ValueError(f"{path}.type: {unknown(name, known)}")
     return _construct(known[name], {key: part for key, part in value.items() if key != "type"}, f"{path}.", seed)
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1) or [other for other in names if name.lower() in other.lower()]
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {name!r}{hint} (known: {', '.join(names)})"

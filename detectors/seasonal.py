@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from common.compiled import njit
+from common.durations import parse_positive_duration
 from detectors.detector import Scores
-from detectors.durations import nanoseconds
 from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.forecast import PRIOR, forecast_reach
 from detectors.part import PartDetector, PartParameters
@@ -65,7 +65,7 @@ class SeasonalParameters(PartParameters):
     @field_validator("level_half_life", "longest_cycle")
     @classmethod
     def _is_duration(cls, text: str) -> str:
-        nanoseconds(text)
+        parse_positive_duration(text)
         return text
 
 
@@ -130,8 +130,8 @@ class Seasonal(PartDetector):
 
     def __init__(self, parameters: SeasonalParameters) -> None:
         self.changes, self.offsets = offsets(parameters.timezone)
-        self.half_life = nanoseconds(parameters.level_half_life)
-        self.longest = nanoseconds(parameters.longest_cycle)
+        self.half_life = parse_positive_duration(parameters.level_half_life)
+        self.longest = parse_positive_duration(parameters.longest_cycle)
         super().__init__(parameters)
 
     @classmethod

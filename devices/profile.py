@@ -7,7 +7,6 @@ vectors show it, and drive the decoder's test and the simulator. A new profile i
 from __future__ import annotations
 
 import tomllib
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from common.suggestions import unknown
 from devices.codec import UNNAMED, Codec
 from devices.codecs.codec_registry import create
 from devices.topics import Template, matches, validate_filter
@@ -132,7 +132,5 @@ def find_profile(name: str, folder: Path = FOLDER) -> Profile:
     """The profile of a name. Raises ValueError naming the nearest and all known names."""
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
-        nearest = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown profile {name!r}{hint} (known: {', '.join(known)})")
+        raise ValueError(unknown(name, known, "profile"))
     return load_profile(folder / f"{name}.toml")

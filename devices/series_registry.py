@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from common.growth import grown
 from devices.records import SeriesRecord
 
 
@@ -88,8 +89,5 @@ class SeriesRegistry:
         self._most_per_device = max(self._most_per_device, self._series_per_device[number])
         self._series[record.device, record.metric] = record.series
         self.records.append(record)
-        if record.series >= len(self._device_of):
-            grown = np.empty(max(64, 2 * record.series), np.int32)
-            grown[: len(self._device_of)] = self._device_of
-            self._device_of = grown
+        self._device_of = grown(self._device_of, record.series + 1, -1)
         self._device_of[record.series] = number

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from alerts.alarm_settings import AlarmSettings
 from common.durations import parse_duration
+from common.suggestions import unknown
 from driftline.components import codec_models, detector_models
-from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place, unknown
+from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
 from ingest.broker_settings import BrokerSettings
 from ingest.ingest_settings import (

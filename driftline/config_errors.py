@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from common.suggestions import unknown
 
 Path = tuple[str | int, ...]
 """A place in the file: table keys and list positions, counted from 0."""
@@ -44,14 +45,6 @@ def show(value: object) -> str:
     else:
         text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, which known one is nearest, and which there are."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
-    return f'unknown "{name}"{hint} (known: {", ".join(names)})'
 
 
 def model_errors(error: ValidationError, model: type[BaseModel], data: object, at: Path = ()) -> list[tuple[Path, str]]:

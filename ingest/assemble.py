@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from detectors.detector import State
 
 HELD = 4.0
@@ -75,10 +76,8 @@ class Assembler:
 
     def grow(self, size: int) -> None:
         """Make room for devices 0 to `size` - 1."""
-        room = len(self.arrays["newest"])
-        if size > room:
-            for name, array in self.arrays.items():
-                self.arrays[name] = np.concatenate([array, self._fresh(name, max(size, 2 * room, 16) - room)])
+        for name, array in self.arrays.items():
+            self.arrays[name] = grown(array, size, _COLUMNS[name][2])
         self.size = max(self.size, size)
 
     def take(self, slot: int, channel: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from detectors.detector import State
 from devices.batch import NO_TIME
 
@@ -47,13 +48,9 @@ class Liveness:
 
     def grow(self, devices: int) -> None:
         """Make room for that many devices."""
-        have = len(self.last_event)
-        if devices <= have:
-            return
-        room = max(devices, 2 * have)
-        self.last_event = np.concatenate([self.last_event, np.full(room - have, NO_TIME, np.int64)])
-        self.last_arrival = np.concatenate([self.last_arrival, np.full(room - have, -1, np.int64)])
-        self._cadence = np.concatenate([self._cadence, np.zeros(room - have)])
+        self.last_event = grown(self.last_event, devices, NO_TIME)
+        self.last_arrival = grown(self.last_arrival, devices, -1)
+        self._cadence = grown(self._cadence, devices, 0.0)
 
     def hear(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from devices.batch import NO_TIME, Batch
 
 
@@ -57,8 +58,8 @@ class Orderer:
 
     def grow(self, series: int, devices: int) -> None:
         """Make room for that many series and devices."""
-        self._newest = _grown(self._newest, series)
-        self._high = _grown(self._high, devices)
+        self._newest = grown(self._newest, series, NO_TIME)
+        self._high = grown(self._high, devices, NO_TIME)
 
     def step(
         self,
@@ -143,11 +144,3 @@ def _not_newer(time: NDArray[np.int64], device: NDArray[np.int32], than: NDArray
     newest = np.full(len(devices), NO_TIME, np.int64)
     np.maximum.at(newest, place[than], time[than])
     return time <= newest[place]
-
-
-def _grown(times: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    if size <= len(times):
-        return times
-    grown = np.full(max(size, 2 * len(times)), NO_TIME, np.int64)
-    grown[: len(times)] = times
-    return grown

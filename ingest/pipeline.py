@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from alerts.alarm_settings import AlarmSettings
 from alerts.policy import CLEARED, AlarmPolicy, Verdicts
 from alerts.reasons import device_sentence, sentence
+from common.growth import grown
 from detectors.detector import State
 from devices.batch import Batch, ScoredBatch
 from devices.messages import FLAG_REDELIVERED, FLAG_RETAIN
@@ -209,10 +210,7 @@ class Engine:
             )
 
     def _grow(self) -> None:
-        if len(self._settled) < len(self.registry):
-            grown = np.zeros(max(len(self.registry), 2 * len(self._settled)), np.bool_)
-            grown[: len(self._settled)] = self._settled
-            self._settled = grown
+        self._settled = grown(self._settled, len(self.registry), False)
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
         self.liveness.grow(len(self.registry.device_names))
         self.policy.grow(len(self.registry))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from common.compiled import njit
 from common.durations import parse_duration
+from common.growth import grown
 from devices.codec import UNNAMED, Codec
 from devices.codecs import codec_registry as codecs
 from devices.records import SeriesRecord
@@ -209,8 +210,7 @@ class Router:
             )
         number = self._topics.add(raw)
         self._levels.append(topic.split("/"))
-        if number >= len(self._route_of):
-            self._route_of = np.concatenate([self._route_of, np.empty_like(self._route_of)])
+        self._route_of = grown(self._route_of, number + 1, IGNORED)
         ignored = any(matches(each, topic) for each in self.routes[route].settings.ignore)
         self._route_of[number] = IGNORED if ignored else route
         return number

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from detectors import detector_registry as detectors
 from detectors.detector import Detector, Scores, State
 from devices.batch import Batch
@@ -63,10 +64,7 @@ class _Assigned:
 
     def assign(self, series: int) -> None:
         """Give the series a slot, if it has none."""
-        if series >= len(self.slot_of):
-            grown = np.full(max(64, series + 1, 2 * len(self.slot_of)), _UNASSIGNED, np.int32)
-            grown[: len(self.slot_of)] = self.slot_of
-            self.slot_of = grown
+        self.slot_of = grown(self.slot_of, series + 1, _UNASSIGNED)
         if self.slot_of[series] == _UNASSIGNED:
             self.slot_of[series] = self.slots
             self.slots += 1
@@ -97,10 +95,7 @@ class Fleet:
         for assigned in self._assigned.values():
             if not assigned.slots or not n:
                 continue
-            if int(batch.series.max()) >= len(assigned.slot_of):
-                grown = np.full(int(batch.series.max()) + 1, _UNASSIGNED, np.int32)
-                grown[: len(assigned.slot_of)] = assigned.slot_of
-                assigned.slot_of = grown
+            assigned.slot_of = grown(assigned.slot_of, int(batch.series.max()) + 1, _UNASSIGNED)
             slot = assigned.slot_of[batch.series]
             if slot.min() >= 0:
                 scores = assigned.detector.step(slot, batch.time, batch.value, learn)

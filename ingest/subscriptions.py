@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,12 +12,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.frames import LONGEST_TOPIC
+from devices.topics import validate_filter
 
 log = logging.getLogger(__name__)
 
 _FILTERS_A_PACKET = 100
-_WELL_FORMED = re.compile(r"(?:(?:\+|[^+#/]*)/)*(?:\+|#|[^+#/]*)")
 
 
 def check_filters(filters: Mapping[str, int], *, clean_session: bool) -> None:
@@ -26,10 +24,7 @@ def check_filters(filters: Mapping[str, int], *, clean_session: bool) -> None:
     for name, quality in filters.items():
         if quality not in (0, 1, 2):
             raise ValueError(f'topic filter "{name}": QoS {quality}: expected 0, 1 or 2')
-        if not name or "\0" in name or len(name.encode()) > LONGEST_TOPIC or not _WELL_FORMED.fullmatch(name):
-            raise ValueError(
-                f'"{name}" is no topic filter: "+" stands for a whole level, "#" for all that follow, last'
-            )
+        validate_filter(name)
         if quality and clean_session:
             raise ValueError(
                 f'topic filter "{name}": QoS {quality} with clean_session: the broker would drop what it promised to '

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -89,11 +90,9 @@ class TopicTable:
         number = self._count
         start = int(self._ends[number])
         end = start + len(topic)
-        if end > len(self._arena):
-            self._arena = np.concatenate([self._arena, np.empty(max(end, len(self._arena)), np.uint8)])
+        self._arena = grown(self._arena, end, 0)
         self._arena[start:end] = np.frombuffer(topic, np.uint8)
-        if number + 2 > len(self._ends):
-            self._ends = np.concatenate([self._ends, np.zeros(len(self._ends), np.int64)])
+        self._ends = grown(self._ends, number + 2, 0)
         self._ends[number + 1] = end
         self._count += 1
         if 2 * self._count > len(self._buckets):

@@ -9,7 +9,6 @@ import csv
 import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from common.suggestions import did_you_mean
 from devices.numbers import NO_VALUE_WORDS
 from devices.times import BadTimeError, parse_time
 
@@ -306,5 +306,4 @@ def _as_written(cell: Any) -> str | int | float:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(known)}"
+    return did_you_mean(name, known).removeprefix("; ") or f"columns: {', '.join(known)}"

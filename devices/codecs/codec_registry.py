@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from common.suggestions import unknown
 from devices.codec import Codec
 from devices.codecs.auto import AutoCodec
 from devices.codecs.binary import CborCodec, MsgpackCodec
@@ -47,9 +47,7 @@ def find(type_name: str) -> type[Codec]:
     """The codec class of a name. Raises ValueError naming the nearest and all known names."""
     codec = _BY_NAME.get(type_name)
     if codec is None:
-        nearest = get_close_matches(type_name, _BY_NAME, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown codec {type_name!r}{hint} (known: {', '.join(codec_names())})")
+        raise ValueError(unknown(type_name, _BY_NAME, "codec"))
     return codec
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from common.suggestions import unknown
 from driftline.cli.client import running_service
 from driftline.cli.console import CommandError, Exit
 from driftline.config import Config
-from driftline.config_errors import unknown
 from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
 from storage.external.reader_choice import external_reader

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable
 
@@ -10,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from common.suggestions import did_you_mean
 from driftline.http.reply import json_response
 from storage.embedded.queries import QueryError
 
@@ -35,18 +35,17 @@ def error_response(status: int, code: str, message: str) -> Response:
 def unknown(place: str, value: str, known: Iterable[str]) -> ApiError:
     """404 for a name that does not exist, with the nearest that does."""
     names = list(known)
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f'did you mean "{near[0]}"?' if near else f"{len(names)} known"
-    return ApiError(404, "not_found", f'{place}: unknown "{value}"; {hint}')
+    hint = did_you_mean(value, names) or f"; {len(names)} known"
+    return ApiError(404, "not_found", f'{place}: unknown "{value}"{hint}')
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> ApiError:
     """400 for a query parameter that does not exist, with the nearest that does."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
     return ApiError(
-        400, "invalid_request", f'query: unknown parameter "{name}"; {hint}(known: {", ".join(names) or "none"})'
+        400,
+        "invalid_request",
+        f'query: unknown parameter "{name}"{did_you_mean(name, names)} (known: {", ".join(names) or "none"})',
     )
 
 

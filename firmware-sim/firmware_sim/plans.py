@@ -6,13 +6,13 @@ import csv
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from common.durations import parse_duration
+from common.suggestions import unknown
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
 from firmware_sim.models import Channel
 
@@ -200,6 +200,4 @@ def _strength(text: str, place: str) -> float:
 
 
 def _unknown(place: str, column: str, value: str, known: list[str]) -> str:
-    near = get_close_matches(value, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known[:12])}{', ...' * (len(known) > 12)}"
-    return f"{place}: {column}: unknown {value!r}; {hint}"
+    return f"{place}: {column}: {unknown(value, known)}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from devices.batch import NO_TIME, ScoredBatch
 
 
@@ -55,10 +56,7 @@ class NewestTimes:
         self.times[series[::-1]] = before[::-1]
 
     def _reserve(self, size: int) -> None:
-        if size > len(self.times):
-            grown = np.full(max(size, 2 * len(self.times), 1024), NO_TIME)
-            grown[: len(self.times)] = self.times
-            self.times = grown
+        self.times = grown(self.times, size, NO_TIME, least=1024)
 
 
 @njit

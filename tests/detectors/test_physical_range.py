@@ -34,7 +34,7 @@ def test_own_limits_stand_before_the_units() -> None:
 
 
 def test_a_unit_without_a_range_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValidationError, match=r"unit 'Kpa' has no known range; did you mean 'kPa'\?"):
+    with pytest.raises(ValidationError, match=r'unit "Kpa" has no known range; did you mean "kPa"\?'):
         PhysicalRangeParameters(unit="Kpa")
     with pytest.raises(ValidationError, match="expected a unit, or at least one of lower and upper"):
         PhysicalRangeParameters()

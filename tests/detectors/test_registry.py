@@ -13,7 +13,7 @@ def test_every_detector_is_created_by_its_name() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:
-    with pytest.raises(UnknownDetectorError, match=r"'zscor'; did you mean 'zscore'\? \(known: .*threshold.*\)"):
+    with pytest.raises(UnknownDetectorError, match=r'"zscor"; did you mean "zscore"\? \(known: .*threshold.*\)'):
         create("zscor", {})
 
 

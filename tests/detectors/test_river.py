@@ -145,12 +145,12 @@ def test_a_state_of_another_minor_version_of_river_is_refused() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"model": "HalfSpaceTree"}, "did you mean 'HalfSpaceTrees'"),
-        ({"model": "QuantileFilter"}, "unknown 'QuantileFilter'"),
-        ({"parameters": {"n_tree": 3}}, r"HalfSpaceTrees.n_tree: unknown 'n_tree'; did you mean 'n_trees'"),
+        ({"model": "HalfSpaceTree"}, 'did you mean "HalfSpaceTrees"'),
+        ({"model": "QuantileFilter"}, 'unknown "QuantileFilter"'),
+        ({"parameters": {"n_tree": 3}}, r'HalfSpaceTrees.n_tree: unknown "n_tree"; did you mean "n_trees"'),
         (
             {"model": "PredictiveAnomalyDetection", "parameters": {"predictive_model": {"type": "HoltWinter"}}},
-            r"predictive_model.type: unknown 'HoltWinter'; did you mean 'HoltWinters'",
+            r'predictive_model.type: unknown "HoltWinter"; did you mean "HoltWinters"',
         ),
         (
             {"model": "PredictiveAnomalyDetection", "parameters": {"predictive_model": {"type": "Mean"}}},

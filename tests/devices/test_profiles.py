@@ -41,7 +41,7 @@ def test_unit_of_a_metric() -> None:
 
 
 def test_unknown_profile_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ValueError, match="unknown profile 'tasmotta'; did you mean 'tasmota'"):
+    with pytest.raises(ValueError, match='unknown profile "tasmotta"; did you mean "tasmota"'):
         find_profile("tasmotta")
 
 

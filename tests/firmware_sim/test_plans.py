@@ -103,12 +103,12 @@ def test_a_schedule_may_count_from_the_start_of_the_live_phase(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("press-1,temperature,spike,+1s,+2s", "line 2: device: unknown 'press-1'; did you mean 'press-10'"),
-        ("press-01,temprature,spike,+1s,+2s", "line 2: metric: unknown 'temprature'; did you mean 'temperature'"),
-        ("press-01,temperature,spikes,+1s,+2s", "line 2: kind: unknown 'spikes'; did you mean 'spike'"),
+        ("press-1,temperature,spike,+1s,+2s", 'line 2: device: unknown "press-1"; did you mean "press-10"'),
+        ("press-01,temprature,spike,+1s,+2s", 'line 2: metric: unknown "temprature"; did you mean "temperature"'),
+        ("press-01,temperature,spikes,+1s,+2s", 'line 2: kind: unknown "spikes"; did you mean "spike"'),
         ("press-01,temperature,spike,soon,+2s", "line 2: start 'soon': expected ISO 8601"),
         ("press-01,temperature,spike,+2s,+2s", "line 2: end '+2s': expected a time after start"),
-        ("press-01,temperature,dropout,+1s,+2s", "line 2: metric: unknown 'temperature'; known: *"),
+        ("press-01,temperature,dropout,+1s,+2s", 'line 2: metric: unknown "temperature" (known: *)'),
     ],
 )
 def test_a_wrong_schedule_is_refused_with_line_value_and_expectation(tmp_path: Path, row: str, complaint: str) -> None:

@@ -331,7 +331,7 @@ def test_a_route_takes_from_its_profile_what_it_does_not_set() -> None:
 def test_a_route_needs_a_filter_or_a_known_profile() -> None:
     with pytest.raises(ValueError, match='expected a "filter" or a "profile"'):
         RouteSettings(name="x")
-    with pytest.raises(ValueError, match="did you mean 'tasmota'"):
+    with pytest.raises(ValueError, match='did you mean "tasmota"'):
         RouteSettings(profile="tasmotta")
 
 

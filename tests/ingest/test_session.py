@@ -100,7 +100,7 @@ def publish(port: int, *messages: tuple[str, bytes], quality: int = 1, retain: b
 
 @pytest.mark.parametrize("name", ["", "a/#/b", "a#", "a/b+", "a\0", "x" * 70_000])
 def test_a_filter_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no topic filter"):
+    with pytest.raises(ValueError, match="topic filter"):
         make("mqtt://127.0.0.1:1", {name: 0})
 
 
@@ -326,7 +326,7 @@ def test_filters_change_while_running_and_stay_changed(
         publish(mosquitto.port, ("a/1", b"a"), ("b/1", b"b"), ("c/1", b"end"))
         wait_until(lambda: b"end" in driven.got)
         assert [payload for payload in driven.got if payload != b"probe"] == [b"b", b"end"]
-    with pytest.raises(ValueError, match="is no topic filter"):
+    with pytest.raises(ValueError, match="topic filter"):
         session.resubscribe({"a/#/b": 1})
 
 

@@ -146,9 +146,9 @@ def test_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, text: str, 
 
 def test_a_wrong_column_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "timestamp,value\n2024-05-01,1\n")
-    with pytest.raises(RecordingError, match="did you mean 'timestamp'"):
+    with pytest.raises(RecordingError, match='did you mean "timestamp"'):
         open_recording(path, time_column="timestmp")
-    with pytest.raises(RecordingError, match="did you mean 'value'"):
+    with pytest.raises(RecordingError, match='did you mean "value"'):
         open_recording(path, value_columns=["values"])
 
 

@@ -112,8 +112,8 @@ def backtest(
 
 def read_plan(config: Path | None, detector: str | None, *, multivariate: bool = False) -> Plan:
     """What the configuration scores with; a `detector` that is not named there is taken for a type."""
+    from common.suggestions import unknown
     from detectors.detector_registry import DETECTORS, ROW_DETECTORS
-    from driftline.config_errors import unknown
     from ingest.ingest_settings import ComponentSettings
     from tuning.backtest import Plan
 
