@@ -7,12 +7,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from driftline.cli.console import CommandError, Exit
 from driftline.cli.tables import Rows
 
 SERVICE_FILE = "service.json"
 """Written by a running service into its data folder: {"pid", "url", "broker"}."""
+
+TOKEN_FILE = "service.token"
+"""Beside it, for the folder's owner alone: what lets commands in where people have to sign in."""
 
 TIMEOUT_SECONDS = 60.0
 
@@ -24,16 +28,25 @@ class RunningService:
     pid: int
     url: str
     broker: str
+    token: str = ""
 
 
 def running_service(data: Path) -> RunningService | None:
     """The service that runs on the data folder; None where none does."""
     try:
         found = json.loads((data / SERVICE_FILE).read_bytes())
-        service = RunningService(int(found["pid"]), str(found["url"]).rstrip("/"), str(found["broker"]))
+        url = str(found["url"]).rstrip("/")
+        service = RunningService(int(found["pid"]), url, str(found["broker"]), _token(data))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return service if _is_alive(service.pid) else None
+
+
+def _token(data: Path) -> str:
+    try:
+        return (data / TOKEN_FILE).read_text().strip()
+    except OSError:
+        return ""
 
 
 def broker_url(data: Path) -> str:
@@ -73,8 +86,13 @@ def _request(service: RunningService, method: str, path: str, accepted: int | No
     import httpx  # noqa: PLC0415  only commands that ask a service pay for it
 
     url = f"{service.url}/api/v1/{path}"
+    headers = {"Authorization": f"Bearer {service.token}"} if service.token else {}
+    # A certificate is made for the name that others use, not for this machine's loopback address.
+    verify = urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}
     try:
-        reply = httpx.request(method, url, timeout=TIMEOUT_SECONDS, trust_env=False, **arguments)
+        reply = httpx.request(
+            method, url, timeout=TIMEOUT_SECONDS, trust_env=False, headers=headers, verify=verify, **arguments
+        )
     except httpx.HTTPError as error:
         raise CommandError(
             f"the service (process {service.pid}) does not answer at {service.url}: {error}", code=Exit.UNREACHABLE

@@ -24,8 +24,10 @@ from driftline.cli.commands.replay import replay
 from driftline.cli.commands.restore import restore
 from driftline.cli.commands.simulate import PASS_ON, simulate
 from driftline.cli.commands.storage import storage
+from driftline.cli.commands.tokens import tokens
 from driftline.cli.commands.tune import tune
 from driftline.cli.commands.up import up
+from driftline.cli.commands.users import users
 from driftline.cli.commands.version import version
 from driftline.cli.console import CommandError, Exit
 from driftline.compile.kernel_cache import drop_stale_kernels
@@ -44,6 +46,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (UNDERSTAND, tune, {}),
     (UNDERSTAND, doctor, {}),
     (UNDERSTAND, version, {}),
+    (RUN, users, {}),
+    (RUN, tokens, {}),
     (LOOK, devices, {}),
     (LOOK, alarms, {}),
     (LOOK, query, {}),

@@ -10,6 +10,9 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from fastapi.responses import StreamingResponse
 
 from dashboards.web_files import WebFile, load_web_files
+from driftline.access.gate import Gate
+from driftline.http.access_guard import AccessGuard
+from driftline.http.access_routes import access_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
@@ -20,7 +23,9 @@ from driftline.http.schemas import ErrorReply
 from driftline.http.view import ServiceView
 
 PREFIX = "/api/v1"
-_DESCRIPTION = """What a running Driftline has stored and what it is doing. Everything here reads; nothing changes.
+_DESCRIPTION = """What a running Driftline has stored and what it is doing, and what people decide about it.
+
+Where the service asks people to sign in, programs send an API token: `Authorization: Bearer dl_...`.
 
 Times in replies are integers, nanoseconds since the Unix epoch, event time unless said otherwise. Times in requests are
 ISO 8601, or numbers of seconds, milliseconds, microseconds or nanoseconds since 1970. Numbers that do not exist
@@ -29,8 +34,11 @@ are null. Device names are used as they are: a slash in one needs no escape.
 Every error has the shape `{"error": {"code", "message"}}`."""
 
 
-def create_app(view: ServiceView, settings: HttpSettings | None = None) -> FastAPI:
-    """The application over a running service. `app.state.streams` is its `LiveStreams`: close it before the server."""
+def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Gate | None = None) -> FastAPI:
+    """The application over a running service. `app.state.streams` is its `LiveStreams`: close it before the server.
+
+    `gate` decides who may ask; without one everyone may do everything.
+    """
     settings = settings or HttpSettings()
     app = FastAPI(
         title="Driftline",
@@ -43,13 +51,18 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None) -> FastA
     )
     streams = LiveStreams(view, settings.max_live_clients)
     app.state.streams = streams
+    app.state.has_gate = gate is not None
     refusals: dict[int | str, dict[str, Any]] = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
     checks = [Depends(_refuse_unknown_parameters)]
     app.include_router(reading_router(view, settings), prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
+    if gate is not None:
+        app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))
     install_error_handlers(app)
+    if gate is not None:
+        app.add_middleware(AccessGuard, gate=gate, open_metrics=settings.metrics_without_sign_in)
     app.add_middleware(Guard, settings=settings)
     return app
 
@@ -57,12 +70,16 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None) -> FastA
 def openapi_document() -> bytes:
     """The API's OpenAPI description as indented JSON."""
     # No handler runs, so no service is needed.
-    app = create_app(cast(ServiceView, _NoService()))
+    app = create_app(cast(ServiceView, _NoService()), gate=cast(Gate, _NoGate()))
     return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 class _NoService:
     store = None
+
+
+class _NoGate:
+    accounts = None
 
 
 def _refuse_unknown_parameters(request: Request) -> None:

@@ -25,6 +25,7 @@ class ApiError(Exception):
         self.status = status
         self.code = code
         self.message = message
+        self.headers: dict[str, str] = {}
 
 
 def error_response(status: int, code: str, message: str) -> Response:
@@ -60,7 +61,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error_response(error.status, error.code, error.message)
+    response = error_response(error.status, error.code, error.message)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _query_error(_: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
 """What stands between browsers and the API: host names, origins and security headers.
 
-There is no login, so a web page elsewhere must not be able to reach a server on loopback through the user's browser.
+A web page elsewhere must not be able to reach a server on loopback, or a session, through the user's browser.
 DNS rebinding is stopped by the Host header, cross-site posting by the Origin header
 (RFC 9110 section 7.2, RFC 6454 section 7).
 """
@@ -66,6 +66,8 @@ class Guard:
         origin = headers.get("origin")
         if method not in _SAFE_METHODS and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return f'header Origin: "{origin}" is another site; expected http://{host}'
+        if method not in _SAFE_METHODS and headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+            return "header Sec-Fetch-Site: the request comes from another site's page"
         return None
 
     def _is_allowed(self, host: str) -> bool:

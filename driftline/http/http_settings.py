@@ -7,8 +7,12 @@ derived from this model.
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from common.durations import Duration
 
 DEFAULT_PORT = 8000
 """The port tried first where none is configured."""
@@ -23,7 +27,7 @@ class HttpSettings(BaseModel):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on. There is no login: leave it on loopback unless the network is trusted.",
+        description="Address to listen on. Beyond loopback everyone has to sign in (docs/sign-in.md).",
     )
     port: int | None = Field(
         default=None,
@@ -43,6 +47,53 @@ class HttpSettings(BaseModel):
     max_live_clients: int = Field(
         default=64, ge=1, le=10_000, description="Most clients that may follow the live feed at a time."
     )
+
+    session_idle: Duration = Field(
+        default="7d", description="Someone who has signed in stays so until they have not come back for this long."
+    )
+    admin_password_file: Path | None = Field(
+        default=None,
+        description='File with the password of the user "admin", who is made at the start where there are no users.',
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="Certificate chain (PEM) to serve HTTPS with; needs tls_key."
+    )
+    tls_key: Path | None = Field(default=None, description="Private key (PEM) of the certificate.")
+    proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses or networks of reverse proxies whose X-Forwarded headers are believed.",
+    )
+    proxy_user_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header in which those proxies, and nobody else, name the person whom they have signed in.",
+    )
+    proxy_role: Literal["viewer", "operator", "admin"] = Field(
+        default="viewer", description="Role of people whom a proxy names and who are no users here."
+    )
+    metrics_without_sign_in: bool = Field(
+        default=False, description="Let /metrics be read by everyone who reaches the server."
+    )
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for each in given:
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f'got "{each}", expected an address or network such as 10.0.0.2 or 10.0.0.0/24'
+                ) from None
+        return given
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_key: a certificate and its key go together; one of the two is missing")
+        if self.proxy_user_header and not self.proxies:
+            raise ValueError("proxy_user_header: needs proxies: from everyone else the header could be made up")
+        return self
 
     @property
     def on_loopback(self) -> bool:

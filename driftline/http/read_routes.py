@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http import schemas
+from driftline.http.access_guard import identity_of
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
 from driftline.http.reply import Instant, json_response
@@ -37,10 +38,13 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
     store = view.store
 
     @router.get("/health", response_model=schemas.HealthReply, tags=["service"])
-    def health() -> Response:
-        """State of the service, stage by stage. The HTTP status is 503 where a stage is red, else 200."""
+    def health(request: Request) -> Response:
+        """State of the service, stage by stage. The HTTP status is 503 where a stage is red, else 200.
+
+        Who has not signed in sees the status alone.
+        """
         found = view.health()
-        stages = [dataclasses.asdict(stage) for stage in found.stages]
+        stages = [dataclasses.asdict(stage) for stage in found.stages] if identity_of(request) else []
         status = 503 if found.status is Status.RED else 200
         return json_response({"status": found.status, "stages": stages}, status=status)
 

@@ -35,7 +35,8 @@ class HttpServer:
         """Where the server answers, once started, as a browser on this machine would write it."""
         host = self._settings.host
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"http://[{name}]:{self._port}" if ":" in name else f"http://{name}:{self._port}"
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://[{name}]:{self._port}" if ":" in name else f"{scheme}://{name}:{self._port}"
 
     def start(self) -> None:
         """Listen, and serve from a thread. Returns when requests are answered.
@@ -52,6 +53,10 @@ class HttpServer:
             lifespan="off",
             ws="none",
             server_header=False,
+            # Whom to believe about a client's address is the gate's to decide.
+            proxy_headers=False,
+            ssl_certfile=self._settings.tls_certificate,
+            ssl_keyfile=self._settings.tls_key,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         self._server = _Server(config)

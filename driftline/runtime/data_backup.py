@@ -66,6 +66,9 @@ def back_up(
             store.copy_to(partial / folder.database.name)
             _copy_sqlite(folder.spool, partial)
             _copy_sqlite(folder.journal, partial)
+        _copy_sqlite(folder.accounts, partial)
+        if folder.accounts.exists():
+            (partial / folder.accounts.name).chmod(0o600)
         _copy_file(folder.session, partial / folder.session.name)
         if config_file is not None:
             _copy_file(config_file, partial / CONFIGURATION)

@@ -23,11 +23,13 @@ class DataFolder:
         self.database = path / "points.duckdb"
         self.snapshots = path / "snapshots.db"
         self.spool = path / "spool.db"
+        self.accounts = path / "accounts.db"
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self.session = path / "session.json"
         self.upstream = path / "upstream.json"
         self._service = path / "service.json"
+        self._token = path / "service.token"
         self._lock_file: int | None = None
 
     def lock(self) -> None:
@@ -50,12 +52,19 @@ class DataFolder:
     def release(self) -> None:
         """Give the folder back."""
         self._service.unlink(missing_ok=True)
+        self._token.unlink(missing_ok=True)
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def announce(self, *, url: str, broker: str) -> None:
-        """Write down where the running service's API and its broker are, for commands that ask."""
+    def announce(self, *, url: str, broker: str, token: str = "") -> None:
+        """Write down where the running service's API and its broker are, for commands that ask.
+
+        `token` lets them in where people have to sign in; only the folder's owner can read it.
+        """
+        self._token.unlink(missing_ok=True)
+        with os.fdopen(os.open(self._token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+            made.write(token)
         _write(self._service, {"pid": os.getpid(), "url": url, "broker": broker})
 
     def subscribed(self) -> dict[str, int]:

@@ -14,6 +14,9 @@ from pathlib import Path
 from rich.console import Console
 
 from common.durations import parse_duration
+from driftline.access.accounts import AccountBook
+from driftline.access.gate import Gate
+from driftline.access.identity import Role
 from driftline.compile.kernel_compiler import KernelCompiler, steps_for
 from driftline.config import Config, load_config
 from driftline.config_errors import ConfigError
@@ -82,6 +85,7 @@ class Service:
         try:
             self._compile_kernels()
             self._open_storage()
+            self._open_gate()
             self._open_engine()
             self._open_http()
             self._open_broker()
@@ -195,6 +199,21 @@ class Service:
         self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
         self._closers.append(("backup", self._backups.stop))
 
+    def _open_gate(self) -> None:
+        accounts = AccountBook(self.folder.accounts, clock=self._clock).open()
+        self._closers.append(("accounts", accounts.close))
+        settings = self.config.http
+        if settings.admin_password_file is not None and not accounts.has_users:
+            accounts.add_user("admin", Role.ADMIN, settings.admin_password_file.read_text().rstrip("\r\n"))
+            accounts.log("service", "", "user added", "admin, with the password of http.admin_password_file")
+        self._gate = Gate(settings, accounts)
+        self._gate.check()
+        if self._gate.needs_sign_in and not (settings.on_loopback or settings.tls_certificate or settings.proxies):
+            self._warn(
+                "http.host: passwords and readings cross the network unencrypted; set http.tls_certificate and "
+                "http.tls_key, or put a proxy with HTTPS in front"
+            )
+
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
         engine = restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn)
@@ -260,14 +279,14 @@ class Service:
             self._sinks,
         )
         self._sinks.watch(self.status.presence)
-        self._http = HttpServer(create_app(self.status), self.config.http)
+        self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)
         self._http.start()
         self._closers.append(("page", self._http.stop))
 
     def _open_broker(self) -> None:
         self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
         self._closers.append(("broker", self._broker.stop))
-        self.folder.announce(url=self._http.url, broker=self._broker.url)
+        self.folder.announce(url=self._http.url, broker=self._broker.url, token=self._gate.local_token)
 
     def _open_session(self) -> None:
         filters = self._engine.engine.router.filters

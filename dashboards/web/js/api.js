@@ -20,10 +20,55 @@ export function query(parameters) {
 
 export async function get(path, parameters = {}, signal = undefined) {
   const search = query(parameters);
-  const response = await fetch(base + path + (search ? `?${search}` : ""), { signal });
+  return read(await fetch(base + path + (search ? `?${search}` : ""), { signal }));
+}
+
+// Changes something. A CSRF token that has gone stale, as after signing in elsewhere, is fetched anew once.
+export async function send(method, path, content = undefined) {
+  const attempt = () => fetch(base + path, {
+    method,
+    headers: { "Content-Type": "application/json", ...(me?.csrf_token ? { "X-CSRF-Token": me.csrf_token } : {}) },
+    body: content === undefined ? undefined : JSON.stringify(content),
+  });
+  let response = await attempt();
+  if (response.status === 403 && (await response.clone().json()).error?.code === "csrf") {
+    await whoAmI();
+    response = await attempt();
+  }
+  return read(response);
+}
+
+async function read(response) {
   const body = await response.json();
-  if (!response.ok && body.error) throw new ApiError(response.status, body.error.code, body.error.message);
+  if (!response.ok && body.error) {
+    if (body.error.code === "sign_in") dispatchEvent(new Event("driftline-sign-in"));
+    throw new ApiError(response.status, body.error.code, body.error.message);
+  }
   return body;
+}
+
+// Who uses the page, as `/me` says: name, role, and whether people sign in here at all.
+export let me = null;
+
+export async function whoAmI() {
+  me = await get("me");
+  return me;
+}
+
+export async function signIn(name, password) {
+  me = await send("POST", "sign-in", { name, password });
+  return me;
+}
+
+export async function signOut() {
+  me = await send("POST", "sign-out");
+}
+
+const roles = ["viewer", "operator", "admin"];
+
+// Whether the person may do what `role` may.
+export function may(role) {
+  return roles.indexOf(me?.role) >= roles.indexOf(role);
 }
 
 export function devicePath(device) {

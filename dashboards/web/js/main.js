@@ -1,13 +1,14 @@
 // The page's frame: which view is shown, the live line of counts, health, and what went wrong.
 
 import { showAlarms } from "./alarms.js";
-import { report } from "./api.js";
+import { me, report, signOut, whoAmI } from "./api.js";
 import { showDevice } from "./device.js";
 import { fill, h, setText } from "./dom.js";
 import { showFleet } from "./fleet.js";
 import { count, duration, rate } from "./format.js";
 import { showPipeline } from "./pipeline.js";
 import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
+import { showSignIn } from "./sign_in.js";
 
 const main = document.getElementById("main");
 let current = new AbortController();
@@ -32,6 +33,10 @@ function show() {
   document.title = view === "device" ? `${name} · Driftline` : "Driftline";
   scrollTo(0, 0);
   fill(main);
+  if (me?.sign_in && !me.name) {
+    showSignIn({ root: main, signal: current.signal, done: () => { drawMe(); show(); } });
+    return;
+  }
   if (!views[view]) {
     fill(main, h("div", { class: "empty" }, h("b", {}, "There is no such view"), h("a", { href: "#/" }, "Go to the fleet")));
     return;
@@ -92,6 +97,22 @@ addEventListener("unhandledrejection", (event) => {
 });
 addEventListener("hashchange", show);
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+addEventListener("driftline-sign-in", () => {
+  if (me?.sign_in && !me.name) return;
+  whoAmI().then(() => { drawMe(); show(); }).catch(report);
+});
+
+// Who is signed in, with the way out; nothing where nobody signs in here.
+function drawMe() {
+  const place = document.getElementById("me");
+  place.hidden = !me?.name || me.kind === "open";
+  fill(place, h("span", { title: me?.role ?? "" }, me?.name ?? ""), me?.kind === "session"
+    ? h("button", { type: "button", onclick: () => signOut().then(() => { drawMe(); show(); }).catch(report) }, "Sign out") : null);
+}
+
 startHeader();
-startPulse();
-show();
+whoAmI().catch(report).finally(() => {
+  startPulse();
+  drawMe();
+  show();
+});

@@ -1,6 +1,6 @@
 // The service's counts and health, asked for once and shared by the header and the pipeline view.
 
-import { get, repeat } from "./api.js";
+import { ApiError, get, me, repeat } from "./api.js";
 
 const kept = 600;
 
@@ -12,12 +12,13 @@ pulse.reachable = true;
 export function startPulse() {
   const forever = new AbortController().signal;
   repeat(async () => {
+    if (me?.sign_in && !me.name) return;
     try {
       pulse.samples.push(await get("counts"));
       pulse.samples.splice(0, pulse.samples.length - kept);
       setReachable(true);
-    } catch {
-      setReachable(false);
+    } catch (error) {
+      setReachable(error instanceof ApiError);
     }
     pulse.dispatchEvent(new Event("counts"));
   }, 1, forever);

@@ -35,6 +35,8 @@ def up(
     from rich.console import Console
     from rich.logging import RichHandler
 
+    from driftline.access.accounts import AccountError
+    from driftline.access.gate import NoAccountError
     from driftline.http.server import PortTakenError
     from driftline.runtime.broker import BrokerError
     from driftline.runtime.data_folder import FolderInUseError
@@ -62,6 +64,8 @@ def up(
             code = run(settings)
     except (
         StackError,
+        AccountError,
+        NoAccountError,
         BrokerError,
         FolderInUseError,
         PortTakenError,

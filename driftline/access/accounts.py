@@ -1,0 +1,322 @@
+"""Users, API tokens, sessions and the audit log, in one SQLite file of the data folder.
+
+Passwords are kept as Argon2id hashes (RFC 9106). Tokens and session ids are random, 256 bits, so a SHA-256 hash of them
+is enough; they themselves are never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from driftline.access.identity import Role
+from storage.sqlite import connect, ensure_schema, storage_errors, transaction
+
+MIN_PASSWORD = 12
+"""Fewest characters of a password."""
+TOKEN_START = "dl_"
+"""What API tokens begin with, so that a leaked one is recognised."""
+_MOST_AUDIT_ROWS = 100_000
+_SEEN_NS = 60_000_000_000
+_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
+_SCHEMA = """
+CREATE TABLE user(name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL);
+CREATE TABLE token(name TEXT PRIMARY KEY, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, created INTEGER NOT NULL,
+    expires INTEGER, used INTEGER);
+CREATE TABLE session(hash BLOB PRIMARY KEY, user TEXT NOT NULL REFERENCES user(name) ON DELETE CASCADE,
+    created INTEGER NOT NULL, seen INTEGER NOT NULL);
+CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, who TEXT NOT NULL,
+    address TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL);
+CREATE TABLE secret(value BLOB NOT NULL)
+"""
+
+
+class AccountError(ValueError):
+    """An account cannot be made or changed; the message names it and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who may sign in. `created` in ns since the epoch."""
+
+    name: str
+    role: Role
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token, without its text. Times in ns since the epoch; `expires` and `used` None where never."""
+
+    name: str
+    role: Role
+    created: int
+    expires: int | None
+    used: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One thing that was done, or tried: when (ns), by whom, from which address, what, and to what."""
+
+    time: int
+    who: str
+    address: str
+    action: str
+    detail: str
+
+
+class AccountBook:
+    """The file of accounts. Any thread may use it, and the command line beside a running service.
+
+    `open` makes the file, for its owner alone, where it is missing. Raises OSError and StorageCorruptError.
+    """
+
+    def __init__(
+        self, path: Path, *, hasher: PasswordHasher | None = None, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.path = path
+        self._hasher = hasher or PasswordHasher()
+        self._clock = clock
+        self._lock = threading.RLock()
+        # One hash takes 64 MiB and some tens of milliseconds: two at a time bound what strangers can make of that.
+        self._hashing = threading.BoundedSemaphore(2)
+        self._connection: sqlite3.Connection | None = None
+        self._nobody = ""
+
+    def open(self) -> AccountBook:
+        """Open or make the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch(mode=0o600, exist_ok=True)
+        self.path.chmod(0o600)
+        with storage_errors(self.path, "opening the accounts"):
+            connection = connect(self.path)
+            try:
+                ensure_schema(connection, self.path, kind="accounts", version=_VERSION, schema=_SCHEMA)
+                connection.execute("PRAGMA foreign_keys=ON")
+                connection.execute(
+                    "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)", (secrets.token_bytes(32),)
+                )
+            except BaseException:
+                connection.close()
+                raise
+        self._connection = connection
+        return self
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> AccountBook:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def secret(self) -> bytes:
+        """A random key of this data folder, for what is signed rather than stored."""
+        with self._using("reading the accounts") as connection:
+            return bytes(connection.execute("SELECT value FROM secret").fetchone()[0])
+
+    def users(self) -> list[User]:
+        """Everyone who may sign in, by name."""
+        with self._using("reading the accounts") as connection:
+            rows = connection.execute("SELECT name, role, created FROM user ORDER BY name").fetchall()
+        return [User(name, Role(role), created) for name, role, created in rows]
+
+    def user(self, name: str) -> User | None:
+        """The user of that name."""
+        with self._using("reading the accounts") as connection:
+            row = connection.execute("SELECT name, role, created FROM user WHERE name = ?", (name,)).fetchone()
+        return User(row[0], Role(row[1]), row[2]) if row else None
+
+    @property
+    def has_users(self) -> bool:
+        """Whether anyone may sign in."""
+        with self._using("reading the accounts") as connection:
+            return connection.execute("SELECT 1 FROM user LIMIT 1").fetchone() is not None
+
+    def add_user(self, name: str, role: Role, password: str) -> None:
+        """Add a user. Raises AccountError."""
+        _check_name("user", name)
+        _check_password(password)
+        hashed = self._hash(password)
+        with self._using("writing the accounts") as connection, _unique(f'user "{name}" is there already'):
+            connection.execute("INSERT INTO user VALUES (?, ?, ?, ?)", (name, role.value, hashed, self._clock()))
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a user another password, and end all sessions of theirs. Raises AccountError."""
+        _check_password(password)
+        hashed = self._hash(password)
+        with self._using("writing the accounts") as connection, transaction(connection):
+            self._expect(connection.execute("UPDATE user SET password = ? WHERE name = ?", (hashed, name)), name)
+            connection.execute("DELETE FROM session WHERE user = ?", (name,))
+
+    def set_role(self, name: str, role: Role) -> None:
+        """Give a user another role. Raises AccountError, also for the last admin."""
+        with self._using("writing the accounts") as connection, transaction(connection):
+            if role is not Role.ADMIN:
+                self._keep_an_admin(connection, name)
+            self._expect(connection.execute("UPDATE user SET role = ? WHERE name = ?", (role.value, name)), name)
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user with all sessions. The last admin can go only as the last user. Raises AccountError."""
+        with self._using("writing the accounts") as connection, transaction(connection):
+            self._keep_an_admin(connection, name)
+            self._expect(connection.execute("DELETE FROM user WHERE name = ?", (name,)), name)
+
+    def check_password(self, name: str, password: str) -> User | None:
+        """The user where name and password fit, else None. Takes as long for a name that does not exist."""
+        with self._using("reading the accounts") as connection:
+            row = connection.execute("SELECT role, password, created FROM user WHERE name = ?", (name,)).fetchone()
+        with self._hashing:
+            self._nobody = self._nobody or self._hasher.hash(secrets.token_urlsafe(16))
+            try:
+                self._hasher.verify(row[1] if row else self._nobody, password)
+            except (VerificationError, InvalidHashError):
+                return None
+        return User(name, Role(row[0]), row[2]) if row else None
+
+    def begin_session(self, user: str) -> str:
+        """A new session's id for the cookie."""
+        ident, now = secrets.token_urlsafe(32), self._clock()
+        with self._using("writing the accounts") as connection:
+            connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (_digest(ident), user, now, now))
+        return ident
+
+    def session(self, ident: str, idle: int) -> User | None:
+        """The user of a session that was used within `idle` ns; using it makes it last."""
+        now = self._clock()
+        with self._using("reading the accounts") as connection:
+            row = connection.execute(
+                "SELECT u.name, u.role, u.created, s.seen FROM session s JOIN user u ON u.name = s.user "
+                "WHERE s.hash = ?",
+                (_digest(ident),),
+            ).fetchone()
+            if row is None:
+                return None
+            if now - row[3] > idle:
+                connection.execute("DELETE FROM session WHERE seen < ?", (now - idle,))
+                return None
+            if now - row[3] > _SEEN_NS:
+                connection.execute("UPDATE session SET seen = ? WHERE hash = ?", (now, _digest(ident)))
+        return User(row[0], Role(row[1]), row[2])
+
+    def end_session(self, ident: str) -> None:
+        """Forget a session."""
+        with self._using("writing the accounts") as connection:
+            connection.execute("DELETE FROM session WHERE hash = ?", (_digest(ident),))
+
+    def tokens(self) -> list[Token]:
+        """Every API token, by name."""
+        with self._using("reading the accounts") as connection:
+            rows = connection.execute("SELECT name, role, created, expires, used FROM token ORDER BY name").fetchall()
+        return [Token(name, Role(role), *times) for name, role, *times in rows]
+
+    def add_token(self, name: str, role: Role, lifetime: int | None = None) -> str:
+        """The text of a new API token, which lasts `lifetime` ns or for good. Raises AccountError."""
+        _check_name("token", name)
+        text, now = TOKEN_START + secrets.token_urlsafe(32), self._clock()
+        row = (name, role.value, _digest(text), now, None if lifetime is None else now + lifetime, None)
+        with self._using("writing the accounts") as connection, _unique(f'token "{name}" is there already'):
+            connection.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?)", row)
+        return text
+
+    def remove_token(self, name: str) -> None:
+        """Take a token back. Raises AccountError."""
+        with self._using("writing the accounts") as connection:
+            if not connection.execute("DELETE FROM token WHERE name = ?", (name,)).rowcount:
+                raise AccountError(f'token: unknown "{name}"')
+
+    def token(self, text: str) -> Token | None:
+        """The token of that text, unless it has expired."""
+        now = self._clock()
+        with self._using("reading the accounts") as connection:
+            row = connection.execute(
+                "SELECT name, role, created, expires, used FROM token WHERE hash = ?", (_digest(text),)
+            ).fetchone()
+            if row is None or (row[3] is not None and row[3] <= now):
+                return None
+            if now - (row[4] or 0) > _SEEN_NS:
+                connection.execute("UPDATE token SET used = ? WHERE name = ?", (now, row[0]))
+        return Token(row[0], Role(row[1]), row[2], row[3], row[4])
+
+    def log(self, who: str, address: str, action: str, detail: str = "") -> None:
+        """Write down what was done, or tried. The oldest of more than 100,000 entries go."""
+        with self._using("writing the audit log") as connection:
+            connection.execute(
+                "INSERT INTO audit(time, who, address, action, detail) VALUES (?, ?, ?, ?, ?)",
+                (self._clock(), who[:128], address[:64], action, detail[:1000]),
+            )
+            connection.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (_MOST_AUDIT_ROWS,))
+
+    def audit(self, limit: int = 200) -> list[AuditEntry]:
+        """What was done, newest first."""
+        with self._using("reading the audit log") as connection:
+            rows = connection.execute(
+                "SELECT time, who, address, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [AuditEntry(*row) for row in rows]
+
+    def _hash(self, password: str) -> str:
+        with self._hashing:
+            return self._hasher.hash(password)
+
+    @contextmanager
+    def _using(self, what: str) -> Iterator[sqlite3.Connection]:
+        if self._connection is None:
+            raise RuntimeError("the accounts are not open")
+        with self._lock, storage_errors(self.path, what):
+            yield self._connection
+
+    @staticmethod
+    def _expect(done: sqlite3.Cursor, name: str) -> None:
+        if not done.rowcount:
+            raise AccountError(f'user: unknown "{name}"')
+
+    @staticmethod
+    def _keep_an_admin(connection: sqlite3.Connection, name: str) -> None:
+        others, admins = connection.execute(
+            "SELECT count(*), coalesce(sum(role = 'admin'), 0) FROM user WHERE name <> ?", (name,)
+        ).fetchone()
+        if others and not admins:
+            raise AccountError(f'user "{name}" is the only admin; make another one first')
+
+
+@contextmanager
+def _unique(message: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise AccountError(message) from None
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise AccountError(f'{kind} "{name[:80]}": expected 1 to 64 letters, digits or _ . @ + -, beginning with one')
+
+
+def _check_password(password: str) -> None:
+    if len(password) < MIN_PASSWORD:
+        raise AccountError(f"password: {len(password)} characters; expected at least {MIN_PASSWORD}")
+    if len(password) > 1_000:
+        raise AccountError(f"password: {len(password)} characters; expected at most 1000")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
