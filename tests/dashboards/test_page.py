@@ -11,6 +11,9 @@ from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
 
 from dashboards.web_files import WEB_FOLDER, load_web_files
 from devices.records import AlarmRecord, AlarmState, DeadLetter
+from driftline.access.accounts import AccountBook
+from driftline.access.gate import Gate
+from driftline.access.identity import Role
 from driftline.http.app import create_app
 from driftline.http.http_settings import HttpSettings
 from driftline.http.server import HttpServer
@@ -31,6 +34,7 @@ class Page:
     service: DemoService
     url: str
     plant: list
+    accounts: AccountBook
     ticks: int = 0
 
     def show(self, route: str) -> None:
@@ -65,15 +69,18 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     letter = DeadLetter(99, 0, time.time_ns(), HOSTILE, HOSTILE.encode(), "malformed", HOSTILE)
     alarm = AlarmRecord(900, 0, AlarmState.OPEN, plant_end(service), None, "warning", 6, 1.0, 2.0, f"odd {HOSTILE}")
     service.step(dead_letters=[letter], alarms=[alarm])
-    server = HttpServer(create_app(service), HttpSettings(port=0))
+    settings = HttpSettings(port=0)
+    accounts = AccountBook(folder / "accounts.db").open()
+    server = HttpServer(create_app(service, settings, Gate(settings, accounts)), settings)
     browser = Browser(folder)
     try:
         server.start()
-        yield Page(browser.open(), service, server.url, plant)
+        yield Page(browser.open(), service, server.url, plant, accounts)
     finally:
         browser.close()
         server.stop()
         service.close()
+        accounts.close()
 
 
 def plant_end(service: DemoService) -> int:
@@ -265,6 +272,29 @@ def test_a_device_that_is_not_there_is_said(page: Page) -> None:
     page.browser.wait(lambda: "unknown" in page.text("[role=alert]"), "the message")
     # The browser itself reports the 404 as an error of the console.
     assert all("404" in message for message in page.browser.console_errors())
+
+
+def test_someone_signs_in_and_out(page: Page) -> None:
+    page.accounts.add_user("ann", Role.ADMIN, "a long enough password")
+    try:
+        page.show("#/alarms")
+        page.browser.wait_for("return document.querySelector('.sign-in') !== null", "the sign-in")
+        sign_in = (
+            "const [name, password] = document.querySelectorAll('.sign-in input');"
+            "name.value = 'ann'; password.value = arguments[0]; document.querySelector('.sign-in').requestSubmit()"
+        )
+        page.browser.run(sign_in, "a wrong password")
+        page.browser.wait(lambda: page.text("[role=alert]") == "name or password is wrong", "the refusal")
+        page.browser.run(sign_in, "a long enough password")
+        page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 2", "the alarms")
+        assert page.text("#me").split("\n")[0] == "ann"
+        page.browser.run("document.querySelector('#me button').click()")
+        page.browser.wait_for("return document.querySelector('.sign-in') !== null", "the sign-in again")
+    finally:
+        page.accounts.remove_user("ann")
+        page.show("#/")
+    # The browser itself reports each 401 as an error of the console.
+    assert all("401" in message for message in page.browser.console_errors())
 
 
 def test_the_page_names_no_other_host() -> None:

@@ -133,6 +133,13 @@ export async function showFleet({ root, search, signal }) {
         rows.delete(name);
       }
     }
+    // Readers of the screen and the Tab key meet rows as the eye does.
+    const focused = document.activeElement;
+    shown.slice(first, last).forEach(({ device }, i) => {
+      const { element } = rows.get(device);
+      if (body.children[i] !== element) body.insertBefore(element, body.children[i] ?? null);
+    });
+    if (focused !== document.activeElement && body.contains(focused)) focused.focus();
     if (missing.length) load(missing);
   }
 
