@@ -1,6 +1,6 @@
 # `make` alone lists the targets. `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help setup run stack test lint types docs docs-check check bench test-faults clean
+.PHONY: help setup run stack test lint types docs docs-check check bench scorecard test-faults clean
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.ready
@@ -42,6 +42,9 @@ check: lint types docs-check test ## Everything that CI runs
 
 bench: setup ## Measure speed, as ratios within one run
 	@$(PYTHON) -m benchmarks $(ARGS)
+
+scorecard: setup ## Score the default detectors on simulated plants whose faults are known; writes benchmarks/scorecard.json
+	@$(PYTHON) -m driftline score --seeds reporting --out benchmarks/scorecard.json $(ARGS)
 
 test-faults: setup ## Break it on purpose and count what was lost
 	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults -n 2 --dist worksteal --durations 12 $(ARGS)

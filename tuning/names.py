@@ -1,4 +1,4 @@
-"""Beside the flow: the benchmarks by name, in a module that costs nothing to import."""
+"""Beside the flow: benchmarks and sets of seeds by name, in a module that costs nothing to import."""
 
 from enum import StrEnum
 
@@ -9,3 +9,10 @@ class CorpusName(StrEnum):
     NAB = "nab"
     UCR = "ucr"
     SKAB = "skab"
+
+
+class SeedSet(StrEnum):
+    """Which seeds: those that constants may be chosen on, or those that figures are reported on."""
+
+    TUNING = "tuning"
+    REPORTING = "reporting"

@@ -22,6 +22,7 @@ from driftline.cli.commands.explain import explain
 from driftline.cli.commands.query import query
 from driftline.cli.commands.replay import replay
 from driftline.cli.commands.restore import restore
+from driftline.cli.commands.score import score
 from driftline.cli.commands.simulate import PASS_ON, simulate
 from driftline.cli.commands.storage import storage
 from driftline.cli.commands.tokens import tokens
@@ -44,6 +45,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (UNDERSTAND, explain, {}),
     (UNDERSTAND, backtest, {}),
     (UNDERSTAND, tune, {}),
+    (UNDERSTAND, score, {}),
     (UNDERSTAND, doctor, {}),
     (UNDERSTAND, version, {}),
     (RUN, users, {}),

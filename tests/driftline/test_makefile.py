@@ -17,6 +17,7 @@ TARGETS = [
     "docs-check",
     "check",
     "bench",
+    "scorecard",
     "test-faults",
     "clean",
 ]

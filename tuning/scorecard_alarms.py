@@ -1,0 +1,75 @@
+"""Beside the flow: the alarms that the service would have raised on columns of readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.policy import CLEARED, OPENED
+from devices.fault_labels import WHOLE_DEVICE
+from ingest.liveness import Liveness
+from tuning.backtest import Plan, score_columns
+from tuning.scorecard import Alarm
+
+Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64]]]
+"""Times, int64 ns, and values of each series, by device and metric, in order of arrival."""
+
+SILENCE = "silence"
+CLOCK_STEP = 60_000_000_000
+"""The service looks for silent devices more often than this; for hours of silence a minute is enough."""
+
+
+def alarms_of(plan: Plan, columns: Columns, end: int) -> list[Alarm]:
+    """The alarms of the detectors on each series, and of silence on each device, up to `end`, ns."""
+    alarms: list[Alarm] = []
+    for (device, metric), (time, value) in columns.items():
+        alarms += _series_alarms(plan, device, metric, time, value, end)
+    return [*alarms, *_silences(columns, end)]
+
+
+def _series_alarms(
+    plan: Plan, device: str, metric: str, time: NDArray[np.int64], value: NDArray[np.float64], end: int
+) -> Iterator[Alarm]:
+    if not len(time):
+        return
+    track = score_columns(plan, device, [metric], time, value[:, None])
+    opened: int | None = None
+    for row in np.flatnonzero(track.event[:, 0]).tolist():
+        event = int(track.event[row, 0])
+        if event == OPENED:
+            opened = row
+        elif event == CLEARED and opened is not None:
+            yield Alarm(device, metric, int(time[opened]), int(time[row]), "default")
+            opened = None
+    if opened is not None:
+        yield Alarm(device, metric, int(time[opened]), end, "default")
+
+
+def _silences(columns: Columns, end: int) -> list[Alarm]:
+    """When the service would have called each device silent, judged by the arrival of its readings."""
+    names = list(dict.fromkeys(device for device, _ in columns))
+    number = {name: i for i, name in enumerate(names)}
+    device = np.concatenate([np.full(len(t), number[d], np.int32) for (d, _), (t, _) in columns.items()])
+    time = np.concatenate([t for t, _ in columns.values()])
+    order = np.argsort(time, kind="stable")
+    device, time = device[order], time[order]
+    liveness = Liveness()
+    liveness.grow(len(names))
+    since: dict[int, int] = {}
+    alarms: list[Alarm] = []
+    at, now = 0, int(time[0])
+    while now < end:
+        now += CLOCK_STEP
+        last = int(np.searchsorted(time, now))
+        liveness.hear(device[at:last], time[at:last], time[at:last])
+        at = last
+        silent = set(
+            np.flatnonzero(liveness.silent(now)[: len(names)] & (liveness.last_arrival[: len(names)] >= 0)).tolist()
+        )
+        for one in silent - since.keys():
+            since[one] = now
+        for one in since.keys() - silent:
+            alarms.append(Alarm(names[one], WHOLE_DEVICE, since.pop(one), now, SILENCE))
+    return [*alarms, *(Alarm(names[one], WHOLE_DEVICE, start, end, SILENCE) for one, start in since.items())]
