@@ -23,6 +23,12 @@ from storage.store import Journal, StorageFullError
 log = logging.getLogger(__name__)
 
 _READ_INTERVAL = 0.010
+_CALM_INTERVALS = ((16, 0.100), (500, 0.050))
+"""Messages that a read brought, and the pause after one that brought fewer. Each read costs a journal entry, an engine
+step and a wake-up, whatever it brings: where few messages come, fewer reads save most of the work."""
+_CALM_UNACKNOWLEDGED = 4
+"""From so many messages in one read on that wait for their acknowledgement, the broker may hold back what is over its
+window: reads follow each other at once."""
 _IDLE_WAIT = 0.5
 _FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
 _DRAIN_WITHIN = 2.0
@@ -252,20 +258,22 @@ class Receiver:
         drained = self._session.read()
         self._more = buffer.is_full
         now = self._monotonic()
-        if drained:
-            self._next_read = now + _READ_INTERVAL
         new = buffer.rows - first_row
+        unacknowledged = int(np.count_nonzero(buffer.packet_ids(first_row))) if new > 0 else 0
+        if drained:
+            self._next_read = now + _read_interval(new, unacknowledged)
         if new > 0:
             if first_row == 0:
                 self._group_since = now
             arrival = max(self._clock(), self._last_arrival + 1)
             buffer.stamp(first_row, arrival)
             self._last_arrival = arrival + new - 1
-            self._waiting += int(np.count_nonzero(buffer.packet_ids(first_row)))
+            self._waiting += unacknowledged
         return drained
 
     def _is_due(self, drained: bool) -> bool:
         buffer = self._session.buffer
+        now = self._monotonic()
         if buffer.rows == 0:
             return False
         if buffer.is_full or self._tick_wanted or (drained and self._waiting):
@@ -273,7 +281,8 @@ class Receiver:
         if self._session.state != SessionState.CONNECTED:
             # In the journal before the next connection, which may bring the same messages again.
             return True
-        return self._monotonic() - self._group_since >= self._delay
+        # Nothing is read before then: waiting any longer would not fill the group.
+        return self._next_read >= self._group_since + self._delay or now >= self._group_since + self._delay
 
     def _flush(self) -> None:
         group = self._session.take()
@@ -348,3 +357,12 @@ class Receiver:
             self._write(self._held)
         elif self._session.buffer.rows:
             self._flush()
+
+
+def _read_interval(messages: int, unacknowledged: int) -> float:
+    """Seconds until a drained socket is read again, by what the last read brought."""
+    if unacknowledged < _CALM_UNACKNOWLEDGED:
+        for fewer_than, seconds in _CALM_INTERVALS:
+            if messages < fewer_than:
+                return seconds
+    return _READ_INTERVAL
