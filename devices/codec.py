@@ -18,15 +18,17 @@ UNNAMED = ""
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One message (`whole`) or one reading of it that could not be decoded.
+    """One message (`whole`), or readings of it, that could not be decoded.
 
-    `message` is the index into the payloads given. `detail` names the place, the value and what was expected.
+    `message` is the index into the payloads given. `detail` names the place, the value and what was expected. `count`
+    is the number of readings that it stands for.
     """
 
     message: int
     reason: Reason
     detail: str
     whole: bool = True
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,22 +16,28 @@ class SeriesRecord:
     unit: str = ""
 
 
+MOST_PAYLOAD_KEPT = 16_384
+"""Bytes of a rejected message's payload that are kept with it; the journal has all of it for as long as it keeps it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message, or one reading of it, that could not become a point: kept whole, with the reason.
+    """A message that could not become points, in whole or in part: its payload, and the reasons.
 
-    `offset` is the message's place in the journal, `part` the rejected reading's number within it (0 for the whole
-    message): together they are the key. `reason` is one of a bounded set (`devices.rejection_reasons`),
-    `detail` a sentence with place, value and expectation.
+    `offset` is the message's place in the journal, and the key. `payload` is the first `MOST_PAYLOAD_KEPT` bytes of
+    the `payload_bytes` that came. `rejected` tells how many readings each reason took (`devices.rejection_reasons`); a
+    message that was rejected whole counts as one. `reason` is the first of them, `detail` has a line with place, value
+    and expectation for each of the first readings.
     """
 
     offset: int
-    part: int
     arrival: int
     topic: str
     payload: bytes
+    payload_bytes: int
     reason: str
     detail: str
+    rejected: dict[str, int]
 
 
 class AlarmState(StrEnum):

@@ -51,11 +51,13 @@ class SeriesRegistry:
         if known is not None:
             return known, None
         if len(self.records) >= self._max_series:
-            raise TooManySeriesError(f'series "{device}" "{metric}": limits.max_series = {self._max_series} is reached')
+            raise TooManySeriesError(
+                f'series "{device[:80]}" "{metric[:80]}": limits.max_series = {self._max_series} is reached'
+            )
         number = self._devices.get(device)
         if number is not None and self._series_per_device[number] >= self._max_per_device:
             limit = f"limits.max_series_per_device = {self._max_per_device}"
-            raise TooManySeriesError(f'metric "{metric}": device "{device}" has reached {limit}')
+            raise TooManySeriesError(f'metric "{metric[:80]}": device "{device[:80]}" has reached {limit}')
         record = SeriesRecord(len(self.records), device, metric, unit)
         self._add(record)
         return record.series, record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 
 from common.compiled import njit
 from devices.batch import NO_TIME
+from devices.codecs.readings import MOST_NAMED
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.rejection_reasons import Reason
-from ingest.route import IGNORED, Router
-
-WHOLE = 0
-"""Part number of a dead letter that stands for its whole message; readings of it are numbered from 1."""
+from ingest.route import IGNORED, Refusal, Router
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A message of the chunk, or one reading of it (`part` > 0), that goes to the dead letters."""
+    """A message of the chunk (`whole`), or `count` readings of it, that go to the dead letters."""
 
     message: int
-    part: int
     reason: Reason
     detail: str
+    whole: bool = True
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Decoder:
     def decode(self, chunk: MessageChunk) -> Readings:
         """All readings of the chunk, and what was refused."""
         topics, refused = self._router.topics(chunk.data, chunk.spans)
-        rejections = [Rejection(m, WHOLE, r.reason, r.detail) for m, r in refused.items()]
+        rejections = [Rejection(m, r.reason, r.detail) for m, r in refused.items()]
         routes = self._router.route_of(topics)
         lengths = chunk.spans[:, 3] - chunk.spans[:, 2]
         if len(lengths) and lengths.max() > self._max_payload:
@@ -65,7 +64,7 @@ class Decoder:
                 detail = (
                     f"payload of {lengths[message]} bytes: expected at most limits.max_payload = {self._max_payload}"
                 )
-                rejections.append(Rejection(message, WHOLE, Reason.TOO_LARGE, detail))
+                rejections.append(Rejection(message, Reason.TOO_LARGE, detail))
                 routes[message] = -1
         codecs = self._codec_of_route[routes]
         parts = []
@@ -88,20 +87,16 @@ class Decoder:
         payloads = chunk.payloads()
         decoded = self._router.codecs[codec].decode(payloads if everything else payloads.take(messages))
         message = decoded.message if everything else messages[decoded.message].astype(np.int32)
-        taken: dict[int, int] = {}
-        for rejected in decoded.rejected:
-            at = int(messages[rejected.message])
-            part = WHOLE if rejected.whole else taken.get(at, 0) + 1
-            taken[at] = part
-            rejections.append(Rejection(at, part, rejected.reason, rejected.detail))
+        rejections.extend(
+            Rejection(int(messages[r.message]), r.reason, r.detail, r.whole, r.count) for r in decoded.rejected
+        )
 
         series, refused = self._router.series(codec, topics[message], decoded.metric, decoded.device)
         if _all_plain(series, decoded.time, message, chunk.arrival, routes, self._future_skew, self._earliest):
             return Readings(series, decoded.time, decoded.value, message, [], 0)
-        reject = _Rejecter(message, taken, rejections)
+        reject = _Rejecter(message, rejections)
         keep = series >= 0
-        for row, refusal in refused.items():
-            reject(row, refusal.reason, refusal.detail)
+        reject.refused(refused)
 
         route = routes[message]
         arrival = chunk.arrival[message]
@@ -151,24 +146,36 @@ def _all_plain(
 
 
 class _Rejecter:
-    """Numbers the rejected readings of each message and collects them."""
+    """Names the first rejected readings of each message, and counts the others by reason."""
 
-    def __init__(self, message: NDArray[np.int32], taken: dict[int, int], rejections: list[Rejection]) -> None:
+    def __init__(self, message: NDArray[np.int32], rejections: list[Rejection]) -> None:
         self._message = message
-        self._taken = taken
         self._rejections = rejections
 
-    def __call__(self, row: int, reason: Reason, detail: str) -> None:
-        message = int(self._message[row])
-        part = self._taken.get(message, 0) + 1
-        self._taken[message] = part
-        self._rejections.append(Rejection(message, part, reason, detail))
+    def refused(self, refused: Mapping[int, Refusal]) -> None:
+        """Reject rows that routing refused."""
+        rows = np.fromiter(refused, np.intp, len(refused))
+        reasons = [refusal.reason for refusal in refused.values()]
+        for reason in dict.fromkeys(reasons):
+            of_reason = np.fromiter((each is reason for each in reasons), np.bool_, len(reasons))
+            self._name(rows[of_reason], reason, lambda row: refused[row].detail)
 
     def all(self, rows: NDArray[np.bool_], keep: NDArray[np.bool_], reason: Reason, why: Callable[[int], str]) -> None:
         """Reject every row of a mask, and take them out of `keep`."""
-        for row in np.flatnonzero(rows).tolist():
-            self(row, reason, why(row))
+        self._name(np.flatnonzero(rows), reason, why)
         keep &= ~rows
+
+    def _name(self, rows: NDArray[np.intp], reason: Reason, why: Callable[[int], str]) -> None:
+        """`rows` are in order, and so are their messages."""
+        if not len(rows):
+            return
+        messages, first, counts = np.unique(self._message[rows], return_index=True, return_counts=True)
+        for message, at, count in zip(messages.tolist(), first.tolist(), counts.tolist(), strict=True):
+            for row in rows[at : at + min(count, MOST_NAMED)].tolist():
+                self._rejections.append(Rejection(message, reason, why(row), whole=False))
+            if count > MOST_NAMED:
+                more = count - MOST_NAMED
+                self._rejections.append(Rejection(message, reason, f"{more:,} readings more", whole=False, count=more))
 
 
 def _join(parts: list[Readings], rejections: list[Rejection], ignored: int) -> Readings:

@@ -19,9 +19,9 @@ from common.growth import grown
 from detectors.detector import State
 from devices.batch import Batch, ScoredBatch
 from devices.messages import FLAG_REDELIVERED, FLAG_RETAIN
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import MOST_PAYLOAD_KEPT, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from devices.series_registry import SeriesRegistry
-from ingest.decode import WHOLE, Decoder, Readings
+from ingest.decode import Decoder, Readings, Rejection
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.liveness import Liveness
 from ingest.order import Orderer
@@ -33,6 +33,8 @@ from storage.store import JournalEntry, StepOutput
 log = logging.getLogger(__name__)
 
 _TOPICS_PER_SERIES = 2
+_MOST_DETAIL = 300
+"""Characters of one reason: a name in it may be as long as a payload."""
 
 
 class Engine:
@@ -321,20 +323,30 @@ def _without_redelivered(entry: JournalEntry) -> JournalEntry:
 
 
 def _dead_letters(readings: Readings, entry: JournalEntry, whole: JournalEntry) -> list[DeadLetter]:
-    """`whole` is the entry with its redelivered messages, in which a message is found by its own arrival time."""
+    """One a message. `whole` is the entry with its redelivered messages, in which a message is found by its arrival."""
     chunk = entry.chunk
-    return [
-        DeadLetter(
-            offset=whole.offset + int(np.searchsorted(whole.chunk.arrival, chunk.arrival[r.message])),
-            part=r.part,
-            arrival=int(chunk.arrival[r.message]),
-            topic=chunk.topic(r.message).decode("utf-8", "backslashreplace"),
-            payload=chunk.payload(r.message),
-            reason=r.reason.value,
-            detail=r.detail,
+    of_message: dict[int, list[Rejection]] = {}
+    for rejection in readings.rejections:
+        of_message.setdefault(rejection.message, []).append(rejection)
+    letters = []
+    for message, rejections in of_message.items():
+        rejected: Counter[str] = Counter()
+        for each in rejections:
+            rejected[each.reason.value] += each.count
+        start, end = chunk.spans[message, 2:4].tolist()
+        letters.append(
+            DeadLetter(
+                offset=whole.offset + int(np.searchsorted(whole.chunk.arrival, chunk.arrival[message])),
+                arrival=int(chunk.arrival[message]),
+                topic=chunk.topic(message).decode("utf-8", "backslashreplace"),
+                payload=chunk.data[start : min(end, start + MOST_PAYLOAD_KEPT)],
+                payload_bytes=end - start,
+                reason=rejections[0].reason.value,
+                detail="\n".join(each.detail[:_MOST_DETAIL] for each in rejections),
+                rejected=dict(rejected),
+            )
         )
-        for r in readings.rejections
-    ]
+    return letters
 
 
 def _counts(
@@ -355,15 +367,15 @@ def _counts(
     counts: Counter[str] = Counter()
     counts["messages"] = len(whole.chunk)
     counts["redelivered"] = counts["duplicates"] = len(whole.chunk) - len(entry.chunk)
-    taken = len(readings.series) + len(readings.rejections) + readings.ignored
+    taken = len(readings.series) + sum(each.count for each in readings.rejections) + readings.ignored
     counts["received"] = taken + counts["redelivered"] + device_rows
     for rejection in readings.rejections:
-        counts[f"rejected.{rejection.reason.value}"] += 1
+        counts[f"rejected.{rejection.reason.value}"] += rejection.count
     counts["dropped.ignored"] = readings.ignored
     counts["waiting"] = waiting
     counts["anomalies"] = int(np.count_nonzero(points.anomaly))
     counts["alarms_opened"] = sum(record.state is AlarmState.OPEN for record in alarms)
-    counts["undecoded_messages"] = sum(r.part == WHOLE for r in readings.rejections)
+    counts["undecoded_messages"] = sum(r.whole for r in readings.rejections)
     return {name: count for name, count in counts.items() if count}
 
 

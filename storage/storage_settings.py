@@ -45,10 +45,13 @@ class StoreSettings(BaseModel):
     keep: Duration = Field(
         default="30d", description="How long points stay, counted back from the newest point of their own series."
     )
-    keep_dead_letters: Duration = Field(
-        default="7d", description="How long rejected messages stay, counted back from the newest of them."
-    )
+    keep_dead_letters: Duration = Field(default="7d", description="How long rejected messages stay after they arrived.")
     max_dead_letters: int = Field(default=100_000, ge=0, description="Most rejected messages that stay.")
+    max_dead_letter_bytes: int = Field(
+        default=64 * MEBIBYTE,
+        ge=MEBIBYTE,
+        description="Most bytes that rejected messages may take; beyond, the oldest leave.",
+    )
     compact_rows: int = Field(
         default=2_000_000,
         ge=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import isfinite
 
 import numpy as np
@@ -14,6 +15,9 @@ from devices.rejection_reasons import Reason
 MAX_NAMES = 100_000
 """Default bound of a codec's metric and device name tables."""
 
+
+MOST_NAMED = 20
+"""Rejected readings of one message that are named one by one; those beyond are counted by reason."""
 
 NOTHING = "expected at least one number in the fields taken, found none"
 """The detail of a payload that is well formed but holds no reading."""
@@ -64,6 +68,8 @@ class Rows:
         self.time: list[int] = []
         self.value: list[float] = []
         self.rejected: list[Rejected] = []
+        self._more: list[tuple[int, Reason]] = []
+        self._pairs: dict[tuple[int, Reason], tuple[int, Reason]] = {}
 
     def add(self, message: int, metric: int, value: float, device: int = -1, time: int = NO_TIME) -> None:
         """Take one reading; `value` must be finite."""
@@ -73,21 +79,26 @@ class Rows:
         self.time.append(time)
         self.value.append(value)
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, int]:
         """Where the rows and rejections stand, for `rewind` and `settle`."""
-        return len(self.message), len(self.rejected)
+        return len(self.message), len(self.rejected), len(self._more)
 
-    def rewind(self, mark: tuple[int, int]) -> None:
+    def rewind(self, mark: tuple[int, int, int]) -> None:
         """Forget what came after `mark`."""
         for column in (self.message, self.metric, self.device, self.time, self.value):
             del column[mark[0] :]
         del self.rejected[mark[1] :]
+        del self._more[mark[2] :]
 
     def reject(self, message: int, reason: Reason, detail: str, *, whole: bool = True) -> None:
-        """Name a message, or one reading of it, as not decodable."""
-        self.rejected.append(Rejected(message, reason, detail, whole))
+        """Name a message, or one reading of it, as not decodable. Messages are decoded in order."""
+        if len(self.rejected) >= MOST_NAMED and self.rejected[-MOST_NAMED].message == message:
+            pair = (message, reason)
+            self._more.append(self._pairs.setdefault(pair, pair))
+        else:
+            self.rejected.append(Rejected(message, reason, detail, whole))
 
-    def settle(self, message: int, mark: tuple[int, int], detail: str) -> None:
+    def settle(self, message: int, mark: tuple[int, int, int], detail: str) -> None:
         """Account for a message that was decoded from `mark` on: reject it whole where nothing came of it."""
         if mark == self.mark():
             self.reject(message, Reason.NO_READING, detail)
@@ -100,8 +111,15 @@ class Rows:
             np.array(self.device, np.int32),
             np.array(self.time, np.int64),
             np.array(self.value, np.float64),
-            self.rejected,
+            self.rejected + self._counted(),
         )
+
+    def _counted(self) -> list[Rejected]:
+        """The rejected readings that are not named, as one for each message and reason."""
+        return [
+            Rejected(message, reason, f"{count:,} readings more", whole=False, count=count)
+            for (message, reason), count in Counter(self._more).items()
+        ]
 
 
 def not_finite(path: str, value: object) -> str:

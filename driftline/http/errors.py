@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from common.suggestions import did_you_mean
 from driftline.http.reply import json_response
-from storage.embedded.queries import QueryError
+from storage.embedded.sql_guard import QueryError
 
 _log = logging.getLogger(__name__)
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import dataclasses
 import re
 from collections import defaultdict
@@ -217,8 +218,10 @@ def alarm_reply(alarm: AlarmRecord, record: SeriesRecord) -> dict[str, Any]:
 
 
 def _dead_letter(letter: DeadLetter) -> dict[str, Any]:
+    # What was cut off may have split the last character.
+    cut = len(letter.payload) < letter.payload_bytes
     try:
-        text = letter.payload.decode()
+        text = codecs.getincrementaldecoder("utf-8")().decode(letter.payload, final=not cut)
     except UnicodeDecodeError:
         text = None
     encoded = base64.b64encode(letter.payload).decode()

@@ -284,16 +284,17 @@ class CountsReply(BaseModel):
 
 
 class DeadLetterReply(BaseModel):
-    """A message, or one reading of it, that did not become a point."""
+    """A message that did not become points, in whole or in part."""
 
     offset: int = Field(description="The message's place in the journal.")
-    part: int = Field(description="The reading's number within the message; 0 for the whole message.")
     arrival: int
     topic: str
-    payload: str | None = Field(description="The payload as text; null where it is not UTF-8.")
-    payload_base64: str = Field(description="The payload's bytes.")
-    reason: str
-    detail: str
+    payload: str | None = Field(description="The payload's first 16 KiB as text; null where they are not UTF-8.")
+    payload_base64: str = Field(description="The payload's first 16 KiB.")
+    payload_bytes: int = Field(description="Bytes of the whole payload.")
+    reason: str = Field(description="The first reason.")
+    detail: str = Field(description="A line for each of the first readings that were rejected.")
+    rejected: dict[str, int] = Field(description="Readings by reason; a message rejected whole counts as one.")
 
 
 class DeadLetterListReply(BaseModel):
@@ -303,13 +304,14 @@ class DeadLetterListReply(BaseModel):
         dead_letters=[
             {
                 "offset": 17,
-                "part": 0,
                 "arrival": TIME,
                 "topic": "plant/pump-01",
                 "payload": '{"temperature": 2',
                 "payload_base64": "eyJ0ZW1wZXJhdHVyZSI6IDI=",
+                "payload_bytes": 17,
                 "reason": "malformed",
                 "detail": "unexpected end of the JSON text at byte 17",
+                "rejected": {"malformed": 1},
             }
         ]
     )

@@ -64,6 +64,7 @@ def back_up(
         with held():
             _copy_sqlite(folder.snapshots, partial)
             store.copy_to(partial / folder.database.name)
+            _copy_sqlite(folder.dead_letters, partial)
             _copy_sqlite(folder.spool, partial)
             _copy_sqlite(folder.journal, partial)
         _copy_sqlite(folder.accounts, partial)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from storage.dead_letters import letters_path
+
 
 class FolderInUseError(Exception):
     """Another running service holds the data folder; the message names it and its process."""
@@ -21,6 +23,7 @@ class DataFolder:
         self.path = path
         self.journal = path / "journal.db"
         self.database = path / "points.duckdb"
+        self.dead_letters = letters_path(self.database)
         self.snapshots = path / "snapshots.db"
         self.spool = path / "spool.db"
         self.accounts = path / "accounts.db"

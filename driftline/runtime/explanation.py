@@ -12,7 +12,7 @@ from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.series_registry import SeriesRegistry
 from devices.topics import matches
 from driftline.config import Config
-from ingest.decode import WHOLE, Decoder, Readings
+from ingest.decode import Decoder, Readings
 from ingest.ingest_settings import ComponentSettings
 from ingest.route import Router
 from ingest.rows import PREFIX
@@ -38,7 +38,7 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
     yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
     yield from _routes(router, topic)
     for rejection in readings.rejections:
-        what = "the whole message" if rejection.part == WHOLE else f"reading {rejection.part}"
+        what = "the whole message" if rejection.whole else "a reading"
         yield Line("decode", f"{what} is rejected: {rejection.reason}: {rejection.detail}", lost=True)
     if readings.ignored:
         yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)

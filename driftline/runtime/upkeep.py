@@ -78,7 +78,7 @@ class Upkeep:
             if positions:
                 self._journal.compact(min(*positions, self._store.position), self._clock())
             self._archive()
-            self._store.apply_retention()
+            self._store.apply_retention(self._clock())
             self._store.compact()
         except (StorageFullError, StorageCorruptError, OSError) as error:
             log.warning("housekeeping: %s; trying again in %.0f s", error, _INTERVAL_SECONDS)

@@ -25,9 +25,11 @@ from common.durations import parse_duration
 from devices.batch import ScoredBatch
 from storage.archive import archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile
+from storage.dead_letters import DeadLetters, letters_path
 from storage.embedded import schema
 from storage.embedded.columns import NewestTimes, repeats
 from storage.embedded.compaction import move_sorted
+from storage.embedded.letter_table import carry_over
 from storage.embedded.older import QueriesWithOlder
 from storage.embedded.priority import made_giving_way
 from storage.embedded.queries import database_errors
@@ -38,18 +40,13 @@ from storage.store import CommitResult, StepOutput, StorageCorruptError, Storage
 
 _RUNS_MERGED = 16
 
+_QUERY_MEMORY_SHARE = 2
+"""What a query makes outside the database engine's own bound may take so many times as much."""
+
 _FIND_STORED = """
 SELECT b.row FROM behind b SEMI JOIN (
     SELECT series, time FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
 ) p USING (series, time)
-"""
-_DELETE_OLD_DEAD_LETTERS = """
-DELETE FROM stored.dead_letter
-WHERE epoch_ns(arrival) < (SELECT epoch_ns(max(arrival)) FROM stored.dead_letter) - ?
-"""
-_DELETE_EXCESS_DEAD_LETTERS = """
-DELETE FROM stored.dead_letter
-WHERE rowid IN (SELECT rowid FROM stored.dead_letter ORDER BY "offset" DESC, part DESC OFFSET ?)
 """
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
 
@@ -74,6 +71,7 @@ class EmbeddedStore(QueriesWithOlder):
         self.older = older
         self.settings = settings or StoreSettings()
         self.query_timeout = parse_duration(self.settings.query_timeout)
+        self.query_memory = _QUERY_MEMORY_SHARE * self.settings.memory_bytes
         self._read_only = read_only
         self._lock = threading.RLock()
         self._maintenance_lock = threading.Lock()
@@ -81,6 +79,12 @@ class EmbeddedStore(QueriesWithOlder):
         self._archived: tuple[ArchivedFile, ...] = ()
         self._owner = ""
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._letters = DeadLetters(
+            letters_path(path),
+            max_bytes=self.settings.max_dead_letter_bytes,
+            max_letters=self.settings.max_dead_letters,
+            read_only=read_only,
+        )
         self._newest = NewestTimes()
         self._position = 0
         self._counts: dict[str, int] = {}
@@ -93,6 +97,7 @@ class EmbeddedStore(QueriesWithOlder):
         """
         with self._lock:
             if self._connection is None:
+                self._letters.open()
                 self._connect()
         return self
 
@@ -100,6 +105,7 @@ class EmbeddedStore(QueriesWithOlder):
         """Close the file, after carrying the write-ahead log over into it. Closing twice does nothing."""
         with self._maintenance_lock, self._lock:
             self._disconnect()
+            self._letters.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -111,6 +117,11 @@ class EmbeddedStore(QueriesWithOlder):
     def position(self) -> int:
         """The journal position up to which everything is stored."""
         return self._position
+
+    @property
+    def letters_word(self) -> str:
+        """What happened to a file of dead letters that could not be read; empty where nothing did."""
+        return self._letters.word
 
     def counts(self) -> dict[str, int]:
         """The ledger: how many messages and readings ended in which place, as of the last commit."""
@@ -138,6 +149,8 @@ class EmbeddedStore(QueriesWithOlder):
                     f"position {self._position} and ends behind it: expected outputs to break there"
                 )
             self._require_room()
+            # Ahead of the transaction: what a kill leaves behind here is put again, the same, with the next commit.
+            self._letters.put(output.dead_letters)
             points = output.points
             fresh, before = self._newest.advance(points.series, points.time)
             try:
@@ -171,17 +184,15 @@ class EmbeddedStore(QueriesWithOlder):
             least *= _RUNS_MERGED
         return moved
 
-    def apply_retention(self) -> int:
+    def apply_retention(self, now: int) -> int:
         """Remove points and dead letters that are older than the settings keep, and return how many points went.
 
-        The age of a point counts back from the newest point of its own series, that of a dead letter from the newest
-        dead letter, so that replayed history is not taken for old. Commits and queries go on meanwhile.
+        The age of a point counts back from the newest point of its own series, so that replayed history is not taken
+        for old, that of a dead letter from `now` (ns). Commits and queries go on meanwhile.
         """
         keep = parse_duration(self.settings.keep)
-        keep_dead_letters = parse_duration(self.settings.keep_dead_letters)
+        self._letters.remove_before(now - parse_duration(self.settings.keep_dead_letters))
         with self._maintaining("removing old points") as connection:
-            connection.execute(_DELETE_OLD_DEAD_LETTERS, [keep_dead_letters])
-            connection.execute(_DELETE_EXCESS_DEAD_LETTERS, [self.settings.max_dead_letters])
             newest = self._load_newest(connection)
             if not len(newest[1]):
                 return 0
@@ -352,7 +363,9 @@ class EmbeddedStore(QueriesWithOlder):
         if "meta" not in tables:
             raise StorageCorruptError(f"{self.path}: this is not a Driftline database; name another path")
         version = int(connection.execute("SELECT value FROM stored.meta WHERE name = 'version'").fetchall()[0][0])
-        if version in schema.MIGRATIONS and not self._read_only:
+        while version in schema.MIGRATIONS and not self._read_only:
+            if version == schema.LETTERS_IN_A_TABLE:
+                carry_over(connection, self._letters)
             connection.execute(f"BEGIN; {schema.MIGRATIONS[version]}")
             connection.execute("UPDATE stored.meta SET value = ? WHERE name = 'version'", [str(version + 1)])
             connection.execute("COMMIT")
@@ -407,8 +420,9 @@ class EmbeddedStore(QueriesWithOlder):
     def _begin(self, cursor: duckdb.DuckDBPyConnection) -> tuple[ArchivedFile, ...]:
         with self._archive_lock:
             cursor.execute("BEGIN READ ONLY")
-            if self._archived:
-                # The transaction sees the tables as of its first look at them.
+            if self.archive is not None:
+                # The transaction sees the tables as of its first look at them, which must not be later than the look
+                # at the files: a day may move in between.
                 cursor.execute("SELECT position FROM stored.progress").fetchall()
             return self._archived
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +15,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from common.durations import format_duration
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from storage.archive.archiving import views_with_archive
 from storage.archive.parquet_archive import Archive, ArchivedFile
+from storage.dead_letters import DeadLetters
+from storage.embedded.letter_table import make_letter_table
+from storage.embedded.query_watch import QueryStop, QueryWatch, size_of
+from storage.embedded.sql_guard import QueryError, check_query
 from storage.store import SeriesPoints, StorageCorruptError, StorageFullError
 
 _TIME_MIN = -(2**63) + 2
@@ -28,16 +30,15 @@ _TIME_MAX = 2**63 - 2
 _COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
 _POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
 _SERIES_AT_ONCE = 256
-_READING_STATEMENTS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-
-
-class QueryError(Exception):
-    """A user's SQL cannot be run; the message is one line that says why."""
+_LETTER_BYTES = 8 << 20
+_ROWS_AT_ONCE = 256
+ANSWER_BYTES = 64 << 20
+"""Most bytes of a query's answer, where not asked otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """Rows of a user's query, at most as many as asked for; `truncated` where there were more."""
+    """Rows of a user's query, at most as many as asked for and as fit; `truncated` where there were more."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -49,8 +50,11 @@ class StoreQueries(ABC):
 
     path: Path
     archive: Archive | None
+    _letters: DeadLetters
     query_timeout: int
     """Nanoseconds after which a query of SQL is stopped."""
+    query_memory: int
+    """Bytes by which the process may grow before a query of SQL is stopped."""
 
     @abstractmethod
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -184,42 +188,37 @@ class StoreQueries(ABC):
         return [_alarm(row) for row in rows]
 
     def dead_letters(self, limit: int = 200) -> list[DeadLetter]:
-        """Rejected messages, the newest first."""
-        with self._reading() as cursor:
-            rows = cursor.execute(
-                'SELECT "offset", part, epoch_ns(arrival), topic, payload, reason, detail FROM stored.dead_letter '
-                'ORDER BY "offset" DESC, part DESC LIMIT ?',
-                [limit],
-            ).fetchall()
-        return [DeadLetter(*row) for row in rows]
+        """Rejected messages, the newest first; fewer than there are where they would fill more than 8 MiB."""
+        return self._letters.newest(limit, max_bytes=_LETTER_BYTES)
 
-    def query(self, sql: str, limit: int = 1000) -> QueryResult:
-        """Rows of one reading statement of SQL (SELECT, WITH, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).
+    def query(
+        self, sql: str, limit: int = 1000, *, max_bytes: int = ANSWER_BYTES, stop: QueryStop | None = None
+    ) -> QueryResult:
+        """Rows of one SELECT over the views (`storage.embedded.sql_guard`), as far as they fit into `max_bytes`.
 
-        It runs in a read-only transaction without access to files or network, for at most `query_timeout`. Raises
-        QueryError.
+        It runs in a read-only transaction without access to files or network, for at most `query_timeout`, and until
+        `stop` is asked. Raises QueryError.
         """
-        with self._reading() as cursor, _stopping(cursor, self.query_timeout):
-            try:
-                statements = cursor.extract_statements(sql)
-                if len(statements) != 1:
-                    raise QueryError(f"{len(statements)} statements were given: expected one")
-                if statements[0].type not in _READING_STATEMENTS:
-                    kind = statements[0].type.name.lower().replace("_", " ")
-                    raise QueryError(f"{kind} is not allowed: expected a statement that only reads, such as SELECT")
-                files = self._begin(cursor)
-                if files and self.archive is not None:
-                    cursor.execute(views_with_archive(self.archive.relation(files)))
-                cursor.execute(sql)
-                columns = [column[0] for column in cursor.description or ()]
-                rows = cursor.fetchmany(limit + 1)
-            except duckdb.InterruptException as error:
-                raise QueryError(f"stopped after {format_duration(self.query_timeout)}: ask for less") from error
-            except duckdb.OutOfMemoryException as error:
-                raise QueryError(f"{_one_line(error)}: ask for less, or raise store.memory_bytes") from error
-            except duckdb.Error as error:
-                raise QueryError(_one_line(error)) from error
-        return QueryResult(columns, rows[:limit], len(rows) > limit)
+        with self._reading() as cursor:
+            watch = QueryWatch(cursor, timeout=self.query_timeout, memory_bytes=self.query_memory, stop=stop)
+            with watch.watching():
+                try:
+                    checked = check_query(cursor, sql)
+                    if "dead_letters" in checked.views:
+                        make_letter_table(cursor, self._letters)
+                    files = self._begin(cursor)
+                    if files and self.archive is not None:
+                        cursor.execute(views_with_archive(self.archive.relation(files)))
+                    cursor.execute(sql)
+                    columns = [column[0] for column in cursor.description or ()]
+                    rows, truncated = _fetch(cursor, limit, max_bytes)
+                except duckdb.InterruptException as error:
+                    raise QueryError(watch.why or "stopped") from error
+                except duckdb.OutOfMemoryException as error:
+                    raise QueryError(f"{_one_line(error)}: ask for less, or raise store.memory_bytes") from error
+                except duckdb.Error as error:
+                    raise QueryError(_one_line(error)) from error
+        return QueryResult(columns, rows, truncated)
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -247,16 +246,17 @@ def database_errors(path: Path, what: str) -> Iterator[None]:
         raise OSError(f"{path}: {what}: {text}") from error
 
 
-@contextmanager
-def _stopping(cursor: duckdb.DuckDBPyConnection, timeout: int) -> Iterator[None]:
-    timer = threading.Timer(timeout / 1e9, cursor.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
+def _fetch(cursor: duckdb.DuckDBPyConnection, limit: int, max_bytes: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """At most `limit` rows that fit into `max_bytes`, and whether there are more. Rows come as they are made."""
+    rows: list[tuple[Any, ...]] = []
+    room = max_bytes
+    while some := cursor.fetchmany(min(_ROWS_AT_ONCE, limit + 1 - len(rows))):
+        for row in some:
+            room -= size_of(row)
+            if len(rows) == limit or room < 0:
+                return rows, True
+            rows.append(row)
+    return rows, False
 
 
 def _scored(columns: dict[str, NDArray[Any]]) -> ScoredBatch:

@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord, DeadLetter
+from devices.records import AlarmRecord
 from storage.embedded.columns import stored_columns
 from storage.store import StepOutput
 
@@ -21,13 +21,6 @@ SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nulli
 FROM incoming
 """
 _INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
-_INSERT_DEAD_LETTERS = """
-INSERT OR IGNORE INTO stored.dead_letter
-SELECT "offset", part, make_timestamp_ns(arrival), topic, payload, reason, detail FROM (
-    SELECT unnest($1) AS "offset", unnest($2) AS part, unnest($3::BIGINT[]) AS arrival, unnest($4) AS topic,
-        unnest($5::BLOB[]) AS payload, unnest($6) AS reason, unnest($7) AS detail
-)
-"""
 _PUT_ALARM = """
 INSERT OR REPLACE INTO stored.alarm
 VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
@@ -57,20 +50,13 @@ def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> 
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
-    """Write the new series, dead letters and alarms of `output`; of several records of an alarm the last one counts."""
+    """Write the new series and alarms of `output`; of several records of an alarm the last one counts."""
     if output.series:
         rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
         connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
-    if output.dead_letters:
-        letters = [_dead_letter_row(letter) for letter in output.dead_letters]
-        connection.execute(_INSERT_DEAD_LETTERS, [list(column) for column in zip(*letters, strict=True)])
     if output.alarms:
         newest = {record.alarm: record for record in output.alarms}
         connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])
-
-
-def _dead_letter_row(letter: DeadLetter) -> tuple[Any, ...]:
-    return letter.offset, letter.part, letter.arrival, letter.topic, letter.payload, str(letter.reason), letter.detail
 
 
 def _alarm_row(record: AlarmRecord) -> tuple[Any, ...]:

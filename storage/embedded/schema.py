@@ -14,7 +14,9 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
+LETTERS_IN_A_TABLE = 2
+"""The last version that held the dead letters."""
 
 POINT_TABLES = ("point_recent", "point_sorted", "point_merged")
 
@@ -44,16 +46,6 @@ CREATE TABLE stored.series(
     metric VARCHAR NOT NULL,
     unit VARCHAR NOT NULL
 );
-CREATE TABLE stored.dead_letter(
-    "offset" BIGINT,
-    part INTEGER,
-    arrival TIMESTAMP_NS NOT NULL,
-    topic VARCHAR NOT NULL,
-    payload BLOB NOT NULL,
-    reason VARCHAR NOT NULL,
-    detail VARCHAR NOT NULL,
-    PRIMARY KEY ("offset", part)
-);
 CREATE TABLE stored.alarm(
     alarm BIGINT PRIMARY KEY,
     series INTEGER NOT NULL,
@@ -74,9 +66,14 @@ INSERT INTO stored.progress VALUES (0, '{{}}');
 MIGRATIONS = {
     1: "".join(
         f"UPDATE stored.{table} SET above = 'nan' WHERE above IS NULL AND below IS NOT NULL;" for table in POINT_TABLES
-    )
+    ),
+    2: "DROP VIEW dead_letters; DROP TABLE stored.dead_letter;",
 }
-"""What makes a database of this version one of the next. Up to version 1 `above` was NULL where there was no bound."""
+"""What makes a database of this version one of the next.
+
+Up to version 1 `above` was NULL where there was no bound. Up to version 2 dead letters were in a table, a row for each
+rejected reading; `storage.embedded.letter_table` carries them over first.
+"""
 
 POINT_VIEW = """
 CREATE OR REPLACE VIEW stored.point AS
@@ -109,9 +106,6 @@ CREATE OR REPLACE VIEW alarms AS
     SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score, a.value, a.expected,
         a.reason, a.parts
     FROM stored.alarm a LEFT JOIN stored.series s USING (series);
-CREATE OR REPLACE VIEW dead_letters AS
-    SELECT "offset", part, arrival, topic, try(decode(payload)) AS payload, reason, detail, payload AS payload_bytes
-    FROM stored.dead_letter;
 CREATE OR REPLACE VIEW counts AS
     SELECT key AS name, value::BIGINT AS value FROM stored.progress, json_each(counts);
 CREATE OR REPLACE VIEW devices AS

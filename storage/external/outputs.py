@@ -1,9 +1,11 @@
-"""Stage 6 of 7: a step's output as bytes: an Arrow IPC stream of its points, with all else in the schema's metadata."""
+"""Stage 6 of 7: a step's output as bytes: an Arrow IPC stream of its points, with all else in the schema's metadata.
+
+Dead letters are left out: no external database takes them.
+"""
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.store import DevicePresence, StepOutput
 
 _KEY = b"driftline.output"
 
 
 def encode_output(output: StepOutput) -> bytes:
-    """`output` as an Arrow IPC stream, compressed with LZ4. NaN and every bit of a float survive."""
+    """`output`, without its dead letters, as an Arrow IPC stream compressed with LZ4. Every bit of a float survives."""
     rest = {
         "position": output.position,
         "next_position": output.next_position,
         "series": [asdict(record) for record in output.series],
-        "dead_letters": [asdict(replace(d, payload=b"")) | {"payload": _text(d.payload)} for d in output.dead_letters],
         "alarms": [_alarm_fields(record) for record in output.alarms],
         "counts": output.counts,
         "devices": [asdict(state) for state in output.devices],
@@ -50,10 +51,9 @@ def decode_output(data: bytes) -> StepOutput:
             rest["next_position"],
             points,
             [SeriesRecord(**record) for record in rest["series"]],
-            [DeadLetter(**letter | {"payload": b64decode(letter["payload"])}) for letter in rest["dead_letters"]],
-            [_alarm(record) for record in rest["alarms"]],
-            rest["counts"],
-            [DevicePresence(**state) for state in rest["devices"]],
+            alarms=[_alarm(record) for record in rest["alarms"]],
+            counts=rest["counts"],
+            devices=[DevicePresence(**state) for state in rest["devices"]],
         )
     except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{len(data)} bytes are not a stored output: {error}") from error
@@ -61,10 +61,6 @@ def decode_output(data: bytes) -> StepOutput:
 
 def _column(batch: Any, name: str) -> NDArray[Any]:
     return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
-
-
-def _text(payload: bytes) -> str:
-    return b64encode(payload).decode()
 
 
 def _alarm_fields(record: AlarmRecord) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from influxd import Influxd
 from influxdb_client import InfluxDBClient
+from letters import letter
 from victoria import Victoria
 
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.embedded.database import EmbeddedStore
 from storage.external.influx import InfluxSink
 from storage.external.influx_reader import FluxReader, InfluxQlReader
@@ -155,7 +156,7 @@ def test_counts_add_up_and_survive(open_store: OpenStore) -> None:
 
 
 def test_dead_letters_read_back_newest_first_and_once(open_store: OpenStore) -> None:
-    letters = [DeadLetter(i, 0, 100 + i, f"a/{i}", b"\x00\xff{", "malformed", "at byte 2: ...") for i in range(3)]
+    letters = [letter(i, 100 + i, f"a/{i}", b"\x00\xff{", "malformed", "at byte 2: ...") for i in range(3)]
     store = open_store()
     store.commit(step(0, dead_letters=letters))
     store.commit(step(1, dead_letters=letters[:1]))

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from chromium_browser import Browser
 from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
+from letters import letter
 
 from dashboards.web_files import WEB_FOLDER, load_web_files
-from devices.records import AlarmRecord, AlarmState, DeadLetter
+from devices.records import AlarmRecord, AlarmState
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
@@ -66,9 +67,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page")
     service = DemoService(folder / "store.duckdb")
     plant = fill_with_plant(service, devices=DEVICES, points=400, names=[HOSTILE])
-    letter = DeadLetter(99, 0, time.time_ns(), HOSTILE, HOSTILE.encode(), "malformed", HOSTILE)
+    rejected = letter(99, time.time_ns(), HOSTILE, HOSTILE.encode(), "malformed", HOSTILE)
     alarm = AlarmRecord(900, 0, AlarmState.OPEN, plant_end(service), None, "warning", 6, 1.0, 2.0, f"odd {HOSTILE}")
-    service.step(dead_letters=[letter], alarms=[alarm])
+    service.step(dead_letters=[rejected], alarms=[alarm])
     settings = HttpSettings(port=0)
     accounts = AccountBook(folder / "accounts.db").open()
     server = HttpServer(create_app(service, settings, Gate(settings, accounts)), settings)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from demo_service import NEEDED, SECOND, DemoService, scored
 from fastapi.testclient import TestClient
+from letters import letter
 
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http.app import create_app, openapi_document
 from driftline.http.http_settings import HttpSettings
 from driftline.http.view import StageHealth, Status
@@ -69,7 +70,7 @@ def test_health_names_every_stage_and_is_as_bad_as_the_worst(client: TestClient,
 
 def test_counts_close(client: TestClient, service: DemoService) -> None:
     fill(service)
-    service.step(dead_letters=[DeadLetter(1, 0, START, "a", b"x", "malformed", "no")])
+    service.step(dead_letters=[letter(1, START, "a", b"x", "malformed", "no")])
     counts = client.get("/api/v1/counts").json()
     placed = counts["stored"] + counts["late"] + counts["duplicates"] + counts["in_flight"]
     assert counts["received"] == placed + sum(counts["rejected"].values()) + sum(counts["dropped"].values()) == 111
@@ -182,8 +183,8 @@ def test_alarms_open_first_then_newest(client: TestClient, service: DemoService)
 
 def test_dead_letters_carry_the_payload_whole(client: TestClient, service: DemoService) -> None:
     letters = [
-        DeadLetter(1, 0, START, "a/b", b'{"x": ', "malformed", "ends at byte 6"),
-        DeadLetter(2, 0, START + 1, "a/c", b"\xff\x00", "malformed", "byte 0xff at 0"),
+        letter(1, START, "a/b", b'{"x": ', "malformed", "ends at byte 6"),
+        letter(2, START + 1, "a/c", b"\xff\x00", "malformed", "byte 0xff at 0"),
     ]
     service.step(dead_letters=letters)
     newest, oldest = client.get("/api/v1/dead-letters").json()["dead_letters"]
@@ -266,7 +267,7 @@ def test_configuration_hides_secrets(client: TestClient, service: DemoService) -
 def test_metrics_say_what_the_counts_say(client: TestClient, service: DemoService) -> None:
     fill(service)
     service.counted = replace(service.counted, upstream_dropped=2_900, redelivered=7)
-    letters = [DeadLetter(i, 0, START, "a", b"x", f"reason_{i:02d}", "no") for i in range(40)]
+    letters = [letter(i, START, "a", b"x", f"reason_{i:02d}", "no") for i in range(40)]
     service.step(dead_letters=letters)
     service.silent.add("tank")
     text = client.get("/metrics").text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
 from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
-from storage.embedded.queries import QueryError
+from storage.embedded.sql_guard import QueryError
 from storage.storage_settings import ArchiveSettings, StoreSettings
 from storage.store import CommitResult, StepOutput, StorageCorruptError
 
@@ -160,7 +160,7 @@ def test_days_past_their_keeping_are_removed(tmp_path: Path) -> None:
         assert store.points(0).time[0] == START + 3 * DAY
 
 
-def test_queries_see_each_point_once_while_days_move(store: EmbeddedStore) -> None:
+def test_queries_see_each_point_once_while_days_move(store: EmbeddedStore, wait_until: Callable[..., None]) -> None:
     put(store, [*hourly(30), *hourly(30, 1)])
     counted: list[int] = []
     done = threading.Event()
@@ -172,6 +172,7 @@ def test_queries_see_each_point_once_while_days_move(store: EmbeddedStore) -> No
 
     reader = threading.Thread(target=count)
     reader.start()
+    wait_until(lambda: counted, what="a first count")
     store.move_to_archive()
     done.set()
     reader.join()

@@ -56,7 +56,7 @@ def points(server: Victoria, tmp_path: Path) -> Iterator[ScoredBatch]:
         InfluxSink(settings_of(server.url)) as sink,
     ):
         store.commit(StepOutput(0, 1, whole, NAMES), sink.write)
-        assert store.apply_retention() == 8 * 60 - 2
+        assert store.apply_retention(0) == 8 * 60 - 2
     server.get("/internal/force_flush")
     yield whole
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from letters import letter
 from numpy.typing import NDArray
 
 from devices.batch import Batch, ScoredBatch
@@ -76,8 +77,8 @@ class DemoService:
             self.seen[number] = self.seen.get(number, 0) + len(mine)
         before = self.counted
         rejected = dict(before.rejected)
-        for letter in dead_letters or []:
-            rejected[str(letter.reason)] = rejected.get(str(letter.reason), 0) + 1
+        for each in dead_letters or []:
+            rejected[each.reason] = rejected.get(each.reason, 0) + 1
         self.counted = replace(
             before,
             messages=before.messages + len(points) // 3 + len(dead_letters or []),
@@ -239,7 +240,7 @@ def fill_with_plant(
             alarms += _alarms_of(record, signal, batch, len(alarms))
     batch = ScoredBatch.concatenate(batches)
     letters = [
-        DeadLetter(17 + i, 0, now - (9 - i) * 40 * SECOND, f"plant/hall-1/{topic}", payload, reason, detail)
+        letter(17 + i, now - (9 - i) * 40 * SECOND, f"plant/hall-1/{topic}", payload, reason, detail)
         for i, (topic, payload, reason, detail) in enumerate(_BAD)
     ]
     service.step(

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,10 @@ _KILLED_AT = str(Path(__file__).with_name("killed_at.py"))
 TABLES = {
     "points": "SELECT * FROM stored.point ORDER BY ALL",
     "series": "SELECT * FROM stored.series ORDER BY ALL",
-    "dead letters": "SELECT * FROM stored.dead_letter ORDER BY ALL",
     "alarms": "SELECT * FROM stored.alarm ORDER BY ALL",
     "counts": "SELECT name, value FROM counts WHERE value <> 0 ORDER BY ALL",
 }
+_LETTERS = "dead letters"
 
 
 class KillableService:
@@ -415,14 +416,16 @@ def _engine_from(settings: Mapping[str, Any], known: Sequence[SeriesRecord] = ()
 def tables_of(database: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table of a database as rows that compare equal where the stored bytes are equal."""
     with EmbeddedStore(database, read_only=True) as store, store._cursor() as cursor:
-        return {name: [tuple(map(repr, row)) for row in cursor.execute(sql).fetchall()] for name, sql in TABLES.items()}
+        tables = {name: cursor.execute(sql).fetchall() for name, sql in TABLES.items()}
+        tables[_LETTERS] = [astuple(each) for each in store._letters.newest(1_000_000)]
+    return {name: [tuple(map(repr, row)) for row in rows] for name, rows in tables.items()}
 
 
 def differences_of_tables(one: Path, other: Path) -> list[str]:
     """What differs between two databases, a line each; empty where they hold the same."""
     found = []
     left, right = tables_of(one), tables_of(other)
-    for name in TABLES:
+    for name in (*TABLES, _LETTERS):
         if left[name] != right[name]:
             only_left, only_right = set(left[name]) - set(right[name]), set(right[name]) - set(left[name])
             found.append(
