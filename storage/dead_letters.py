@@ -138,7 +138,8 @@ class DeadLetters:
         held = 0
         with storage_errors(self.path, "reading dead letters"):
             for row in self._connection.execute(_NEWEST, (before, limit)):
-                letter = DeadLetter(*row[:7], orjson.loads(row[7]))
+                *values, rejected = row
+                letter = DeadLetter(*values, rejected=orjson.loads(rejected))
                 held += _size(letter)
                 if max_bytes is not None and held > max_bytes and found:
                     break
