@@ -138,8 +138,8 @@ class DeadLetters:
         held = 0
         with storage_errors(self.path, "reading dead letters"):
             for row in self._connection.execute(_NEWEST, (before, limit)):
-                *values, rejected = row
-                letter = DeadLetter(*values, rejected=orjson.loads(rejected))
+                offset, arrival, topic, payload, size, reason, detail, rejected = row
+                letter = DeadLetter(offset, arrival, topic, payload, size, reason, detail, orjson.loads(rejected))
                 held += _size(letter)
                 if max_bytes is not None and held > max_bytes and found:
                     break
