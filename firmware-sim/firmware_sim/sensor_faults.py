@@ -138,9 +138,8 @@ class SensorFaults:
                 labels.append(label)
         labels.sort(key=lambda label: label.start)
         labels = [replace(label, occurrence=n) for n, label in enumerate(labels)]
-        if labels:
-            self._given[kind.name] += len(labels)
-        return labels
+        self._given[kind.name] += len(labels)
+        return [*labels, *(_settling(kind, label) for label in labels if kind.settles_hours)]
 
     def _occurrence(
         self, kind: FaultKind, states: Sequence[_State], size: float, sign: float, choice: float
@@ -283,6 +282,20 @@ class SensorFaults:
             if min(np.std(column) for column in pair) > 0 and abs(np.corrcoef(*pair)[0, 1]) > CORRELATED:
                 return True
         return False
+
+
+def _settling(kind: FaultKind, label: FaultLabel) -> FaultLabel:
+    """What follows a fault that stays: not wrong any more, and not yet learned."""
+    return replace(
+        label,
+        kind=f"after {label.kind}",
+        start=label.end,
+        end=label.end + int(kind.settles_hours * HOUR),
+        root=f"{label.root}/after",
+        expected=Expected.EITHER,
+        visible_from=None,
+        unseen="",
+    )
 
 
 def _state(series: Series, around: Surroundings) -> _State:

@@ -19,6 +19,7 @@ class BatteryCliff(FaultKind):
     occurrences = (1, 1)
     abrupt = False
     permanent = True
+    settles_hours = 72.0
 
     def apply(self, window: Window) -> Readings:
         """Falls to a few per cent within 8 to 20 hours, reported by each 5 % that is lost, and stays there."""

@@ -18,6 +18,7 @@ class CounterReset(FaultKind):
     least_readings = 2
     occurrences = (1, 1)
     permanent = True
+    settles_hours = 24.0
 
     def apply(self, window: Window) -> Readings:
         """The count since the fault's start."""

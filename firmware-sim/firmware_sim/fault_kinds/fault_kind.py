@@ -65,6 +65,8 @@ class FaultKind(ABC):
     abrupt: ClassVar[bool] = True
     permanent: ClassVar[bool] = False
     """It stays; its label ends after `hours`, when it has become the new normal."""
+    settles_hours: ClassVar[float] = 0.0
+    """Of one that stays: how long after its label it may still look odd to what is learning it as the new normal."""
     whole_device: ClassVar[bool] = False
     expected: ClassVar[Expected] = Expected.ALARM
     keeps_limits: ClassVar[bool] = True

@@ -23,6 +23,7 @@ class LevelShift(FaultKind):
     occurrences = (1, 1)
     sizes = (5.0, 15.0)
     permanent = True
+    settles_hours = 48.0
 
     def apply(self, window: Window) -> Readings:
         """All readings off by the size."""
@@ -37,6 +38,7 @@ class LongFault(LevelShift):
     hours = (12.0, 72.0)
     occurrences = (1, 3)
     permanent = False
+    settles_hours = 0.0
 
 
 class ShortFault(LevelShift):
@@ -48,6 +50,7 @@ class ShortFault(LevelShift):
     least_readings = 8
     occurrences = (2, 6)
     permanent = False
+    settles_hours = 0.0
 
 
 class Drift(FaultKind):

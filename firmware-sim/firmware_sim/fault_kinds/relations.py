@@ -49,6 +49,7 @@ class SeasonalChange(FaultKind):
     least_readings = 40
     occurrences = (1, 1)
     permanent = True
+    settles_hours = 240.0
 
     def apply(self, window: Window) -> Readings:
         """The values of some hours before."""
