@@ -160,13 +160,10 @@ class SnapshotSettings(BaseModel):
 
 
 DEFAULT_ROUTES = [
-    RouteSettings(
-        name="truth", filter="driftline/truth/#", device="{topic[2:]}", metric="fault.{metric}", detectors=[]
-    ),
-    RouteSettings(name="everything", filter="#"),
+    RouteSettings(name="everything", filter="#", ignore=["driftline/truth/#"]),
 ]
-"""What an empty configuration routes: the simulator's fault labels beside the metric they are of, unscored; and every
-other topic, payloads told apart by their looks."""
+"""What an empty configuration routes: every topic, payloads told apart by their looks; but not what a simulator says of
+its own faults, which no device measures."""
 
 DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble"), "joint": ComponentSettings(type="joint")}
 """What a configuration may name without a table of its own: what scores each series of an empty configuration, and what

@@ -13,12 +13,21 @@ from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
 
 _STOP_SECONDS = 3.0
 
+TRUTH_ROUTE = RouteSettings(
+    name="truth", filter="driftline/truth/#", device="{topic[2:]}", metric="fault.{metric}", detectors=[]
+)
+"""The simulator's fault labels beside the metric they are of, unscored."""
+
 
 def with_demo_route(config: Config) -> Config:
-    """The configuration with the simulator's profile first, for its units; one that has routes of its own stays."""
+    """The configuration with the simulator's profile first, for its units; one that has routes of its own stays.
+
+    Where a sink feeds dashboards, the faults' labels go there too, for the board of what was found and missed.
+    """
     if config.routes != DEFAULT_ROUTES:
         return config
-    return config.model_copy(update={"routes": [RouteSettings(profile="simulator"), *DEFAULT_ROUTES]})
+    labels = [TRUTH_ROUTE] if config.sinks else []
+    return config.model_copy(update={"routes": [RouteSettings(profile="simulator"), *labels, *DEFAULT_ROUTES]})
 
 
 class DemoFleet:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.fault_labels import WHOLE_DEVICE, FaultLabel, Severity
 from firmware_sim.models import Channel
 
-WHOLE_DEVICE = "*"
-"""Stands for the metric where a fault concerns all of a device."""
+__all__ = ["WHOLE_DEVICE", "ActiveFault", "Fault", "FaultKind"]
 
 SPIKE_SPACING = 3
 OSCILLATION_READINGS = 10
@@ -53,15 +52,21 @@ class Fault:
     end: int
     strength: float = 8.0
 
-    def label(self) -> dict[str, str]:
-        """The label as text: device, metric, kind, start and end in ISO 8601 with milliseconds."""
-        return {
-            "device": self.device,
-            "metric": self.metric,
-            "kind": self.kind.value,
-            "start": iso_time(self.start),
-            "end": iso_time(self.end),
-        }
+    def label(self) -> FaultLabel:
+        """What is published and kept about it."""
+        root = f"{self.device}/{self.metric}/{self.kind.value}/{self.start // 1_000_000_000}"
+        silent = self.kind in (FaultKind.DROPOUT, FaultKind.MISSING_CHANNEL)
+        severity = Severity.CRITICAL if silent or abs(self.strength) > 15 else Severity.MAJOR
+        return FaultLabel(
+            self.device,
+            self.metric,
+            self.kind.value,
+            self.start,
+            self.end,
+            severity,
+            root,
+            abrupt=self.kind is not FaultKind.DRIFT,
+        )
 
 
 class ActiveFault:
@@ -98,9 +103,3 @@ class ActiveFault:
                 return 2 * (0.0 if self._first is None else self._first) - values
             case FaultKind.MISSING_CHANNEL | FaultKind.DROPOUT:
                 return np.full_like(values, np.nan)
-
-
-def iso_time(time: int) -> str:
-    """ISO 8601 with milliseconds and Z for a time in ns."""
-    whole, rest = divmod(time // 1_000_000, 1000)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from devices.fault_labels import COLUMNS
 from firmware_sim.faults import Fault
 from firmware_sim.simulated_fleet import Carried
 
@@ -52,10 +53,19 @@ def save_memory(folder: Path, memory: Memory) -> None:
 
 
 def append_labels(path: Path, faults: Sequence[Fault]) -> None:
-    """Add the label of each fault to a CSV file, which gets a header line where it is new."""
+    """Add the label of each fault to a CSV file, which gets a header line where it is new.
+
+    A file with other columns, as an earlier version wrote, is kept beside it with `.old` after its name.
+    """
+    header = ",".join(COLUMNS)
     fresh = not path.exists() or path.stat().st_size == 0
+    if not fresh:
+        with path.open(encoding="utf-8") as file:
+            fresh = file.readline().strip() != header
+        if fresh:
+            path.replace(path.with_name(f"{path.name}.old"))
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["device", "metric", "kind", "start", "end"])
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if fresh:
             writer.writeheader()
-        writer.writerows(fault.label() for fault in faults)
+        writer.writerows(fault.label().fields() for fault in faults)

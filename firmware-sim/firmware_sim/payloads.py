@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from firmware_sim.faults import Fault
+from firmware_sim.faults import WHOLE_DEVICE, Fault
 from firmware_sim.publisher import Message
 from firmware_sim.simulated_fleet import GroupBlock
 
@@ -43,10 +43,14 @@ def array_messages(block: GroupBlock, *, readings: int) -> Iterator[tuple[int, M
 
 
 def truth_message(fault: Fault) -> bytes:
-    """A fault's label as readings under its metric's name ("all" for a whole device): 1 at its start, 0 at its end."""
-    label = fault.label()
-    metric = "all" if fault.metric == "*" else fault.metric
-    return orjson.dumps([{"ts": label["start"], metric: 1, "kind": label["kind"]}, {"ts": label["end"], metric: 0}])
+    """A fault's label: its fields, and its metric ("all" for a whole device) 1 at its start and 0 at its end.
+
+    The two times let a database draw it as a signal beside the metric.
+    """
+    label = fault.label().fields()
+    metric = "all" if fault.metric == WHOLE_DEVICE else fault.metric
+    named = {name: label[name] for name in ("device", "kind", "end", "severity", "root")}
+    return orjson.dumps([{"ts": label["start"], metric: 1, **named}, {"ts": label["end"], metric: 0}])
 
 
 def garble(payload: bytes, random: Random) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -35,7 +36,15 @@ FIRST_FAULT_SECONDS = (15.0, 18.0)
 FIRST_FAULT_STRENGTH = 12.0
 QUIET_START = 300 * SECOND
 QUIET_END = 60 * SECOND
-HISTORY_SPARSER = 5.0
+HISTORY_SPARSER = 3.0
+RECURS = 0.45
+"""Share of the faults that are an earlier one again: the same kind on the same metric, as large."""
+MOST_RECURRING = 5
+"""Faults that recur at the same time over the fleet."""
+LASTS = 0.2
+LASTING_TIMES = (8.0, 25.0)
+"""Share of the faults of kinds that may last, and how many times as long these are."""
+LASTING_KINDS = (FaultKind.LEVEL_SHIFT, FaultKind.DRIFT, FaultKind.STUCK, FaultKind.DROPOUT, FaultKind.NOISE_BURST)
 COLUMNS = ("device", "metric", "kind", "start", "end")
 
 Targets = dict[str, tuple[Channel, ...]]
@@ -74,8 +83,9 @@ class Random:
     """Faults at random over the fleet, one at a time on a device.
 
     Live, the first comes 15 to 18 s after the start, large, on the first channel of the first device; then one every
-    `every` ns on average (two thirds to four thirds of it). The history holds them five times sparser, leaves its
-    first five minutes and its last minute in order, and spares the first device.
+    `every` ns on average (two thirds to four thirds of it). As in a real plant, nearly half of them are an earlier one
+    again, and some last many times as long as the others. The history holds them three times sparser, leaves its first
+    five minutes and its last minute in order, and spares the first device.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class Random:
         self._interval = interval
         self._every = every
         self._busy: dict[str, int] = {}
+        self._recurring: list[Fault] = []
         self._coming = self._history(first + QUIET_START, now - QUIET_END)
         self._next: Fault | None = None
 
@@ -130,6 +141,8 @@ class Random:
     def _draw(self, start: int) -> Fault | None:
         """A fault that starts then, on a device that has none; None where no such device can have the kind drawn."""
         random = self._random
+        if (again := self._again(start)) is not None:
+            return again
         kind = list(FaultKind)[random.integers(len(FaultKind))]
         free = [(name, channels) for name, channels in self._targets.items() if self._busy.get(name, 0) <= start]
         places = [
@@ -144,11 +157,28 @@ class Random:
         if not places:
             return None
         device, metric = places[random.integers(len(places))]
-        shortest, longest, readings = DURATIONS[kind]
-        duration = max(int(random.uniform(shortest, longest) * SECOND), readings * self._interval)
         strength = float(random.uniform(7, 12) * random.choice((-1, 1), p=(0.3, 0.7)))
-        self._busy[device] = start + duration + 30 * SECOND
-        return Fault(device, metric, kind, start, start + duration, strength)
+        fault = self._lasting(Fault(device, metric, kind, start, start, strength))
+        self._recurring = [*self._recurring, fault][-MOST_RECURRING:]
+        return fault
+
+    def _again(self, start: int) -> Fault | None:
+        """One of those that recur, on a device that has no other fault."""
+        free = [fault for fault in self._recurring if self._busy.get(fault.device, 0) <= start]
+        if not free or self._random.random() > RECURS:
+            return None
+        return self._lasting(replace(free[self._random.integers(len(free))], start=start))
+
+    def _lasting(self, fault: Fault) -> Fault:
+        """The fault with an end, until which its device has no other."""
+        random = self._random
+        shortest, longest, readings = DURATIONS[fault.kind]
+        seconds = random.uniform(shortest, longest)
+        if fault.kind in LASTING_KINDS and random.random() < LASTS:
+            seconds *= random.uniform(*LASTING_TIMES)
+        duration = max(int(seconds * SECOND), readings * self._interval)
+        self._busy[fault.device] = fault.start + duration + 30 * SECOND
+        return replace(fault, end=fault.start + duration)
 
 
 def read_schedule(path: Path, targets: Targets, *, live: int) -> list[Fault]:

@@ -123,8 +123,11 @@ class Publisher:
                 raise
             self._reconnect(str(error))
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Publish all messages in order; returns when the last is on its way. Raises StoppedError."""
+    def send(self, messages: Sequence[Message], *, retained: bool = False) -> None:
+        """Publish all messages in order; returns when the last is on its way. Raises StoppedError.
+
+        The broker keeps those `retained` for later subscribers, the last of each topic.
+        """
         position = 0
         while position < len(messages):
             if self._stop.is_set():
@@ -134,7 +137,7 @@ class Publisher:
                 self._exchange(0.5)
                 continue
             for topic, payload in messages[position : position + room]:
-                self._out += self._frame(topic, payload)
+                self._out += self._frame(topic, payload, retained)
             count = min(room, len(messages) - position)
             position += count
             self.sent += count
@@ -190,9 +193,9 @@ class Publisher:
         room = self._in_flight - len(self._unacknowledged)
         return room if room >= max(1, self._in_flight // 4) and len(self._out) <= LARGEST_WRITE else 0
 
-    def _frame(self, topic: bytes, payload: bytes) -> bytearray:
+    def _frame(self, topic: bytes, payload: bytes, retained: bool) -> bytearray:
         length = 2 + len(topic) + (2 if self._qos else 0) + len(payload)
-        frame = bytearray((0x30 | self._qos << 1,))
+        frame = bytearray((0x30 | self._qos << 1 | retained,))
         while length >= 0x80:
             frame.append(length & 0x7F | 0x80)
             length >>= 7

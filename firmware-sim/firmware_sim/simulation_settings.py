@@ -31,7 +31,7 @@ class SimulatorSettings(BaseModel):
     duration: Duration | None = Field(None, description="Stop after this long in the live phase; else run on")
     seed: int = Field(1, ge=0, description="Seed of every random choice")
     faults: str = Field("auto", description="auto (random), none, or a CSV file: device, metric, kind, start, end")
-    fault_every: Duration = Field("30s", description="Average time between two random faults over the whole fleet")
+    fault_every: Duration = Field("45s", description="Average time between two random faults over the whole fleet")
     malformed: float = Field(0.0, ge=0.0, le=1.0, description="Share of messages that are broken on purpose")
     labels: Path | None = Field(None, description="CSV file that the label of each fault is added to")
     state: Path | None = Field(None, description="Folder that remembers where each device stood, to go on from there")

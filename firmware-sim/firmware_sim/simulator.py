@@ -47,7 +47,7 @@ class Simulator:
 
     First every device sends its backlog of the settings' history, as JSON arrays at full speed, then it reports live,
     one message a reading. Where the broker was away or the machine slept, the devices kept their readings, and send
-    them as a backlog again. Labels of faults go to `driftline/truth/<the device's topic>` as they begin, not retained.
+    them as a backlog again. Labels of faults go to `driftline/truth/<the device's topic>` as they begin, retained.
 
     `clock` gives the time in ns since the epoch; `say` takes the few lines a person should see. `run` blocks;
     `start` and `stop` do the same in a thread of its own.
@@ -249,7 +249,8 @@ class Simulator:
         self.counts.faults += len(faults)
         if self.settings.labels is not None:
             append_labels(self.settings.labels, faults)
-        self._publisher.send([(TRUTH + b"/" + fleet.topic(f.device), truth_message(f)) for f in faults])
+        labels = [(TRUTH + b"/" + fleet.topic(f.device), truth_message(f)) for f in faults]
+        self._publisher.send(labels, retained=True)
 
     def _await_acknowledgements(self) -> None:
         while self._publisher.unacknowledged:

@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from firmware_sim.simulation_settings import SimulatorSettings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+from devices.fault_labels import read_labels
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -80,6 +83,31 @@ def test_the_same_seed_plans_the_same_faults_however_it_is_asked() -> None:
     at_once, in_steps = random_plan(3), random_plan(3)
     steps = [fault for minute in range(61) for fault in in_steps.until(NOW - HOUR + minute * 60 * SECOND)]
     assert at_once.until(NOW) == steps
+
+
+def test_many_live_faults_are_an_earlier_one_again_and_some_last_long() -> None:
+    plan = random_plan(5)
+    plan.until(NOW)
+    plan.begin_live(NOW)
+    faults = plan.until(NOW + 3 * HOUR)[1:]
+    same = Counter((fault.device, fault.metric, fault.kind, fault.strength) for fault in faults)
+    again = sum(count - 1 for count in same.values())
+    assert 0.3 < again / len(faults) < 0.6
+    assert max(same.values()) >= 4
+    lasting = [fault for fault in faults if fault.end - fault.start > 400 * SECOND]
+    assert len(lasting) > 0.05 * len(faults)
+    assert {FaultKind.STUCK, FaultKind.DRIFT, FaultKind.DROPOUT} <= {fault.kind for fault in faults}
+
+
+def test_labels_with_the_columns_of_an_earlier_version_are_kept_beside_the_new_ones(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("device,metric,kind,start,end\nold,x,spike,a,b\n")
+    fault = Fault("press-01", "temperature", FaultKind.SPIKE, NOW, NOW + 5 * SECOND)
+    append_labels(file, [fault])
+    assert [(label.device, label.kind, label.start, label.end) for label in read_labels(file)] == [
+        ("press-01", "spike", NOW, NOW + 5 * SECOND)
+    ]
+    assert "old,x,spike" in (tmp_path / "labels.csv.old").read_text()
 
 
 def test_labels_written_by_one_run_are_a_schedule_for_the_next(tmp_path: Path) -> None:

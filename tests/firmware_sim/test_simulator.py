@@ -80,10 +80,20 @@ def test_labels_are_published_and_written_as_the_faults_begin(mosquitto: Any, su
     with labels.open() as file:
         spike, dropout = csv.DictReader(file)
     assert published[0][1] == [
-        {"ts": spike["start"], "temperature": 1, "kind": "spike"},
+        {
+            "ts": spike["start"],
+            "temperature": 1,
+            "device": "press-01",
+            "kind": "spike",
+            "end": spike["end"],
+            "severity": "major",
+            "root": spike["root"],
+        },
         {"ts": spike["end"], "temperature": 0},
     ]
-    assert published[1][1] == [{"ts": dropout["start"], "all": 1, "kind": "dropout"}, {"ts": dropout["end"], "all": 0}]
+    begun, over = published[1][1]
+    assert (begun["ts"], begun["all"], begun["kind"]) == (dropout["start"], 1, "dropout")
+    assert over == {"ts": dropout["end"], "all": 0}
     assert counts.faults == 2
     silent_from = datetime.fromisoformat(dropout["start"])
     assert max(times_by_device(plant.wait_for(1))["plant/utilities/tank-01"]) < silent_from

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alerts.alarm_settings import AlarmSettings
 from devices.batch import ScoredBatch
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
-from ingest.ingest_settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
+from ingest.ingest_settings import DEFAULT_ROUTES, ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput
 
@@ -316,6 +316,15 @@ def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
         RouteSettings(filter="#"),
     )
     assert engine.router.filters == {"+/x": 2, "$SYS/#": 1, "#": 1}
+
+
+def test_what_a_simulator_says_of_its_faults_is_no_metric_of_a_device_and_no_sign_of_life() -> None:
+    engine = make_engine(*DEFAULT_ROUTES)
+    label = [{"ts": "2026-03-01T12:00:00Z", "temperature": 1, "kind": "stuck"}]
+    output = Feeder(engine)(("driftline/truth/plant/hall-1/press-01", label, FLAG_RETAIN), ("other", b"1"))
+    assert names(engine) == [("other", "value")]
+    assert output.counts["dropped.ignored"] == 1
+    assert output.dead_letters == []
 
 
 def test_a_route_takes_from_its_profile_what_it_does_not_set() -> None:
