@@ -6,6 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from common.suggestions import unknown
 from detectors.adwin import Adwin
+from detectors.channels.counter_rate import CounterRate
+from detectors.channels.error_codes import ErrorCodes
+from detectors.channels.state_dwell import StateDwell
+from detectors.channels.stuck import Stuck
 from detectors.cusum import Cusum
 from detectors.detector import Detector
 from detectors.ensemble import Ensemble
@@ -28,7 +32,6 @@ from detectors.river_model import River
 from detectors.seasonal import Seasonal
 from detectors.shape import Shape
 from detectors.silent import Silent
-from detectors.stuck import Stuck
 from detectors.user_file import UserFile
 from detectors.variance_change import VarianceChange
 from detectors.zscore import ZScore
@@ -52,6 +55,9 @@ DETECTORS: tuple[type[Detector], ...] = (
     PhysicalRange,
     Silent,
     Stuck,
+    StateDwell,
+    CounterRate,
+    ErrorCodes,
     VarianceChange,
     River,
     UserFile,

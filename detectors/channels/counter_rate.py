@@ -1,0 +1,328 @@
+"""Stage 5 of 7: counters: how fast a total climbs, whether it has stopped, resets and roll-overs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from common.compiled import njit
+from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn
+from detectors.detector import MAX_SCORE, Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.statistics.calendar_time import DAY, offsets, wall_clock
+from detectors.statistics.calibration import LARGEST
+
+HOUR = DAY // 24
+
+(
+    LEARNED, FIRST, VALUE, LAST, STEP, CLIMBED, HOURS, MOVES, MISSED, COUNTED, EXPECTED, LONG_COUNTED, LONG_EXPECTED,
+    RESETS, LAST_RESET, WINDOWS, CAUSE,
+) = range(17)  # fmt: skip
+"""Columns of `total`: readings learned; time of the first, ns; the last value and its time, ns; the usual increment
+above 0; climbed in all, and in how many hours; increments above 0; increments expected since the last one; climbed of
+late and expected meanwhile, by a memory of eight readings and by one of six hours; resets and the time of the last one,
+ns; hours of the longer memory learned from; what the last score is about."""
+
+CLIMB, HELD, STOPS, FASTER, SLOWER, LONG_FASTER = 0, 24, 48, 48 + SIZES, 48 + 2 * SIZES, 48 + 3 * SIZES
+"""Columns of `tables`, from which on there are: the climb and the hours by hour of the day; expected increments between
+two that came; the climb over the expected one, the reverse, and the first by the longer memory."""
+
+NOTHING, STOPPED, FAST, SLOW, RESET = range(5)
+"""What a score is about, column `CAUSE`."""
+
+MODULI = np.array(
+    [2.0**16, 2.0**24, 2.0**31, 2.0**32, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10]
+)  # fmt: skip
+"""Sizes at which counters roll over, in units of the counter; decimals are allowed for."""
+
+_FEWEST = 30.0
+_FEWEST_MOVES = 20.0
+_NEAR = 20.0
+"""Usual climbs within which a counter has to be of its end, and of 0 afterwards, for a roll-over."""
+_ZERO = 0.02
+"""Share of the value before below which a counter begins anew."""
+_RESET_DECADES = 1.5
+"""A reset is told however young the series is: this much is added to its rarity."""
+_NEWS, _FAMILIAR = 2.0, 6.0
+"""Resets up to which one is news, and from which it is none."""
+_DAILY, _DAYS_APART = 0.05, 4.0
+"""How far from a whole number of days, in days, a reset is daily; resets further apart are none."""
+_READINGS, _LONG_HOURS = 8.0, 6.0
+_SMALL = 3.0
+"""Increments by which a climb is drawn to what was expected: counters climb in steps."""
+_HOURS_TO_TRUST = 2.0
+_MEMORY_HOURS = 24.0 * 56
+_ODD = 3.0
+_MARGIN = 1.3
+_STEP_RATE = 0.05
+_QUESTIONS = math.log10(4.0)
+
+
+class CounterState(NamedTuple):
+    """Per slot: `total` (size, 17) float64, see `LEARNED`; `tables` (size, 48 + 4 SIZES) float32, see `CLIMB`."""
+
+    total: NDArray[np.float64]
+    tables: NDArray[np.float32]
+
+
+LAYOUT = {"total": Column(np.float64, (17,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
+
+
+@njit
+def _climb(total: Any, value: float, hours: float) -> float:
+    """What the counter has counted since the last reading: a roll-over is seen through; NaN after a reset."""
+    climb = value - total[VALUE]
+    if climb >= 0.0:
+        return float(climb)
+    usual = total[CLIMBED] / max(total[HOURS], 1e-9) * hours
+    reach = _NEAR * max(usual, total[STEP])
+    for k in range(MODULI.shape[0]):
+        size = MODULI[k]
+        if 0.0 <= size - total[VALUE] <= reach and value <= reach < 0.25 * size:
+            return float(climb + size)
+    return math.nan
+
+
+@njit
+def _expected(state: Any, slot: int, clock: int, hours: float) -> float:
+    """The climb expected in the `hours` before local time `clock`, by the hour of the day."""
+    total, tables = state.total[slot], state.tables[slot]
+    mean = total[CLIMBED] / max(total[HOURS], 1e-9)
+    if hours > 24.0:
+        return float(mean * hours)
+    expected, at, left = 0.0, clock, hours
+    while left > 1e-12:
+        hour = int((at - 1) % DAY // HOUR)
+        share = min(left, ((at - 1) % HOUR + 1) / HOUR)
+        rate = (tables[CLIMB + hour] + _HOURS_TO_TRUST * mean) / (tables[HELD + hour] + _HOURS_TO_TRUST)
+        expected += rate * share
+        at -= max(int(share * HOUR), 1)
+        left -= share
+    return expected
+
+
+@njit
+def _reset(total: Any, time: int, value: float, hours: float) -> float:
+    """Decades of a fall from the last value to this one: how seldom the counter began anew.
+
+    Told even of a young series, but not where it comes a day after the last one, nor, on the first two days, with a
+    full hour, as a daily total would; no news after six. A fall by a few climbs is a correction.
+    """
+    usual = total[CLIMBED] / max(total[HOURS], 1e-9) * hours
+    if value > _ZERO * total[VALUE] and total[VALUE] - value <= _NEAR * max(usual, total[STEP]):
+        return math.nan
+    days = (time - total[LAST_RESET]) / DAY
+    if total[RESETS] > 0.0 and abs(days - round(days)) < _DAILY and days < _DAYS_APART:
+        return 0.0
+    decades = math.log10((total[LEARNED] + 2.0) / (total[RESETS] + 1.0))
+    with_the_hour = time % HOUR <= max(0.1, hours) * HOUR
+    if total[HOURS] > 48.0 or not with_the_hour:
+        decades += _RESET_DECADES
+    return float(decades * min(1.0, max(0.0, _FAMILIAR - total[RESETS]) / (_FAMILIAR - _NEWS)))
+
+
+@njit
+def _ratio(counted: float, expected: float, step: float) -> float:
+    return (counted + _SMALL * step) / (expected + _SMALL * step)
+
+
+@njit
+def _judge(state: Any, slot: int, climb: float, expected: float, hours: float) -> tuple[float, int]:
+    """Decades of an increment, and what they are about."""
+    total, tables = state.total[slot], state.tables[slot]
+    step = max(total[STEP], 1e-300)
+    if climb <= 0.0:
+        missed = (total[MISSED] + expected / step) / _MARGIN
+        rarely = math.log10(total[LEARNED] / total[MOVES])
+        best, cause = sizes_decades(tables[STOPS : STOPS + SIZES], missed) + rarely, STOPPED
+    else:
+        best, cause = 0.0, NOTHING
+    keep = math.exp(-1.0 / _READINGS)
+    short = _ratio(keep * total[COUNTED] + climb, keep * total[EXPECTED] + expected, step)
+    if short > _MARGIN:
+        fast = sizes_decades(tables[FASTER : FASTER + SIZES], short / _MARGIN)
+        if fast > best:
+            best, cause = fast, FAST
+    elif short < 1.0 / _MARGIN:
+        slow = sizes_decades(tables[SLOWER : SLOWER + SIZES], 1.0 / (short * _MARGIN))
+        if slow > best:
+            best, cause = slow, SLOW
+    keep = math.exp(-hours / _LONG_HOURS)
+    long = _ratio(keep * total[LONG_COUNTED] + climb, keep * total[LONG_EXPECTED] + expected, step)
+    if long > _MARGIN:
+        rarely = max(0.0, math.log10(total[LEARNED] * _LONG_HOURS / max(total[HOURS], 1e-9)))
+        fast = sizes_decades(tables[LONG_FASTER : LONG_FASTER + SIZES], long / _MARGIN) + rarely
+        if fast > best:
+            best, cause = fast, FAST
+    return best, cause
+
+
+@njit
+def _learn(state: Any, slot: int, clock: int, climb: float, expected: float, hours: float, odd: bool) -> None:
+    """Learn one increment; what is odd moves the short memories alone."""
+    total, tables = state.total[slot], state.tables[slot]
+    step = total[STEP]
+    keep, keep_long = math.exp(-1.0 / _READINGS), math.exp(-hours / _LONG_HOURS)
+    total[COUNTED] = keep * total[COUNTED] + climb
+    total[EXPECTED] = keep * total[EXPECTED] + expected
+    total[LONG_COUNTED] = keep_long * total[LONG_COUNTED] + climb
+    total[LONG_EXPECTED] = keep_long * total[LONG_EXPECTED] + expected
+    missed = total[MISSED] + (expected / step if step > 0.0 else 0.0)
+    total[MISSED] = 0.0 if climb > 0.0 else missed
+    if climb > 0.0:
+        total[MOVES] += 1.0
+        total[STEP] = climb if step == 0.0 else step + _STEP_RATE * (min(climb, 4.0 * step) - step)
+    if odd:
+        return
+    hour = int(clock % DAY // HOUR)
+    tables[CLIMB + hour] += climb
+    tables[HELD + hour] += hours
+    total[CLIMBED] += climb
+    total[HOURS] += hours
+    if total[MOVES] >= _FEWEST_MOVES and step > 0.0:
+        if climb > 0.0:
+            sizes_learn(tables[STOPS : STOPS + SIZES], missed)
+        ratio = _ratio(total[COUNTED], total[EXPECTED], step)
+        sizes_learn(tables[FASTER : FASTER + SIZES], ratio)
+        sizes_learn(tables[SLOWER : SLOWER + SIZES], 1.0 / max(ratio, 1e-9))
+        if total[HOURS] >= total[WINDOWS] + _LONG_HOURS:
+            total[WINDOWS] = total[HOURS]
+            sizes_learn(
+                tables[LONG_FASTER : LONG_FASTER + SIZES], _ratio(total[LONG_COUNTED], total[LONG_EXPECTED], step)
+            )
+    if total[HOURS] > _MEMORY_HOURS:
+        for k in range(STOPS):
+            tables[k] *= 0.5
+        total[CLIMBED] *= 0.5
+        total[HOURS] *= 0.5
+        total[WINDOWS] *= 0.5
+
+
+@njit
+def counter_rate(state: Any, slot: int, time: int, value: float) -> float:
+    """The rate per hour since the last reading, for other channels to judge; NaN at the start and after a reset.
+
+    Call before `counter_step`. Changes nothing.
+    """
+    total = state.total[slot]
+    hours = (time - total[LAST]) / HOUR
+    if total[LEARNED] == 0.0 or hours <= 0.0:
+        return math.nan
+    return float(_climb(total, value, hours) / hours)
+
+
+@njit
+def counter_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
+    """Decades of one reading of a counter, NaN with nothing to say; learns it where `learn`.
+
+    `state` is a `CounterState`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
+    """
+    total = state.total[slot]
+    hours = (time - total[LAST]) / HOUR if total[LEARNED] > 0.0 else 0.0
+    score, cause = math.nan, NOTHING
+    climb = _climb(total, value, hours) if total[LEARNED] > 0.0 else 0.0
+    is_reset = math.isnan(climb)
+    expected = 0.0
+    if is_reset:
+        climb = 0.0
+        if total[LEARNED] >= _FEWEST:
+            score, cause = _reset(total, time, value, hours) - _QUESTIONS, RESET
+    elif hours > 0.0:
+        expected = _expected(state, slot, clock, hours)
+        if total[LEARNED] >= _FEWEST and total[MOVES] >= _FEWEST_MOVES:
+            score, cause = _judge(state, slot, climb, expected, hours)
+            score -= _QUESTIONS
+    if learn:
+        total[CAUSE] = cause
+        if is_reset:
+            total[RESETS] += 1.0
+            total[LAST_RESET] = time
+        elif hours > 0.0:
+            _learn(state, slot, clock, climb, expected, hours, score >= _ODD)
+        if total[LEARNED] == 0.0:
+            total[FIRST] = time
+        total[LEARNED] += 1.0
+        total[VALUE] = value
+        total[LAST] = time
+    return score if math.isnan(score) else max(0.0, min(MAX_SCORE, score))
+
+
+class CounterParameters(BaseModel):
+    """What may be set; none of it needs to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: str = Field(default="UTC", description="IANA time zone in which the hours of the day are counted.")
+    warmup: int = Field(default=50, ge=4, le=1_000_000, description="Readings learned before the first score.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        offsets(zone)
+        return zone
+
+
+class CounterRate(FleetDetector):
+    """A total that climbs, judged by its climb: expected by the hour of the day, compared over minutes and hours.
+
+    Four questions: has it stopped (increments that were to be expected since the last one); does it climb faster than
+    ever, over eight readings or six hours, or more slowly; did it begin anew. The score is the highest answer, less 0.6
+    for the choice. A roll-over at 2^16, 2^24, 2^31, 2^32 or a power of ten is seen through. A reset scores once; where
+    resets keep coming, as of a daily total, less and less. What scores 3 or more does not teach.
+
+    Works: on meters and pulse counters. Fails: on what falls in the ordinary course (a tank), and on a roll-over that
+    comes with an outage of many usual climbs.
+
+    Cost: about 150 ns a reading. Memory: 696 bytes a slot. Source: time rescaling of point processes: Brown et al.,
+    Neural Computation 14, 2002; counter resets as in Prometheus' `rate`.
+    """
+
+    name: ClassVar[str] = "counter_rate"
+    Parameters: ClassVar[type[BaseModel]] = CounterParameters
+
+    def __init__(self, parameters: CounterParameters) -> None:
+        self.settings = parameters
+        self.changes, self.offsets = offsets(parameters.time_zone)
+        super().__init__(parameters)
+
+    def layout(self) -> dict[str, Column]:
+        """The arrays of `CounterState`."""
+        return LAYOUT
+
+    def step(
+        self,
+        slot: NDArray[np.int32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+    ) -> Scores:
+        """Score the climb to each reading, then learn it where `learn`."""
+        inputs = take_inputs(self.size, slot, time, value, learn)
+        scores = empty_scores(len(inputs.slot))
+        state = CounterState(self.arrays["total"], self.arrays["tables"])
+        _run(*inputs, state, self.changes, self.offsets, float(self.settings.warmup), scores.score)
+        return scores
+
+    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Readings learned, and `warmup` needed."""
+        count = self.arrays["total"][: self.size, LEARNED].astype(np.int64)
+        return count, np.full(self.size, self.settings.warmup, np.int64)
+
+
+@njit
+def _run(
+    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
+) -> None:
+    for i in range(slots.shape[0]):
+        if not math.isfinite(values[i]):
+            continue
+        warm = state.total[slots[i], LEARNED] >= warmup
+        value = max(-LARGEST, min(LARGEST, values[i]))
+        clock = wall_clock(times[i], changes, zone)
+        decades = counter_step(state, slots[i], times[i], clock, value, learns[i])
+        if warm:
+            score[i] = 0.0 if math.isnan(decades) else decades
