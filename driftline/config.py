@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from alerts.alarm_settings import AlarmSettings
+from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
 from common.suggestions import unknown
 from driftline.components import codec_models, detector_models
@@ -65,6 +66,7 @@ class Config(BaseModel):
     alarm: AlarmSettings = Field(
         default=AlarmSettings(), description="When a score becomes an alarm, and when it ends."
     )
+    notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
 
@@ -199,7 +201,9 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):
             errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
-    return errors + _repeated_sinks(data) + _archived_too_late(data) + _unknown_older(data)
+    return (
+        errors + _repeated(data, "notices") + _repeated(data, "sinks") + _archived_too_late(data) + _unknown_older(data)
+    )
 
 
 def _archived_too_late(data: dict[str, Any]) -> list[tuple[Path, str]]:
@@ -227,12 +231,12 @@ def _unknown_older(data: dict[str, Any]) -> list[tuple[Path, str]]:
     return [(("store", "read_older_from"), unknown(name, known))]
 
 
-def _repeated_sinks(data: dict[str, Any]) -> list[tuple[Path, str]]:
+def _repeated(data: dict[str, Any], section: str) -> list[tuple[Path, str]]:
     first: dict[str, int] = {}
     return [
-        (("sinks", number, "name"), f'"{name}" is taken by sinks[{first[name]}]; give each sink its own name')
-        for number, sink in _tables(data.get("sinks"))
-        if isinstance(name := sink.get("name"), str) and first.setdefault(name, number) != number
+        ((section, number, "name"), f'"{name}" is taken by {section}[{first[name]}]; give each its own name')
+        for number, table in _tables(data.get(section))
+        if isinstance(name := table.get("name"), str) and first.setdefault(name, number) != number
     ]
 
 

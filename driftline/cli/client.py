@@ -77,6 +77,20 @@ def get(service: RunningService, path: str, *, accept_red: bool = False) -> Any:
     return _request(service, "GET", path, accepted=503 if accept_red else None)
 
 
+def needed_service(data: Path) -> RunningService:
+    """The service that runs on the data folder. Raises CommandError where none does."""
+    service = running_service(data)
+    if service is None:
+        raise CommandError(f'no service runs on "{data}": start `driftline up` there first', code=Exit.UNREACHABLE)
+    return service
+
+
+def send(service: RunningService, method: str, path: str, content: object = None) -> Any:
+    """The JSON reply of a request that changes something, under the API's prefix. Raises CommandError."""
+    arguments: dict[str, Any] = {} if content is None else {"json": content}
+    return _request(service, method, path, **arguments)
+
+
 def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
     reply = _request(service, "POST", "query", json={"sql": sql, "limit": limit})
     return Rows(reply["columns"], reply["rows"], reply["truncated"])

@@ -18,6 +18,7 @@ from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter
 from driftline.http.metrics import metrics_router
+from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.read_routes import reading_router
 from driftline.http.schemas import ErrorReply
 from driftline.http.view import ServiceView
@@ -58,6 +59,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
+        notices = notice_router(lambda: view.notifier, _audit(gate))
+        app.include_router(notices, prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))
     install_error_handlers(app)
@@ -72,6 +75,13 @@ def openapi_document() -> bytes:
     # No handler runs, so no service is needed.
     app = create_app(cast(ServiceView, _NoService()), gate=cast(Gate, _NoGate()))
     return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def _audit(gate: Gate) -> Audit:
+    def write(who: str, address: str, action: str, detail: str) -> None:
+        gate.accounts.log(who, address, action, detail)
+
+    return write
 
 
 class _NoService:

@@ -48,6 +48,11 @@ class HttpSettings(BaseModel):
         default=64, ge=1, le=10_000, description="Most clients that may follow the live feed at a time."
     )
 
+    page_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Address under which people reach the page, for links in notices; where empty, the page's own.",
+    )
     session_idle: Duration = Field(
         default="7d", description="Someone who has signed in stays so until they have not come back for this long."
     )

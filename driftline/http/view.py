@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from alerts.notices.notifier import Notifier
 from driftline.http.events import Subscription
 from storage.embedded.database import EmbeddedStore
 
@@ -127,6 +128,11 @@ class ServiceView(Protocol):
     @property
     def store(self) -> EmbeddedStore:
         """Where points, alarms and dead letters are read from."""
+        ...
+
+    @property
+    def notifier(self) -> Notifier | None:
+        """Who is told of alarms; None before it has started."""
         ...
 
     def health(self) -> Health:

@@ -67,9 +67,10 @@ def back_up(
             _copy_sqlite(folder.dead_letters, partial)
             _copy_sqlite(folder.spool, partial)
             _copy_sqlite(folder.journal, partial)
-        _copy_sqlite(folder.accounts, partial)
-        if folder.accounts.exists():
-            (partial / folder.accounts.name).chmod(0o600)
+        for secret in (folder.accounts, folder.notices):
+            _copy_sqlite(secret, partial)
+            if secret.exists():
+                (partial / secret.name).chmod(0o600)
         _copy_file(folder.session, partial / folder.session.name)
         if config_file is not None:
             _copy_file(config_file, partial / CONFIGURATION)

@@ -27,6 +27,7 @@ class DataFolder:
         self.snapshots = path / "snapshots.db"
         self.spool = path / "spool.db"
         self.accounts = path / "accounts.db"
+        self.notices = path / "notices.db"
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self.session = path / "session.json"

@@ -29,6 +29,7 @@ from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.live_line import LiveLine
+from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
 from driftline.runtime.recovery import new_engine, restored_engine
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
@@ -90,6 +91,7 @@ class Service:
             self._open_http()
             self._open_broker()
             self._open_session()
+            self._open_notices()
             if self._demo:
                 self._open_demo()
         except BaseException:
@@ -325,6 +327,21 @@ class Service:
         if not self._filters_noted and self._session.subscribed:
             self.folder.remember_subscribed(self._session.filters)
             self._filters_noted = True
+
+    def _open_notices(self) -> None:
+        broker = self._broker.resolve(self.config.broker)
+        self._notices = NoticeDesk(
+            self.folder.notices,
+            self.config.notices,
+            self._store,
+            self._feed.subscribe,
+            clock=self._clock,
+            publish=broker_publisher(broker, read_password(broker, os.environ)),
+            page_url=self.config.http.page_url or self.url,
+        )
+        self._notices.start()
+        self._closers.append(("notices", self._notices.stop))
+        self.status.notifier = self._notices.notifier
 
     def _open_demo(self) -> None:
         demo = DemoFleet(self._broker.url, self.folder.simulator)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
 from driftline.config import Config
 from driftline.http.events import LiveFeed, Subscription
@@ -51,6 +52,7 @@ class ServiceStatus:
     ) -> None:
         self.config = config
         self.upstream: UpstreamWatch | None = None
+        self._notifier: Notifier | None = None
         self._store = store
         self._journal = journal
         self._engine = engine
@@ -59,6 +61,15 @@ class ServiceStatus:
         self._feed = feed
         self._clock = clock
         self._sinks = sinks
+
+    @property
+    def notifier(self) -> Notifier | None:
+        """Who is told of alarms; None before it has started."""
+        return self._notifier
+
+    @notifier.setter
+    def notifier(self, notifier: Notifier) -> None:
+        self._notifier = notifier
 
     @property
     def store(self) -> EmbeddedStore:
@@ -100,7 +111,7 @@ class ServiceStatus:
     def health(self) -> Health:
         """The state of every stage."""
         stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
-        return Health((*stages, *map(_sink_health, self._sink_states())))
+        return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health()))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""
@@ -185,6 +196,15 @@ class ServiceStatus:
         if word := registry.near_limit(_NEAR_LIMIT):
             return StageHealth("engine", Status.YELLOW, f"{word}; readings of series beyond are rejected")
         return StageHealth("engine", Status.GREEN, f"{len(registry)} series")
+
+    def _notice_health(self) -> list[StageHealth]:
+        states = self._notifier.states() if self._notifier is not None else []
+        return [
+            StageHealth(f"notices {state.settings.name}", Status.YELLOW, f"{state.waiting:,} wait: {state.error}")
+            if state.error
+            else StageHealth(f"notices {state.settings.name}", Status.GREEN, f"{state.waiting:,} wait")
+            for state in states
+        ]
 
     def _sink_states(self) -> list[SinkState]:
         return self._sinks.states() if self._sinks is not None else []

@@ -11,6 +11,7 @@ import numpy as np
 from letters import letter
 from numpy.typing import NDArray
 
+from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
@@ -38,6 +39,7 @@ class DemoService:
         ]
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
+        self.notifier: Notifier | None = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}}

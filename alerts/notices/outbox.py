@@ -1,0 +1,262 @@
+"""The outbox: notices in a SQLite file until their channel has taken them, each exactly once in it.
+
+A notice is there before anything is sent, and marked as sent after the channel has taken it. A kill in between makes it
+go out again, under the same key: that is what "at least once" means, and the key lets receivers see it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alerts.notices.notice_settings import NoticeSettings
+from alerts.notices.wording import Message
+
+_VERSION = 1
+_KEPT_SENT = 2_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS notice(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, key TEXT NOT NULL, alarm INTEGER,
+    state TEXT NOT NULL, created INTEGER NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+    sent INTEGER, error TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL, body TEXT NOT NULL, payload TEXT NOT NULL,
+    UNIQUE(channel, key));
+CREATE INDEX IF NOT EXISTS notice_due ON notice(channel, state, due);
+CREATE TABLE IF NOT EXISTS alarm(alarm INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS channel(name TEXT PRIMARY KEY, settings TEXT NOT NULL, secret TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A notice that has not been taken yet: `tries` failed so far. `alarm` None for tests and digests."""
+
+    ident: int
+    alarm: int | None
+    tries: int
+    created: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRecord:
+    """One notice as people see it. `state` is waiting, sent, digested, spared or given up. Times in ns."""
+
+    channel: str
+    key: str
+    state: str
+    created: int
+    sent: int | None
+    tries: int
+    error: str
+    subject: str
+
+
+class Outbox:
+    """The file of notices. Any thread may use it. `open` makes it, for its owner alone; raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> Outbox:
+        """Open or make the file."""
+        self.path.touch(mode=0o600, exist_ok=True)
+        self.path.chmod(0o600)
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version={_VERSION}")
+        except sqlite3.Error as error:
+            connection.close()
+            raise OSError(f"{self.path}: the outbox cannot be opened: {error}; move the file away") from error
+        self._connection = connection
+        return self
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Outbox:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(
+        self, alarm: int, state: str, messages: Sequence[tuple[str, Message, int]], now: int, *, follow_up: bool
+    ) -> None:
+        """Note the alarm's state and queue messages as (channel, message, due), in one transaction.
+
+        What is queued or sent already is left as it is. A `follow_up` goes only to channels that were told of the alarm
+        before, and spares those that have not been told yet.
+        """
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO alarm VALUES (?, ?)", (alarm, state))
+            for channel, message, due in messages:
+                if follow_up and not self._was_told(connection, channel, alarm):
+                    continue
+                _insert(connection, channel, message, alarm, now, due)
+
+    def put_message(self, channel: str, message: Message, now: int) -> None:
+        """Queue a message that is about no alarm."""
+        with self._transaction() as connection:
+            _insert(connection, channel, message, None, now, now)
+
+    def state_of(self, alarm: int) -> str | None:
+        """The alarm's state as it was last told; None where it was never seen."""
+        with self._using() as connection:
+            row = connection.execute("SELECT state FROM alarm WHERE alarm = ?", (alarm,)).fetchone()
+        return row[0] if row else None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no alarm was ever seen."""
+        with self._using() as connection:
+            return connection.execute("SELECT 1 FROM alarm LIMIT 1").fetchone() is None
+
+    def due(self, channel: str, now: int, limit: int = 1_000) -> list[Waiting]:
+        """What may be sent now, the oldest first."""
+        with self._using() as connection:
+            rows = connection.execute(
+                "SELECT id, alarm, tries, created, key, subject, body, payload FROM notice "
+                "WHERE channel = ? AND state = 'waiting' AND due <= ? ORDER BY id LIMIT ?",
+                (channel, now, limit),
+            ).fetchall()
+        return [
+            Waiting(ident, alarm, tries, created, Message(key, subject, body, json.loads(payload)))
+            for ident, alarm, tries, created, key, subject, body, payload in rows
+        ]
+
+    def sent_since(self, channel: str, since: int) -> list[int]:
+        """When messages were taken since then, in order."""
+        with self._using() as connection:
+            rows = connection.execute(
+                "SELECT sent FROM notice WHERE channel = ? AND state = 'sent' AND sent > ? ORDER BY sent",
+                (channel, since),
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def mark(self, idents: Sequence[int], state: str, now: int) -> None:
+        """Say of notices what has become of them."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE notice SET state = ?, sent = ?, error = '' WHERE id = ?",
+                [(state, now if state == "sent" else None, ident) for ident in idents],
+            )
+            connection.execute(
+                "DELETE FROM notice WHERE state <> 'waiting' AND id <= (SELECT max(id) FROM notice) - ?", (_KEPT_SENT,)
+            )
+
+    def digest(self, waiting: Sequence[Waiting], channel: str, message: Message, now: int) -> None:
+        """Put one message in the place of many."""
+        with self._transaction() as connection:
+            _insert(connection, channel, message, None, now, now)
+            connection.executemany(
+                "UPDATE notice SET state = 'digested' WHERE id = ?", [(each.ident,) for each in waiting]
+            )
+
+    def failed(self, ident: int, error: str, due: int) -> None:
+        """Count a failed attempt, and say when the next one is."""
+        with self._using() as connection:
+            connection.execute(
+                "UPDATE notice SET tries = tries + 1, error = ?, due = ? WHERE id = ?", (error[:500], due, ident)
+            )
+
+    def next_due(self, channel: str) -> int | None:
+        """When the next notice of the channel may be sent; None where none waits."""
+        with self._using() as connection:
+            row = connection.execute(
+                "SELECT min(due) FROM notice WHERE channel = ? AND state = 'waiting'", (channel,)
+            ).fetchone()
+        return row[0] if row else None
+
+    def waiting(self, channel: str) -> tuple[int, str]:
+        """How many notices wait, and what the newest failed attempt ended with."""
+        with self._using() as connection:
+            count = connection.execute(
+                "SELECT count(*) FROM notice WHERE channel = ? AND state = 'waiting'", (channel,)
+            ).fetchone()[0]
+            error = connection.execute(
+                "SELECT error FROM notice WHERE channel = ? AND state = 'waiting' AND error <> '' ORDER BY id LIMIT 1",
+                (channel,),
+            ).fetchone()
+        return count, error[0] if error else ""
+
+    def newest(self, limit: int = 100) -> list[NoticeRecord]:
+        """Notices, newest first."""
+        with self._using() as connection:
+            rows = connection.execute(
+                "SELECT channel, key, state, created, sent, tries, error, subject FROM notice ORDER BY id DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [NoticeRecord(*row) for row in rows]
+
+    def channels(self) -> list[tuple[NoticeSettings, str]]:
+        """Channels that were made on the page, with their secrets."""
+        with self._using() as connection:
+            rows = connection.execute("SELECT settings, secret FROM channel ORDER BY name").fetchall()
+        return [(NoticeSettings.model_validate_json(settings), secret) for settings, secret in rows]
+
+    def save_channel(self, settings: NoticeSettings, secret: str) -> None:
+        """Keep a channel that was made on the page."""
+        with self._using() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO channel VALUES (?, ?, ?)", (settings.name, settings.model_dump_json(), secret)
+            )
+
+    def remove_channel(self, name: str) -> bool:
+        """Forget a channel that was made on the page, with what waits for it; whether there was one."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE notice SET state = 'given up' WHERE channel = ? AND state = 'waiting'", (name,))
+            return connection.execute("DELETE FROM channel WHERE name = ?", (name,)).rowcount > 0
+
+    @staticmethod
+    def _was_told(connection: sqlite3.Connection, channel: str, alarm: int) -> bool:
+        """Whether the channel was told that the alarm opened. What is over before its notice is due needs none."""
+        connection.execute(
+            "UPDATE notice SET state = 'spared' WHERE channel = ? AND alarm = ? AND state = 'waiting' AND tries = 0 "
+            "AND due > created",
+            (channel, alarm),
+        )
+        found = connection.execute(
+            "SELECT 1 FROM notice WHERE channel = ? AND alarm = ? AND state <> 'spared' LIMIT 1", (channel, alarm)
+        ).fetchone()
+        return found is not None
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        if self._connection is None:
+            raise RuntimeError("the outbox is not open")
+        with self._lock:
+            yield self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._using() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+
+def _insert(
+    connection: sqlite3.Connection, channel: str, message: Message, alarm: int | None, now: int, due: int
+) -> None:
+    connection.execute(
+        "INSERT OR IGNORE INTO notice(channel, key, alarm, state, created, due, subject, body, payload) "
+        "VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?)",
+        (channel, message.key, alarm, now, due, message.subject, message.body, json.dumps(message.payload)),
+    )

@@ -1,0 +1,137 @@
+"""Notices at run time: alarms from the live feed and the database reach the notifier, with their names and links."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from alerts.notices.channels import Publish
+from alerts.notices.notice_settings import NoticeSettings, read_secret
+from alerts.notices.notifier import Notifier
+from alerts.notices.outbox import Outbox
+from alerts.notices.wording import AlarmView
+from devices.records import AlarmRecord, SeriesRecord
+from driftline.http.events import Subscription
+from ingest.broker_settings import BrokerSettings, split_url
+from storage.embedded.database import EmbeddedStore
+
+_MOST_ADOPTED = 1_000
+_AROUND = 300_000_000_000
+_PUBLISH_SECONDS = 10.0
+
+
+class NoticeDesk:
+    """Opens the outbox, tells the notifier of every alarm that changes, and of those that changed before the start."""
+
+    def __init__(
+        self,
+        path: Path,
+        configured: Sequence[NoticeSettings],
+        store: EmbeddedStore,
+        subscribe: Callable[[Callable[[], None]], Subscription],
+        *,
+        clock: Callable[[], int],
+        publish: Publish,
+        page_url: str,
+    ) -> None:
+        self._outbox = Outbox(path)
+        channels = [(settings, read_secret(settings, os.environ)) for settings in configured]
+        self.notifier = Notifier(self._outbox, channels, clock=clock, publish=publish)
+        self._store = store
+        self._subscribe = subscribe
+        self._page_url = page_url.rstrip("/")
+        self._records: dict[int, SeriesRecord] = {}
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="notice desk", daemon=True)
+
+    def start(self) -> None:
+        """Open the outbox, take up what is stored, and follow the feed. Raises OSError."""
+        self._outbox.open()
+        self.notifier.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is under way; what waits goes out after the next start."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.notifier.stop()
+        self._outbox.close()
+
+    def _run(self) -> None:
+        with self._subscribe(self._wake.set) as listener:
+            listener.alarms_only = True
+            self._adopt()
+            while not self._stopping.is_set():
+                self._wake.wait()
+                self._wake.clear()
+                taken = listener.take()
+                if taken.missed:
+                    self._adopt()
+                for step in taken.steps:
+                    for alarm in step.alarms:
+                        if (view := self._view(alarm)) is not None:
+                            self.notifier.offer(view)
+
+    def _adopt(self) -> None:
+        stored = self._store.alarms(limit=_MOST_ADOPTED, open_only=True) + self._store.alarms(limit=_MOST_ADOPTED)
+        views = (self._view(alarm) for alarm in {alarm.alarm: alarm for alarm in stored}.values())
+        self.notifier.adopt([view for view in views if view is not None])
+
+    def _view(self, alarm: AlarmRecord) -> AlarmView | None:
+        if alarm.series not in self._records:
+            self._records = {record.series: record for record in self._store.series()}
+        record = self._records.get(alarm.series)
+        if record is None:
+            return None
+        span = {"from": alarm.opened - _AROUND, "to": (alarm.cleared or alarm.opened) + _AROUND, "series": alarm.series}
+        return AlarmView(
+            alarm=alarm.alarm,
+            device=record.device,
+            metric=record.metric,
+            unit=record.unit,
+            severity=alarm.severity,
+            state=alarm.state.value,
+            opened=alarm.opened,
+            cleared=alarm.cleared,
+            value=alarm.value,
+            reason=alarm.reason,
+            link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
+        )
+
+
+def broker_publisher(settings: BrokerSettings, password: str | None) -> Publish:
+    """Publishes single messages to the broker, in a connection each; raises OSError where it does not take one."""
+
+    def publish(topic: str, payload: bytes) -> None:
+        scheme, host, port = split_url(settings.url)
+        client = paho.Client(CallbackAPIVersion.VERSION2)
+        if settings.username:
+            client.username_pw_set(settings.username, password)
+        if scheme == "mqtts":
+            client.tls_set_context(ssl.create_default_context(cafile=settings.tls_ca))
+        client.connect(host, port)
+        client.loop_start()
+        try:
+            sent = client.publish(topic, payload, qos=1)
+            sent.wait_for_publish(_PUBLISH_SECONDS)
+            if not sent.is_published():
+                raise TimeoutError(
+                    f"the broker at {host}:{port} did not take the message within {_PUBLISH_SECONDS:.0f} s"
+                )
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    return publish

@@ -1,0 +1,379 @@
+"""Notices: who is told, in which words, how often, and that nothing is lost or told twice, kills included."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from receivers import HttpReceiver, MailServer
+
+from alerts.notices.channels import ChannelError
+from alerts.notices.hours import Hours
+from alerts.notices.notice_settings import NoticeSettings
+from alerts.notices.notifier import Notifier
+from alerts.notices.outbox import Outbox
+from alerts.notices.wording import AlarmView
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+NOW = 1_772_366_400 * SECOND  # Sunday 2026-03-01 12:00 UTC
+ALARM = AlarmView(
+    alarm=7,
+    device="plant/pump-07",
+    metric="temperature",
+    unit="°C",
+    severity="major",
+    state="open",
+    opened=NOW - 5 * SECOND,
+    cleared=None,
+    value=81.25,
+    reason="temperature 81.2 °C, expected 54 (52 to 56)",
+    link="http://127.0.0.1:8000/#/device/plant%2Fpump-07",
+)
+CLEARED = replace(ALARM, state="cleared", cleared=NOW)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def web() -> Iterator[HttpReceiver]:
+    receiver = HttpReceiver().start()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    server = MailServer().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def told(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Notifier]]:
+    """A notifier over one outbox, whose channels are delivered to by `flush` alone, without threads."""
+    outbox = Outbox(tmp_path / "notices.db").open()
+
+    def make(*channels: NoticeSettings, secret: str = "") -> Notifier:
+        published.clear()
+        return Notifier(
+            outbox, [(each, secret) for each in channels], clock=clock, publish=lambda *sent: published.append(sent)
+        )
+
+    yield make
+    outbox.close()
+
+
+published: list[tuple[str, bytes]] = []
+
+
+def flush(notifier: Notifier) -> None:
+    for settings, secret, _ in notifier.channels():
+        notifier.deliver_due(settings, secret)
+
+
+def webhook(web: HttpReceiver, **settings: object) -> NoticeSettings:
+    return NoticeSettings(name="hook", kind="webhook", url=f"{web.url}/in", **settings)  # type: ignore[arg-type]
+
+
+def keys(web: HttpReceiver) -> list[str]:
+    return [json.loads(each.body)["key"] for each in web.posted]
+
+
+def test_a_mail_says_what_happened_where_and_since_when(told, mail: MailServer) -> None:
+    settings = NoticeSettings(name="mail", kind="mail", url=mail.url, to=["ops@plant.example"])
+    notifier = told(settings)
+    notifier.offer(ALARM)
+    notifier.offer(CLEARED)
+    flush(notifier)
+    opened, cleared = mail.mails
+    assert opened["Subject"] == "major: plant/pump-07 temperature"
+    assert opened["To"] == "ops@plant.example"
+    assert opened["Message-ID"] == "<alarm-7-opened.mail@localhost>"
+    assert opened.get_content().replace("\r\n", "\n") == (
+        "temperature 81.2 °C, expected 54 (52 to 56)\n\n"
+        "plant/pump-07 temperature, open since 2026-03-01 11:59:55 UTC\n"
+        "http://127.0.0.1:8000/#/device/plant%2Fpump-07\n"
+    )
+    assert cleared["Subject"] == "cleared: plant/pump-07 temperature"
+    assert "cleared 2026-03-01 12:00:00 UTC, open since 2026-03-01 11:59:55 UTC" in cleared.get_content()
+
+
+def test_a_device_s_name_cannot_add_headers_to_a_mail(told, mail: MailServer) -> None:
+    notifier = told(NoticeSettings(name="mail", kind="mail", url=mail.url, to=["ops@plant.example"]))
+    notifier.offer(replace(ALARM, device="x\r\nBcc: thief@evil.example\r\n\r\nhello"))
+    flush(notifier)
+    (sent,) = mail.mails
+    assert sent["Bcc"] is None
+    assert sent["Subject"] == "major: x Bcc: thief@evil.example hello temperature"
+
+
+def test_a_webhook_is_signed_over_time_and_body(told, web: HttpReceiver) -> None:
+    notifier = told(webhook(web), secret="key")
+    notifier.offer(ALARM)
+    flush(notifier)
+    (posted,) = web.posted
+    expected = hmac.new(b"key", f"{NOW // SECOND}.".encode() + posted.body, hashlib.sha256).hexdigest()
+    assert posted.headers["driftline-signature"] == f"t={NOW // SECOND},v1={expected}"
+    assert posted.headers["driftline-notice"] == "alarm-7-opened"
+    content = json.loads(posted.body)
+    assert (content["event"], content["device"], content["value"]) == ("opened", "plant/pump-07", 81.25)
+    assert content["opened"] == "2026-03-01T11:59:55.000+00:00"
+
+
+def test_a_webhook_follows_no_redirect(told, web: HttpReceiver) -> None:
+    web.status = 302
+    notifier = told(webhook(web))
+    notifier.offer(ALARM)
+    flush(notifier)
+    assert notifier.states()[0].error == f"{web.url}/in answered 302"
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]"])
+def test_a_webhook_is_never_sent_to_a_metadata_service(told, host: str) -> None:
+    notifier = told(NoticeSettings(name="hook", kind="webhook", url=f"http://{host}/latest"))
+    with pytest.raises(ChannelError, match="an address that no webhook is sent to"):
+        notifier.test("hook")
+
+
+def test_mqtt_gets_the_same_as_json(told) -> None:
+    notifier = told(NoticeSettings(name="bus", kind="mqtt"))
+    notifier.offer(ALARM)
+    flush(notifier)
+    ((topic, payload),) = published
+    assert topic == "driftline/notices"
+    assert json.loads(payload)["reason"] == ALARM.reason
+
+
+def test_apprise_carries_what_else_there_is(told, web: HttpReceiver) -> None:
+    pytest.importorskip("apprise")
+    notifier = told(NoticeSettings(name="any", kind="apprise"), secret=web.url.replace("http", "json"))
+    notifier.offer(ALARM)
+    flush(notifier)
+    (posted,) = web.posted
+    assert json.loads(posted.body)["title"] == "major: plant/pump-07 temperature"
+    broken = told(NoticeSettings(name="any", kind="apprise"), secret="nonsense")
+    with pytest.raises(ChannelError, match="no address that Apprise knows"):
+        broken.test("any")
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({}, True),
+        ({"min_severity": "major"}, True),
+        ({"min_severity": "critical"}, False),
+        ({"devices": ["plant/*"]}, True),
+        ({"devices": ["lab/*"]}, False),
+        ({"hours": ["Sun 11:00-13:00"]}, True),
+        ({"hours": ["Mon-Fri 00:00-24:00"]}, False),
+        ({"hours": ["Sun 11:00-13:00"], "time_zone": "Asia/Tokyo"}, False),
+        ({"events": ["cleared"]}, False),
+    ],
+)
+def test_alarms_are_routed_by_severity_device_and_hour(told, web, settings: dict[str, object], taken: bool) -> None:
+    notifier = told(webhook(web, **settings))
+    notifier.offer(ALARM)
+    flush(notifier)
+    assert keys(web) == (["alarm-7-opened"] if taken else [])
+
+
+def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told, web: HttpReceiver) -> None:
+    notifier = told(webhook(web, min_severity="critical"))
+    for severity in ("minor", "major", "critical", "critical", "major"):
+        notifier.offer(replace(ALARM, severity=severity))
+        flush(notifier)
+    assert keys(web) == ["alarm-7-opened"]
+
+
+def test_only_those_told_of_an_alarm_are_told_of_its_end(told, web: HttpReceiver) -> None:
+    notifier = told(webhook(web, min_severity="critical"))
+    notifier.offer(ALARM)
+    notifier.offer(CLEARED)
+    flush(notifier)
+    assert keys(web) == []
+
+
+def test_the_next_to_call_is_told_of_what_nobody_took_on(told, web: HttpReceiver, clock: Clock) -> None:
+    notifier = told(webhook(web, after="5m"))
+    taken_on, forgotten, short = (replace(ALARM, alarm=number) for number in (1, 2, 3))
+    for alarm in (taken_on, forgotten, short):
+        notifier.offer(alarm)
+    flush(notifier)
+    assert keys(web) == []
+    notifier.offer(replace(taken_on, state="acknowledged"))
+    notifier.offer(replace(short, state="cleared", cleared=NOW))
+    clock.now += 301 * SECOND
+    flush(notifier)
+    assert keys(web) == ["alarm-2-opened"]
+
+
+def test_a_flood_comes_as_few_messages_that_name_all(told, web: HttpReceiver, clock: Clock) -> None:
+    notifier = told(webhook(web, per_hour=5))
+    for number in range(100):
+        notifier.offer(replace(ALARM, alarm=number, device=f"plant/pump-{number % 3}"))
+    flush(notifier)
+    assert len(web.posted) == 5
+    digest = json.loads(web.posted[-1].body)
+    assert digest["subject"] == "96 notices of 3 devices"
+    assert "plant/pump-1 (32)" in digest["text"]
+    assert len(digest["notices"]) == 96
+    notifier.offer(replace(ALARM, alarm=200))
+    flush(notifier)
+    assert len(web.posted) == 5
+    clock.now += HOUR + SECOND
+    flush(notifier)
+    assert keys(web)[-1] == "alarm-200-opened"
+
+
+def test_a_channel_that_is_away_is_tried_again_and_shown(told, web: HttpReceiver, clock: Clock) -> None:
+    web.status = 500
+    notifier = told(webhook(web))
+    notifier.offer(ALARM)
+    for _ in range(3):
+        flush(notifier)
+        clock.now += 20 * SECOND
+    (state,) = notifier.states()
+    assert (state.waiting, state.error) == (1, f"{web.url}/in answered 500")
+    assert notifier.outbox.newest()[0].tries == 3
+    web.status = 200
+    flush(notifier)
+    assert keys(web) == ["alarm-7-opened"]
+    assert (notifier.states()[0].waiting, notifier.states()[0].error) == (0, "")
+
+
+def test_what_no_channel_takes_for_days_is_given_up_and_says_so(told, web: HttpReceiver, clock: Clock) -> None:
+    web.status = 500
+    notifier = told(webhook(web))
+    notifier.offer(ALARM)
+    flush(notifier)
+    clock.now += 73 * HOUR
+    flush(notifier)
+    assert [each.state for each in notifier.outbox.newest()] == ["given up"]
+
+
+def test_history_that_is_replayed_alarms_nobody(told, web: HttpReceiver) -> None:
+    notifier = told(webhook(web))
+    notifier.offer(replace(ALARM, opened=NOW - 25 * HOUR))
+    flush(notifier)
+    assert keys(web) == []
+
+
+def test_a_new_outbox_tells_nothing_of_what_is_stored_and_a_known_one_what_it_missed(told, web: HttpReceiver) -> None:
+    notifier = told(webhook(web))
+    notifier.adopt([ALARM])
+    flush(notifier)
+    assert keys(web) == []
+    missed = replace(ALARM, alarm=8)
+    notifier.adopt([ALARM, missed])
+    notifier.adopt([ALARM, missed])
+    flush(notifier)
+    assert keys(web) == ["alarm-8-opened"]
+
+
+def test_a_channel_of_the_page_is_kept_with_its_secret(told, web: HttpReceiver) -> None:
+    notifier = told()
+    notifier.outbox.save_channel(webhook(web), "key")
+    again = told()
+    assert again.test("hook").startswith("test-hook-")
+    assert "driftline-signature" in web.posted[0].headers
+    assert again.states()[0].made_on_page
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": "mail", "url": "mail.plant"}, 'url: got "mail.plant", expected smtp://host'),
+        ({"kind": "mail", "url": "smtp://user:pw@mail", "to": ["a@b"]}, "expected smtp://host"),
+        ({"kind": "mail", "url": "smtp://mail", "to": []}, r"to: got \[\], expected mail addresses"),
+        ({"kind": "mail", "url": "smtp://mail", "to": ["a@b, c@d"]}, "expected mail addresses"),
+        ({"kind": "webhook", "url": "file:///etc/passwd"}, "expected an http or https address"),
+        ({"kind": "mqtt", "topic": "a/#"}, "expected one topic without wildcards"),
+        ({"kind": "mqtt", "subject": "{device.__class__} {pump}"}, 'unknown "{pump}"'),
+        ({"kind": "mqtt", "hours": ["Monday morning"]}, 'got "Monday morning", expected days and hours'),
+        ({"kind": "mqtt", "time_zone": "Mars/Olympus"}, 'unknown "Mars/Olympus"'),
+    ],
+)
+def test_what_cannot_be_a_channel_is_said(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        NoticeSettings(name="x", **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "within"),
+    [
+        ("Mon-Fri 07:00-18:00", "2026-03-02T07:00", True),
+        ("Mon-Fri 07:00-18:00", "2026-03-02T18:00", False),
+        ("Mon-Fri 07:00-18:00", "2026-03-01T12:00", False),
+        ("22:00-06:00", "2026-03-01T05:59", True),
+        ("Fri 22:00-06:00", "2026-03-07T03:00", True),
+        ("Fri 22:00-06:00", "2026-03-06T03:00", False),
+        ("Sat,Sun 00:00-24:00", "2026-03-01T23:59", True),
+        ("Fri-Mon 08:00-09:00", "2026-03-01T08:30", True),
+    ],
+)
+def test_hours_of_the_week(text: str, time: str, within: bool) -> None:
+    assert Hours.parse(text).includes(datetime.fromisoformat(time)) is within
+
+
+SENDER = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+from alerts.notices.notice_settings import NoticeSettings
+from alerts.notices.notifier import Notifier
+from alerts.notices.outbox import Outbox
+from alerts.notices.wording import AlarmView
+now = time.time_ns()
+with Outbox(Path(sys.argv[1])) as outbox:
+    channel = NoticeSettings(name="hook", kind="webhook", url=sys.argv[2], per_hour=10_000)
+    notifier = Notifier(outbox, [(channel, "")], clock=time.time_ns, publish=print)
+    notifier.start()
+    for number in range(60):
+        notifier.offer(AlarmView(number, "d", "m", "", "major", "open", now, None, 1.0, "odd"))
+    print("offered", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_twenty_kills_lose_no_notice_and_repeat_one_a_kill_at_most(
+    tmp_path: Path, web: HttpReceiver, wait_until: Callable[..., None]
+) -> None:
+    every = {f"alarm-{number}-opened" for number in range(60)}
+    for kill in range(21):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SENDER, str(tmp_path / "notices.db"), web.url], stdout=subprocess.PIPE
+        )
+        try:
+            some = min(3 * (kill + 1), 50)
+            wait_until(
+                lambda kill=kill, some=some: set(keys(web)) == every if kill == 20 else len(set(keys(web))) >= some,
+                what="notices",
+            )
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    times = Counter(keys(web))
+    assert sum(times.values()) - len(times) <= 20
+    assert max(times.values()) <= 2
