@@ -1,52 +1,68 @@
 # `make` alone lists the targets. `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help setup run stack test lint types docs docs-check check bench scorecard test-faults clean
+.PHONY: help setup dev run stack test lint types docs docs-check check lock lock-check bench scorecard test-faults clean
 
 PYTHON := .venv/bin/python
-STAMP := .venv/.ready
+READY := .venv/.ready
+# Extras to install too: make setup EXTRAS="grafana influx archive river notices"
+EXTRAS ?=
 # More arguments for pytest or the benchmarks: make test ARGS="-k router", make bench ARGS=--long
 ARGS ?=
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make the environment (.venv); does nothing when it is up to date
+setup: $(READY) $(EXTRAS:%=.venv/.extra-%) ## Make the environment (.venv); does nothing when it is up to date
 
-$(STAMP): pyproject.toml deploy/bootstrap/setup.sh
+$(READY): pyproject.toml deploy/lock/run.txt deploy/lock/build.txt deploy/bootstrap/setup.sh
 	@./deploy/bootstrap/setup.sh
 	@touch $@
+
+.venv/.extra-%: deploy/lock/%.txt $(READY)
+	@./deploy/bootstrap/setup.sh $*
+	@touch $@
+
+dev: .venv/.extra-dev ## Add what the tests and checks need
 
 run: setup ## Run everything on this machine: broker, simulated fleet, pipeline, database, page
 	@.venv/bin/driftline up --demo
 
-stack: setup ## Run the same with VictoriaMetrics and Grafana beside it, where they are on PATH
+stack: $(READY) .venv/.extra-grafana .venv/.extra-influx ## Run the same with VictoriaMetrics and Grafana beside it, where they are on PATH
 	@.venv/bin/driftline up --demo --stack
 
-test: setup ## Run the tests
+test: dev ## Run the tests
 	@$(PYTHON) -m pytest $(ARGS)
 
-lint: setup ## Check style
+lint: dev ## Check style, unused names, and that every import is declared
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m vulture
+	@$(PYTHON) -m deptry .
 
-types: setup ## Check types
+types: dev ## Check types
 	@$(PYTHON) -m mypy
 
-docs: setup ## Write the generated pages, the schema and the sample configuration
+docs: dev ## Write the generated pages, the schema and the sample configuration
 	@$(PYTHON) -m driftline.reference
 
-docs-check: setup ## Fail where a generated file is not what `make docs` writes
+docs-check: dev ## Fail where a generated file is not what `make docs` writes
 	@$(PYTHON) -m driftline.reference --check
 
 check: lint types docs-check test ## Everything that CI runs
 
-bench: setup ## Measure speed, as ratios within one run
+lock: dev ## Bring deploy/lock in line with pyproject.toml (ARGS=--upgrade: and to the newest versions)
+	@$(PYTHON) deploy/lock.py $(ARGS)
+
+lock-check: dev ## Show what the newest versions would change
+	@$(PYTHON) deploy/lock.py --check
+
+bench: dev ## Measure speed, as ratios within one run
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-scorecard: setup ## Score the default detectors on simulated plants whose faults are known; writes benchmarks/scorecard.json
+scorecard: dev ## Score the default detectors on simulated plants whose faults are known; writes benchmarks/scorecard.json
 	@$(PYTHON) -m driftline score --seeds reporting --out benchmarks/scorecard.json $(ARGS)
 
-test-faults: setup ## Break it on purpose and count what was lost
+test-faults: dev ## Break it on purpose and count what was lost
 	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults -n 2 --dist worksteal --durations 12 $(ARGS)
 
 clean: ## Remove the environment and all caches; recorded data in ./var stay

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
+from common.extras import require
 from common.suggestions import unknown
 
 NESTED_MODULES = ("time_series", "stats", "optim", "optim.initializers", "optim.schedulers", "neighbors")
@@ -19,14 +21,20 @@ _SCALERS = {"HalfSpaceTrees": "MinMaxScaler", "LODA": "StandardScaler", "OneClas
 """Scaler that a model needs before it: half-space trees expect [0, 1], projections and gradient steps unit variance."""
 
 
+def _part(name: str = "") -> ModuleType:
+    """A module of river, or river itself. Raises MissingExtraError where river is not installed."""
+    require("river", extra="river", purpose="A detector of type river")
+    return importlib.import_module(f"river.{name}" if name else "river")
+
+
 def river_version() -> str:
     """The installed river's version."""
-    return str(importlib.import_module("river").__version__)
+    return str(_part().__version__)
 
 
 def model_names() -> tuple[str, ...]:
     """The detectors of `river.anomaly`, without its filters, which wrap another detector and only classify."""
-    anomaly = importlib.import_module("river.anomaly")
+    anomaly = _part("anomaly")
     return tuple(sorted(name for name in anomaly.__all__ if not name.endswith("Filter")))
 
 
@@ -42,19 +50,19 @@ def build(model: str, parameters: Mapping[str, object], seed: int) -> Any:
     given = dict(parameters)
     if model == "PredictiveAnomalyDetection":
         given.setdefault("predictive_model", {"type": "HoltWinters", "alpha": 0.3, "beta": 0.1})
-    detector = _construct(getattr(importlib.import_module("river.anomaly"), model), given, f"{model}.", seed)
+    detector = _construct(getattr(_part("anomaly"), model), given, f"{model}.", seed)
     if model == "PredictiveAnomalyDetection" and not hasattr(detector.predictive_model, "forecast"):
         found = type(detector.predictive_model).__name__
         raise ValueError(f"{model}.predictive_model: expected a forecaster of river.time_series, got {found}")
     if model == "GaussianScorer":
         # Its distribution carries an unseeded generator, never used for scores, that would make states differ.
-        proba, utils = importlib.import_module("river.proba"), importlib.import_module("river.utils")
+        proba, utils = _part("proba"), _part("utils")
         window = detector.window_size
         detector.gaussian = utils.Rolling(proba.Gaussian, window, seed=seed) if window else proba.Gaussian(seed=seed)
     if model not in _SCALERS:
         return detector
-    preprocessing = importlib.import_module("river.preprocessing")
-    compose = importlib.import_module("river.compose")
+    preprocessing = _part("preprocessing")
+    compose = _part("compose")
     return compose.Pipeline(getattr(preprocessing, _SCALERS[model])(), detector)
 
 
@@ -79,7 +87,7 @@ def _value(value: object, path: str, seed: int) -> object:
     name = str(value["type"])
     known: dict[str, type] = {}
     for module in NESTED_MODULES:
-        members = vars(importlib.import_module(f"river.{module}"))
+        members = vars(_part(module))
         for member, kind in members.items():
             if inspect.isclass(kind) and not member.startswith("_"):
                 known.setdefault(member, kind)

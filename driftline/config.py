@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
+from common.extras import how_to_install, is_installed
 from common.suggestions import unknown
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
@@ -110,6 +111,7 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
     errors += _open_secrets(data, {path for path, _ in errors})
     errors += _component_errors(data)
     errors += _reference_errors(data)
+    errors += _missing_extras(data)
     if errors or config is None:
         errors.sort(key=lambda found: _order_in_file(found[0], data))
         raise ConfigError([f"{name}: {place(path)}: {sentence}" for path, sentence in errors])
@@ -219,6 +221,23 @@ def _archived_too_late(data: dict[str, Any]) -> list[tuple[Path, str]]:
     if not late:
         return []
     return [(("archive", "after"), f'got "{after}", expected at least two days less than store.keep = "{keep}"')]
+
+
+def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Sinks and archive whose libraries are not installed; a detector's own check names its library."""
+    archive = data.get("archive")
+    wanted: list[tuple[Path, str, str]] = [
+        (("sinks", number), extra, module)
+        for number, _ in _tables(data.get("sinks"))
+        for extra, module in (("influx", "influxdb_client"), ("influx", "pyarrow"))
+    ]
+    if isinstance(archive, dict) and archive.get("folder"):
+        wanted.append((("archive", "folder"), "archive", "pyarrow"))
+    return [
+        (path, f"needs the library {module}, which is not installed: {how_to_install(extra)}")
+        for path, extra, module in wanted
+        if not is_installed(module)
+    ]
 
 
 def _unknown_older(data: dict[str, Any]) -> list[tuple[Path, str]]:

@@ -10,16 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
-from influxdb_client import BucketRetentionRules, InfluxDBClient, TaskCreateRequest
-from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from common.durations import format_duration, parse_duration
+from common.extras import optional
 from storage.external.lines import POINTS
 from storage.storage_settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
+
+if TYPE_CHECKING:
+    import influxdb_client as influx
+    from influxdb_client import rest
+else:
+    influx = optional("influxdb_client", extra="influx", purpose="Speaking to InfluxDB")
+    rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
 
 _SECOND = 10**9
 _DAY = 24 * 3600 * _SECOND
@@ -105,7 +111,7 @@ class InfluxPlan:
 
     def __init__(self, settings: SinkSettings, token: str) -> None:
         self._settings = settings
-        self._client = InfluxDBClient(
+        self._client = influx.InfluxDBClient(
             settings.url,
             token=token or None,
             org=settings.org,
@@ -118,7 +124,7 @@ class InfluxPlan:
             steps = [self._bucket(self._settings.bucket, self._settings.keep)]
             for copy in self._settings.downsample:
                 steps += [self._bucket(self._copy_name(copy), copy.keep), self._task(copy)]
-        except ApiException as error:
+        except rest.ApiException as error:
             expected = "to read buckets"
             if error.status == 404:
                 expected = f'InfluxDB 2, or of InfluxDB 1 a retention policy that is there: "{self._settings.bucket}"'
@@ -131,7 +137,7 @@ class InfluxPlan:
         api = self._client.buckets_api()
         found = api.find_bucket_by_name(name)
         seconds = None if keep is None else parse_duration(keep) // _SECOND
-        rules = [] if seconds is None else [BucketRetentionRules(type="expire", every_seconds=seconds)]
+        rules = [] if seconds is None else [influx.BucketRetentionRules(type="expire", every_seconds=seconds)]
         subject, name_of = f'bucket "{name}"', self._settings.name
         if found is None:
             return Step(
@@ -160,7 +166,7 @@ class InfluxPlan:
         found = next((task for task in api.find_tasks(name=name) if task.name == name), None)
         subject = f'task "{name}"'
         if found is None:
-            request = TaskCreateRequest(org=self._settings.org, flux=flux, status="active")
+            request = influx.TaskCreateRequest(org=self._settings.org, flux=flux, status="active")
             return Step(
                 self._settings.name,
                 subject,
@@ -224,7 +230,7 @@ def apply(steps: list[Step]) -> list[Step]:
             continue
         try:
             step.apply()
-        except (ApiException, HTTPError) as error:
+        except (rest.ApiException, HTTPError) as error:
             raise OSError(f"{step.store}: {step.subject}: {step.action}: {_said(error)}") from error
         done.append(step)
     return done

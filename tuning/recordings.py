@@ -11,16 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from common.extras import optional
 from common.suggestions import did_you_mean
 from devices.numbers import NO_VALUE_WORDS
 from devices.times import BadTimeError, parse_time
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Reading and writing Parquet files")
+    pq = optional("pyarrow.parquet", extra="archive", purpose="Reading and writing Parquet files")
 
 TIME_NAMES = ("timestamp", "time", "datetime", "date_time", "date", "ts", "event_time", "_time", "t")
 DELIMITERS = (",", ";", "\t", "|")

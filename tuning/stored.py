@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from common.extras import optional
 from storage.store import Reader, SeriesPoints
 from tuning.recordings import TOPIC_KEY, RecordingError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Reading and writing Parquet files")
+    pq = optional("pyarrow.parquet", extra="archive", purpose="Reading and writing Parquet files")
 
 TIME = "_time"
 """Column of times in a device's file; its other columns are its metrics."""

@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
+
+from common.extras import optional
+
+if TYPE_CHECKING:
+    from scipy import signal
+else:
+    signal = optional("scipy.signal", extra="river", purpose="Making series for --calibration")
 
 START = 1_704_067_200_000_000_000
 """2024-01-01T00:00:00Z."""
@@ -57,7 +64,7 @@ def bursty(rows: int, random: np.random.Generator) -> Series:
     """Quiet with bursts a few times a day: an exponential height that fades over some minutes."""
     starts = random.random(rows) < 4.0 / DAY
     heights = np.where(starts, 5.0 + random.exponential(10.0, size=rows), 0.0)
-    fading: Series = lfilter([1.0], [1.0, -0.8], heights)
+    fading: Series = signal.lfilter([1.0], [1.0, -0.8], heights)
     return 2.0 + 0.2 * random.normal(size=rows) + fading
 
 
@@ -126,5 +133,5 @@ def _autoregression(rows: int, memory: float, random: np.random.Generator) -> Se
     """Standard deviation 1 from the first reading on."""
     noise = random.normal(size=rows)
     noise[1:] *= np.sqrt(1.0 - memory * memory)
-    filtered: Series = lfilter([1.0], [1.0, -memory], noise)
+    filtered: Series = signal.lfilter([1.0], [1.0, -memory], noise)
     return filtered

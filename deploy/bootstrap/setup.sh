@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv with Driftline and everything it needs. Run through `make setup`, which skips it when nothing changed.
+# Makes .venv with Driftline and what running it needs; with names of extras, adds what those need. Versions and hashes
+# are those of deploy/lock. Run through `make setup`, which skips it when nothing changed.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -8,7 +9,7 @@ is_new_enough() {
 }
 
 find_python() {
-    for candidate in python3.14 python3.13 python3.12 python3.11 python3 python; do
+    for candidate in python3.13 python3.12 python3.11 python3 python python3.14; do
         if command -v "$candidate" >/dev/null 2>&1 && is_new_enough "$candidate"; then
             echo "$candidate"
             return
@@ -32,10 +33,28 @@ make_environment() {
     fi
 }
 
+pip_install() {
+    # Without --no-compile pip compiles every file of every library, most of which are never imported.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile "$@"
+}
+
+if [ $# -gt 0 ]; then
+    for extra in "$@"; do
+        if ! [ -f "deploy/lock/$extra.txt" ]; then
+            echo "setup: no extra \"$extra\"; there are grafana, influx, archive, river, notices, dev" >&2
+            exit 2
+        fi
+        echo "setup: adding what \"$extra\" needs"
+        pip_install --require-hashes -r deploy/lock/run.txt -r "deploy/lock/$extra.txt"
+    done
+    exit
+fi
+
 if ! [ -x .venv/bin/python ] || ! is_new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     make_environment
 fi
 echo "setup: installing Driftline and its libraries (some hundred megabytes the first time)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+pip_install --require-hashes -r deploy/lock/run.txt -r deploy/lock/build.txt
+pip_install --no-deps --no-build-isolation --editable .
 echo "setup: compiling what runs for every message (once, up to a minute)"
 .venv/bin/python -m driftline.compile

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.compiled import njit
 from detectors.fleet_detector import Column
+from detectors.multivariate.eigen import eigen_symmetric
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
 from detectors.statistics.tails import chi_square_score
@@ -123,7 +124,7 @@ def _invert(correlation: Any, seen: Any, warmup: int, inverse: Any) -> None:
         shrunk[j, j] += _SHRINK
     # Correlations of pairs that were met at different times need not fit together: no variance is taken to be below
     # what the shrinking leaves, so that there always is an inverse.
-    variances, directions = np.linalg.eigh(shrunk)
+    variances, directions = eigen_symmetric(shrunk)
     inverse[:] = 0.0
     for j in range(count):
         for k in range(count):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from common.compiled import njit
 from detectors.fleet_detector import Column
+from detectors.multivariate.eigen import eigen_symmetric
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
 from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
 from detectors.statistics.tails import chi_square_score
@@ -134,7 +135,7 @@ def _find_directions(correlation: Any, seen: Any, warmup: int, directions: Any, 
         for k in range(count):
             shrunk[j, k] = (1.0 - _SHRINK) * correlation[warm[j], warm[k]]
         shrunk[j, j] += _SHRINK
-    found, vectors = np.linalg.eigh(shrunk)
+    found, vectors = eigen_symmetric(shrunk)
     directions[:] = 0.0
     variances[:] = 0.0
     for c in range(count):

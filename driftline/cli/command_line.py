@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from common.extras import MissingExtraError
 from driftline.cli.commands.alarms import alarms
 from driftline.cli.commands.backtest import backtest
 from driftline.cli.commands.backup import backup
@@ -79,6 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         for line in error.lines:
             print(f"driftline: {line}", file=sys.stderr)
         return error.code
+    except MissingExtraError as error:
+        print(f"driftline: {error}", file=sys.stderr)
+        return Exit.USAGE
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else Exit.FAILED
     except KeyboardInterrupt:

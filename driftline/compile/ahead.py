@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from alerts.alarm_settings import AlarmSettings
+from common.extras import MissingExtraError
 from detectors.compile_detectors import compile_detector
 from detectors.detector_registry import DETECTORS, ROW_DETECTORS, scores_rows
 from devices.codecs.compile_codecs import compile_all as compile_codecs
@@ -47,9 +49,10 @@ def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lam
             _run_engine()
         else:
             name = step.removeprefix(DETECTOR)
-            compile_detector(name)
-            if scores_rows(name):
-                _run_engine(name)
+            with suppress(MissingExtraError):  # A library that is not installed has no kernels to compile.
+                compile_detector(name)
+                if scores_rows(name):
+                    _run_engine(name)
 
 
 def _run_engine(*row_detectors: str) -> None:

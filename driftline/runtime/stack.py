@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.extras import require
 from dashboards.grafana_units import SIMULATED
-from dashboards.provisioning import BuildSettings, write_all
-from dashboards.sources import source_named
 from driftline.config import Config
 from driftline.http.http_settings import DEFAULT_PORT
 from driftline.runtime.broker import end_child, end_with_parent
@@ -75,6 +74,9 @@ def stack_beside(
 
     What is not on PATH is named to `say` and left out. Raises StackError, with nothing left running.
     """
+    require("grafana_foundation_sdk", extra="grafana", purpose="The stack's dashboards")
+    require("influxdb_client", extra="influx", purpose="Writing to the stack's database")
+    require("pyarrow", extra="influx", purpose="Writing to the stack's database")
     port = config.http.port or _free_port(DEFAULT_PORT)
     page = f"http://127.0.0.1:{port}/"
     stack = Stack(folder / "stack", which=which)
@@ -85,20 +87,21 @@ def stack_beside(
         if (database := stack.start_database(scraped=f"127.0.0.1:{port}")) is not None:
             say(f"{database.name} {database.url}")
             sinks.append(SinkSettings(name=SINK, type="victoriametrics", url=database.url))
-            grafana = stack.start_grafana(
-                lambda files: write_all(
-                    files,
-                    source_named("victoriametrics"),
-                    BuildSettings(database_url=database.url, page_url=page),
-                    units=SIMULATED,
-                )
-            )
+            grafana = stack.start_grafana(lambda files: _write_dashboards(files, database.url, page))
             if grafana is not None:
                 kept = folder / "stack" / "grafana" / "admin-password"
                 say(f"{grafana.name} {grafana.url}, user admin, password in {kept}")
         yield config.model_copy(update={"sinks": sinks, "http": config.http.model_copy(update={"port": port})})
     finally:
         stack.stop()
+
+
+def _write_dashboards(files: Path, database_url: str, page: str) -> Sequence[Path]:
+    from dashboards.provisioning import BuildSettings, write_all  # noqa: PLC0415  of an extra
+    from dashboards.sources import source_named  # noqa: PLC0415
+
+    settings = BuildSettings(database_url=database_url, page_url=page)
+    return write_all(files, source_named("victoriametrics"), settings, units=SIMULATED)
 
 
 class StackError(Exception):

@@ -6,15 +6,20 @@ The newest point of each series stays in the database, so that what is newest is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from common.extras import optional
 from devices.records import SeriesRecord
 from storage.archive.parquet_archive import COLUMNS, DAY, Archive, ArchivedFile, day_of, day_start
 from storage.embedded import schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Reading and writing Parquet files")
 
 _ROWS_A_FILE = 4_000_000
 _ROWS_A_BATCH = 131_072

@@ -13,18 +13,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import fs
 
+from common.extras import optional
 from devices.records import SeriesRecord
 from storage.storage_settings import ArchiveSettings
 from storage.store import StorageCorruptError, StorageFullError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import fs
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Reading and writing Parquet files")
+    pq = optional("pyarrow.parquet", extra="archive", purpose="Reading and writing Parquet files")
+    fs = optional("pyarrow.fs", extra="archive", purpose="Reading and writing Parquet files")
 
 DAY = 86_400 * 10**9
 MANIFEST = "manifest.json"

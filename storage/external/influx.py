@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from influxdb_client import InfluxDBClient, WritePrecision
-from influxdb_client.client.write_api import SYNCHRONOUS
-from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from common.durations import parse_duration
+from common.extras import optional
 from devices.records import SeriesRecord
 from storage.external.lines import LineBlock, LineProtocol
 from storage.storage_settings import SinkSettings
 from storage.store import StepOutput
+
+if TYPE_CHECKING:
+    import influxdb_client as influx
+    from influxdb_client import rest
+    from influxdb_client.client import write_api
+else:
+    influx = optional("influxdb_client", extra="influx", purpose="Speaking to InfluxDB")
+    write_api = optional("influxdb_client.client.write_api", extra="influx", purpose="Speaking to InfluxDB")
+    rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
 
 _REFUSED = {400, 413, 422}
 
@@ -39,19 +46,19 @@ class InfluxSink:
         self.settings = settings
         self._token = token
         self._protocol = LineProtocol(series)
-        self._client: InfluxDBClient | None = None
+        self._client: influx.InfluxDBClient | None = None
         self._api: Any = None
 
     def open(self) -> Self:
         """Set up the client; connecting happens at the first write. Returns self."""
-        self._client = InfluxDBClient(
+        self._client = influx.InfluxDBClient(
             self.settings.url,
             token=self._token or None,
             org=self.settings.org,
             timeout=parse_duration(self.settings.timeout) // 1_000_000,
             enable_gzip=self.settings.gzip,
         )
-        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+        self._api = self._client.write_api(write_options=write_api.SYNCHRONOUS)
         return self
 
     def close(self) -> None:
@@ -95,8 +102,8 @@ class InfluxSink:
         if self._client is None:
             raise ValueError(f"{self.settings.url}: the sink is not open")
         try:
-            self._api.write(self.settings.bucket, record=bytes(block.data), write_precision=WritePrecision.NS)
-        except ApiException as error:
+            self._api.write(self.settings.bucket, record=bytes(block.data), write_precision=influx.WritePrecision.NS)
+        except rest.ApiException as error:
             if error.status not in _REFUSED:
                 raise OSError(f"{self.settings.url}: writing {len(block)} lines: {_reason(error)}") from error
             if len(block) == 1:
@@ -108,6 +115,6 @@ class InfluxSink:
             raise OSError(f"{self.settings.url}: writing {len(block)} lines: {error}") from error
 
 
-def _reason(error: ApiException) -> str:
+def _reason(error: rest.ApiException) -> str:
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
     return f"{error.status} {error.reason}: {' '.join(body.split())[:300]}"

@@ -9,16 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from common.extras import optional
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.store import DevicePresence, StepOutput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+else:
+    pa = optional("pyarrow", extra="influx", purpose="Writing to InfluxDB or VictoriaMetrics")
+    pc = optional("pyarrow.compute", extra="influx", purpose="Writing to InfluxDB or VictoriaMetrics")
 
 POINTS, ALARMS, DEVICES = "driftline", "driftline_alarm", "driftline_device"
 """Measurements: scored points, alarms as events, and what is known of a device."""

@@ -6,16 +6,21 @@ Dead letters are left out: no external database takes them.
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from common.extras import optional
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.store import DevicePresence, StepOutput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = optional("pyarrow", extra="influx", purpose="Writing to InfluxDB or VictoriaMetrics")
 
 _KEY = b"driftline.output"
 

@@ -50,3 +50,15 @@ def test_no_other_module_takes_numba_s_own_decorator() -> None:
         or (isinstance(node, ast.Import) and any(alias.name == "numba" for alias in node.names))
     ]
     assert taking == []
+
+
+def test_no_kernel_calls_for_linear_algebra_that_numba_has_only_with_scipy() -> None:
+    rooms = ("alerts", "detectors", "devices", "ingest", "storage")
+    calling = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "linalg"
+    ]
+    assert calling == []

@@ -31,14 +31,21 @@ def test_links_within_the_project_lead_somewhere(guide: Path) -> None:
 
 def test_every_dependency_has_its_line_and_no_other() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    runtime, develop = (
-        {re.split(r"[<>=\[ ]", each)[0] for each in listed}
-        for listed in (project["dependencies"], project["optional-dependencies"]["dev"])
-    )
+    extras = {name: listed for name, listed in project["optional-dependencies"].items() if name not in ("all", "dev")}
+    declared = {"To run": project["dependencies"], "To develop": project["optional-dependencies"]["dev"]}
+    declared |= {f"Extra `{name}`": listed for name, listed in extras.items()}
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    to_run, _, to_develop = text.partition("## To develop")
-    assert set(re.findall(r"^\| `([\w-]+)` \| \S", to_run, re.MULTILINE)) == runtime
-    assert set(re.findall(r"^\| `([\w-]+)` \| \S", to_develop, re.MULTILINE)) == develop
+    sections = {part.partition("\n")[0].partition(":")[0]: part for part in text.split("\n## ")[1:]}
+    assert set(sections) == {*declared, "Versions"}
+    for title, listed in declared.items():
+        names = {re.split(r"[<>=\[ ]", each)[0] for each in listed} - {"driftline"}
+        assert set(re.findall(r"^\| `([\w-]+)` \| \S", sections[title], re.MULTILINE)) == names, title
+
+
+def test_the_extra_for_all_holds_every_extra_but_the_developer_s() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    others = [name for name in extras if name not in ("all", "dev")]
+    assert extras["all"] == [f"driftline[{','.join(others)}]"]
 
 
 def test_every_shell_block_of_the_readme_is_run_here_or_by_make() -> None:

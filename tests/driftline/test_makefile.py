@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = [
     "setup",
+    "dev",
     "run",
     "stack",
     "test",
@@ -16,6 +17,8 @@ TARGETS = [
     "docs",
     "docs-check",
     "check",
+    "lock",
+    "lock-check",
     "bench",
     "scorecard",
     "test-faults",
@@ -45,7 +48,7 @@ def test_every_target_resolves(target: str) -> None:
 @needs_make
 def test_check_runs_style_types_pages_and_tests_in_this_order() -> None:
     text = make("--dry-run", "check")
-    steps = ["ruff check", "ruff format --check", "mypy", "driftline.reference --check", "pytest"]
+    steps = ["ruff check", "ruff format --check", "vulture", "deptry", "mypy", "driftline.reference --check", "pytest"]
     places = [text.index(step) for step in steps]
     assert places == sorted(places)
 

@@ -103,6 +103,9 @@ def dashboards(
 
     Example: driftline dashboards build --out grafana --source influxdb
     """
+    from common.extras import require
+
+    require("grafana_foundation_sdk", extra="grafana", purpose="Building dashboards")
     from dashboards.building import all_built
     from dashboards.provisioning import BuildSettings, write_all
     from dashboards.sources import source_named

@@ -1,0 +1,52 @@
+"""No function is longer than a screen, kernels apart. The linter holds branches and statements; this holds lines."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = (
+    "alerts", "benchmarks", "common", "dashboards", "detectors", "devices", "driftline", "firmware-sim", "ingest",
+    "storage", "tests", "tuning",
+)  # fmt: skip
+MOST_LINES = 60
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(node: ast.AST) -> Iterator[Function]:
+    for child in ast.walk(node):
+        if isinstance(child, Function):
+            yield child
+
+
+def lines_of_body(function: Function) -> int:
+    """Lines from the first statement to the last: without signature, docstring, and functions within."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        return 0
+    within = [child for child in functions(function) if child is not function]
+    inside = {line for each in within for line in range(each.lineno, (each.end_lineno or 0) + 1)}
+    return sum(line not in inside for line in range(body[0].lineno, (body[-1].end_lineno or 0) + 1))
+
+
+def is_kernel(function: Function) -> bool:
+    return any(ast.unparse(decorator).partition("(")[0] == "njit" for decorator in function.decorator_list)
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    measured = [
+        (lines_of_body(function), f"{path.relative_to(ROOT)}:{function.lineno} {function.name}")
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for function in functions(ast.parse(path.read_text(encoding="utf-8")))
+        if not is_kernel(function)
+    ]
+    assert len(measured) > 1_000
+    assert [f"{place}: {lines} lines" for lines, place in measured if lines > MOST_LINES] == []
+
+
+def test_the_measure_counts_statements_only() -> None:
+    docstring = '"""Says.\n\n    More.\n    """'
+    source = f"def f(\n    a,\n):\n    {docstring}\n    a += 1\n    def g():\n        return a\n    return g\n"
+    assert [lines_of_body(each) for each in functions(ast.parse(source))] == [2, 1]
