@@ -9,6 +9,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from firmware_sim.simulation_settings import SimulatorSettings
+from firmware_sim.world_settings import WorldSettings
+from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
 from driftline.cli.command_line import COMMANDS
@@ -36,9 +38,13 @@ def cli_page() -> str:
     for _, command, _ in COMMANDS:
         parts += [f"## `driftline {command.__name__}`", _help(command), *_tables(command)]
         if command is simulate:
-            fields = {f"--{name.replace('_', '-')}": info for name, info in SimulatorSettings.model_fields.items()}
-            parts += ["The simulator's own options:", settings_table(fields)]
+            parts += ["The simulator's own options:", _own_options(SimulatorSettings)]
+            parts += ["With `--world NAME`, those of a world in place of them:", _own_options(WorldSettings)]
     return "\n\n".join(parts) + "\n"
+
+
+def _own_options(settings: type[BaseModel]) -> str:
+    return settings_table({f"--{name.replace('_', '-')}": info for name, info in settings.model_fields.items()})
 
 
 def _help(command: Callable[..., None]) -> str:

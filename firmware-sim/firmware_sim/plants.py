@@ -29,13 +29,15 @@ SECOND = 1_000_000_000
 class PlantOptions:
     """How long a plant runs, `days`; how many of them, from the first on, are free of faults; and how large it is.
 
-    `sick` is the share of the series that get a fault of their own.
+    `sick` is the share of the series that get a fault of their own, `interval` the seconds between two readings in
+    place of the world's own.
     """
 
     days: int = 35
     learning_days: int = 7
     size: int = 1
     sick: float = 0.7
+    interval: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ def make_plant(world: World, seed: int, options: PlantOptions | None = None) -> 
     """Simulate a world. Runs of different seeds begin on different Mondays, so that seasons and holidays vary."""
     options = options or PlantOptions()
     monday = FIRST_MONDAY + seed * WEEKS_APART % 104 * 7 * SECONDS_A_DAY
-    rows = int(options.days * SECONDS_A_DAY / world.interval)
-    around = Surroundings(monday * SECOND, world.interval, rows, seed)
+    step = options.interval or world.interval
+    around = Surroundings(monday * SECOND, step, int(options.days * SECONDS_A_DAY / step), seed)
     learned_by = around.start + options.learning_days * SECONDS_A_DAY * SECOND
     end = around.start + options.days * SECONDS_A_DAY * SECOND
     faults = schedule_plant_faults(world, around, learned_by, end, options.size)

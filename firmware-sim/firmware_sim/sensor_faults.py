@@ -36,6 +36,7 @@ class _Edit:
     first: int
     last: int
     readings: Readings
+    sent: NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -219,8 +220,9 @@ class SensorFaults:
             self._partner_values(state, first, last),
         )
         if not len(window.value):
-            return _Edit(first, last, (window.time, window.value)), "the device was off", 0.0, start
+            return _Edit(first, last, (window.time, window.value), window.time), "the device was off", 0.0, start
         time, value = kind.apply(window)
+        time = time // 1_000_000 * 1_000_000
         if kind.keeps_limits and series.metric.signal in (Signal.MEASUREMENT, Signal.BATTERY):
             value = quantised(value, series.metric)
         unseen = "" if kind.expected is not Expected.ALARM else kind.unseen(window, (time, value))
@@ -230,7 +232,8 @@ class SensorFaults:
             effect = float(stray.max())
             if not kind.abrupt and effect > VISIBLE:
                 visible_from = int(time[int(np.argmax(stray > VISIBLE))])
-        return _Edit(first, last, (time, value)), unseen, effect, visible_from
+        sent = window.time if len(time) == len(window.time) else time
+        return _Edit(first, last, (time, value), sent), unseen, effect, visible_from
 
     def _label(
         self, kind: FaultKind, lead: _State, place: tuple[int, int], unseen: str, effect: float, visible_from: int
@@ -321,11 +324,14 @@ def _edited(state: _State) -> Series:
     series = state.series
     times: list[NDArray[np.int64]] = []
     values: list[Floats] = []
+    sent: list[NDArray[np.int64]] = []
     at = 0
     for edit in sorted(state.edits, key=lambda edit: edit.first):
         times += [series.time[at : edit.first], edit.readings[0]]
         values += [series.value[at : edit.first], edit.readings[1]]
+        sent += [series.sent[at : edit.first], edit.sent]
         at = edit.last
     times.append(series.time[at:])
     values.append(series.value[at:])
-    return replace(series, time=np.concatenate(times), value=np.concatenate(values))
+    sent.append(series.sent[at:])
+    return replace(series, time=np.concatenate(times), value=np.concatenate(values), sent=np.concatenate(sent))

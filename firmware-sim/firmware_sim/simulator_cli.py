@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
+from firmware_sim.world_cli import world_main
 
 
 def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
@@ -33,8 +34,14 @@ def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") -> int:
-    """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings."""
-    given = vars(parser(program).parse_args(argv))
+    """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings.
+
+    With `--world` a whole world is simulated in place of the mixed fleet.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if any(argument.split("=")[0] == "--world" for argument in arguments):
+        return world_main(arguments, program=program)
+    given = vars(parser(program).parse_args(arguments))
     parent = given.pop("parent_pid")
     try:
         simulator = Simulator(SimulatorSettings(**given), say=_say)

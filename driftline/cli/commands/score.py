@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.cli.commands.backtest import print_card, progress, read_plan
-from driftline.cli.console import CommandError, ConfigOption, Exit
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
 from tuning.names import SeedSet
+
+if TYPE_CHECKING:
+    from tuning.backtest import Plan
+    from tuning.scorecard import Score
+
+    Scored = tuple[Score, str, Mapping[str, Any]]
 
 
 def score(
@@ -27,6 +34,21 @@ def score(
         str | None,
         typer.Option("--detector", metavar="NAME", help="A detector of the configuration, or a type by its defaults."),
     ] = None,
+    alarms: Annotated[
+        Path | None,
+        typer.Option(
+            "--alarms",
+            metavar="FILE",
+            help="Score these alarms instead: a CSV of device, metric, from, to; with --truth.",
+        ),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Score the alarms of the data folder against its simulated fleet's faults.")
+    ] = False,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", metavar="PATH", help="An exported plant's folder, or a CSV of labels."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything to a JSON file too.")
     ] = None,
@@ -34,8 +56,9 @@ def score(
         int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
     ] = None,
     config: ConfigOption = None,
+    data: DataOption = None,
 ) -> None:
-    """Score the configured detectors on simulated plants whose faults are known.
+    """Score detectors on faults that are known: on simulated plants, of a running demo, or of any product's alarms.
 
     Says, by kind of fault, world and detector: the share of faults found, of recurrences, the delay, the share of a
     fault's time with an alarm open, alarms a fault, false alarms a sensor and week, precision, recall and F1, with 95 %
@@ -43,25 +66,50 @@ def score(
 
     Example: driftline score --short
     """
-    from driftline.runtime.plant_scores import SEEDS, jobs_for, score_plants
     from tuning.scorecard_tables import as_json, cards
 
-    plan = read_plan(config, detector)
     try:
-        jobs = jobs_for(SEEDS[seeds], worlds=worlds or (), short=short)
-    except ValueError as error:
-        raise CommandError(f"--world: {error}", code=Exit.USAGE) from None
-    with progress(len(jobs), "plants") as advance:
-        found = score_plants(plan, jobs, workers=workers, done=advance)
-    used = sorted({job.seed for job in jobs})
-    title = f"Score card: {seeds.value} seeds {', '.join(map(str, used))}, {jobs[0].options.days} days each"
+        if alarms is not None:
+            found, title, about = _given_alarms(alarms, truth)
+        elif live:
+            found, title, about = _live(data_folder(config, data), truth)
+        else:
+            found, title, about = _plants(read_plan(config, detector), worlds or (), short, seeds, workers)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error), code=Exit.USAGE) from None
     for card in cards(found, title=title):
         print_card(card)
     if out is not None:
-        about = {
-            "seeds": used,
-            "seed_set": seeds.value,
-            "days": jobs[0].options.days,
-            "detector": detector or "as configured",
-        }
-        out.write_text(json.dumps(as_json(found, about), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        document = as_json(found, {**about, "detector": detector or "as configured"})
+        out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, workers: int | None) -> Scored:
+    from driftline.runtime.plant_scores import SEEDS, jobs_for, score_plants
+
+    jobs = jobs_for(SEEDS[seeds], worlds=worlds, short=short)
+    with progress(len(jobs), "plants") as advance:
+        found = score_plants(plan, jobs, workers=workers, done=advance)
+    used = sorted({job.seed for job in jobs})
+    days = jobs[0].options.days
+    title = f"Score card: {seeds.value} seeds {', '.join(map(str, used))}, {days} days each"
+    return found, title, {"seed_set": seeds.value, "seeds": used, "days": days}
+
+
+def _given_alarms(alarms: Path, truth: Path | None) -> Scored:
+    from tuning.plant_folder import read_alarms, read_plant
+    from tuning.scorecard import score_alarms
+
+    if truth is None:
+        raise CommandError(
+            "--alarms: expected --truth too, an exported plant's folder or a CSV of labels", code=Exit.USAGE
+        )
+    watch, labels = read_plant(truth)
+    found = score_alarms(watch, labels, read_alarms(alarms, end=watch.end))
+    return found, f"Score card of {alarms}", {"alarms": alarms.name, "truth": truth.name}
+
+
+def _live(folder: Path, truth: Path | None) -> Scored:
+    from driftline.cli.live_scores import score_live
+
+    return score_live(folder, truth), "Score card of the simulated fleet so far", {"live": True}

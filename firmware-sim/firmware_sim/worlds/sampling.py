@@ -18,7 +18,11 @@ JITTER = 0.004
 
 @dataclass(slots=True)
 class Series:
-    """What one metric of one device reports: `time` int64 ns and `value` float64, both (n,), in order."""
+    """What one metric of one device reports, in order of arrival: `time` int64 ns and `value` float64, both (n,).
+
+    `sent` int64 ns (n,) is when a reading leaves the device: its time, but where the device's clock or the way is at
+    fault.
+    """
 
     device: str
     kind: str
@@ -26,6 +30,7 @@ class Series:
     metric: Metric
     time: NDArray[np.int64]
     value: Floats
+    sent: NDArray[np.int64]
 
     @property
     def name(self) -> str:
@@ -49,7 +54,7 @@ def sample(devices: Sequence[DeviceTruth], around: Surroundings) -> list[Series]
             kept = np.ones(around.rows, np.bool_) if truth.on is None else truth.on.copy()
             if metric.report_change is not None:
                 kept &= _changes(time, reported, metric.report_change, int(metric.heartbeat * 1e9))
-            series.append(Series(truth.device, truth.kind, truth.group, metric, time[kept], reported[kept]))
+            series.append(Series(truth.device, truth.kind, truth.group, metric, time[kept], reported[kept], time[kept]))
     return series
 
 

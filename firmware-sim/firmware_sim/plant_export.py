@@ -1,0 +1,153 @@
+"""Before stage 1 of 7: a plant written to a folder: readings, recorded MQTT traffic, truth, and how to score alarms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from devices.fault_labels import write_labels
+from firmware_sim.plants import Plant
+from firmware_sim.worlds.sampling import Series
+
+TIME = "timestamp"
+
+
+class ExportFormat(StrEnum):
+    """How the readings are written."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+def export_plant(plant: Plant, folder: Path, form: ExportFormat = ExportFormat.CSV, *, prefix: str = "plant") -> None:
+    """Write `readings/DEVICE.csv` (or `.parquet`), `truth.csv`, `series.csv`, `plant.json`, `README.md` to a folder.
+
+    With CSV the MQTT traffic is written too, in order of time, to `traffic.jsonl.gz`: time, topic, payload. A row of
+    readings is a time at which the device reports; metrics without a reading then are empty. Raises OSError.
+    """
+    readings = folder / "readings"
+    readings.mkdir(parents=True, exist_ok=True)
+    devices = by_device(plant.series)
+    for device, series in devices.items():
+        table = device_table(series)
+        if form is ExportFormat.PARQUET:
+            pyarrow.parquet.write_table(table, readings / f"{device}.parquet", compression="zstd", compression_level=1)
+        else:
+            pyarrow.csv.write_csv(table, readings / f"{device}.csv")
+    if form is ExportFormat.CSV:
+        _write_traffic(folder / "traffic.jsonl.gz", devices, prefix)
+    write_labels(folder / "truth.csv", plant.labels)
+    _write_series(folder / "series.csv", plant.series)
+    about = {
+        "world": plant.world,
+        "seed": plant.seed,
+        "start": plant.start,
+        "learned_by": plant.learned_by,
+        "end": plant.end,
+        "readings": plant.readings,
+        "faults": len(plant.labels),
+    }
+    (folder / "plant.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_PAGE.format(**about, devices=len(devices)), encoding="utf-8")
+
+
+def by_device(series: Sequence[Series]) -> dict[str, list[Series]]:
+    """The series of each device."""
+    found: dict[str, list[Series]] = {}
+    for one in series:
+        found.setdefault(one.device, []).append(one)
+    return found
+
+
+def device_table(series: Sequence[Series]) -> pa.Table:
+    """The metrics of a device as columns over all times at which any of them is reported."""
+    times = np.unique(np.concatenate([one.time for one in series]))
+    columns = [pa.array(times // 1_000_000, pa.timestamp("ms", "UTC"))]
+    for one in series:
+        value = np.full(len(times), np.nan)
+        value[np.searchsorted(times, one.time)] = one.value
+        columns.append(pa.array(value, from_pandas=True))
+    return pa.table(columns, names=[TIME, *(one.metric.name for one in series)])
+
+
+def messages(series: Sequence[Series], topic: str) -> Iterator[tuple[int, str, bytes]]:
+    """What a device sends, in order: when, ns, topic, and a JSON object of what it reports with one time."""
+    sent = np.concatenate([one.sent for one in series])
+    time = np.concatenate([one.time for one in series])
+    place = np.concatenate([np.arange(len(one.time)) for one in series])
+    number = np.concatenate([np.full(len(one.time), i) for i, one in enumerate(series)])
+    order = np.lexsort((number, place, sent))
+    names = [one.metric.name for one in series]
+    stamps = np.datetime_as_string(time[order].astype("datetime64[ns]").astype("datetime64[ms]"), timezone="UTC")
+    columns = (stamps.tolist(), sent[order].tolist(), number[order].tolist(), place[order].tolist())
+    row: dict[str, str | float] = {}
+    leaves = 0
+    for stamp, at, i, j in zip(*columns, strict=True):
+        if row and (at != leaves or row["ts"] != stamp or names[i] in row):
+            yield leaves, topic, orjson.dumps(row)
+            row = {}
+        if not row:
+            row["ts"] = stamp
+        leaves = at
+        row[names[i]] = float(series[i].value[j])
+    if row:
+        yield leaves, topic, orjson.dumps(row)
+
+
+def _write_traffic(path: Path, devices: dict[str, list[Series]], prefix: str) -> None:
+    sent = [
+        message
+        for device, series in devices.items()
+        for message in messages(series, f"{prefix}/{series[0].kind}/{device}")
+    ]
+    sent.sort(key=lambda message: message[0])
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for time, topic, payload in sent:
+            file.write(b'{"time":%d,"topic":%b,"payload":%b}\n' % (time, orjson.dumps(topic), payload))
+
+
+def _write_series(path: Path, series: Sequence[Series]) -> None:
+    lines = ["device,metric,unit,signal,readings,reports\n"]
+    for one in series:
+        reports = "on change" if one.metric.report_change is not None else "regularly"
+        metric = one.metric
+        lines.append(f"{one.device},{metric.name},{metric.unit},{metric.signal.value},{len(one.time)},{reports}\n")
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+_PAGE = """# A simulated plant with known faults: {world}, seed {seed}
+
+{devices} devices, {readings} readings, {faults} labels. Until `learned_by` in `plant.json` (ns since 1970) nothing is
+wrong on purpose.
+
+| file | what |
+|---|---|
+| `readings/` | a file a device: `timestamp` (UTC) and a column a metric; empty where a metric reports nothing then |
+| `traffic.jsonl.gz` | the same as MQTT messages in order of time: time (ns), topic, payload (absent with Parquet) |
+| `series.csv` | unit and kind of each metric, and whether it reports regularly or on change |
+| `truth.csv` | the faults: device, metric, kind, start, end, severity, root and more |
+
+A metric of `*` is the whole device, a device of `*` the whole plant. Labels with one `root` are one fault. `expected`
+is `alarm` for a fault, `silence` for ordinary operation that looks odd, `either` where an alarm should not count.
+`unseen` says why a fault cannot be seen by anything that only knows the past.
+
+## Score a product's alarms
+
+Write them to a CSV with the columns `device,metric,from,to` (ISO 8601, or ns since 1970; `metric` may be `*`; `to` may
+be empty for an alarm that is still open), then:
+
+```sh
+driftline score --alarms ALARMS.csv --truth THIS_FOLDER
+```
+
+Use no reading from after an alarm's start to raise it, and no label at all.
+"""
