@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from detectors.detector import MAX_SCORE, Detector, Scores, State
 from detectors.fleet_detector import Column, check_state, empty_scores, take_inputs
+from detectors.former_names import admit_former_names
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class UserFile(Detector):
 
     A class with `score(value, time)` and `learn(value, time)` is made once for each series: `score` gives decades
     (-log10 of the probability of a reading this odd, 0 to 12) and changes nothing, `learn` takes the reading in; values
-    are floats, times nanoseconds since the epoch. A class derived from `detectors.detector.Detector` keeps the
+    are floats, times nanoseconds since the epoch. A class derived from `driftline.api.Detector` keeps the
     state of all series itself, and is used as it is. The objects are saved by pickle; a state saved under another
     version of the file is refused, so that a changed detector starts anew.
 
@@ -220,6 +221,7 @@ def load_class(path: str, name: str) -> type:
         module = ModuleType(module_name)
         module.__file__ = path
         sys.modules[module_name] = module
+        admit_former_names()
         try:
             exec(compile(source, path, "exec"), module.__dict__)
         except Exception as error:
@@ -236,7 +238,7 @@ def load_class(path: str, name: str) -> type:
         line = _line_of(source, name)
         raise UserFileError(
             f"{path}:{line}: class {name}: expected methods score(self, value, time) and learn(self, value, time), or "
-            f"a class derived from detectors.detector.Detector; {' and '.join(missing)} is missing"
+            f"a class derived from driftline.api.Detector; {' and '.join(missing)} is missing"
         )
     return kind
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -67,6 +67,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the versions that matter in a report.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """MQTT telemetry in, anomalies out.
+
+    Start with `driftline up --demo`.
+    """
+
+
 for panel, command, reading in COMMANDS:
     app.command(rich_help_panel=panel, context_settings=reading)(command)
 

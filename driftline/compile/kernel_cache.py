@@ -34,7 +34,7 @@ def drop_stale_kernels(root: Path = ROOT) -> int:
     stamp = root / "driftline" / "__pycache__" / _STAMP
     if stamp.exists() and stamp.read_text() == digest:
         return 0
-    stale = [path for room in ROOMS for path in (root / room).rglob("__pycache__/*.nb[ic]")]
+    stale = [path for room in ROOMS for path in _folder(root, room).rglob("__pycache__/*.nb[ic]")]
     try:
         for path in stale:
             path.unlink(missing_ok=True)
@@ -84,11 +84,17 @@ class CompiledNote:
 
 def _digest_of_sources(root: Path) -> str:
     digest = hashlib.sha256()
-    for path in (path for room in ROOMS for path in sorted((root / room).rglob("*.py"))):
+    for path in (path for room in ROOMS for path in sorted(_folder(root, room).rglob("*.py"))):
         text = path.read_bytes()
         if _MARK in text:
             digest.update(str(path.relative_to(root)).encode() + b"\0" + text + b"\0")
     return digest.hexdigest()
+
+
+def _folder(root: Path, room: str) -> Path:
+    """Where a room's modules lie: at the top of a checkout, under `driftline` in an installed package."""
+    installed = root / "driftline" / room
+    return installed if installed.is_dir() else root / room
 
 
 def _processor() -> str:

@@ -17,6 +17,7 @@ from driftline.config_errors import ConfigError
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "own-detector.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
+CODE_OF_A_FLEET = re.findall(r"<!-- test: fleet detector -->\n```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 TOML = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)[0]
 SAID = re.findall(r"<!-- check: score missing -->\n```text\n(.*?)\n```", GUIDE, re.DOTALL)[0]
 
@@ -53,6 +54,30 @@ def test_the_guides_error_is_what_check_says(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(TOML)
     assert caught.value.errors == [SAID]
+
+
+def test_the_guides_fleet_detector_scores_a_batch_of_series(folder: Path) -> None:
+    (folder / "everywhere.py").write_text(CODE_OF_A_FLEET)
+    detector = create("file", {"path": "everywhere.py", "class": "Everywhere", "parameters": {"limit": 10.0}})
+    assert run(detector, [1.0, -11.0, 10.0]).score.tolist() == [0.0, 3.0, 0.0]
+    assert detector.warming()[0].tolist() == [3]
+
+
+def test_the_module_names_of_earlier_versions_work_and_say_what_to_write(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    former = CODE_OF_A_FLEET.replace(
+        "from driftline.api import Column, FleetDetector, empty_scores, take_inputs",
+        "from detectors.base import Scores\n"
+        "from detectors.fleet import Column, FleetDetector, empty_scores, take_inputs",
+    )
+    (folder / "everywhere.py").write_text(former)
+    detector = create("file", {"path": "everywhere.py", "class": "Everywhere"})
+    assert run(detector, [1.0, 2e6]).score.tolist() == [0.0, 3.0]
+    assert [record.message for record in caplog.records] == [
+        f"{name}: import from driftline.api instead; the former name goes with the next version"
+        for name in ("detectors.base", "detectors.fleet")
+    ]
 
 
 @pytest.mark.parametrize(

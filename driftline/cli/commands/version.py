@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-LIBRARIES = ("duckdb", "numba", "numpy", "paho-mqtt", "river", "amqtt")
+LIBRARIES = ("duckdb", "numba", "numpy", "paho-mqtt", "amqtt", "river", "influxdb-client", "pyarrow")
 
 
 def version() -> None:
