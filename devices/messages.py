@@ -50,7 +50,7 @@ class MessageChunk:
 
     `data` holds the bytes of all topics and payloads (and may hold bytes between them); `spans` int32 (n, 4) gives
     topic start, topic end, payload start, payload end of each message; `arrival` int64 (n,) is nanoseconds since the
-    epoch, strictly increasing across the whole journal; `flags` uint8 (n,) holds QoS, retain, duplicate and redelivered
+    epoch, strictly increasing within the chunk; `flags` uint8 (n,) holds QoS, retain, duplicate and redelivered
     bits. Where bytes stand between topic and payload of a message of QoS 1 or 2, the first two are its packet
     identifier, as in the frame that brought it. A chunk without messages is a tick: `ticked_at` tells how far arrival
     time has come. One kind of tick marks that the broker began a new session.

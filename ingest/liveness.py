@@ -13,6 +13,7 @@ from devices.batch import NO_TIME
 _CADENCE_WEIGHT = 0.1
 _MISSED = 5.0
 _LEAST_SILENCE = 30 * 10**9
+_CLOCK_SET_BACK = 5 * 10**9
 
 
 @njit(nogil=True)
@@ -26,8 +27,12 @@ def _hear(
 ) -> None:
     for i in range(len(device)):
         d = device[i]
-        last_event[d] = max(last_event[d], time[i])
         gap = arrival[i] - last_arrival[d]
+        if gap < -_CLOCK_SET_BACK:
+            last_event[d] = time[i]
+            last_arrival[d] = arrival[i]
+            continue
+        last_event[d] = max(last_event[d], time[i])
         if gap <= 1_000_000:  # the readings of one message, or of one burst, are one sign of life
             continue
         if last_arrival[d] >= 0:

@@ -12,13 +12,16 @@ from devices.batch import NO_TIME, Batch
 
 @njit(nogil=True)
 def _mark_late(
-    series: NDArray[np.int32], time: NDArray[np.int64], newest: NDArray[np.int64], late: NDArray[np.bool_]
+    series: NDArray[np.int32], time: NDArray[np.int64], newest: NDArray[np.int64], latest: int, late: NDArray[np.bool_]
 ) -> int:
-    """Mark rows at or behind their series' newest time, and advance `newest`; returns how many are late."""
+    """Mark rows at or behind their series' newest time, and advance `newest`; returns how many are late.
+
+    A newest time beyond `latest` does not count.
+    """
     count = 0
     for i in range(len(series)):
         s = series[i]
-        if time[i] > newest[s]:
+        if time[i] > newest[s] or newest[s] > latest:
             newest[s] = time[i]
             late[i] = False
         else:
@@ -28,10 +31,11 @@ def _mark_late(
 
 
 @njit(nogil=True)
-def _advance(key: NDArray[np.int32], time: NDArray[np.int64], high: NDArray[np.int64]) -> None:
-    """Raise each device's highest time seen."""
+def _advance(key: NDArray[np.int32], time: NDArray[np.int64], high: NDArray[np.int64], latest: int) -> None:
+    """Raise each device's highest time seen; one beyond `latest` does not count."""
     for i in range(len(key)):
-        high[key[i]] = max(high[key[i]], time[i])
+        known = high[key[i]]
+        high[key[i]] = time[i] if known > latest else max(known, time[i])
 
 
 class Orderer:
@@ -41,9 +45,13 @@ class Orderer:
     watermark has passed it), or until the window has passed by arrival time, whichever is first. Arrival time is the
     journal's, so a replay releases the same readings at the same places. The state is `newest` per series, `high`
     per device, and the rows that wait.
+
+    A time further ahead than `future_skew` ns of the arrival of what comes now was given by a clock that has been set
+    back since: it is forgotten, so that what comes now is not late.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, future_skew: int = 2**62) -> None:
+        self._future_skew = future_skew
         self._newest = np.empty(0, np.int64)
         self._high = np.empty(0, np.int64)
         self._waiting = Batch.empty()
@@ -80,18 +88,19 @@ class Orderer:
             none = np.zeros(len(batch), np.int64)
             batch = self._reorder(batch, device, none, none, now)
         late = np.empty(len(batch), np.bool_)
-        _mark_late(batch.series, batch.time, self._newest, late)
+        _mark_late(batch.series, batch.time, self._newest, now + self._future_skew, late)
         return batch, late
 
     def _reorder(
         self, batch: Batch, device: NDArray[np.int32], window: NDArray[np.int64], arrival: NDArray[np.int64], now: int
     ) -> Batch:
-        _advance(device, batch.time, self._high)
+        _advance(device, batch.time, self._high, now + self._future_skew)
         rows = Batch.concatenate([self._waiting, batch])
         due = np.concatenate([self._due, arrival + window])
         lag = np.concatenate([self._watermark_lag, window])
         owner = np.concatenate([self._device, device])
-        overdue = due <= now
+        # What arrived later than now did so before the clock was set back.
+        overdue = (due <= now) | (due - lag > now)
         release = (rows.time <= self._high[owner] - lag) | overdue | (lag == 0)
         if (overdue & (lag > 0)).any():
             release |= _not_newer(rows.time, owner, overdue & (lag > 0))

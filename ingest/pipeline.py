@@ -64,7 +64,7 @@ class Engine:
         self.liveness = Liveness()
         self.position = 0
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
-        self._orderer = Orderer()
+        self._orderer = Orderer(future_skew=max((route.future_skew for route in self.router.routes), default=0))
         self._windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
         self._next_alarm = 1
         self._open_alarms: dict[int, AlarmRecord] = {}

@@ -33,6 +33,9 @@ _IDLE_WAIT = 0.5
 _FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
 _DRAIN_WITHIN = 2.0
 
+_LARGEST_STEP = 5 * 10**9
+"""Nanoseconds by which a clock may go back before arrival times go back with it."""
+
 
 class ReceiverState(StrEnum):
     """How receiving stands."""
@@ -96,7 +99,8 @@ class Receiver:
     """Takes messages from the session into the journal, and acknowledges them once they are on disk.
 
     A group is written when it is full, when it is old, and at once when the socket is drained and a message waits for
-    its acknowledgement. Arrival times are strictly increasing over the whole journal, also where the clock steps back.
+    its acknowledgement. Arrival times are strictly increasing within a group, and over the whole journal as long as the
+    host's clock is not set back by more than 5 s.
 
     All work is in one thread of its own. `on_append` is called there and must not block. Every method may be called
     from any thread.
@@ -265,11 +269,22 @@ class Receiver:
         if new > 0:
             if first_row == 0:
                 self._group_since = now
-            arrival = max(self._clock(), self._last_arrival + 1)
+            arrival = self._next_arrival(group_begins=first_row == 0)
             buffer.stamp(first_row, arrival)
             self._last_arrival = arrival + new - 1
             self._waiting += unacknowledged
         return drained
+
+    def _next_arrival(self, *, group_begins: bool) -> int:
+        """The host's time, beyond that of the message before.
+
+        A clock that was set back is followed from the next group on; only its small steps are waited out. The order of
+        messages is their place in the journal, not their arrival.
+        """
+        now = self._clock()
+        if group_begins and self._last_arrival - now > _LARGEST_STEP:
+            return now
+        return max(now, self._last_arrival + 1)
 
     def _is_due(self, drained: bool) -> bool:
         buffer = self._session.buffer
@@ -315,7 +330,7 @@ class Receiver:
     def _tick(self) -> None:
         """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""
         self._tick_wanted = False
-        self._last_arrival = max(self._clock(), self._last_arrival + 1)
+        self._last_arrival = self._next_arrival(group_begins=True)
         chunk = MessageChunk.of([], ticked_at=self._last_arrival)
         with contextlib.suppress(StorageFullError):
             position, offset = self._append(chunk)
@@ -324,7 +339,7 @@ class Receiver:
 
     def _mark_session(self) -> None:
         """Journal that the broker has begun a new session; in a full journal before the next that is written."""
-        self._last_arrival = max(self._clock(), self._last_arrival + 1)
+        self._last_arrival = self._next_arrival(group_begins=self._session.buffer.rows == 0)
         self._session_mark = MessageChunk.session_mark(self._last_arrival)
         with contextlib.suppress(StorageFullError):
             self._append_mark()

@@ -16,6 +16,8 @@ from driftline.cli.commands.alarms import alarms
 from driftline.cli.commands.backtest import backtest
 from driftline.cli.commands.backup import backup
 from driftline.cli.commands.check import check
+from driftline.cli.commands.confirm import confirm
+from driftline.cli.commands.correct import correct
 from driftline.cli.commands.dashboards import dashboards
 from driftline.cli.commands.devices import devices
 from driftline.cli.commands.doctor import doctor
@@ -42,6 +44,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, replay, {}),
     (RUN, backup, {}),
     (RUN, restore, {}),
+    (RUN, confirm, {}),
+    (RUN, correct, {}),
     (UNDERSTAND, check, {}),
     (UNDERSTAND, explain, {}),
     (UNDERSTAND, backtest, {}),

@@ -32,6 +32,7 @@ class DataFolder:
         self.simulator = path / "simulator"
         self.session = path / "session.json"
         self.upstream = path / "upstream.json"
+        self.clock = path / "clock.json"
         self._service = path / "service.json"
         self._token = path / "service.token"
         self._lock_file: int | None = None
@@ -82,6 +83,17 @@ class DataFolder:
     def remember_subscribed(self, filters: dict[str, int]) -> None:
         """Write down the session's topic filters."""
         _write(self.session, {"filters": filters})
+
+    def clock_state(self) -> dict[str, int | str]:
+        """What the last run knew of the host's clock (`ClockWatch.state`); empty where there was none."""
+        try:
+            return {str(name): value for name, value in json.loads(self.clock.read_text()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def remember_clock(self, state: Mapping[str, int | str]) -> None:
+        """Write down what is known of the host's clock."""
+        _write(self.clock, dict(state))
 
     def upstream_losses(self) -> dict[str, int]:
         """What the last run knew of the broker's losses (`DroppedCount.state`); empty where there was none."""

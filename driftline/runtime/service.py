@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,8 @@ from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.runtime.broker import BrokerHandle, start_broker
+from driftline.runtime.clock_watch import ClockWatch, boot_identity
+from driftline.runtime.confirmations import Confirmations
 from driftline.runtime.data_backup import BackupDesk
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
@@ -121,6 +124,7 @@ class Service:
                 line.refresh()
                 self._reload_if_changed()
                 self._backups.look()
+                self._look_after_clock()
                 self._note_filters()
                 self._balance()
                 if self._stopped_by_itself():
@@ -195,11 +199,30 @@ class Service:
         self._snapshots = SnapshotStore(self.folder.snapshots)
         self._snapshots.open()
         self._closers.append(("snapshots", self._snapshots.close))
-        self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock)
+        self._watch_clock()
+        self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock_watch.trusted)
         self._upkeep.start()
         self._closers.append(("upkeep", self._upkeep.stop))
         self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
         self._closers.append(("backup", self._backups.stop))
+
+    def _watch_clock(self) -> None:
+        self._clock_watch = ClockWatch(
+            self._clock,
+            boot=boot_identity(),
+            last_arrival=self._journal.last_arrival,
+            saved=self.folder.clock_state(),
+        )
+        self._confirmations = Confirmations(self.folder.path, {"clock": self._clock_watch.confirm})
+        self._look_after_clock()
+
+    def _look_after_clock(self) -> None:
+        self._confirmations.look()
+        self._clock_watch.look()
+        state = self._clock_watch.state()
+        if state != self.folder.clock_state():
+            with suppress(OSError):
+                self.folder.remember_clock(state)
 
     def _open_gate(self) -> None:
         accounts = AccountBook(self.folder.accounts, clock=self._clock).open()
@@ -280,6 +303,7 @@ class Service:
             self._clock,
             self._sinks,
         )
+        self.status.clock_watch = self._clock_watch
         self._sinks.watch(self.status.presence)
         self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)
         self._http.start()

@@ -13,6 +13,7 @@ from devices.batch import NO_TIME
 from driftline.config import Config
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
@@ -53,6 +54,7 @@ class ServiceStatus:
         self.config = config
         self.upstream: UpstreamWatch | None = None
         self._notifier: Notifier | None = None
+        self.clock_watch: ClockWatch | None = None
         self._store = store
         self._journal = journal
         self._engine = engine
@@ -111,7 +113,9 @@ class ServiceStatus:
     def health(self) -> Health:
         """The state of every stage."""
         stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
-        return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health()))
+        clock = self.clock_watch.problem if self.clock_watch is not None else ""
+        troubles = [StageHealth("clock", Status.RED, clock)] if clock else []
+        return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health(), *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""

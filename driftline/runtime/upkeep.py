@@ -68,7 +68,7 @@ class Upkeep:
         archive = self._store.archive
         if archive is None or self._clock() < self._archive_at:
             return
-        self._store.move_to_archive()
+        self._store.move_to_archive(self._clock())
         self._archive_at = self._clock() + parse_duration(archive.settings.every)
 
     def _round(self) -> None:

@@ -40,11 +40,16 @@ def archived_files(connection: Any) -> list[ArchivedFile]:
     return [ArchivedFile(*row) for row in rows]
 
 
-def days_to_move(connection: Any, newest: tuple[NDArray[np.int32], NDArray[np.int64]], after: int) -> list[str]:
-    """Days that ended `after` ns before the newest point of all, and of which the database still holds points."""
+def days_to_move(
+    connection: Any, newest: tuple[NDArray[np.int32], NDArray[np.int64]], after: int, latest: int
+) -> list[str]:
+    """Days that ended `after` ns before the newest point of all, and of which the database still holds points.
+
+    A point that is newer than `latest` (ns) does not count as the newest.
+    """
     if not len(newest[1]):
         return []
-    bound = (int(newest[1].max()) - after) // DAY * DAY
+    bound = (min(int(newest[1].max()), latest) - after) // DAY * DAY
     _register(connection, newest)
     rows = connection.execute(
         "SELECT DISTINCT epoch_ns(p.time) // ? FROM stored.point p "

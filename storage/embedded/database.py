@@ -40,6 +40,14 @@ from storage.store import CommitResult, StepOutput, StorageCorruptError, Storage
 
 _RUNS_MERGED = 16
 
+_MOST_AHEAD = 3600 * 10**9
+"""Nanoseconds that a point may be ahead of the host's time and still make others old."""
+
+_NOT_ONE_ALONE = 10
+"""So many points of a series say together how old its others are."""
+
+_FAR_FUTURE = 2**62
+
 _QUERY_MEMORY_SHARE = 2
 """What a query makes outside the database engine's own bound may take so many times as much."""
 
@@ -132,7 +140,7 @@ class EmbeddedStore(QueriesWithOlder):
         """Store one output in one transaction; it is on disk when this returns.
 
         Output wholly before `position` is ignored. A point whose (series, time) is stored already is a duplicate: the
-        first one stays. A point behind the newest of its series, or marked late, counts as late. The ledger grows by
+        first one stays. A point that the engine marked late counts as late. The ledger grows by
         `output.counts` and by "stored", "duplicates" and "late". Raises ValueError where the output begins before
         `position` and ends behind it, StorageFullError where there is no room: then nothing was stored, and the same
         commit may be tried again.
@@ -187,13 +195,14 @@ class EmbeddedStore(QueriesWithOlder):
     def apply_retention(self, now: int) -> int:
         """Remove points and dead letters that are older than the settings keep, and return how many points went.
 
-        The age of a point counts back from the newest point of its own series, so that replayed history is not taken
-        for old, that of a dead letter from `now` (ns). Commits and queries go on meanwhile.
+        The age of a point counts back from the newest points of its own series, so that replayed history is not taken
+        for old: from the tenth newest of those that are not ahead of `now` (ns), so that a wrong clock takes nothing
+        away. The age of a dead letter counts back from `now`. Commits and queries go on meanwhile.
         """
         keep = parse_duration(self.settings.keep)
         self._letters.remove_before(now - parse_duration(self.settings.keep_dead_letters))
         with self._maintaining("removing old points") as connection:
-            newest = self._load_newest(connection)
+            newest = self._load_plausible(connection, now)
             if not len(newest[1]):
                 return 0
             cutoff = np.maximum(newest[1], np.iinfo(np.int64).min + keep + 2) - keep
@@ -208,10 +217,11 @@ class EmbeddedStore(QueriesWithOlder):
                 removed += int(rows)
             return removed
 
-    def move_to_archive(self) -> int:
+    def move_to_archive(self, now: int = _FAR_FUTURE) -> int:
         """Move days that are old enough, and what came late for days moved before, to the archive.
 
-        Returns how many points went. Commits and queries go on meanwhile. Without an archive, nothing happens.
+        Points ahead of `now` (ns) do not make others old. Returns how many points went. Commits and queries go on
+        meanwhile. Without an archive, nothing happens.
         """
         archive = self.archive
         if archive is None:
@@ -221,7 +231,7 @@ class EmbeddedStore(QueriesWithOlder):
         with self._lock:
             newest = self._newest.of(None)
         with self._cursor() as cursor, database_errors(self.path, "looking for old points"):
-            days = archiving.days_to_move(cursor, newest, after)
+            days = archiving.days_to_move(cursor, newest, after, now + _MOST_AHEAD)
         names = self.series() if days else []
         moved = 0
         for day in days:
@@ -231,7 +241,8 @@ class EmbeddedStore(QueriesWithOlder):
             moved += sum(file.rows for file in added) - sum(file.rows for file in replaced)
         keep = archive.settings.keep
         if keep is not None and len(newest[1]):
-            old = archiving.past_keeping(self._archived, int(newest[1].max()), parse_duration(keep))
+            newest_of_all = min(int(newest[1].max()), now + _MOST_AHEAD)
+            old = archiving.past_keeping(self._archived, newest_of_all, parse_duration(keep))
             with self._changing_archive("removing old files") as (cursor, change):
                 archiving.forget(cursor, old)
                 change.extend(file for file in self._archived if file not in old)
@@ -242,6 +253,28 @@ class EmbeddedStore(QueriesWithOlder):
     def archived(self) -> tuple[ArchivedFile, ...]:
         """The files of the archive, in order of day."""
         return self._archived
+
+    def move_times(self, start: int, end: int, by: int, devices: Sequence[str] | None = None) -> tuple[int, int]:
+        """Move points from `start` up to and without `end` (ns) by `by` ns; of these devices where any are named.
+
+        Returns how many moved, and how many stayed since a point stands at their new time. The archive stays as it is.
+        """
+        of_devices = "AND series IN (SELECT series FROM stored.series WHERE device IN (FROM named))"
+        chosen = "" if devices is None else of_devices
+        wrong = f"time >= make_timestamp_ns({start}) AND time < make_timestamp_ns({end}) {chosen}"
+        new = f"make_timestamp_ns(epoch_ns(time) + {by})"
+        taken = f"EXISTS (FROM stored.point q WHERE q.series = p.series AND q.time = {new.replace('time)', 'p.time)')})"
+        moved = 0
+        with self._lock, self._maintaining("moving points in time") as connection:
+            if devices is not None:
+                connection.register("named", {"device": np.array(devices, object)})
+            [(stay,)] = connection.execute(f"SELECT count(*) FROM stored.point p WHERE {wrong} AND {taken}").fetchall()
+            for table in schema.POINT_TABLES:
+                sql = f"UPDATE stored.{table} p SET time = {new} WHERE {wrong} AND NOT {taken}"
+                [(rows,)] = connection.execute(sql).fetchall()
+                moved += int(rows)
+            self._newest.load(*self._load_newest(connection))
+        return moved, int(stay)
 
     def checkpoint(self) -> None:
         """Carry the write-ahead log over into the file now, and give freed space back."""
@@ -274,7 +307,7 @@ class EmbeddedStore(QueriesWithOlder):
         stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()["row"]
         duplicate[stored] = True
         duplicate[self._archived_rows(connection, time)] = True
-        late = int(np.count_nonzero((points.late | ~fresh) & ~duplicate))
+        late = int(np.count_nonzero(points.late & ~duplicate))
         duplicates = int(np.count_nonzero(duplicate))
         return ~duplicate, CommitResult(len(points) - late - duplicates, duplicates, late)
 
@@ -393,6 +426,19 @@ class EmbeddedStore(QueriesWithOlder):
 
     def _load_newest(self, connection: duckdb.DuckDBPyConnection) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         rows = connection.execute("SELECT series, epoch_ns(max(time)) AS time FROM stored.point GROUP BY series")
+        columns = rows.fetchnumpy()
+        return np.asarray(columns["series"], np.int32), np.asarray(columns["time"], np.int64)
+
+    def _load_plausible(
+        self, connection: duckdb.DuckDBPyConnection, now: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The tenth newest time of each series among those that are not ahead of `now`; the oldest where there are
+        fewer."""
+        rows = connection.execute(
+            f"SELECT series, epoch_ns(list_min(max(time, {_NOT_ONE_ALONE}))) AS time FROM stored.point "
+            "WHERE time <= make_timestamp_ns(?) GROUP BY series",
+            [now + _MOST_AHEAD],
+        )
         columns = rows.fetchnumpy()
         return np.asarray(columns["series"], np.int32), np.asarray(columns["time"], np.int64)
 

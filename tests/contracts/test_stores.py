@@ -128,14 +128,14 @@ def test_points_written_twice_change_nothing(open_store: OpenStore) -> None:
 def test_the_first_of_equal_points_in_one_batch_stays(open_store: OpenStore) -> None:
     store = open_store()
     points = scored([0, 0, 0, 0], [10, 5, 10, 5], [1.0, 2.0, 3.0, 4.0])
-    assert store.commit(step(0, points)) == CommitResult(1, 2, 1)
+    assert store.commit(step(0, points)) == CommitResult(2, 2, 0)
     assert store.points(0).value.tolist() == [2.0, 1.0]
 
 
-def test_points_out_of_order_land_in_their_place_as_late(open_store: OpenStore) -> None:
+def test_points_out_of_order_land_in_their_place(open_store: OpenStore) -> None:
     store = open_store()
     store.commit(step(0, scored([0, 0], [10, 30], [1.0, 3.0])))
-    assert store.commit(step(1, scored([0, 0, 0], [20, 30, 40], [2.0, 9.0, 4.0]))) == CommitResult(1, 1, 1)
+    assert store.commit(step(1, scored([0, 0, 0], [20, 30, 40], [2.0, 9.0, 4.0]))) == CommitResult(2, 1, 0)
     assert open_store().points(0).time.tolist() == [10, 20, 30, 40]
     assert open_store().points(0).value.tolist() == [1.0, 2.0, 3.0, 4.0]
 

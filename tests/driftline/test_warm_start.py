@@ -115,9 +115,9 @@ def test_what_the_database_no_longer_has_is_learned_from_the_sink_that_is_named(
         with EmbeddedStore(path, StoreSettings(keep="20s"), older=older) as store, InfluxSink(settings) as sink:
             for position, values in enumerate(np.random.default_rng(1).normal(20, 0.5, (2, 100)).round(3).tolist()):
                 store.commit(engine.step(entry(position, values)), sink.write)
-            store.apply_retention(0)
+            store.apply_retention(2**62)
             server.get("/internal/force_flush")
-            assert store.query("SELECT count(*) FROM points").rows == [(42,)]
+            assert store.query("SELECT count(*) FROM points").rows == [(60,)]
             new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
         assert said == ["learned from stored history: more, on 2 series"]
         (learned,) = (state for name, state in new.fleet.state().items() if name.startswith("more|"))

@@ -315,6 +315,24 @@ def test_offsets_and_arrival_go_on_over_a_restart_with_an_earlier_clock(bench: B
     assert journal.next_offset == 6
 
 
+def test_arrival_follows_a_clock_that_was_set_back(bench: Bench, wait_until: Any) -> None:
+    """One message comes while the clock is 40 days ahead: the next ones carry the true time again."""
+    journal = bench.journal()
+    now = [1_000 * 10**9]
+    receiver = bench.receiver(journal, clock=lambda: now[0])
+    wait_until(running(receiver))
+    publisher = bench.publisher()
+    for count, ahead in enumerate((0, 40 * 86_400 * 10**9, 0)):
+        now[0] = 1_000 * 10**9 + ahead
+        publisher.send(1)
+        wait_until(lambda count=count: receiver.statistics().messages == count + 1)
+    assert receiver.stop()
+    first, wrong, after = np.concatenate([e.chunk.arrival for e in journal.read(0)]).tolist()
+    assert wrong > 40 * 86_400 * 10**9
+    assert first - 1_000 * 10**9 < 10**6
+    assert after == 1_000 * 10**9
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restarted_broker_loses_nothing_that_was_delivered_to_us_or_waits_there(
     bench: Bench, wait_until: Any, number: int

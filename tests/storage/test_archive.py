@@ -113,7 +113,7 @@ def test_late_points_reach_their_day_and_duplicates_stay_out(store: EmbeddedStor
     put(store, hourly(5))
     store.move_to_archive()
     half = START + HOUR // 2
-    assert put(store, [(0, START, 99.0), (0, half, 7.0)]) == CommitResult(0, 1, 1)
+    assert put(store, [(0, START, 99.0), (0, half, 7.0)]) == CommitResult(1, 1, 0)
     assert (store.points(0).total, store.query("SELECT count(*) FROM points").rows) == (121, [(121,)])
     assert store.move_to_archive() == 1
     assert [file.rows for file in store.archived if file.day == "2023-12-09"] in ([24, 1], [1, 24])
@@ -217,7 +217,7 @@ def test_a_bucket_serves_as_a_folder_does(tmp_path: Path) -> None:
         assert store.move_to_archive() == 144
         assert everything(store) == before
         assert store.points(2, START, START + 2 * DAY, 10).time.tolist() == chart.time.tolist()
-        assert put(store, [(0, START, 99.0), (0, START + 1, 7.0)]) == CommitResult(0, 1, 1)
+        assert put(store, [(0, START, 99.0), (0, START + 1, 7.0)]) == CommitResult(1, 1, 0)
         assert store.move_to_archive() == 1
         assert archive.verify(store.archived) == []
         with pytest.raises(QueryError):

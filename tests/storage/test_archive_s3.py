@@ -112,7 +112,7 @@ def test_late_points_reach_the_file_of_their_day_and_merged_files_leave_the_buck
         store.move_to_archive()
         for hour in range(1, 11):
             late = hourly(range(hour, hour + 1))
-            assert put(store, late) == CommitResult(0, 0, 1)
+            assert put(store, late) == CommitResult(1, 0, 0)
             assert put(store, late) == CommitResult(0, 1, 0)
             assert store.move_to_archive() == 1
         first_day = [file for file in store.archived if file.day == "2023-12-09"]
