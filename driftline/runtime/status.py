@@ -114,7 +114,8 @@ class ServiceStatus:
         """The state of every stage."""
         stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
         clock = self.clock_watch.problem if self.clock_watch is not None else ""
-        troubles = [StageHealth("clock", Status.RED, clock)] if clock else []
+        found = {"clock": clock, "archive": self._store.archive_problem}
+        troubles = [StageHealth(stage, Status.RED, word) for stage, word in found.items() if word]
         return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health(), *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:

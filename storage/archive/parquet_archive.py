@@ -8,6 +8,7 @@ that a kill left without one is removed. Layout: https://parquet.apache.org/docs
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ else:
     pq = optional("pyarrow.parquet", extra="archive", purpose="Reading and writing Parquet files")
     fs = optional("pyarrow.fs", extra="archive", purpose="Reading and writing Parquet files")
 
+log = logging.getLogger(__name__)
+
 DAY = 86_400 * 10**9
 MANIFEST = "manifest.json"
 _ROW_GROUP = 131_072
@@ -53,6 +56,13 @@ _WRITING = {
     },
 }
 """How pyarrow lays a file out."""
+
+_NO_POINTS = (
+    "(SELECT NULL::INTEGER AS series, NULL::VARCHAR AS device, NULL::VARCHAR AS metric, NULL::TIMESTAMP_NS AS time, "
+    "NULL::DOUBLE AS value, NULL::FLOAT AS score, NULL::FLOAT AS expected, NULL::FLOAT AS lower, "
+    "NULL::FLOAT AS upper, NULL::BOOLEAN AS anomaly, NULL::BOOLEAN AS late WHERE false)"
+)
+"""What stands for files none of which can be read."""
 
 COLUMNS = "series, device, metric, time, value, score, expected, lower, upper, anomaly, late"
 """Columns of a file."""
@@ -82,23 +92,25 @@ class Archive:
             raise ValueError("archive.folder is empty: expected a folder or s3://BUCKET/PREFIX")
         self.settings = settings
         self.local = None if settings.folder.startswith("s3://") else Path(settings.folder).absolute()
+        self.unreachable = ""
         self._files: Any = bucket
         self._cache: Path | None = None
+        self._damaged: dict[str, ArchivedFile] = {}
+        self._checked: set[str] = set()
 
     @property
     def place(self) -> str:
         """Where it is, for messages."""
         return str(self.local) if self.local is not None else self.settings.folder
 
-    def open(self, owner: str, *, cache: Path, read_only: bool = False) -> None:
-        """Make the folder, and see that no other database than `owner` uses it. Raises StorageCorruptError, OSError.
+    def open(self, owner: str, files: Sequence[ArchivedFile], *, cache: Path, read_only: bool = False) -> None:
+        """Find the archive of `owner`, which holds `files`; a new one is made where there are none yet.
 
-        Files of a bucket are read from copies in the folder `cache`, made when they are first asked for.
+        Files of a bucket are read from copies in the folder `cache`, made when they are first asked for. An archive
+        that is not there now is no error (`problem`). Raises StorageCorruptError where it is another database's.
         """
         self._cache = cache
         if self.local is not None:
-            if not read_only:
-                self.local.mkdir(parents=True, exist_ok=True)
             self._files = fs.SubTreeFileSystem(str(self.local), fs.LocalFileSystem())
         elif self._files is None:
             bucket = self.settings.folder.removeprefix("s3://").rstrip("/")
@@ -106,14 +118,69 @@ class Archive:
             chosen = {name: value for name, value in options.items() if value}
             scheme = "https" if self.settings.s3_tls else "http"
             self._files = fs.SubTreeFileSystem(bucket, fs.S3FileSystem(scheme=scheme, **chosen))
-        found = self._manifest()
+        self.look(owner, files, read_only=read_only)
+
+    def look(self, owner: str, files: Sequence[ArchivedFile], *, read_only: bool = False) -> None:
+        """See whether the archive is there, and whether files that could not be read can be by now.
+
+        Raises StorageCorruptError where it is another database's.
+        """
+        try:
+            found = self._manifest()
+            if found is None and files:
+                points = sum(file.rows for file in files)
+                self.unreachable = (
+                    f"{self.place}: the archive with {points:,} points is not there: mount it, or restore it from a "
+                    "backup; until then charts lack them, and nothing more is moved there"
+                )
+                return
+            if found is None and not read_only:
+                if self.local is not None:
+                    self.local.mkdir(parents=True, exist_ok=True)
+                self.write_manifest(owner, files)
+        except (OSError, StorageFullError) as error:
+            self.unreachable = f"{self.place}: the archive cannot be reached: {error}"
+            return
         if found is not None and found.get("database") != owner:
             raise StorageCorruptError(
                 f"{self.place}/{MANIFEST}: the archive belongs to another database, {found.get('database')}; "
                 "name another folder in archive.folder"
             )
-        if found is None and not read_only:
-            self.write_manifest(owner, [])
+        self.unreachable = ""
+        again = [file for file in self._damaged.values() if not self.verify([file])]
+        for file in again:
+            del self._damaged[file.path]
+
+    @property
+    def problem(self) -> str:
+        """What cannot be read, in one sentence; empty where all can."""
+        if self.unreachable or not self._damaged:
+            return self.unreachable
+        files = list(self._damaged.values())
+        points = sum(file.rows for file in files)
+        return (
+            f"{self.place}/{files[0].path}: missing or damaged, as are {len(files)} of the archive's files with "
+            f"{points:,} points: restore them from a backup; all else is answered without them"
+        )
+
+    def find_damaged(self, files: Sequence[ArchivedFile], *, most_bytes: int | None = None) -> bool:
+        """Read files not read before, of about `most_bytes` at once, and set those aside whose checksum is wrong.
+
+        Returns whether any is newly set aside.
+        """
+        found, room = False, most_bytes
+        for file in files:
+            if file.path in self._damaged or (most_bytes is not None and file.path in self._checked):
+                continue
+            if room is not None:
+                room -= file.bytes
+            if self.verify([file]):
+                self._damaged[file.path] = file
+                found = True
+            self._checked.add(file.path)
+            if room is not None and room < 0:
+                break
+        return found
 
     def write(self, day: str, columns: pa.Table, names: Sequence[SeriesRecord]) -> ArchivedFile:
         """Write points of one day, in order of series and time, as one more file; it is durable when this returns.
@@ -172,12 +239,27 @@ class Archive:
         return self.local or self._cache or Path()
 
     def relation(self, files: Sequence[ArchivedFile]) -> str:
-        """SQL that stands for the points of `files`, of which there must be one at least. Raises OSError."""
-        if self.local is None:
-            for file in files:
-                self._copy(file)
-        paths = ", ".join("'" + str(self.readable / file.path).replace("'", "''") + "'" for file in files)
+        """SQL that stands for the points of those of `files` that can be read."""
+        usable = [file for file in files if self.is_usable(file)]
+        if not usable:
+            return _NO_POINTS
+        paths = ", ".join("'" + str(self.readable / file.path).replace("'", "''") + "'" for file in usable)
         return f"read_parquet([{paths}], hive_partitioning = false)"
+
+    def is_usable(self, file: ArchivedFile) -> bool:
+        """Whether a file can be read, as far as that is seen without reading it."""
+        if self.unreachable or file.path in self._damaged:
+            return False
+        try:
+            if self.local is None:
+                self._copy(file)
+                return True
+            if (self.local / file.path).stat().st_size == file.bytes:
+                return True
+        except OSError as error:
+            log.error("%s/%s: %s", self.place, file.path, error)
+        self._damaged[file.path] = file
+        return False
 
     def _copy(self, file: ArchivedFile) -> None:
         target = self.readable / file.path
@@ -198,8 +280,9 @@ class Archive:
                 return orjson.loads(stream.read())
         except FileNotFoundError:
             return None
-        except orjson.JSONDecodeError as error:
-            raise StorageCorruptError(f"{self.place}/{MANIFEST}: not a manifest: {error}") from error
+        except orjson.JSONDecodeError:
+            log.error("%s/%s: not a manifest: it is written anew", self.place, MANIFEST)
+            return None
 
     def _put(self, path: str, data: bytes) -> None:
         if self.local is None:

@@ -48,6 +48,9 @@ _NOT_ONE_ALONE = 10
 
 _FAR_FUTURE = 2**62
 
+_CHECKED_A_ROUND = 256 << 20
+"""Bytes of archived files whose checksums are compared in one round of upkeep."""
+
 _QUERY_MEMORY_SHARE = 2
 """What a query makes outside the database engine's own bound may take so many times as much."""
 
@@ -148,6 +151,9 @@ class EmbeddedStore(QueriesWithOlder):
         `ahead` gets the output, without its duplicates, before the transaction commits; what it raises is raised here,
         and nothing is stored.
         """
+        return self._without_damaged(lambda: self._commit(output, ahead))
+
+    def _commit(self, output: StepOutput, ahead: Callable[[StepOutput], object] | None) -> CommitResult:
         with self._lock:
             if output.next_position <= self._position:
                 return CommitResult(0, 0, 0)
@@ -201,6 +207,9 @@ class EmbeddedStore(QueriesWithOlder):
         """
         keep = parse_duration(self.settings.keep)
         self._letters.remove_before(now - parse_duration(self.settings.keep_dead_letters))
+        if self.archive is not None and self.archive.unreachable:
+            # What should have moved there by now is here alone.
+            return 0
         with self._maintaining("removing old points") as connection:
             newest = self._load_plausible(connection, now)
             if not len(newest[1]):
@@ -226,6 +235,10 @@ class EmbeddedStore(QueriesWithOlder):
         archive = self.archive
         if archive is None:
             return 0
+        archive.look(self._owner, self._archived)
+        if archive.unreachable:
+            return 0
+        archive.find_damaged(self._archived, most_bytes=_CHECKED_A_ROUND)
         archive.remove_others(self._archived)
         after = parse_duration(archive.settings.after)
         with self._lock:
@@ -235,6 +248,8 @@ class EmbeddedStore(QueriesWithOlder):
         names = self.series() if days else []
         moved = 0
         for day in days:
+            if not all(archive.is_usable(file) for file in self._archived if file.day == day):
+                continue
             with self._changing_archive("moving points to the archive") as (cursor, change):
                 added, replaced = archiving.move_day(cursor, archive, day, newest, names)
                 change.extend([file for file in self._archived if file not in replaced] + added)
@@ -248,6 +263,11 @@ class EmbeddedStore(QueriesWithOlder):
                 change.extend(file for file in self._archived if file not in old)
         archive.write_manifest(self._owner, self._archived)
         return moved
+
+    @property
+    def archive_problem(self) -> str:
+        """What of the archive cannot be read, in one sentence; empty where all can, and without an archive."""
+        return "" if self.archive is None else self.archive.problem
 
     @property
     def archived(self) -> tuple[ArchivedFile, ...]:
@@ -368,7 +388,8 @@ class EmbeddedStore(QueriesWithOlder):
             [(noted,)] = connection.execute("SELECT value FROM stored.meta WHERE name = 'archive'").fetchall()
             self.archive = Archive(ArchiveSettings.model_validate_json(noted))
         if self.archive is not None:
-            self.archive.open(self._owner, cache=self.path.with_name("archive-copies"), read_only=self._read_only)
+            cache = self.path.with_name("archive-copies")
+            self.archive.open(self._owner, found, cache=cache, read_only=self._read_only)
             folder = f"{self.archive.readable}/".replace("'", "''")
             connection.execute(f"SET allowed_directories = ['{folder}']")
             if not self._read_only:

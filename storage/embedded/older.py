@@ -76,6 +76,9 @@ class QueriesWithOlder(StoreQueries):
 
     def _first_time(self, series: int) -> int | None:
         """The time of the first point of a series in database and archive, None where there is none."""
+        return self._without_damaged(lambda: self._first_time_of(series))
+
+    def _first_time_of(self, series: int) -> int | None:
         with self._reading() as cursor:
             source = "stored.point"
             files = self._begin(cursor)

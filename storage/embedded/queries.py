@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -30,6 +30,8 @@ _TIME_MAX = 2**63 - 2
 _COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
 _POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
 _SERIES_AT_ONCE = 256
+
+Made = TypeVar("Made")
 _LETTER_BYTES = 8 << 20
 _ROWS_AT_ONCE = 256
 ANSWER_BYTES = 64 << 20
@@ -55,6 +57,11 @@ class StoreQueries(ABC):
     """Nanoseconds after which a query of SQL is stopped."""
     query_memory: int
     """Bytes by which the process may grow before a query of SQL is stopped."""
+
+    @property
+    @abstractmethod
+    def archived(self) -> tuple[ArchivedFile, ...]:
+        """The files of the archive, in order of day."""
 
     @abstractmethod
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -84,16 +91,21 @@ class StoreQueries(ABC):
         """
         if max_points is not None and max_points < 2:
             raise ValueError(f"max_points is {max_points}: expected 2 or more")
+        return self._without_damaged(lambda: self._points(series, start, end, max_points))
+
+    def _points(self, series: int, start: int | None, end: int | None, max_points: int | None) -> SeriesPoints:
         low, high = _TIME_MIN if start is None else start, _TIME_MAX if end is None else end - 1
         where = (
             f"series = {int(series)} AND time BETWEEN make_timestamp_ns({int(low)}) AND make_timestamp_ns({int(high)})"
         )
+        missing = ""
         with self._reading() as cursor:
             source = "stored.point"
             files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
             if files and self.archive is not None:
                 relation = self.archive.relation(files)
                 source = f"(SELECT {_POINT} FROM stored.point UNION ALL SELECT {_POINT} FROM {relation})"
+                missing = "" if all(map(self.archive.is_usable, files)) else self.archive.problem
             total, first, last = cursor.execute(
                 f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {source} WHERE {where}"
             ).fetchall()[0]
@@ -109,7 +121,7 @@ class StoreQueries(ABC):
                     WHERE anomaly OR time IN (SELECT low FROM kept UNION ALL SELECT high FROM kept)
                 """
             columns = cursor.execute(f"{query} ORDER BY time").fetchnumpy()
-        return _series_points(_scored(columns), int(total))
+        return replace(_series_points(_scored(columns), int(total)), missing=missing)
 
     def latest(self, series: Sequence[int] | None = None) -> ScoredBatch:
         """The newest point of each of `series` (of all by default) that has any, in order of series."""
@@ -199,6 +211,9 @@ class StoreQueries(ABC):
         It runs in a read-only transaction without access to files or network, for at most `query_timeout`, and until
         `stop` is asked. Raises QueryError.
         """
+        return self._without_damaged(lambda: self._query(sql, limit, max_bytes, stop))
+
+    def _query(self, sql: str, limit: int, max_bytes: int, stop: QueryStop | None) -> QueryResult:
         with self._reading() as cursor:
             watch = QueryWatch(cursor, timeout=self.query_timeout, memory_bytes=self.query_memory, stop=stop)
             with watch.watching():
@@ -219,6 +234,19 @@ class StoreQueries(ABC):
                 except duckdb.Error as error:
                     raise QueryError(_one_line(error)) from error
         return QueryResult(columns, rows, truncated)
+
+    def _without_damaged(self, work: Callable[[], Made]) -> Made:
+        """What `work` returns; again, without files of the archive that turn out to be damaged, where it fails by them.
+
+        What fails otherwise is raised as it is.
+        """
+        try:
+            return work()
+        except (QueryError, StorageCorruptError, OSError) as error:
+            by_file = isinstance(error.__cause__, duckdb.IOException) or "arquet" in f"{error} {error.__cause__}"
+            if self.archive is None or not by_file or not self.archive.find_damaged(self.archived):
+                raise
+            return work()
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -137,7 +137,7 @@ def test_where_it_is_away_the_rest_is_shown_and_the_gap_is_said(
     server.stop()
     with opened(tmp_path, server.url) as store:
         found = store.points(1)
-        assert found.total == 70
+        assert found.total == 61
         assert found.missing.startswith("points before 2")
         assert server.url in found.missing
         assert store.points(1, int(found.time[0])).missing == ""
