@@ -1,0 +1,1 @@
+"""The inside of a simulated device: its states, its connection, its scheduler."""
