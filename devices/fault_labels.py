@@ -102,6 +102,25 @@ def write_labels(path: Path, labels: Iterable[FaultLabel]) -> None:
         writer.writerows(label.fields() for label in labels)
 
 
+def append_labels(path: Path, labels: Iterable[FaultLabel]) -> None:
+    """Add labels to a CSV file, which gets a header line where it is new.
+
+    A file with other columns, as an earlier version wrote, is kept beside it with `.old` after its name.
+    """
+    header = ",".join(COLUMNS)
+    fresh = not path.exists() or path.stat().st_size == 0
+    if not fresh:
+        with path.open(encoding="utf-8") as file:
+            fresh = file.readline().strip() != header
+        if fresh:
+            path.replace(path.with_name(f"{path.name}.old"))
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerows(label.fields() for label in labels)
+
+
 def read_labels(path: Path) -> list[FaultLabel]:
     """Read labels as `write_labels` writes them; columns after `end` may be left out.
 

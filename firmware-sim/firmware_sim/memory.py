@@ -1,16 +1,12 @@
-"""Before stage 1 of 7: what a simulator keeps on disk: where each device stood, and the labels of the faults."""
+"""Before stage 1 of 7: what a simulator keeps on disk: where each device stood."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
-from devices.fault_labels import COLUMNS
-from firmware_sim.faults import Fault
 from firmware_sim.simulated_fleet import Carried
 
 VERSION = 1
@@ -50,22 +46,3 @@ def save_memory(folder: Path, memory: Memory) -> None:
     new = folder / f"{FILE_NAME}.new"
     new.write_bytes(orjson.dumps(kept))
     new.replace(folder / FILE_NAME)
-
-
-def append_labels(path: Path, faults: Sequence[Fault]) -> None:
-    """Add the label of each fault to a CSV file, which gets a header line where it is new.
-
-    A file with other columns, as an earlier version wrote, is kept beside it with `.old` after its name.
-    """
-    header = ",".join(COLUMNS)
-    fresh = not path.exists() or path.stat().st_size == 0
-    if not fresh:
-        with path.open(encoding="utf-8") as file:
-            fresh = file.readline().strip() != header
-        if fresh:
-            path.replace(path.with_name(f"{path.name}.old"))
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerows(fault.label().fields() for fault in faults)

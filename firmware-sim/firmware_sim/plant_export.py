@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from devices.fault_labels import write_labels
+from firmware_sim.payload_styles import DeviceIdentity, JsonStyle
 from firmware_sim.plants import Plant
+from firmware_sim.samples import NEVER, SampleStream
 from firmware_sim.worlds.sampling import Series
 
 TIME = "timestamp"
@@ -79,36 +81,14 @@ def device_table(series: Sequence[Series]) -> pa.Table:
     return pa.table(columns, names=[TIME, *(one.metric.name for one in series)])
 
 
-def messages(series: Sequence[Series], topic: str) -> Iterator[tuple[int, str, bytes]]:
-    """What a device sends, in order: when, ns, topic, and a JSON object of what it reports with one time."""
-    sent = np.concatenate([one.sent for one in series])
-    time = np.concatenate([one.time for one in series])
-    place = np.concatenate([np.arange(len(one.time)) for one in series])
-    number = np.concatenate([np.full(len(one.time), i) for i, one in enumerate(series)])
-    order = np.lexsort((number, place, sent))
-    names = [one.metric.name for one in series]
-    stamps = np.datetime_as_string(time[order].astype("datetime64[ns]").astype("datetime64[ms]"), timezone="UTC")
-    columns = (stamps.tolist(), sent[order].tolist(), number[order].tolist(), place[order].tolist())
-    row: dict[str, str | float] = {}
-    leaves = 0
-    for stamp, at, i, j in zip(*columns, strict=True):
-        if row and (at != leaves or row["ts"] != stamp or names[i] in row):
-            yield leaves, topic, orjson.dumps(row)
-            row = {}
-        if not row:
-            row["ts"] = stamp
-        leaves = at
-        row[names[i]] = float(series[i].value[j])
-    if row:
-        yield leaves, topic, orjson.dumps(row)
-
-
 def _write_traffic(path: Path, devices: dict[str, list[Series]], prefix: str) -> None:
-    sent = [
-        message
-        for device, series in devices.items()
-        for message in messages(series, f"{prefix}/{series[0].kind}/{device}")
-    ]
+    style = JsonStyle()
+    sent: list[tuple[int, str, bytes]] = []
+    for device, series in devices.items():
+        units = {one.metric.name: one.metric.unit for one in series}
+        identity = DeviceIdentity(prefix, series[0].kind, device, units)
+        for leaves, sample in SampleStream(series).read_sent(NEVER):
+            sent += [(leaves, topic, payload) for topic, payload in style.messages(identity, [sample])]
     sent.sort(key=lambda message: message[0])
     with gzip.open(path, "wb", compresslevel=1) as file:
         for time, topic, payload in sent:

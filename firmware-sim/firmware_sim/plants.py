@@ -33,8 +33,8 @@ class PlantOptions:
     place of the world's own.
     """
 
-    days: int = 35
-    learning_days: int = 7
+    days: float = 35
+    learning_days: float = 7
     size: int = 1
     sick: float = 0.7
     interval: float | None = None
@@ -46,11 +46,20 @@ class Plant:
 
     world: str
     seed: int
-    start: int
-    end: int
+    around: Surroundings
     learned_by: int
     series: list[Series]
     labels: list[FaultLabel] = field(default_factory=list)
+
+    @property
+    def start(self) -> int:
+        """When it begins, ns."""
+        return self.around.start
+
+    @property
+    def end(self) -> int:
+        """When it ends, ns."""
+        return self.around.end
 
     @property
     def readings(self) -> int:
@@ -58,24 +67,22 @@ class Plant:
         return sum(len(series.time) for series in self.series)
 
 
-def make_plant(world: World, seed: int, options: PlantOptions | None = None) -> Plant:
-    """Simulate a world. Runs of different seeds begin on different Mondays, so that seasons and holidays vary."""
+def make_plant(world: World, seed: int, options: PlantOptions | None = None, *, start: int | None = None) -> Plant:
+    """Simulate a world from `start`, ns; else runs of different seeds begin on different Mondays, for other seasons."""
     options = options or PlantOptions()
     monday = FIRST_MONDAY + seed * WEEKS_APART % 104 * 7 * SECONDS_A_DAY
     step = options.interval or world.interval
-    around = Surroundings(monday * SECOND, step, int(options.days * SECONDS_A_DAY / step), seed)
-    learned_by = around.start + options.learning_days * SECONDS_A_DAY * SECOND
-    end = around.start + options.days * SECONDS_A_DAY * SECOND
-    faults = schedule_plant_faults(world, around, learned_by, end, options.size)
+    rows = int(options.days * SECONDS_A_DAY / step)
+    around = Surroundings(monday * SECOND if start is None else start, step, rows, seed)
+    learned_by = around.start + int(options.learning_days * SECONDS_A_DAY) * SECOND
+    faults = schedule_plant_faults(world, around, learned_by, around.end, options.size)
     healthy = world.simulate(around, PlantFaults((), around.seconds), options.size)
     faulty = world.simulate(around, faults, options.size) if faults.faults else healthy
     labels = label_plant_faults(healthy, faulty, faults, around)
     series = sample(faulty, around)
-    sensors = SensorFaults(series, around, labels, first=learned_by, last=end)
+    sensors = SensorFaults(series, around, labels, first=learned_by, last=around.end)
     labels = [*labels, *sensors.spread(options.sick), *_roll_overs(series), *_holidays(around)]
-    return Plant(
-        world.name, seed, around.start, end, learned_by, sensors.faulty(), sorted(labels, key=lambda label: label.start)
-    )
+    return Plant(world.name, seed, around, learned_by, sensors.faulty(), sorted(labels, key=lambda label: label.start))
 
 
 def _roll_overs(series: Sequence[Series]) -> list[FaultLabel]:

@@ -100,6 +100,15 @@ class SensorFaults:
                 labels += self._one_kind(self._states[number])
         return labels
 
+    def inject(self, kind: FaultKind, names: Sequence[str], start: int, end: int, size: float) -> FaultLabel:
+        """A fault that was asked for: of the series of these names, all of one device, between two times, ns."""
+        states = [state for state in self._states if state.series.name in names]
+        edits = [self._apply(kind, state, (start, end), size, 1.0, 0.5) for state in states]
+        for state, (edit, *_) in zip(states, edits, strict=True):
+            state.edits.append(edit)
+        _, unseen, effect, visible_from = edits[0]
+        return self._label(kind, states[0], (start, end), unseen, effect, visible_from)
+
     def faulty(self) -> list[Series]:
         """The series with the faults in them."""
         return [_edited(state) for state in self._states]

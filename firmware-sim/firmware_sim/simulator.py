@@ -14,8 +14,9 @@ from threading import Event, Thread
 import numpy as np
 
 from common.durations import parse_duration
+from devices.fault_labels import append_labels
 from firmware_sim import plans
-from firmware_sim.memory import Memory, append_labels, load_memory, save_memory
+from firmware_sim.memory import Memory, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
 from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
 from firmware_sim.simulated_fleet import Fleet
@@ -248,7 +249,7 @@ class Simulator:
             return
         self.counts.faults += len(faults)
         if self.settings.labels is not None:
-            append_labels(self.settings.labels, faults)
+            append_labels(self.settings.labels, [fault.label() for fault in faults])
         labels = [(TRUTH + b"/" + fleet.topic(f.device), truth_message(f)) for f in faults]
         self._publisher.send(labels, retained=True)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from threading import Event, Thread
 
 from pydantic import ValidationError
 
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
-from firmware_sim.world_cli import world_main
+from firmware_sim.stopping import stopped_by_signals
+from firmware_sim.world_cli import inject_main, world_main
 
 
 def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
@@ -36,9 +34,11 @@ def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") -> int:
     """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings.
 
-    With `--world` a whole world is simulated in place of the mixed fleet.
+    With `--world` a whole world is simulated in place of the mixed fleet; `inject` asks a running one for a fault.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["inject"]:
+        return inject_main(arguments[1:], program=program)
     if any(argument.split("=")[0] == "--world" for argument in arguments):
         return world_main(arguments, program=program)
     given = vars(parser(program).parse_args(arguments))
@@ -50,42 +50,18 @@ def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") ->
             option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
             _say(f"{option}{problem['msg'].removeprefix('Value error, ')}")
         return 2
-    ended = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: simulator.request_stop())
-    if parent is not None:
-        Thread(target=_watch_parent, args=(parent, simulator, ended), name="parent watch", daemon=True).start()
     try:
-        simulator.run()
+        with stopped_by_signals(simulator.request_stop, parent):
+            simulator.run()
     except (ValueError, OSError) as error:
         _say(str(error))
         return 2
-    finally:
-        ended.set()
     counts = simulator.counts
     _say(
         f"simulator stopped: {counts.readings} readings in {counts.messages} messages, "
         f"{counts.faults} faults, {counts.malformed} messages malformed"
     )
     return 0
-
-
-def _watch_parent(parent: int, simulator: Simulator, ended: Event) -> None:
-    is_own_parent = os.getppid() == parent
-    while not ended.wait(1.0):
-        if os.getppid() != parent if is_own_parent else not _exists(parent):
-            simulator.request_stop()
-            return
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _say(line: str) -> None:

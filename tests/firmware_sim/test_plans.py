@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
-from firmware_sim.memory import append_labels
 from firmware_sim.plans import Random, Targets, read_schedule
 from firmware_sim.simulated_fleet import Fleet
 from firmware_sim.simulation_settings import SimulatorSettings
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from devices.fault_labels import read_labels
+from devices.fault_labels import append_labels, read_labels
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -103,7 +102,7 @@ def test_labels_with_the_columns_of_an_earlier_version_are_kept_beside_the_new_o
     file = tmp_path / "labels.csv"
     file.write_text("device,metric,kind,start,end\nold,x,spike,a,b\n")
     fault = Fault("press-01", "temperature", FaultKind.SPIKE, NOW, NOW + 5 * SECOND)
-    append_labels(file, [fault])
+    append_labels(file, [fault.label()])
     assert [(label.device, label.kind, label.start, label.end) for label in read_labels(file)] == [
         ("press-01", "spike", NOW, NOW + 5 * SECOND)
     ]
@@ -115,8 +114,8 @@ def test_labels_written_by_one_run_are_a_schedule_for_the_next(tmp_path: Path) -
         Fault("press-01", "temperature", FaultKind.SPIKE, NOW, NOW + 5 * SECOND),
         Fault("tank-01", WHOLE_DEVICE, FaultKind.DROPOUT, NOW + SECOND // 4, NOW + 60 * SECOND),
     ]
-    append_labels(tmp_path / "labels.csv", faults[:1])
-    append_labels(tmp_path / "labels.csv", faults[1:])
+    append_labels(tmp_path / "labels.csv", [faults[0].label()])
+    append_labels(tmp_path / "labels.csv", [faults[1].label()])
     assert read_schedule(tmp_path / "labels.csv", targets(), live=0) == faults
 
 

@@ -13,8 +13,10 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_optio
 def simulate(context: typer.Context, config: ConfigOption = None, data: DataOption = None) -> None:
     """Run a fleet of simulated devices with labelled faults, publishing over MQTT.
 
-    They publish to the broker of the service that runs on the data folder, or to that of --url. All other options are
-    the simulator's own: see `driftline simulate --help`.
+    They publish to the broker of the service that runs on the data folder, or to that of --url. `--world NAME`
+    simulates a whole site in place of the mixed fleet, each device with a firmware and a connection of its own; with
+    `--export DIR` it is written to a folder. `inject DEVICE FAULT` lets a fault begin on a device of a simulator that
+    runs. All other options are the simulator's own: `driftline simulate --help`, `driftline simulate --world --help`.
 
     Example: driftline simulate --devices 200 --interval 500ms
     """

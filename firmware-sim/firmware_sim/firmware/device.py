@@ -26,6 +26,7 @@ from firmware_sim.firmware.commands import BadCommandError, Command, CommandName
 from firmware_sim.firmware.device_clock import DeviceClock
 from firmware_sim.firmware.mqtt_frames import Will
 from firmware_sim.firmware.updates import Update, UpdateState
+from firmware_sim.samples import NEVER, Sample
 
 SECOND = 1_000_000_000
 BOOT_SECONDS = (1.0, 3.0)
@@ -36,7 +37,6 @@ FLUSH_EVERY_SECONDS = 0.2
 FLUSH_READINGS = 50
 CRASH_AFTER_SECONDS = (5.0, 20.0)
 CRASHES_BEFORE_ROLLBACK = 3
-NEVER = 2**63 - 1
 
 
 class State(StrEnum):
@@ -51,14 +51,6 @@ class State(StrEnum):
     SLEEPING = "sleeping"
     UPDATING = "updating"
     CRASHED = "crashed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was measured at one time, ns by the device's clock: values by metric."""
-
-    time: int
-    values: Mapping[str, float]
 
 
 class Sensor(Protocol):
@@ -255,9 +247,7 @@ class Firmware:
     def _connect(self) -> None:
         topic = self.options.topic
         self._enter(State.CONNECTING, self._state_until + int(LAST_RETRY_SECONDS * SECOND))
-        self._connection.connect(
-            will=Will(f"{topic}/status".encode(), b"offline"), subscriptions=(f"{topic}/command",)
-        )
+        self._connection.connect(will=Will(f"{topic}/status".encode(), b"offline"), subscriptions=(f"{topic}/command",))
 
     def _crash(self, now: int) -> None:
         """A bad version falls over its own feet; after three times the one before it is started."""

@@ -34,6 +34,11 @@ class Surroundings:
     seed: int
     zone: str = "Europe/Berlin"
 
+    @property
+    def end(self) -> int:
+        """When the grid is over, ns."""
+        return self.start + round(self.rows * self.step * 1e9)
+
     @cached_property
     def time(self) -> NDArray[np.int64]:
         """Times of the grid, int64 ns, (rows,)."""

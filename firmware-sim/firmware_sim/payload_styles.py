@@ -1,0 +1,202 @@
+"""Before stage 1 of 7: how families of devices write what they measure: topic and payload of samples.
+
+A style is a class and a line in the tuple. Each is read back by a profile or codec of `devices/`; a test holds it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import orjson
+
+from common.suggestions import unknown
+from devices.fault_labels import iso_time
+from firmware_sim.samples import Sample
+
+SECOND = 1_000_000_000
+MOST_SAMPLES = 60
+"""Samples in one message, where the style can hold several."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceIdentity:
+    """What a payload may tell of its device: `units` by metric."""
+
+    prefix: str
+    kind: str
+    device: str
+    units: dict[str, str]
+
+
+class PayloadStyle(ABC):
+    """One way of writing samples. Subclasses have no state."""
+
+    name: ClassVar[str]
+    carries_time: ClassVar[bool]
+    """Whether the payload says when it was measured; where not, its arrival is its time."""
+
+    @abstractmethod
+    def topic(self, identity: DeviceIdentity) -> str:
+        """The topic of the device: that of its readings, or the levels above them."""
+
+    @abstractmethod
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """Topics and payloads, in order of time."""
+
+
+class JsonStyle(PayloadStyle):
+    """One JSON object a sample; what was kept while offline comes as an array of them."""
+
+    name = "json"
+    carries_time = True
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`plant/motor/motor-01`."""
+        return f"{identity.prefix}/{identity.kind}/{identity.device}"
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`{"ts": "2026-...Z", "temperature": 21.5}`."""
+        topic = self.topic(identity)
+        rows = [{"ts": iso_time(sample.time), **sample.values} for sample in samples]
+        if len(rows) == 1:
+            return [(topic, orjson.dumps(rows[0]))]
+        return [(topic, orjson.dumps(rows[at : at + MOST_SAMPLES])) for at in range(0, len(rows), MOST_SAMPLES)]
+
+
+class PlainStyle(PayloadStyle):
+    """A topic a metric, a number as text."""
+
+    name = "plain"
+    carries_time = False
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`plant/motor/motor-01`; the metric is the next level."""
+        return f"{identity.prefix}/{identity.kind}/{identity.device}"
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`21.5` on `plant/motor/motor-01/temperature`."""
+        topic = self.topic(identity)
+        return [
+            (f"{topic}/{metric}", orjson.dumps(value)) for sample in samples for metric, value in sample.values.items()
+        ]
+
+
+class SenmlStyle(PayloadStyle):
+    """SenML (RFC 8428) in JSON: a pack a message."""
+
+    name = "senml"
+    carries_time = True
+    _UNITS: ClassVar[dict[str, str]] = {"°C": "Cel", "%": "%RH", "W": "W", "V": "V", "A": "A", "Hz": "Hz", "lx": "lx"}
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`senml/motor-01`."""
+        return f"senml/{identity.device}"
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`[{"bn": "motor-01/", "bt": 1772366400.25}, {"n": "temperature", "u": "Cel", "v": 21.5}]`."""
+        found = []
+        for sample in samples:
+            records = [self._record(identity, metric, value) for metric, value in sample.values.items()]
+            records[0] = {"bn": f"{identity.device}/", "bt": sample.time / SECOND, **records[0]}
+            found.append((self.topic(identity), orjson.dumps(records)))
+        return found
+
+    def _record(self, identity: DeviceIdentity, metric: str, value: float) -> dict[str, str | float]:
+        unit = self._UNITS.get(identity.units.get(metric, ""))
+        record: dict[str, str | float] = {"n": metric, "v": value}
+        return {**record, "u": unit} if unit else record
+
+
+class Zigbee2MqttStyle(PayloadStyle):
+    """As zigbee2mqtt publishes a Zigbee device: one flat object, no time."""
+
+    name = "zigbee2mqtt"
+    carries_time = False
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`zigbee2mqtt/climate-01`."""
+        return f"zigbee2mqtt/{identity.device}"
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`{"temperature": 21.5, "battery": 87, "linkquality": 120}`."""
+        topic = self.topic(identity)
+        return [(topic, orjson.dumps({**sample.values, "linkquality": 120})) for sample in samples]
+
+
+class TasmotaStyle(PayloadStyle):
+    """As Tasmota's telemetry: a time without a zone, the metrics below a sensor's name."""
+
+    name = "tasmota"
+    carries_time = True
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`tele/motor-01`; telemetry is on its level SENSOR."""
+        return f"tele/{identity.device}"
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`{"Time": "2026-03-01T12:00:00", "MOTOR": {"Temperature": 21.5}}`."""
+        found = []
+        for sample in samples:
+            values = {name.title().replace("_", ""): value for name, value in sample.values.items()}
+            body = {"Time": iso_time(sample.time)[:19], identity.kind.upper(): values}
+            found.append((f"{self.topic(identity)}/SENSOR", orjson.dumps(body)))
+        return found
+
+
+class ShellyStyle(PayloadStyle):
+    """As a Shelly of generation 2 notifies: JSON-RPC with the time in seconds, a component a metric."""
+
+    name = "shelly"
+    carries_time = True
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`motor-01`; notifications are on `motor-01/events/rpc`."""
+        return identity.device
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`{"src": "motor-01", "method": "NotifyStatus", "params": {"ts": ..., "temperature:0": {"value": 21.5}}}`."""
+        found = []
+        for sample in samples:
+            components = {f"{metric}:0": {"id": 0, "value": value} for metric, value in sample.values.items()}
+            body = {
+                "src": identity.device,
+                "dst": f"{identity.device}/events",
+                "method": "NotifyStatus",
+                "params": {"ts": round(sample.time / SECOND, 3), **components},
+            }
+            found.append((f"{identity.device}/events/rpc", orjson.dumps(body)))
+        return found
+
+
+STYLES: tuple[PayloadStyle, ...] = (
+    JsonStyle(),
+    PlainStyle(),
+    SenmlStyle(),
+    Zigbee2MqttStyle(),
+    TasmotaStyle(),
+    ShellyStyle(),
+)
+"""Every style."""
+
+
+def find_style(name: str) -> PayloadStyle:
+    """The style of this name. Raises ValueError with the nearest."""
+    known = {style.name: style for style in STYLES}
+    if name not in known:
+        raise ValueError(unknown(name, known, "payload style"))
+    return known[name]
+
+
+class StyledEncoder:
+    """A style for one device: what its firmware writes with."""
+
+    def __init__(self, style: PayloadStyle, identity: DeviceIdentity) -> None:
+        self._style = style
+        self._identity = identity
+
+    def messages(self, samples: list[Sample]) -> list[tuple[str, bytes]]:
+        """Topics and payloads of samples, in order."""
+        return self._style.messages(self._identity, samples) if samples else []

@@ -1,0 +1,57 @@
+"""Every style is read back by the decoders of the service, with the values, times and devices that were sent."""
+
+from __future__ import annotations
+
+import pytest
+from firmware_sim.payload_styles import STYLES, DeviceIdentity, PayloadStyle
+from firmware_sim.samples import Sample
+
+from alerts.alarm_settings import AlarmSettings
+from devices.messages import MessageChunk
+from ingest.ingest_settings import DEFAULT_ROUTES, ComponentSettings, LimitSettings, RouteSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry
+
+SECOND = 1_000_000_000
+START = 1_772_366_400 * SECOND
+IDENTITY = DeviceIdentity("plant", "motor", "motor-01", {"temperature": "°C", "current": "A"})
+SAMPLES = [Sample(START + n * SECOND, {"temperature": 41.5 + n, "current": 12.25}) for n in range(3)]
+
+PROFILES = {"senml": "senml", "zigbee2mqtt": "zigbee2mqtt", "tasmota": "tasmota", "shelly": "shelly"}
+NAMES = {
+    "json": ("plant/motor/motor-01", "temperature"),
+    "plain": ("plant/motor/motor-01", "temperature"),
+    "senml": ("motor-01", "temperature"),
+    "zigbee2mqtt": ("motor-01", "temperature"),
+    "tasmota": ("motor-01", "MOTOR.Temperature"),
+    "shelly": ("motor-01", "temperature:0.value"),
+}
+"""Device and metric of the temperature, as the service names them."""
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_the_service_reads_what_a_device_of_the_style_writes(style: PayloadStyle) -> None:
+    routes = [RouteSettings(profile=PROFILES[style.name])] if style.name in PROFILES else []
+    engine = Engine(
+        [*routes, *DEFAULT_ROUTES], {"default": ComponentSettings(type="zscore")}, AlarmSettings(), LimitSettings()
+    )
+    arrival = START + 60 * SECOND
+    sent = [message for sample in SAMPLES for message in style.messages(IDENTITY, [sample])]
+    rows = [(topic.encode(), payload, arrival + n * SECOND, 0) for n, (topic, payload) in enumerate(sent)]
+    output = engine.step(JournalEntry(engine.position, 0, MessageChunk.of(rows, ticked_at=arrival + 60 * SECOND)))
+    assert output.dead_letters == []
+    found = {(record.device, record.metric): record.series for record in output.series}
+    assert NAMES[style.name] in found, sorted(found)
+    mine = output.points.series == found[NAMES[style.name]]
+    assert output.points.value[mine].tolist() == [41.5, 42.5, 43.5]
+    if style.carries_time:
+        assert output.points.time[mine].tolist() == [sample.time for sample in SAMPLES]
+    else:
+        assert output.points.time[mine].min() >= arrival
+
+
+def test_samples_kept_while_offline_come_as_one_array_in_the_json_style() -> None:
+    style = next(one for one in STYLES if one.name == "json")
+    ((topic, payload),) = style.messages(IDENTITY, SAMPLES)
+    assert topic == "plant/motor/motor-01"
+    assert payload.count(b'"ts"') == 3
