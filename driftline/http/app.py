@@ -7,12 +7,14 @@ from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from dashboards.web_files import WebFile, load_web_files
 from driftline.access.gate import Gate
 from driftline.http.access_guard import AccessGuard
 from driftline.http.access_routes import access_router
+from driftline.http.alarm_routes import alarm_router
+from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
@@ -57,6 +59,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     checks = [Depends(_refuse_unknown_parameters)]
     app.include_router(reading_router(view, settings), prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
+    for more in (alarm_router(view), download_router(view)):
+        app.include_router(more, prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
         notices = notice_router(lambda: view.notifier, _audit(gate))
@@ -142,6 +146,11 @@ def _live_router(view: ServiceView, streams: LiveStreams) -> APIRouter:
 
 def _page_router(files: Mapping[str, WebFile]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+
+    @router.get("/docs")
+    def api_reference() -> Response:
+        """The page's own reference of the API, which needs no other host."""
+        return RedirectResponse("/#/api")
 
     @router.get("/{path:path}")
     def page(request: Request, path: str) -> Response:

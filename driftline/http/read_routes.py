@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
+from alerts.incidents import incident_of, incidents
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
@@ -53,6 +54,11 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
     def counts() -> Response:
         """Where every reading went since the database was begun."""
         return json_response(view.counts())
+
+    @router.get("/about", response_model=schemas.AboutReply, tags=["service"])
+    def about() -> Response:
+        """What runs here: version, the broker and the topic filters that it listens to."""
+        return json_response(view.about())
 
     @router.get("/config", response_model=dict[str, Any], tags=["service"])
     def config() -> Response:
@@ -136,7 +142,11 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
             wanted = [each for each in of_device if series in (None, each)]
         found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
-        return json_response({"alarms": [alarm_reply(alarm, records[alarm.series]) for alarm in found[:limit]]})
+        number = incident_of(incidents(found, lambda series: records[series].device))
+        replies = [
+            alarm_reply(alarm, records[alarm.series]) | {"incident": number[alarm.alarm]} for alarm in found[:limit]
+        ]
+        return json_response({"alarms": replies})
 
     @router.get("/dead-letters", response_model=schemas.DeadLetterListReply, tags=["service"])
     def dead_letters(limit: Annotated[int, Query(ge=1, le=10_000, description="Most dead letters.")] = 100) -> Response:

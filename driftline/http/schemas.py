@@ -44,6 +44,15 @@ class StageReply(BaseModel):
     message: str = Field(description="One sentence.")
 
 
+class AboutReply(BaseModel):
+    """What runs here."""
+
+    version: str
+    broker: str = Field(description="Where devices publish.")
+    filters: list[str] = Field(description="Topic filters that are listened to.")
+    config_file: str | None = Field(description="The configuration file in force; null for the defaults.")
+
+
 class HealthReply(BaseModel):
     """The service's state: `status` is the worst stage's."""
 
@@ -203,6 +212,9 @@ class AlarmReply(BaseModel):
     expected: float | None = Field(description="What was expected instead.")
     reason: str = Field(description="One sentence.")
     parts: dict[str, float] = Field(description="What each detector, or channel of a device, gave the score.")
+    incident: int | None = Field(
+        default=None, description="Number of the alarm that began the incident of which this is part."
+    )
 
 
 class AlarmListReply(BaseModel):

@@ -96,6 +96,16 @@ class Counts:
     sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What runs here: version, where devices publish, the topic filters listened to, the configuration file if any."""
+
+    version: str
+    broker: str
+    filters: list[str]
+    config_file: str | None
+
+
 class DeviceLife(StrEnum):
     """Whether a device is heard from."""
 
@@ -157,6 +167,10 @@ class ServiceView(Protocol):
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed (`LiveFeed.subscribe`)."""
+        ...
+
+    def about(self) -> About:
+        """What runs here."""
         ...
 
     def configuration(self) -> Mapping[str, object]:

@@ -305,6 +305,7 @@ class Service:
         )
         self.status.clock_watch = self._clock_watch
         self._sinks.watch(self.status.presence)
+        self.status.config_file = self._config_file
         self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)
         self._http.start()
         self._closers.append(("page", self._http.stop))
@@ -312,6 +313,7 @@ class Service:
     def _open_broker(self) -> None:
         self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
         self._closers.append(("broker", self._broker.stop))
+        self.status.broker_url = self._broker.url
         self.folder.announce(url=self._http.url, broker=self._broker.url, token=self._gate.local_token)
 
     def _open_session(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
 from driftline.config import Config
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
@@ -55,6 +57,8 @@ class ServiceStatus:
         self.upstream: UpstreamWatch | None = None
         self._notifier: Notifier | None = None
         self.clock_watch: ClockWatch | None = None
+        self.broker_url = ""
+        self.config_file: Path | None = None
         self._store = store
         self._journal = journal
         self._engine = engine
@@ -156,6 +160,11 @@ class ServiceStatus:
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
         return self._feed.subscribe(wake)
+
+    def about(self) -> About:
+        """What runs here."""
+        file = None if self.config_file is None else str(self.config_file)
+        return About(version("driftline"), self.broker_url, list(self._engine.engine.router.filters), file)
 
     def configuration(self) -> Mapping[str, object]:
         """The effective settings; they hold no secrets."""

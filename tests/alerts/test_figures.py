@@ -8,7 +8,9 @@ START = 1_772_366_400 * 1_000_000_000
 
 def alarm(number: int, opened: int, series: int = 0, *, still: bool = False, severity: str = "minor") -> AlarmRecord:
     state = AlarmState.OPEN if still else AlarmState.CLEARED
-    return AlarmRecord(number, series, state, opened, None if still else opened + MINUTE, severity, 5.0, 1.0, 0.0, "odd")
+    return AlarmRecord(
+        number, series, state, opened, None if still else opened + MINUTE, severity, 5.0, 1.0, 0.0, "odd"
+    )
 
 
 def test_a_quiet_day_is_acceptable() -> None:

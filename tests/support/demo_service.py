@@ -15,7 +15,7 @@ from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
+from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
 from storage.embedded.database import EmbeddedStore
 from storage.store import StepOutput
 
@@ -128,6 +128,9 @@ class DemoService:
         subscription = self.feed.subscribe(wake)
         self.subscribed += 1
         return subscription
+
+    def about(self) -> About:
+        return About("0.1.0", "mqtt://127.0.0.1:1883", ["#"], None)
 
     def configuration(self) -> Mapping[str, object]:
         return self.settings

@@ -20,7 +20,7 @@ const timeLabels = [
 
 let theme = {};
 const readTheme = () => {
-  for (const name of ["accent", "band", "expected", "bad", "bad-soft", "dim", "faint", "grid", "panel", "line"]) theme[name] = color(name);
+  for (const name of ["accent", "band", "expected", "bad", "bad-soft", "warn", "dim", "faint", "grid", "panel", "line"]) theme[name] = color(name);
 };
 addEventListener("driftline-theme", readTheme);
 
@@ -33,14 +33,16 @@ export class MetricChart {
     this.threshold = metric.threshold;
     this.alarms = [];
     this.range = null;
+    this.sibling = null;
     this.clear();
     this.now = h("span", { class: "now" });
     this.warmth = h("span", { class: "warmth" });
     this.missing = h("span", { class: "dim missing", role: "status" });
     this.readout = h("div", { class: "readout" });
     this.plots = h("div");
+    this.tools = h("div", { class: "tools" });
     this.element = h("section", { class: "panel chart", "aria-label": metric.metric, "data-series": metric.series },
-      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.missing, this.readout), this.plots);
+      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.missing, this.readout, this.tools), this.plots);
     this.width = 0;
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.plots);
@@ -113,7 +115,7 @@ export class MetricChart {
     if (!this.width) return;
     if (!this.value) this.build();
     this.value.batch(() => {
-      this.value.setData(this.data, false);
+      this.value.setData([...this.data, this.siblingColumn()], false);
       this.value.setScale("x", this.range);
     });
     this.strip.batch(() => {
@@ -129,6 +131,23 @@ export class MetricChart {
     });
     Object.assign(this.element.dataset, { points: shown, anomalies: odd, from, to });
     this.describe(null);
+  }
+
+  // The same metric of another device, columns of `/points`, drawn over this one; null takes it away.
+  setSibling(columns) {
+    this.sibling = columns;
+  }
+
+  // The sibling's value at each time of this chart: its last one before, unless that is long ago.
+  siblingColumn() {
+    const [x] = this.data;
+    if (!this.sibling) return x.map(() => null);
+    const { time, value } = this.sibling;
+    let at = -1;
+    return x.map((seconds) => {
+      while (at + 1 < time.length && time[at + 1] / 1e9 <= seconds) at += 1;
+      return at < 0 || seconds - time[at] / 1e9 > 60 * Math.min(this.spacing, 3600) ? null : value[at];
+    });
   }
 
   resize() {
@@ -194,10 +213,11 @@ export class MetricChart {
         { ...line, stroke: () => theme.expected, width: 1, dash: [5, 4] },
         { ...line, stroke: () => theme.accent, width: 1.6 },
         { stroke: () => theme.bad, width: 0, paths: () => null, points: { show: true, size: 5.5, width: 0, fill: () => theme.bad } },
+        { ...line, stroke: () => theme.warn, width: 1.2 },
       ],
       bands: [{ series: [1, 2], fill: () => theme.band }],
       hooks: { ...hooks, drawClear: [(plot) => this.shadeAlarms(plot)] },
-    }, this.data, this.plots);
+    }, [...this.data, this.siblingColumn()], this.plots);
     this.strip = new uPlot({
       class: "strip", width: this.width, height: heights.score, legend: { show: false }, cursor: { ...cursor, points: { show: false } }, padding: [4, 24, 4, 0],
       scales: { x: scaleX, y: { range: (_, __, high) => [0, Math.min(maxScore, Math.max((this.threshold ?? 3) * 1.5, high ?? 0)) * 1.05] } },
@@ -210,7 +230,7 @@ export class MetricChart {
 
   // Room for the values seen, and for the band as far as it does not flatten them.
   reach(plot) {
-    const [x, upper, lower, , value] = plot.data;
+    const [x, upper, lower, , value, , sibling] = plot.data;
     // The plot's own range of x is still the one before, while it asks for that of y.
     const { min, max } = this.range;
     let [low, high, bandLow, bandHigh] = [Infinity, -Infinity, Infinity, -Infinity];
@@ -218,6 +238,10 @@ export class MetricChart {
       if (x[i] < min || x[i] > max || value[i] === null) continue;
       low = Math.min(low, value[i]);
       high = Math.max(high, value[i]);
+      if (sibling?.[i] !== null && sibling?.[i] !== undefined) {
+        low = Math.min(low, sibling[i]);
+        high = Math.max(high, sibling[i]);
+      }
       if (lower[i] !== null) bandLow = Math.min(bandLow, lower[i]);
       if (upper[i] !== null) bandHigh = Math.max(bandHigh, upper[i]);
     }
@@ -263,11 +287,13 @@ export class MetricChart {
     ctx.save();
     for (const alarm of this.alarms) {
       const until = alarm.cleared ? alarm.cleared / 1e9 : Math.max(this.newest ?? 0, alarm.opened / 1e9);
+      if (until < this.range.min || alarm.opened / 1e9 > this.range.max) continue;
       const left = Math.max(bbox.left, plot.valToPos(alarm.opened / 1e9, "x", true));
       const right = Math.min(bbox.left + bbox.width, Math.max(left + 2, plot.valToPos(until, "x", true)));
       if (right <= left) continue;
       ctx.fillStyle = theme["bad-soft"];
       ctx.fillRect(left, bbox.top, right - left, bbox.height);
+      if (alarm.opened / 1e9 < this.range.min) continue;
       ctx.fillStyle = theme.bad;
       ctx.fillRect(left, bbox.top, devicePixelRatio || 1, bbox.height);
     }

@@ -1,9 +1,12 @@
 // One device: a chart a metric over a shared time range, live or fixed, and the device's alarms.
 
-import { deviceLink, devicePath, follow, get, instant, repeat, report } from "./api.js";
+import { actions as alarmActions, mayAct } from "./alarm_actions.js";
+import { deviceLink, devicePath, follow, get, instant, may, query, repeat, report } from "./api.js";
 import { MetricChart } from "./chart.js";
+import { ask, attempt, field } from "./dialog.js";
 import { buttonGroup, fill, h, setText } from "./dom.js";
-import { ago, duration, moment } from "./format.js";
+import { ago, duration, local, moment } from "./format.js";
+import { newChannel } from "./settings.js";
 
 const spans = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "24 h"], ["604800", "7 d"], ["all", "All"]];
 const page = 12;
@@ -38,9 +41,10 @@ export async function showDevice({ root, name, search, signal }) {
   let lastSpan = 900;
 
   fill(root,
-    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, name), life, seen),
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, name), life, seen, h("span", { class: "grow" }),
+      may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
     notices,
-    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, shownRange, h("span", { class: "grow" }),
+    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
     grid, more,
     h("p", { class: "hint" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
@@ -79,7 +83,7 @@ export async function showDevice({ root, name, search, signal }) {
     span.choose(range.span === undefined ? "" : range.span);
     live.setAttribute("aria-pressed", String(range.span !== undefined));
     const fixed = range.span === undefined ? { from: instant(range.from * 1e9), to: instant(range.to * 1e9) } : {};
-    history.replaceState(null, "", deviceLink(name, fixed));
+    history.replaceState(history.state, "", deviceLink(name, fixed));
     draw();
     load();
   }
@@ -108,6 +112,7 @@ export async function showDevice({ root, name, search, signal }) {
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);
+        fill(chart.tools, h("button", { type: "button", class: "plain", onclick: () => compareWith(chart) }, "Compare"), h("a", { class: "plain", download: "", href: "", onclick: (event) => { event.currentTarget.href = csvOf(metric); } }, "CSV"));
         charts.set(metric.series, chart);
         grid.append(chart.element);
       }
@@ -121,15 +126,73 @@ export async function showDevice({ root, name, search, signal }) {
     const open = alarms.filter((alarm) => alarm.state !== "cleared");
     life.className = `chip ${open.length ? "alarm" : device.life}`;
     setText(life, open.length ? `${open.length} open alarm${open.length > 1 ? "s" : ""}` : device.life);
-    setText(seen, `last reading ${ago(Math.max(device.last_event ?? 0, newest() * 1e9), Date.now() * 1e6)}`);
+    const last = Math.max(device.last_event ?? 0, ...[...charts.values()].map((chart) => (chart.newest ?? 0) * 1e9));
+    setText(seen, last ? `last reading ${ago(last, Date.now() * 1e6)}` : "no reading yet that could be used");
   }
 
   function drawNotices() {
     fill(notices, alarms.filter((alarm, i) => alarm.state !== "cleared" || i < 3).slice(0, 6).map((alarm) =>
-      h("button", { type: "button", class: `notice ${alarm.state}`, onclick: () => showAlarm(alarm) },
+      h("div", { class: `notice ${alarm.state}` },
         h("span", { class: `chip ${alarm.state === "cleared" ? "" : alarm.severity}` }, alarm.state === "cleared" ? "cleared" : alarm.severity),
-        h("span", { class: "reason" }, alarm.reason),
-        h("span", { class: "dim" }, `${moment(alarm.opened)}${alarm.cleared ? `, for ${duration((alarm.cleared - alarm.opened) / 1e9)}` : ""}`))));
+        h("div", { class: "reason" }, h("button", { type: "button", class: "plain", onclick: () => showAlarm(alarm) }, alarm.reason), partsOf(alarm), lifeOf(alarm)),
+        h("span", { class: "dim" }, `${moment(alarm.opened)}${alarm.cleared ? `, for ${duration((alarm.cleared - alarm.opened) / 1e9)}` : ""}`),
+        mayAct() ? h("div", { class: "acts" }, alarmActions.filter(([key]) => alarm.state !== "cleared" || key === "f" || key === "c").map(([, word, run]) => h("button", { type: "button", onclick: () => run([alarm], fetchAlarms) }, word))) : null)));
+  }
+
+  function tellMe() {
+    return attempt(async () => {
+      const { channels } = await get("notices/channels", {}, signal);
+      const mail = channels.find((each) => each.settings.kind === "mail")?.settings;
+      const short = name.split("/").at(-1).replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 30);
+      await newChannel({ title: `Tell me when ${name} alarms`, name: `mail-${short}`, url: mail?.url, to: mail?.to.join(", "), devices: name }, async () => {});
+    });
+  }
+
+  function pickTime() {
+    const { from, to } = bounds();
+    return attempt(() => ask({
+      title: "Time shown", confirm: "Show",
+      fields: [field("From", "from", { type: "datetime-local", step: 1, required: true, value: local(from) }), field("To", "to", { type: "datetime-local", step: 1, required: true, value: local(to) })],
+      submit: async (values) => {
+        const [start, end] = [values.from, values.to].map((text) => new Date(text).getTime() / 1000);
+        if (!(start < end)) throw new Error("The end has to be later than the beginning.");
+        setRange({ from: start, to: end });
+      },
+    }));
+  }
+
+  // The same metric of another device over this chart.
+  function compareWith(chart) {
+    return attempt(async () => {
+      const { series } = await get("series", {}, signal);
+      const others = series.filter((each) => each.metric === chart.metric.metric && each.device !== name);
+      const site = name.slice(0, name.lastIndexOf("/"));
+      others.sort((a, b) => b.device.startsWith(site) - a.device.startsWith(site) || a.device.localeCompare(b.device, "en", { numeric: true }));
+      if (!others.length) throw new Error(`No other device has ${chart.metric.metric}.`);
+      await ask({
+        title: `Compare ${chart.metric.metric} with`, confirm: "Show",
+        fields: [field("Device", "series", { tag: "select", choices: [["", "none"], ...others.slice(0, 500).map((each) => [String(each.series), each.device])], value: String(chart.sibling?.series ?? others[0].series) })],
+        submit: async (values) => {
+          chart.sibling = values.series ? { series: Number(values.series), time: [], value: [] } : null;
+          await loadSiblings();
+          draw();
+        },
+      });
+    });
+  }
+
+  async function loadSiblings() {
+    const { from, to } = bounds();
+    for (const chart of charts.values()) {
+      if (!chart.sibling) continue;
+      const { series: [columns] } = await get("points", { series: chart.sibling.series, from: instant(from * 1e9), to: instant(to * 1e9), max_points: 2000 }, signal);
+      chart.setSibling(columns);
+    }
+  }
+
+  function csvOf(metric) {
+    const { from, to } = bounds();
+    return `api/v1/points.csv?${query({ series: metric.series, from: instant(from * 1e9), to: instant(to * 1e9) })}`;
   }
 
   function showAlarm(alarm) {
@@ -167,6 +230,7 @@ export async function showDevice({ root, name, search, signal }) {
       const reply = await get("points", { ...wanted, series: series.slice(i, i + 50) }, stop);
       for (const columns of reply.series) charts.get(columns.series)?.load(columns);
     }
+    await loadSiblings();
     if (!signal.aborted) draw();
   }
 
@@ -183,7 +247,7 @@ export async function showDevice({ root, name, search, signal }) {
   });
   addEventListener("driftline-theme", () => { for (const chart of charts.values()) chart.redraw(); }, { signal });
   addEventListener("keydown", (event) => {
-    if (event.target.closest("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), "+": () => zoomAt(null, 0.5), "=": () => zoomAt(null, 0.5), "-": () => zoomAt(null, 2), 0: actions.reset, l: actions.reset };
     if (keys[event.key]) {
       event.preventDefault();
@@ -233,6 +297,27 @@ export async function showDevice({ root, name, search, signal }) {
     if (charts.size > before) load();
   }
   await repeat(refresh, 4, signal);
+}
+
+// What each detector, or channel of a device, gave the alarm's score.
+function partsOf(alarm) {
+  const parts = Object.entries(alarm.parts ?? {}).filter(([, share]) => share > 0).sort((a, b) => b[1] - a[1]).slice(0, 5);
+  if (!parts.length) return null;
+  return h("span", { class: "parts", title: "What gave the score, in decades of rarity" }, parts.map(([part, share]) => {
+    const bar = h("i");
+    bar.style.width = `${Math.min(60, 5 * share)}px`;
+    return h("span", {}, bar, `${part} ${share.toFixed(1)}`);
+  }));
+}
+
+// What people did about it.
+function lifeOf(alarm) {
+  const said = [
+    alarm.acknowledged_by ? `taken on by ${alarm.acknowledged_by}` : "",
+    alarm.shelved_until && alarm.state !== "cleared" ? `shelved until ${moment(alarm.shelved_until)}` : "",
+    alarm.note ? `“${alarm.note}”` : "",
+  ].filter(Boolean);
+  return said.length ? h("span", { class: "sub" }, said.join(", ")) : null;
 }
 
 // The time to show for an alarm: the alarm with as much again around it, at least ten minutes.

@@ -32,3 +32,12 @@ export function buttonGroup(label, choices, chosen, choose) {
   group.choose = (value) => buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.value === String(value))));
   return group;
 }
+
+// Writes what a view shows into the address, without a new step in the history.
+export function keepInAddress(path, parameters) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of [value].flat()) if (each !== undefined && each !== null && each !== "") search.append(name, each);
+  }
+  history.replaceState(history.state, "", search.size ? `${path}?${search}` : path);
+}

@@ -1,7 +1,7 @@
 // The fleet: every device, those in trouble first. Rows exist only where they are seen, so thousands of devices are fine.
 
 import { deviceLink, follow, get, repeat, report } from "./api.js";
-import { buttonGroup, fill, h, setText } from "./dom.js";
+import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
 import { ago, count, number, rate } from "./format.js";
 import { newest, pulse, rateOf } from "./pulse.js";
 import { drawSpark, Spark, sparkColors, sparkPoints } from "./spark.js";
@@ -26,6 +26,7 @@ export async function showFleet({ root, search, signal }) {
   let now = 0;
   let colors = sparkColors();
   let trouble = search.get("state") ?? "all";
+  let about = null;
 
   const tiles = {};
   const tileRow = h("div", { class: "tiles" });
@@ -43,7 +44,7 @@ export async function showFleet({ root, search, signal }) {
     tileRow.append(h("div", { class: "tile" }, h("span", {}, label), value, small));
   }
 
-  const filter = h("input", { type: "search", placeholder: "Filter by device or metric  ( / )", "aria-label": "Filter by device or metric", value: search.get("filter") ?? "", oninput: () => arrange() });
+  const filter = h("input", { type: "search", placeholder: "Filter by device or metric  ( / )", "aria-label": "Filter by device or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
   const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
   const body = h("div", { class: "rows", role: "list" });
@@ -52,8 +53,13 @@ export async function showFleet({ root, search, signal }) {
     h("div", { class: "fleet-head" }, h("span", {}, "Device"), h("span", {}, "State"), h("span", {}, "Metrics"), h("span", {}, "Last reading")), body, nothing);
   fill(root, tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found), list);
 
+  function remember() {
+    keepInAddress("#/", { state: trouble === "all" ? undefined : trouble, filter: filter.value });
+  }
+
   function choose(state) {
     trouble = state;
+    remember();
     states.choose(state);
     arrange();
   }
@@ -71,7 +77,7 @@ export async function showFleet({ root, search, signal }) {
   }
 
   function arrange() {
-    const wanted = filter.value.trim().toLowerCase();
+    const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const tally = { alarm: 0, silent: 0, odd: 0, warming: 0, ok: 0 };
     for (const device of devices) {
       device.state = stateOf(device);
@@ -79,7 +85,7 @@ export async function showFleet({ root, search, signal }) {
     }
     shown = devices.filter((device) =>
       (trouble === "all" || device.state === trouble) &&
-      (!wanted || device.device.toLowerCase().includes(wanted) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(wanted))));
+      words.every((word) => device.device.toLowerCase().includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
     shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || a.device.localeCompare(b.device, "en", { numeric: true }));
     setText(tiles.devices.value, count(devices.length));
     setText(tiles.devices.small, `${count(devices.reduce((n, device) => n + device.metrics.length, 0))} series`);
@@ -92,10 +98,21 @@ export async function showFleet({ root, search, signal }) {
     if (!shown.length) {
       fill(nothing, devices.length
         ? [h("b", {}, "No device matches"), "Change the filter or the state above."]
-        : [h("b", {}, "No device yet"), "Devices appear here with their first reading. Publish one, or start with --demo."]);
+        : whyEmpty());
     }
     body.style.height = `${shown.length * rowHeight}px`;
     draw();
+  }
+
+  // Why no device is there: the broker's trouble, or what is listened to and how to send something.
+  function whyEmpty() {
+    const trouble = (pulse.health?.stages ?? []).find((stage) => stage.status !== "green" && ["broker", "engine"].includes(stage.stage));
+    if (trouble) return [h("b", {}, "No device yet"), `${trouble.stage}: ${trouble.message}`];
+    if (!about) return [h("b", {}, "No device yet"), "Devices appear here with their first reading."];
+    const { hostname, port } = new URL(about.broker.replace(/^mqtts?/, "http"));
+    return [h("b", {}, "No device yet"),
+      h("p", {}, `Listening at ${about.broker} to ${about.filters.join("  ")}. Devices appear here with their first reading. To send one:`),
+      h("pre", { class: "mono", tabindex: "0" }, `mosquitto_pub -h ${hostname} -p ${port || 1883} -t plant/pump-01 -m '{"temperature": 21.5}'`)];
   }
 
   function makeRow() {
@@ -215,7 +232,9 @@ export async function showFleet({ root, search, signal }) {
     setText(tiles.anomalies.small, `of ${count(newest().stored)} points`);
   };
   pulse.addEventListener("counts", drawCounts, { signal });
+  pulse.addEventListener("health", () => { if (!devices.length) arrange(); }, { signal });
   drawCounts();
+  get("about", {}, signal).then((found) => { about = found; if (!devices.length) arrange(); }).catch(report);
 
   await repeat(async () => {
     const [reply, { alarms }] = await Promise.all([get("devices", {}, signal), get("alarms", { limit: 500 }, signal)]);

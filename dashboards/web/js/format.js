@@ -51,6 +51,11 @@ export function clock(time) {
   return `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
 }
 
+// Seconds since the epoch as an input of type datetime-local takes them.
+export function local(seconds) {
+  return `${day(seconds * 1e9)}T${clock(seconds * 1e9)}`;
+}
+
 export function moment(time) {
   return time === null || time === undefined ? "–" : `${day(time)} ${clock(time)}`;
 }

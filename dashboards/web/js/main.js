@@ -2,12 +2,16 @@
 
 import { showAlarms } from "./alarms.js";
 import { me, report, signOut, whoAmI } from "./api.js";
+import { showApi } from "./api_reference.js";
 import { showDevice } from "./device.js";
 import { fill, h, setText } from "./dom.js";
+import { showFigures } from "./figures.js";
 import { showFleet } from "./fleet.js";
 import { count, duration, rate } from "./format.js";
+import { showHelp } from "./help.js";
 import { showPipeline } from "./pipeline.js";
 import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
+import { showSettings } from "./settings.js";
 import { showSignIn } from "./sign_in.js";
 
 const main = document.getElementById("main");
@@ -25,14 +29,17 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, pipeline: showPipeline };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, settings: showSettings, help: showHelp, api: showApi };
+  const within = { device: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
-    const here = link.dataset.view === view || (view === "device" && link.dataset.view === "fleet");
+    const here = link.dataset.view === (within[view] ?? view);
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
   document.title = view === "device" ? `${name} · Driftline` : "Driftline";
+  const place = history.state?.place;
+  if (!history.state) history.replaceState({ place: 0 }, "");
   scrollTo(0, 0);
-  fill(main);
+  fill(main, h("div", { class: "empty", id: "loading" }, "Loading"));
   if (me?.sign_in && !me.name) {
     showSignIn({ root: main, signal: current.signal, done: () => { drawMe(); show(); } });
     return;
@@ -41,7 +48,7 @@ function show() {
     fill(main, h("div", { class: "empty" }, h("b", {}, "There is no such view"), h("a", { href: "#/" }, "Go to the fleet")));
     return;
   }
-  views[view]({ root: main, name, search, signal: current.signal }).catch((error) => {
+  views[view]({ root: main, name, search, signal: current.signal }).then(() => { if (place) scrollTo(0, place); }).catch((error) => {
     if (error.name === "AbortError") return;
     fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), error.message));
   });
@@ -96,6 +103,16 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason?.name === "AbortError") event.preventDefault(); else report(event.reason);
 });
 addEventListener("hashchange", show);
+// Where the reader was, for the way back.
+history.scrollRestoration = "manual";
+let settling = 0;
+addEventListener("scroll", () => {
+  clearTimeout(settling);
+  settling = setTimeout(() => history.replaceState({ place: Math.round(scrollY) }, ""), 150);
+}, { passive: true });
+addEventListener("keydown", (event) => {
+  if (event.key === "?" && !event.target.closest("input, select, textarea")) location.hash = "#/help";
+});
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("driftline-sign-in", () => {
   if (me?.sign_in && !me.name) return;

@@ -1,0 +1,108 @@
+// What people do about alarms, the same from the list and from a device's page.
+
+import { may, send } from "./api.js";
+import { ask, attempt, field, tell } from "./dialog.js";
+import { count } from "./format.js";
+
+export const verdicts = [
+  ["right", "Right: this was worth an alarm"],
+  ["wrong", "Wrong: nothing was the matter"],
+  ["expected", "Expected from now on: this is the new normal"],
+  ["exclude", "Do not learn from this stretch"],
+];
+
+const hour = 3600;
+const spans = [[hour, "1 hour"], [8 * hour, "8 hours"], [24 * hour, "1 day"], [7 * 24 * hour, "1 week"]];
+
+export function mayAct() {
+  return may("operator");
+}
+
+async function act(alarms, action, details = {}) {
+  const { alarms: changed } = await send("POST", "alarms/actions", { alarms: alarms.map((alarm) => alarm.alarm), action, ...details });
+  return changed;
+}
+
+const some = (alarms) => (alarms.length === 1 ? `the alarm of ${alarms[0].device}` : `${count(alarms.length)} alarms`);
+
+export function acknowledge(alarms, done) {
+  return attempt(async () => {
+    await act(alarms, "acknowledge");
+    tell(`You have taken on ${some(alarms)}`);
+    await done();
+  });
+}
+
+export function shelve(alarms, done) {
+  return attempt(() => ask({
+    title: `Shelve ${some(alarms)}`, confirm: "Shelve",
+    text: "A shelved alarm leaves the list and notifies nobody until then. It stays recorded.",
+    fields: [
+      field("For how long", "seconds", { tag: "select", choices: spans.map(([seconds, text]) => [String(seconds), text]), value: String(8 * hour) }),
+      field("Why (optional)", "note", { maxlength: 500 }),
+    ],
+    submit: async ({ seconds, note }) => {
+      await act(alarms, "shelve", { seconds: Number(seconds), note });
+      tell(`Shelved ${some(alarms)}`);
+      await done();
+    },
+  }));
+}
+
+export function unshelve(alarms, done) {
+  return attempt(async () => {
+    await act(alarms, "unshelve");
+    tell(`${some(alarms)} is back in the list`);
+    await done();
+  });
+}
+
+export function comment(alarms, done) {
+  return attempt(() => ask({
+    title: `Comment on ${some(alarms)}`, confirm: "Save",
+    fields: [field("Comment", "note", { tag: "textarea", rows: 4, required: true, maxlength: 2000 })],
+    submit: async ({ note }) => {
+      await act(alarms, "comment", { note });
+      tell("Comment saved");
+      await done();
+    },
+  }));
+}
+
+export function clearByHand(alarms, done) {
+  return attempt(() => ask({
+    title: `Clear ${some(alarms)} by hand`, confirm: "Clear",
+    text: "The alarm ends now. It may open again with the next odd reading; to keep it quiet, shelve it.",
+    fields: [field("Why (optional)", "note", { maxlength: 500 })],
+    submit: async ({ note }) => {
+      await act(alarms, "clear", { note });
+      tell(`Cleared ${some(alarms)}`);
+      await done();
+    },
+  }));
+}
+
+export function feedback(alarms, done) {
+  return attempt(() => ask({
+    title: `Was ${some(alarms)} right?`, confirm: "Save",
+    text: "Your answer is kept with the alarm, and tells how well alarms are judged.",
+    fields: [
+      field("Your answer", "verdict", { tag: "select", choices: verdicts, value: "right" }),
+      field("Note (optional)", "note", { maxlength: 500 }),
+    ],
+    submit: async ({ verdict, note }) => {
+      await act(alarms, "feedback", { verdict, note });
+      tell("Thank you: your answer is kept with the alarm");
+      await done();
+    },
+  }));
+}
+
+// Key, word, what it does; in the order of buttons.
+export const actions = [
+  ["a", "Acknowledge", acknowledge],
+  ["s", "Shelve", shelve],
+  ["c", "Comment", comment],
+  ["x", "Clear", clearByHand],
+  ["f", "Right or wrong?", feedback],
+];

@@ -1,0 +1,66 @@
+// Asking and telling: a dialog with fields, and a line that says what was done.
+
+import { h, setText } from "./dom.js";
+
+// A field: label, name, and what `h` makes of `tag` (input, select, textarea) with `attributes`; `choices` of a select.
+export function field(label, name, { tag = "input", hint = "", choices = [], ...attributes } = {}) {
+  const options = choices.map(([value, text]) => h("option", { value, selected: value === attributes.value }, text));
+  const control = h(tag, { name, ...attributes }, options);
+  if (tag !== "select" && attributes.value !== undefined) control.value = attributes.value;
+  return h("label", { class: attributes.type === "checkbox" ? "check" : "" }, h("span", {}, label), control, hint ? h("small", { class: "dim" }, hint) : null);
+}
+
+// Shows a dialog; `submit(values)` may throw, which is shown there. Resolves once it is closed, true where submitted.
+export function ask({ title, text = "", fields = [], confirm = "OK", submit }) {
+  return new Promise((resolve) => {
+    const wrong = h("p", { role: "alert", class: "bad" });
+    const button = h("button", { type: "submit", class: "primary" }, confirm);
+    const close = (done) => { dialog.close(); dialog.remove(); resolve(done); };
+    const form = h("form", { onsubmit: async (event) => {
+      event.preventDefault();
+      button.disabled = true;
+      setText(wrong, "");
+      const values = Object.fromEntries(new FormData(form));
+      for (const box of form.querySelectorAll("input[type=checkbox]")) values[box.name] = box.checked;
+      try {
+        await submit(values);
+        close(true);
+      } catch (error) {
+        setText(wrong, error.message);
+        button.disabled = false;
+      }
+    } }, h("h2", { id: "dialog-title" }, title), text ? h("p", { class: "dim" }, text) : null, fields, wrong,
+    h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => close(false) }, "Cancel"), button));
+    const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+    dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(false); });
+    document.body.append(dialog);
+    dialog.showModal();
+    form.querySelector("input, select, textarea")?.focus();
+  });
+}
+
+let timer = 0;
+
+// Says for some seconds what was done, to readers of the screen too.
+export function tell(text, kind = "ok") {
+  let line = document.getElementById("told");
+  if (!line) {
+    line = h("div", { id: "told", role: "status" });
+    document.body.append(line);
+  }
+  line.className = kind;
+  setText(line, text);
+  line.hidden = false;
+  clearTimeout(timer);
+  timer = setTimeout(() => { line.hidden = true; }, 6000);
+}
+
+// Runs what a button does, and tells what went wrong.
+export async function attempt(action) {
+  try {
+    return await action();
+  } catch (error) {
+    if (error.name !== "AbortError") tell(error.message, "bad");
+    return undefined;
+  }
+}

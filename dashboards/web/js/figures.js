@@ -1,0 +1,48 @@
+// How well the alarm list serves those who watch it: the figures of ISA-18.2, with what to do about each.
+
+import { deviceLink, get } from "./api.js";
+import { buttonGroup, fill, h, keepInAddress } from "./dom.js";
+import { count } from "./format.js";
+
+const spans = [["1", "1 day"], ["7", "7 days"], ["30", "30 days"]];
+
+export async function showFigures({ root, search, signal }) {
+  let days = search.get("days") ?? "7";
+  const choice = buttonGroup("Time", spans, days, (value) => {
+    days = value;
+    choice.choose(value);
+    keepInAddress("#/figures", { days });
+    draw();
+  });
+  const content = h("div");
+  fill(root, h("div", { class: "crumbs" }, h("a", { href: "#/alarms" }, "Alarms"), h("span", { class: "dim" }, "/"), h("h1", {}, "Figures"), h("span", { class: "dim" }, "after ISA-18.2, for one person who watches the list")),
+    h("div", { class: "bar" }, choice), content);
+
+  const tile = (label, value, small, kind = "") => h("div", { class: "tile" }, h("span", {}, label), h("b", { class: kind }, value), h("small", {}, small));
+  const named = (each) => h("tr", {}, h("td", {}, h("a", { href: deviceLink(each.device, { series: each.series }) }, h("b", {}, each.device)), h("span", { class: "sub" }, each.metric)), h("td", { class: "right" }, each.alarms === undefined ? "" : count(each.alarms)));
+  const list = (title, rows, none) => h("section", { class: "panel" }, h("h2", {}, title), rows.length ? h("table", {}, h("tbody", {}, rows.map(named))) : h("p", { class: "pad dim" }, none));
+
+  async function draw() {
+    const f = await get("alarms/figures", { days }, signal);
+    const kind = { acceptable: "ok", manageable: "warn" }[f.verdict] ?? "bad";
+    const most = Math.max(1, ...f.hours);
+    const bars = f.hours.map((n, i) => {
+      const bar = h("i", { title: `${n} alarm${n === 1 ? "" : "s"}, ${f.hours.length - i} h ago`, class: n > f.manageable ? "bad" : n > f.acceptable ? "warn" : "" });
+      bar.style.height = `${Math.max(n ? 6 : 1, (100 * n) / most)}%`;
+      return bar;
+    });
+    fill(content,
+      h("div", { class: "tiles" },
+        tile("Alarms an hour", f.per_hour.toFixed(f.per_hour < 10 ? 1 : 0), `${f.verdict}: up to ${f.acceptable} acceptable, ${f.manageable} manageable`, kind),
+        tile("Alarms", count(f.alarms), `${count(f.open)} open, ${count(f.unacknowledged)} not taken on`),
+        tile("Busiest ten minutes", count(f.busiest), "more than 10 is a flood", f.busiest > 10 ? "bad" : "ok"),
+        tile("Floods", count(f.floods), `${(100 * f.flood_share).toFixed(1)} % of the time`, f.floods ? "bad" : "ok"),
+        tile("From the ten worst series", `${Math.round(100 * f.top_share)} %`, "of all alarms"),
+        tile("Chattering", count(f.chattering.length), "three alarms in a minute; should be 0", f.chattering.length ? "bad" : "ok"),
+        tile("Stale", count(f.stale.length), "open for more than a day", f.stale.length ? "warn" : "ok")),
+      h("section", { class: "panel" }, h("h2", {}, "Alarms by hour"), h("div", { class: "hours", role: "img", "aria-label": `Alarms by hour; at most ${most} in one hour` }, bars)),
+      h("p", { class: "hint" }, "By severity: ", Object.entries(f.severities).map(([name, n]) => `${name} ${count(n)}`).join(", ") || "none", "."),
+      h("div", { class: "two" }, list("Most alarms", f.top, "No alarm in this time."), list("Chattering", f.chattering, "None. Flapping readings make one alarm.")));
+  }
+  await draw();
+}
