@@ -138,7 +138,7 @@ def test_rows_exist_only_where_they_are_seen(page: Page) -> None:
     height = page.browser.run("return document.querySelector('.rows').offsetHeight")
     assert height == DEVICES * 58
     page.browser.run("scrollTo(0, 1e6)")
-    last = f"return document.querySelector('.device-row[aria-posinset=\"{DEVICES}\"]') !== null"
+    last = f"return document.querySelector('.device-row[data-position=\"{DEVICES}\"]') !== null"
     page.browser.wait_for(last, "the last row")
     assert page.browser.run("return document.querySelectorAll('.device-row').length") < 40
 
@@ -306,6 +306,19 @@ def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
     page.show(route)
     page.browser.wait(lambda: HOSTILE in page.text("main"), "the hostile name")
     assert page.browser.run("return document.querySelectorAll('main img').length") == 0
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("route", ["", "alarms?state=all", "figures", "pipeline", "settings", "help", "api", "device"])
+def test_everyone_can_use_it(page: Page, route: str, theme: str) -> None:
+    if route == "device":
+        page.show_device(ODD)
+    else:
+        page.show(f"#/{route}")
+        page.browser.wait_for("return document.querySelector('main h1') !== null", "the view")
+    page.browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
+    page.browser.run("dispatchEvent(new Event('driftline-theme'))")
+    assert page.browser.accessibility_violations() == []
 
 
 def test_the_theme_is_chosen_and_kept(page: Page) -> None:

@@ -27,6 +27,8 @@ _FLAGS = [
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 ]
+_AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+"""axe-core 4.12.1, MPL 2.0: rules of accessibility (WCAG 2.2)."""
 _KEEPS_NETWORK_LOG = {"browser": "ALL", "performance": "ALL"}
 
 
@@ -144,3 +146,14 @@ class Browser:
             json.loads(entry["message"])["message"] for entry in self._call("se/log", {"type": "performance"})
         ]
         return [each["params"]["request"]["url"] for each in self._log if each["method"] == "Network.requestWillBeSent"]
+
+    def accessibility_violations(self) -> list[str]:
+        """What axe-core finds against the page as it is shown: rule, element and what is wrong with it."""
+        self.run(_AXE.read_text(encoding="utf-8"))
+        script = """
+            const done = arguments[0];
+            axe.run(document, { resultTypes: ["violations"] }).then((found) => done(found.violations.flatMap((each) =>
+                each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`))));
+        """
+        found: list[str] = self._call("execute/async", {"script": script, "args": []})
+        return found

@@ -47,11 +47,11 @@ export async function showFleet({ root, search, signal }) {
   const filter = h("input", { type: "search", placeholder: "Filter by device or metric  ( / )", "aria-label": "Filter by device or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
   const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
-  const body = h("div", { class: "rows", role: "list" });
+  const body = h("div", { class: "rows" });
   const nothing = h("div", { class: "empty", hidden: true });
   const list = h("section", { class: "panel fleet", "aria-label": "Devices" },
     h("div", { class: "fleet-head" }, h("span", {}, "Device"), h("span", {}, "State"), h("span", {}, "Metrics"), h("span", {}, "Last reading")), body, nothing);
-  fill(root, tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found), list);
+  fill(root, h("h1", { class: "unseen" }, "Fleet"), tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found), list);
 
   function remember() {
     keepInAddress("#/", { state: trouble === "all" ? undefined : trouble, filter: filter.value });
@@ -117,7 +117,7 @@ export async function showFleet({ root, search, signal }) {
 
   function makeRow() {
     const parts = { path: h("span", { class: "path" }), leaf: h("span"), chip: h("span", { class: "chip" }), cells: h("div", { class: "cells" }), seen: h("span", { class: "seen" }) };
-    const element = h("a", { class: "device-row", role: "listitem" }, h("div", { class: "name" }, parts.leaf, parts.path), h("div", {}, parts.chip), parts.cells, parts.seen);
+    const element = h("a", { class: "device-row" }, h("div", { class: "name" }, parts.leaf, parts.path), h("div", {}, parts.chip), parts.cells, parts.seen);
     return { element, ...parts, shownCells: [], more: h("span", { class: "more" }) };
   }
 
@@ -164,8 +164,7 @@ export async function showFleet({ root, search, signal }) {
     row.element.className = `device-row is-${device.state}`;
     row.element.href = deviceLink(device.device);
     row.element.style.top = `${index * rowHeight}px`;
-    row.element.setAttribute("aria-posinset", index + 1);
-    row.element.setAttribute("aria-setsize", shown.length);
+    row.element.dataset.position = index + 1;
     const cut = device.device.lastIndexOf("/");
     setText(row.leaf, device.device.slice(cut + 1));
     setText(row.path, cut > 0 ? device.device.slice(0, cut) : "");

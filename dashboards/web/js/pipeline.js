@@ -11,7 +11,7 @@ export async function showPipeline({ root, signal }) {
   const plot = h("div", { class: "rates" });
   const ledger = h("tbody");
   const letters = h("div", { class: "scroll" });
-  fill(root, stages, tiles,
+  fill(root, h("h1", { class: "unseen" }, "Pipeline"), stages, tiles,
     h("div", { class: "two" },
       h("section", { class: "panel" }, h("h2", {}, "Flow, per second"),
         h("div", { class: "legend inset" }, h("span", { class: "key" }, "messages"), h("span", { class: "key expected" }, "points stored")), plot),
