@@ -36,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         drop_stale_kernels()
 
 
+def pytest_report_header() -> list[str]:
+    """Which servers this run has: what is missing is skipped, and a reader of the log should see it first."""
+    programs = ("mosquitto", "victoria-metrics", "influxd", "chromium", "node")
+    found = [f"{name} {'yes' if shutil.which(name) else 'no'}" for name in programs]
+    influx = os.environ.get("DRIFTLINE_INFLUX_URL", "none")
+    return [f"servers: {', '.join(found)}; DRIFTLINE_INFLUX_URL: {influx}"]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("service"):
         for name in marker.args:
