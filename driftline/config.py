@@ -32,6 +32,7 @@ from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSetti
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
+_LISTS = ("notices", "routes", "sinks")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -85,7 +86,7 @@ def load_config(path: FilePath | None) -> Config:
     if path is None:
         return Config()
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
@@ -101,7 +102,7 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{name}: not TOML: {error}"]) from None
+        raise ConfigError([f"{name}: not TOML: {error}{_hint_at_brackets(text)}"]) from None
     errors: list[tuple[Path, str]] = []
     config: Config | None = None
     try:
@@ -116,6 +117,12 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
         errors.sort(key=lambda found: _order_in_file(found[0], data))
         raise ConfigError([f"{name}: {place(path)}: {sentence}" for path, sentence in errors])
     return config
+
+
+def _hint_at_brackets(text: str) -> str:
+    """A table written twice is most often a list written with one bracket."""
+    repeated = [name for name in _LISTS if len(re.findall(rf"^\s*\[{name}\]", text, re.MULTILINE)) > 1]
+    return f"; write [[{repeated[0]}]], with two brackets, before each of them" if repeated else ""
 
 
 def _order_in_file(path: Path, data: object) -> list[int]:

@@ -107,6 +107,8 @@ def _sentence(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
         return unknown(value, [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")])
     if kind == "value_error":
         return str(context["error"])
+    if kind == "list_type" and isinstance(value, dict) and len(path) == 1:
+        return f"got one table, expected a list of tables: write [[{path[0]}]], with two brackets, before each of them"
     message = detail["msg"]
     for start in ("Input should be ", "Input should "):
         message = message.removeprefix(start)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from driftline.compile.kernel_cache import drop_stale_kernels
 from driftline.runtime.broker import answers
@@ -29,6 +30,11 @@ set_tcp_nodelay true
 log_dest stderr
 """
 _START_WITHIN = 10.0
+
+
+# How fast examples are made says how busy the machine is, not whether the code is right.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

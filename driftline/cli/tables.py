@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -23,6 +26,11 @@ class Format(StrEnum):
 FormatOption = Annotated[
     Format, typer.Option("--format", "-f", help="table for people; csv with a header line, or a json array of objects.")
 ]
+WideOption = Annotated[
+    bool, typer.Option("--wide", "-w", help="table: every column in full, however wide the lines become.")
+]
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,16 @@ class Rows:
     truncated: bool = False
 
 
-def print_rows(rows: Rows, form: Format) -> None:
-    """Print to stdout; that there were more rows goes to stderr."""
+def print_rows(
+    rows: Rows, form: Format, *, wide: bool = False, narrow: Sequence[str] = (), below: str | None = None
+) -> None:
+    """Print to stdout; that there were more rows goes to stderr.
+
+    A table keeps to the width of the screen, or to 80 columns where there is none: it shows the columns `narrow`, and
+    under each row the text of the column `below`. A `wide` one shows all columns in full, and so does one without
+    `narrow` that goes to a file or pipe. Times in a table are UTC, which its header says; CSV and JSON have them as
+    ISO 8601.
+    """
     if form is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows.columns)
@@ -43,25 +59,82 @@ def print_rows(rows: Rows, form: Format) -> None:
     elif form is Format.JSON:
         json.dump([dict(zip(rows.columns, row, strict=True)) for row in rows.rows], sys.stdout, ensure_ascii=False)
         print()
+    elif wide or not (narrow or sys.stdout.isatty()):
+        _print_table(rows, 10_000)
     else:
-        _print_table(rows)
+        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+        _print_table(_selected(rows, narrow), width, _below(rows, below))
     if rows.truncated:
         print(f"driftline: only the first {len(rows.rows)} rows; there are more", file=sys.stderr)
 
 
-def _print_table(rows: Rows) -> None:
+def _selected(rows: Rows, names: Sequence[str]) -> Rows:
+    places = [rows.columns.index(name) for name in names if name in rows.columns]
+    if not places:
+        return rows
+    return Rows([rows.columns[place] for place in places], [[row[place] for place in places] for row in rows.rows])
+
+
+def _below(rows: Rows, name: str | None) -> list[str]:
+    if name is None or name not in rows.columns:
+        return []
+    place = rows.columns.index(name)
+    return [_text(row[place]) for row in rows.rows]
+
+
+def _print_table(rows: Rows, width: int, below: Sequence[str] = ()) -> None:
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, name in enumerate(rows.columns):
-        is_number = all(isinstance(row[number], int | float | None) for row in rows.rows)
-        table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
-    for row in rows.rows:
-        table.add_row(*(Text(_text(value, digits=6)) for value in row))
-    # A table that goes to a file or pipe is not folded to the width of a screen that is not there.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+    times = [_is_time([row[number] for row in rows.rows]) for number in range(len(rows.columns))]
+    header = [f"{name} (UTC)" if time else name for name, time in zip(rows.columns, times, strict=True)]
+    cells = [[_cell(value, time=time) for value, time in zip(row, times, strict=True)] for row in rows.rows]
+    numeric = [all(isinstance(row[number], int | float | None) for row in rows.rows) for number in range(len(header))]
+    widths = _fitting([max(map(cell_len, column)) for column in zip(header, *cells, strict=True)], width)
+    console = Console(width=width, highlight=False)
+
+    def line(values: Sequence[str]) -> str:
+        shown = [_cut(value, size) for value, size in zip(values, widths, strict=True)]
+        padded = [
+            " " * (size - cell_len(value)) + value if right else set_cell_size(value, size)
+            for value, size, right in zip(shown, widths, numeric, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    console.print(Text(line(header), style="bold"), no_wrap=True, overflow="ignore", crop=False)
+    for number, row in enumerate(cells):
+        console.print(Text(line(row)), no_wrap=True, overflow="ignore", crop=False)
+        if below and below[number]:
+            for each in Text(below[number]).wrap(console, max(width - 4, 20)):
+                each.rstrip()
+                console.print(Text("    ") + each, no_wrap=True, overflow="ignore", crop=False)
+
+
+def _fitting(widths: list[int], width: int) -> list[int]:
+    """Column widths that fit a line with two spaces between columns: the widest give way first, to no less than 8."""
+    fitting = list(widths)
+    while sum(fitting) + 2 * (len(fitting) - 1) > width and max(fitting, default=0) > 8:
+        widest = max(range(len(fitting)), key=fitting.__getitem__)
+        fitting[widest] -= 1
+    return fitting
+
+
+def _cut(text: str, size: int) -> str:
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
+
+    return text if cell_len(text) <= size else set_cell_size(text, size - 1).rstrip() + "…"
+
+
+def _is_time(values: Sequence[Any]) -> bool:
+    given = [value for value in values if value not in (None, "")]
+    return bool(given) and all(isinstance(value, str) and _TIME.fullmatch(value) for value in given)
+
+
+def _cell(value: Any, *, time: bool) -> str:
+    if time and value and (match := _TIME.fullmatch(value)):
+        return f"{match[1]} {match[2]}"
+    return _text(value, digits=6).replace("\n", " ")
 
 
 def _text(value: Any, *, digits: int | None = None) -> str:

@@ -70,7 +70,9 @@ class Service:
         demo: bool = False,
         console: Console | None = None,
         clock: Callable[[], int] = time.time_ns,
+        adjust: Callable[[Config], Config] = lambda config: config,
     ) -> None:
+        self._adjust = adjust
         self.config = with_demo_route(config) if demo else config
         self.folder = DataFolder(var_dir)
         self._config_file = config_file
@@ -391,7 +393,7 @@ class Service:
             return
         self._config_stamp = stamp
         try:
-            config = load_config(self._config_file)
+            config = self._adjust(load_config(self._config_file))
             self.reload(with_demo_route(config) if self._demo else config)
         except ConfigError as error:
             for one in error.errors:

@@ -99,7 +99,7 @@ def test_check_accepts_the_defaults_and_a_file(tmp_path: Path, capsys: Captured)
 def test_check_plans_the_memory_of_each_detector(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "driftline.toml").write_text('[detectors.slow]\ntype = "threshold"\nupper = 3\n')
     assert main(["check", "--series", "2000"]) == 0
-    default, joint, slow = capsys.readouterr().out.splitlines()[1:]
+    default, joint, slow = [line for line in capsys.readouterr().out.splitlines() if line.startswith("memory")]
     assert re.fullmatch(r"memory  default  ensemble: [\d,]+ bytes a series, [\d.]+ MiB for 2,000", default)
     devices = "1,000 devices, the most that so many series can be"
     assert re.fullmatch(rf"memory  joint    joint: [\d,]+ bytes a device, [\d.]+ MiB for {devices}", joint)

@@ -11,7 +11,7 @@ import typer
 
 from driftline.cli.client import get, needed_service, query, send
 from driftline.cli.console import CommandError, ConfigOption, DataOption, data_folder
-from driftline.cli.tables import Format, FormatOption, print_rows
+from driftline.cli.tables import Format, FormatOption, WideOption, print_rows
 
 
 class Which(StrEnum):
@@ -22,6 +22,7 @@ class Which(StrEnum):
     ALL = "all"
 
 
+NARROW = ["alarm", "severity", "state", "device", "metric", "opened"]
 CONDITION = {Which.OPEN: "state <> 'cleared'", Which.CLEARED: "state = 'cleared'", Which.ALL: "true"}
 
 
@@ -41,6 +42,7 @@ def alarms(
     device: Annotated[str | None, typer.Option("--device", help="Only this device's.", metavar="NAME")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most alarms listed.")] = 200,
     form: FormatOption = Format.TABLE,
+    wide: WideOption = False,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
@@ -58,7 +60,8 @@ def alarms(
         chosen += " and device = '" + device.replace("'", "''") + "'"
     columns = "alarm, device, metric, state, severity, opened, cleared, peak_score, reason"
     sql = f"select {columns} from alarms where {chosen} order by opened desc, alarm desc"
-    print_rows(query(data_folder(config, data), sql, limit=limit), form)
+    found = query(data_folder(config, data), sql, limit=limit)
+    print_rows(found, form, wide=wide, narrow=NARROW, below="reason")
 
 
 def _test(folder: Path, channel: str) -> None:

@@ -23,14 +23,20 @@ def check(
     """Validate the configuration and say everything that is wrong with it at once.
 
     Each error names the place, the value, what was expected and the nearest known name. Exit code 2 when there is one.
-    Where there is none, the memory that each detector's state takes for so many series is listed.
+    Where there is none, it warns of what is valid and hardly meant: a route that no message reaches, a detector that
+    no route uses, a name from a topic level that is not there. The memory that each detector's state takes for so many
+    series is listed.
 
     Example: driftline check plant.toml
     """
+    from driftline.config_warnings import config_warnings
+
     chosen = configuration_file(file or config)
     settings = read_config(chosen)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
+    for line in config_warnings(settings):
+        print(f"warning {line}")
     for line in memory_plan(settings, series):
         print(line)
 

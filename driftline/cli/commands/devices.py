@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from driftline.cli.client import get, query, running_service
 from driftline.cli.console import ConfigOption, DataOption, data_folder
-from driftline.cli.tables import Format, FormatOption, Rows, print_rows
+from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
 
 SQL = "select device, metrics, points, last_seen, open_alarms from devices order by device"
 LIMIT = 100_000
+NARROW = ["device", "state", "points", "last_seen", "open_alarms", "metrics"]
 
 
-def devices(form: FormatOption = Format.TABLE, config: ConfigOption = None, data: DataOption = None) -> None:
+def devices(
+    form: FormatOption = Format.TABLE,
+    wide: WideOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
     """List the devices: their metrics, stored points, newest reading (UTC) and open alarms.
 
     While the service runs, `state` tells which are online and which have fallen silent.
@@ -28,6 +34,8 @@ def devices(form: FormatOption = Format.TABLE, config: ConfigOption = None, data
             found.truncated,
         ),
         form,
+        wide=wide,
+        narrow=NARROW,
     )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from driftline.cli.client import query as ask
 from driftline.cli.console import ConfigOption, DataOption, data_folder
-from driftline.cli.tables import Format, FormatOption, print_rows
+from driftline.cli.tables import Format, FormatOption, WideOption, print_rows
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most rows printed.")]
 
@@ -16,6 +16,7 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most row
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT in DuckDB's SQL.", show_default=False)],
     form: FormatOption = Format.TABLE,
+    wide: WideOption = False,
     limit: LimitOption = 10_000,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -29,4 +30,4 @@ def query(
 
     Example: driftline query "select device, count(*) from points where anomaly group by device" --format csv
     """
-    print_rows(ask(data_folder(config, data), sql, limit=limit), form)
+    print_rows(ask(data_folder(config, data), sql, limit=limit), form, wide=wide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from driftline.cli.console import CommandError, ConfigOption, DataOption, configuration_file, data_folder, read_config
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from driftline.config import Config
 
 
@@ -45,16 +48,28 @@ def up(
     from storage.store import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
-    handler = RichHandler(console=console, show_path=False, markup=False, highlighter=None)
+    handler = RichHandler(
+        console=console,
+        show_path=False,
+        markup=False,
+        highlighter=None,
+        log_time_format=_utc,
+        omit_repeated_times=False,
+    )
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    settings = read_config(config)
-    if port is not None:
-        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+    settings = _with_port(read_config(config), port)
     folder = data_folder(config, data)
 
-    def run(settings: Config) -> int:
+    def run(started: Config) -> int:
+        beside = started.sinks[len(settings.sinks) :]  # The stack's.
+
+        def adjust(read: Config) -> Config:
+            """A file that is read again does not say what the command line said."""
+            with_port = _with_port(read, started.http.port if stack else port)
+            return with_port.model_copy(update={"sinks": [*with_port.sinks, *beside]})
+
         file = configuration_file(config)
-        return Service(settings, var_dir=folder, config_file=file, demo=demo, console=console).run()
+        return Service(started, var_dir=folder, config_file=file, demo=demo, console=console, adjust=adjust).run()
 
     try:
         if stack:
@@ -75,3 +90,16 @@ def up(
     ) as error:
         raise CommandError(str(error)) from None
     raise typer.Exit(code)
+
+
+def _with_port(settings: Config, port: int | None) -> Config:
+    if port is None:
+        return settings
+    return settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+
+
+def _utc(local: datetime) -> Text:
+    """Times on the command line are UTC, and say so."""
+    from rich.text import Text
+
+    return Text(f"{local.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")

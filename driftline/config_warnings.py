@@ -1,0 +1,64 @@
+"""What is valid in a configuration and yet hardly meant: routes that nothing reaches, detectors that nothing uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devices.profile import find_profile
+from devices.topics import Template, TopicTooShortError, covers
+from driftline.config import Config
+from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
+
+
+def config_warnings(config: Config) -> list[str]:
+    """One line for each, with its place in the file."""
+    return [
+        *_shadowed_routes(config.routes),
+        *_unused_detectors(config),
+        *_names_from_missing_levels(config.routes),
+        *_budget_beside_threshold(config),
+    ]
+
+
+def _filter(route: RouteSettings) -> str:
+    return route.filter or find_profile(route.profile).filter
+
+
+def _shadowed_routes(routes: list[RouteSettings]) -> Iterator[str]:
+    filters = [_filter(route) for route in routes]
+    for number, topic_filter in enumerate(filters):
+        first = next((i for i, earlier in enumerate(filters[:number]) if covers(earlier, topic_filter)), None)
+        if first is not None:
+            yield (
+                f'routes[{number}]: no message reaches it: routes[{first}] takes all of "{topic_filter}" with its '
+                f'filter "{filters[first]}"; put the narrower route first'
+            )
+
+
+def _unused_detectors(config: Config) -> Iterator[str]:
+    used = {name for route in config.routes for name in route.detectors}
+    used |= {name for route in config.routes for metric in route.metrics for name in metric.detectors or ()}
+    for name in config.detectors:
+        if name not in used and name not in DEFAULT_DETECTORS:
+            yield f'detectors.{name}: no route uses it; name it in a route\'s detectors = ["{name}"]'
+
+
+def _names_from_missing_levels(routes: list[RouteSettings]) -> Iterator[str]:
+    for number, route in enumerate(routes):
+        levels = _filter(route).split("/")
+        levels = levels[2:] if levels[0] == "$share" else levels
+        if levels[-1] == "#":
+            continue
+        for field, text in (("device", route.device), ("metric", route.metric)):
+            try:
+                Template(text or "{topic}").render(levels, "metric")
+            except TopicTooShortError:
+                yield (
+                    f'routes[{number}].{field}: "{text}" names a level that topics of "{"/".join(levels)}" do not '
+                    f"have: they have {len(levels)}, counted from 0; every message of the route would be rejected"
+                )
+
+
+def _budget_beside_threshold(config: Config) -> Iterator[str]:
+    if config.alarm.threshold is not None and "budget" in config.alarm.model_fields_set:
+        yield f"alarm.budget: not used: alarm.threshold = {config.alarm.threshold:g} decides; take one of them out"

@@ -1,0 +1,94 @@
+"""`driftline check`: what it warns of, and how it helps with the forms that people get wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from driftline.cli.command_line import main
+
+Captured = pytest.CaptureFixture[str]
+
+SAMPLE = Path(__file__).resolve().parents[2] / "driftline.sample.toml"
+HINT = "write [[routes]], with two brackets, before each of them"
+DOUBTFUL = """
+[[routes]]
+filter = "plant/#"
+[[routes]]
+filter = "plant/+/telemetry"
+[[routes]]
+filter = "tanks/+"
+device = "{topic[5]}"
+[detectors.overflow]
+type = "threshold"
+upper = 95.0
+[alarm]
+threshold = 6
+budget = "1 per sensor per month"
+"""
+WARNINGS = [
+    'routes[1]: no message reaches it: routes[0] takes all of "plant/+/telemetry" with its filter "plant/#"; '
+    "put the narrower route first",
+    'detectors.overflow: no route uses it; name it in a route\'s detectors = ["overflow"]',
+    'routes[2].device: "{topic[5]}" names a level that topics of "tanks/+" do not have: they have 2, counted from 0; '
+    "every message of the route would be rejected",
+    "alarm.budget: not used: alarm.threshold = 6 decides; take one of them out",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DRIFTLINE_CONFIG", "DRIFTLINE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_what_is_valid_and_hardly_meant_is_warned_of(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_text(DOUBTFUL)
+    assert main(["check"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert lines == [f"warning {warning}" for warning in WARNINGS]
+
+
+def test_nothing_is_warned_of_in_the_sample_nor_without_a_file(capsys: Captured) -> None:
+    assert main(["check", str(SAMPLE)]) == 0
+    assert main(["check"]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_a_list_written_with_one_bracket_is_told_of_the_second(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text('[routes]\nfilter = "a"\n')
+    assert main(["check"]) == 2
+    assert f"routes: got one table, expected a list of tables: {HINT}" in capsys.readouterr().err
+    file.write_text('[routes]\nfilter = "a"\n[routes]\nfilter = "b"\n')
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err.rstrip().endswith(HINT)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_bytes(b'\xef\xbb\xbf[[routes]]\r\nfilter = "plant/#"\r\n')
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.startswith("driftline.toml: ok: 1 route")
+
+
+def test_a_missing_extra_is_an_error_at_its_place(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driftline.config.is_installed", lambda module: module != "pyarrow")
+    (tmp_path / "driftline.toml").write_text('[archive]\nfolder = "old"\nafter = "1d"\n')
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err == (
+        "driftline: driftline.toml: archive.folder: needs the library pyarrow, which is not installed: "
+        "make setup EXTRAS=archive, or: pip install 'driftline[archive]'\n"
+    )
+
+
+def test_the_version_is_an_option_too(capsys: Captured) -> None:
+    assert main(["--version"]) == 0
+    as_option = capsys.readouterr().out
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == as_option
+    assert re.match(r"driftline \d+\.\d+\.\d+ \(Python ", as_option)
