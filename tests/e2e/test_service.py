@@ -118,6 +118,7 @@ def test_a_changed_configuration_is_picked_up_and_an_invalid_one_refused(service
     publish(service.broker_url, [("m/link", "3"), ("elsewhere", "4")])
     counts = service.settle(3)
     assert counts["dropped"] == {"ignored": 1}
+    assert "take effect at the next start" not in service.log, "the port of the command line is no change of the file"
     assert counts["messages"] == 3, "a topic filter that was dropped is still subscribed"
     service.config.write_text('[[routes]]\nfiltr = "m/#"\n')
     wait_until(lambda: "stays as it was" in service.log, what="the refusal")
