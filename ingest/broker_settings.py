@@ -31,12 +31,11 @@ class BrokerSettings(BaseModel):
         "broker of its own on this machine: mosquitto where it is installed, else the embedded one.",
     )
     client_id: str = Field(
-        default="driftline",
-        min_length=1,
+        default="",
         max_length=128,
-        pattern=r"^[A-Za-z0-9_.:/-]+$",
+        pattern=r"^[A-Za-z0-9_.:/-]*$",
         description="Fixed name of this client. The broker keeps unread messages under it, so it must stay the same "
-        "over restarts, and no two live clients may share it.",
+        "over restarts, and no two live clients may share it. Empty: one of its own, kept in the data folder.",
     )
     protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of MQTT that is spoken.")
     keep_alive: Duration = Field(

@@ -18,7 +18,7 @@ from devices.messages import MessageChunk
 from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
 from storage.storage_settings import JournalSettings
-from storage.store import Journal, StorageFullError
+from storage.store import Journal, StorageCorruptError, StorageFullError
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ _CALM_UNACKNOWLEDGED = 4
 """From so many messages in one read on that wait for their acknowledgement, the broker may hold back what is over its
 window: reads follow each other at once."""
 _IDLE_WAIT = 0.5
-_FIRST_RETRY, _LONGEST_RETRY = 0.25, 5.0
+_FIRST_RETRY, _LONGEST_RETRY, _LONGEST_PAUSE = 0.25, 5.0, 30.0
+_FAILURE_STEP = 0.05
 _DRAIN_WITHIN = 2.0
 
 _LARGEST_STEP = 5 * 10**9
@@ -46,6 +47,7 @@ class ReceiverState(StrEnum):
     PAUSED = "paused"
     NO_BROKER = "no broker"
     TAKEN_OVER = "taken over"
+    NOT_SUBSCRIBED = "not subscribed"
     JOURNAL_FULL = "journal full"
     FAILED = "failed"
 
@@ -209,20 +211,39 @@ class Receiver:
             return ReceiverState.NO_BROKER, f"{session.state}: {session.reason}"
         if not session.subscribed:
             return ReceiverState.STARTING, "waiting for the broker to confirm the subscriptions"
+        if session.refusal:
+            return ReceiverState.NOT_SUBSCRIBED, session.refusal
         if self._paused:
             return ReceiverState.PAUSED, "held back until the journal's backlog is worked off"
         return ReceiverState.RUNNING, session.reason
 
     def _run(self) -> None:
+        """Until the end, whatever happens: after an error of ours the broker delivers again what has no answer yet."""
+        pause, written = _FIRST_RETRY, 0
         try:
             while not self._stopping:
-                self._turn()
+                try:
+                    self._turn()
+                except Exception as error:
+                    self._failure = f"receiving failed: {type(error).__name__}: {error}; trying again"
+                    log.exception("receiving failed; nothing is acknowledged until it goes on")
+                    self._session.give_up_connection(self._failure)
+                    self._wait_in_failure(pause)
+                    pause, written = min(2 * pause, _LONGEST_PAUSE), self._chunks
+                else:
+                    if self._failure and self._chunks > written:
+                        log.info("receiving goes on")
+                        self._failure, pause = "", _FIRST_RETRY
             self._drain()
-        except Exception as error:
-            self._failure = f"receiving failed: {type(error).__name__}: {error}"
-            log.exception("receiving failed; nothing more is acknowledged")
+        except Exception:
+            log.exception("what was received last could not be journaled; the broker will deliver it again")
         finally:
             self._session.close()
+
+    def _wait_in_failure(self, seconds: float) -> None:
+        until = self._monotonic() + seconds
+        while not self._stopping and self._monotonic() < until:
+            time.sleep(_FAILURE_STEP)
 
     def _turn(self) -> None:
         """Once around: wait, read, journal, acknowledge."""
@@ -305,12 +326,12 @@ class Receiver:
         self._write(group)
 
     def _write(self, group: Group) -> None:
-        """Journal the group, and only then acknowledge it. In a full journal the group is held and tried again."""
+        """Journal the group, and only then acknowledge it. Where it cannot be written it is held and tried again."""
         try:
             position, offset = self._append(group.chunk)
-        except StorageFullError as error:
+        except (StorageFullError, StorageCorruptError, OSError) as error:
             if self._held is None:
-                log.error("journal full: %s; nothing more is acknowledged until there is room", error)
+                log.error("the journal cannot be written: %s; nothing more is acknowledged until there is room", error)
                 self._retry_delay = _FIRST_RETRY
             self._full = str(error)
             self._held = group
@@ -318,7 +339,7 @@ class Receiver:
             self._retry_delay = min(2 * self._retry_delay, _LONGEST_RETRY)
             return
         if self._held is not None:
-            log.info("the journal has room again")
+            log.info("the journal is written again")
         self._held = None
         self._waiting = 0
         self._tick_wanted = False
@@ -332,7 +353,7 @@ class Receiver:
         self._tick_wanted = False
         self._last_arrival = self._next_arrival(group_begins=True)
         chunk = MessageChunk.of([], ticked_at=self._last_arrival)
-        with contextlib.suppress(StorageFullError):
+        with contextlib.suppress(StorageFullError, StorageCorruptError, OSError):
             position, offset = self._append(chunk)
             self._chunks += 1
             self._on_append(position, offset, chunk)
@@ -341,7 +362,7 @@ class Receiver:
         """Journal that the broker has begun a new session; in a full journal before the next that is written."""
         self._last_arrival = self._next_arrival(group_begins=self._session.buffer.rows == 0)
         self._session_mark = MessageChunk.session_mark(self._last_arrival)
-        with contextlib.suppress(StorageFullError):
+        with contextlib.suppress(StorageFullError, StorageCorruptError, OSError):
             self._append_mark()
 
     def _append(self, chunk: MessageChunk) -> tuple[int, int]:

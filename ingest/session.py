@@ -38,6 +38,9 @@ _PUBREL = 6
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
 _SETTLED_AFTER = 2.0
 _FLAP_SHORTER_THAN, _MOST_FLAPS = 10.0, 5
+_RIVAL_FIRST_DELAY, _RIVAL_LONGEST_DELAY = 5.0, 300.0
+_RIVAL_OLDER_DELAY, _RIVAL_OLDER_AFTER = 2.0, 30.0
+_ASK_AGAIN_AFTER = 30.0
 _PROBE_MILLISECONDS = 20
 _MISC_INTERVAL = 0.25
 _STOCK_PACKETS_A_READ = 1000
@@ -84,6 +87,8 @@ class MqttSession:
         """Check the settings; nothing is opened. Raises ValueError where they cannot work together."""
         if settings.url == "auto":
             raise ValueError('url: "auto" is for whoever starts the broker; a session needs mqtt://host:port')
+        if not settings.client_id:
+            raise ValueError("client_id: empty: a session needs a name that stays the same")
         check_filters(filters, clean_session=settings.clean_session)
         self.settings = settings
         self.buffer = ReceiveBuffer(group_bytes=group_bytes, max_payload=max_payload)
@@ -109,6 +114,10 @@ class MqttSession:
         self._on_new_session: Callable[[], None] = _ignore
         self._attempts = 0
         self._flaps = 0
+        self._rivalries = 0
+        self._first_connected: float | None = None
+        self._held_seconds = 0.0
+        self._ask_again_at = 0.0
         self._retry_at = 0.0
         self._misc_at = 0.0
         self._answer_by = 0.0
@@ -148,8 +157,7 @@ class MqttSession:
                 end.close()
         self._wake_in = self._wake_out = None
         self._poll = select.poll()
-        if self.state != SessionState.TAKEN_OVER:
-            self.state = SessionState.CLOSED
+        self.state = SessionState.CLOSED
         self.connected_at = None
 
     def wake(self) -> None:
@@ -179,6 +187,11 @@ class MqttSession:
         return self._reason or self._subscriptions.refusal
 
     @property
+    def refusal(self) -> str:
+        """Which topic filters the broker refused, and its word; empty where it refused none."""
+        return self._subscriptions.refusal
+
+    @property
     def subscribed(self) -> bool:
         """Connected, and the broker has answered every change of the subscriptions."""
         return self.state == SessionState.CONNECTED and not self._subscriptions.waiting
@@ -189,7 +202,7 @@ class MqttSession:
         Without `reading` the socket is left alone, so that the broker feels it: True is not returned.
         """
         if self._client is None:
-            if reading and self.state != SessionState.TAKEN_OVER:
+            if reading:
                 pause = self._retry_at - self._monotonic()
                 timeout = min(timeout, max(0.0, pause))
                 if pause <= 0:
@@ -335,7 +348,9 @@ class MqttSession:
             self._away_since = None
         self.connections += 1
         self.connected_at = now
+        self._first_connected = now if self._first_connected is None else self._first_connected
         self._reason = ""
+        self._ask_again_at = now + _ASK_AGAIN_AFTER
         self._redeliveries.connected(session_present=flags.session_present)
         if not flags.session_present:
             self._on_new_session()
@@ -362,6 +377,7 @@ class MqttSession:
         now = self._monotonic()
         if self.connected_at is not None:
             lasted = now - self.connected_at
+            self._held_seconds += lasted
             self._attempts = 0 if lasted >= _SETTLED_AFTER else self._attempts
             rival = cut_off and lasted < _FLAP_SHORTER_THAN and self._broker_serves()
             self._flaps = self._flaps + 1 if rival else 0
@@ -370,6 +386,8 @@ class MqttSession:
                 reason = self._rival(f"{self._flaps} connections in a row were cut off within {_FLAP_SHORTER_THAN:g} s")
         self._drop_client()
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._attempts)
+        if state == SessionState.TAKEN_OVER:
+            longest = self._delay_beside_a_rival(now)
         self._retry_at = now + longest * self._random.uniform(0.5, 1.0)
         self._attempts = min(self._attempts + 1, 16)
         self.state, self._reason = state, reason
@@ -378,6 +396,23 @@ class MqttSession:
         elif self._away_since is None:
             log.warning("broker away: %s; trying again until it is back", reason)
         self._away_since = now if self._away_since is None else self._away_since
+
+    def _delay_beside_a_rival(self, now: float) -> float:
+        """Longest wait, in seconds, before the session is taken back from another client of the same id.
+
+        Who has held it for most of the time is the older one, and comes back soon; the newcomer, who is thrown out by
+        that again and again, waits twice as long each time. Neither gives up.
+        """
+        age = 0.0 if self._first_connected is None else now - self._first_connected
+        if age > _RIVAL_OLDER_AFTER and self._held_seconds > age / 2:
+            self._rivalries = 0
+            return _RIVAL_OLDER_DELAY
+        self._rivalries = min(self._rivalries + 1, 16)
+        return min(_RIVAL_LONGEST_DELAY, _RIVAL_FIRST_DELAY * 2.0 ** (self._rivalries - 1))
+
+    def give_up_connection(self, reason: str) -> None:
+        """Drop the connection after an error of our own; the broker delivers again what is not acknowledged."""
+        self._lost(reason)
 
     def _broker_serves(self) -> bool:
         """Whether the broker takes a connection and keeps it, which one that is just ending does not."""
@@ -392,7 +427,7 @@ class MqttSession:
     def _rival(self, evidence: str) -> str:
         return (
             f'another client connects to {self.settings.url} as "{self.settings.client_id}" ({evidence}): '
-            "end it, or give one of the two another client_id"
+            "end it, or give one of the two another client_id; trying again meanwhile"
         )
 
     def _drop_client(self) -> None:
@@ -440,6 +475,9 @@ class MqttSession:
             return
         if not reading and isinstance(client, FrameClient) and now - self._last_read > 1.0:
             client.stay_alive()
+        if self._subscriptions.refusal and now >= self._ask_again_at:
+            self._ask_again_at = now + _ASK_AGAIN_AFTER
+            self._subscriptions.ask_again()
         self._subscribe(client)
         client.loop_misc()
 

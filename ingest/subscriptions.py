@@ -49,7 +49,7 @@ class Subscriptions:
         self._held = set(previous)
         self._leaving: set[str] = set()
         self._asked: dict[int, list[str]] = {}
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}
 
     @property
     def filters(self) -> dict[str, int]:
@@ -100,16 +100,25 @@ class Subscriptions:
         self._subscribed = wanted
         self._held.update(wanted)
 
+    def ask_again(self) -> None:
+        """Let the next `update` ask for what was refused once more: the broker's rules may have changed."""
+        for name in self._refused:
+            self._subscribed.pop(name, None)
+        self.changed = True
+
     def on_subscribe(
         self, _client: Client, _data: object, packet_id: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
         """Note what the broker answered (paho's callback)."""
-        for name, reason in zip(self._asked.get(packet_id, []), reasons, strict=False):
+        for name, reason in zip(self._asked.pop(packet_id, []), reasons, strict=False):
             if reason.is_failure:
-                self._refused.add(name)
-                self.refusal = f"the broker refused to subscribe {', '.join(sorted(self._refused))}: {reason}"
-                log.error('the broker refused to subscribe "%s": %s', name, reason)
-        self._asked.pop(packet_id, None)
+                if name not in self._refused:
+                    log.error('the broker refused to subscribe "%s": %s', name, reason)
+                self._refused[name] = str(reason)
+            else:
+                self._refused.pop(name, None)
+        named = ", ".join(f'"{name}" ({reason})' for name, reason in sorted(self._refused.items()))
+        self.refusal = f"the broker refused to subscribe {named}: see its access rules" if named else ""
 
     def on_unsubscribe(
         self, _client: Client, _data: object, packet_id: int, _reasons: list[ReasonCode], _properties: Properties | None

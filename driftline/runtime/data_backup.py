@@ -71,7 +71,8 @@ def back_up(
             _copy_sqlite(secret, partial)
             if secret.exists():
                 (partial / secret.name).chmod(0o600)
-        _copy_file(folder.session, partial / folder.session.name)
+        for file in (folder.session, folder.client):
+            _copy_file(file, partial / file.name)
         if config_file is not None:
             _copy_file(config_file, partial / CONFIGURATION)
         files = {path.name: [path.stat().st_size, _checksum(path)] for path in sorted(partial.iterdir())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class DataFolder:
         self.simulator = path / "simulator"
         self.session = path / "session.json"
         self.upstream = path / "upstream.json"
+        self.client = path / "client-id"
         self.clock = path / "clock.json"
         self._service = path / "service.json"
         self._token = path / "service.token"
@@ -71,6 +73,19 @@ class DataFolder:
         with os.fdopen(os.open(self._token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
             made.write(token)
         _write(self._service, {"pid": os.getpid(), "url": url, "broker": broker})
+
+    def client_id(self) -> str:
+        """The name under which this folder's service is known to the broker; made up once. Raises OSError.
+
+        Up to the version that had a fixed one it was "driftline", and the broker may keep messages under that.
+        """
+        if self.client.exists() and (known := self.client.read_text().strip()):
+            return known
+        name = "driftline" if self.session.exists() else f"driftline-{secrets.token_hex(4)}"
+        temporary = self.client.with_suffix(".tmp")
+        temporary.write_text(name + "\n")
+        temporary.replace(self.client)
+        return name
 
     def subscribed(self) -> dict[str, int]:
         """The topic filters of the last session, so that those no longer wanted can be taken back."""

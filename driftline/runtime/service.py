@@ -321,6 +321,8 @@ class Service:
     def _open_session(self) -> None:
         filters = self._engine.engine.router.filters
         settings = self._broker.resolve(self.config.broker)
+        if not settings.client_id:
+            settings = settings.model_copy(update={"client_id": self.folder.client_id()})
         self._session = MqttSession(
             settings,
             filters,

@@ -33,6 +33,7 @@ _RECEIVER_STATUS = {
     ReceiverState.PAUSED: Status.YELLOW,
     ReceiverState.NO_BROKER: Status.RED,
     ReceiverState.TAKEN_OVER: Status.RED,
+    ReceiverState.NOT_SUBSCRIBED: Status.RED,
     ReceiverState.JOURNAL_FULL: Status.YELLOW,
     ReceiverState.FAILED: Status.RED,
 }

@@ -211,7 +211,7 @@ def test_frames_cut_off_at_every_byte_leave_what_was_whole(
         for end, messages in enumerate(expected):
             before = journal.next_offset
             with CuttingPeer(stream[:end]) as peer:
-                broker = BrokerSettings(url=peer.url, protocol=protocol)
+                broker = BrokerSettings(url=peer.url, client_id="driftline", protocol=protocol)
                 session = MqttSession(broker, {"t": 2}, group_bytes=65_536, max_payload=1_000)
                 receiver = Receiver(session, journal, lambda: 1)
                 receiver.start()

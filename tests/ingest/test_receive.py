@@ -68,6 +68,7 @@ class Bench:
         filters = settings.pop("filters", {"plant/#": 2})
         clock = settings.pop("clock", time.time_ns)
         settings.setdefault("url", self.broker.url)
+        settings.setdefault("client_id", "driftline")
         session = MqttSession(BrokerSettings(**settings), filters, group_bytes=64 * 1024, max_payload=100_000)
         receiver = Receiver(
             session,
@@ -419,7 +420,7 @@ def test_the_embedded_broker_serves_the_same_receiver(tmp_path: Path, wait_until
     bench.ends.append(handle.stop)
     try:
         journal = bench.journal()
-        settings = handle.resolve(BrokerSettings())
+        settings = handle.resolve(BrokerSettings(client_id="driftline"))
         receiver = bench.receiver(journal, protocol=settings.protocol)
         wait_until(running(receiver))
         sent = bench.publisher().send(20)

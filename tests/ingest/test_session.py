@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -28,14 +29,16 @@ ALL = {"plant/#": 1}
 def make(url: str, filters: dict[str, int] | None = None, **settings: Any) -> MqttSession:
     previous = settings.pop("previous_filters", ())
     password = settings.pop("password", None)
+    monotonic = settings.pop("monotonic", time.monotonic)
     return MqttSession(
-        BrokerSettings(url=url, **settings),
+        BrokerSettings(**{"url": url, "client_id": "driftline", **settings}),
         ALL if filters is None else filters,
         group_bytes=65_536,
         max_payload=100_000,
         previous_filters=previous,
         password=password,
         random=Random(1),
+        monotonic=monotonic,
     )
 
 
@@ -196,7 +199,7 @@ def test_pauses_between_attempts_grow_and_differ_from_client_to_client(monkeypat
 
         monkeypatch.setattr(paho.Client, "connect", refuse)
         session = MqttSession(
-            BrokerSettings(url="mqtt://127.0.0.1:1"),
+            BrokerSettings(url="mqtt://127.0.0.1:1", client_id="driftline"),
             ALL,
             group_bytes=65_536,
             max_payload=1_000,
@@ -248,6 +251,23 @@ def test_a_broker_restarted_in_haste_is_not_taken_for_another_client(
     assert session.state == SessionState.CONNECTED
 
 
+@pytest.mark.service("mosquitto")
+def test_the_newcomer_yields_to_the_older_client_of_its_name(mosquitto: Any, drive: Any, wait_until: Any) -> None:
+    """Neither gives up for good: who has held the session for long comes back soon, the other one waits and waits."""
+    now = [time.monotonic()]
+    older = make(mosquitto.url, monotonic=lambda: now[0] + time.monotonic())
+    drive(older)
+    wait_until(lambda: older.subscribed)
+    now[0] += 3_600.0
+    newcomer = make(mosquitto.url)
+    drive(newcomer)
+    wait_until(lambda: newcomer.connections > 0, within=40)
+    wait_until(lambda: newcomer.state == SessionState.TAKEN_OVER and older.subscribed, within=40)
+    assert "another client connects to mqtt://127.0.0.1:" in newcomer.reason
+    assert newcomer._retry_at - newcomer._monotonic() > older._retry_at - older._monotonic()
+    assert older.reason == ""
+
+
 def test_a_broker_that_tells_of_the_other_client_is_believed_at_once(
     drive: Any, wait_until: Any, scripted: Any
 ) -> None:
@@ -259,6 +279,23 @@ def test_a_broker_that_tells_of_the_other_client_is_believed_at_once(
     wait_until(lambda: session.state == SessionState.TAKEN_OVER)
     assert "the broker says so" in session.reason
     assert session.connections == 1
+
+
+def test_a_session_that_was_cut_off_again_and_again_goes_on_trying(mosquitto: Any) -> None:
+    """Five connections in a row within ten seconds each: red, said, and never for good."""
+    now = 0.0
+    session = make(mosquitto.url, monotonic=lambda: now)
+    session.open()
+    attempts = []
+    session._connect = lambda: attempts.append(now) or session._lost("cut off", SessionState.TAKEN_OVER)  # type: ignore[method-assign, func-returns-value]
+    while now < 3_600:
+        session.wait(0.0, reading=True)
+        now += 1.0
+    session.close()
+    pauses = np.diff(attempts)
+    assert len(attempts) > 12
+    assert pauses.max() <= 301
+    assert pauses[-1] >= 150
 
 
 @pytest.mark.service("mosquitto")
@@ -477,4 +514,4 @@ def test_a_refused_subscription_is_told(drive: Any, wait_until: Any, scripted: A
     session = make(broker.url, {"secret/#": 1}, protocol="3.1.1")
     drive(session)
     wait_until(lambda: session.subscribed)
-    assert session.reason.startswith("the broker refused to subscribe secret/#")
+    assert session.reason.startswith('the broker refused to subscribe "secret/#" (')

@@ -15,7 +15,6 @@ from ingest.broker_settings import PASSWORD_VARIABLE, BrokerSettings, read_passw
         ({"url": "http://broker"}, 'expected "auto", mqtt://host:port or mqtts://host:port'),
         ({"url": "mqtt://broker:port"}, "mqtt://broker:port"),
         ({"url": "mqtt://user:secret@broker"}, "credentials do not belong"),
-        ({"client_id": ""}, "at least 1 character"),
         ({"client_id": "driftline-{random}"}, "pattern"),
         ({"keep_alive": "0s"}, "outside 1 to 65535 seconds"),
         ({"session_expiry": "200y"}, "is not a duration"),

@@ -42,7 +42,10 @@ def main(name: str, port: str) -> None:
     from ingest.session import MqttSession  # noqa: PLC0415  after the other paho
 
     session = MqttSession(
-        BrokerSettings(url=f"mqtt://127.0.0.1:{port}"), {"plant/#": 2}, group_bytes=65_536, max_payload=100_000
+        BrokerSettings(url=f"mqtt://127.0.0.1:{port}", client_id="driftline"),
+        {"plant/#": 2},
+        group_bytes=65_536,
+        max_payload=100_000,
     )
     session.open()
     said, got = False, 0
