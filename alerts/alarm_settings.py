@@ -1,10 +1,13 @@
-"""Stage 7 of 7's settings: when a score becomes an alarm, and when the alarm ends."""
+"""Alarm: its settings, when a score becomes an alarm and when the alarm ends."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from common.durations import Duration, parse_duration
 
 _BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+per\s+sensor\s+per\s+(hour|day|week|month|year)\s*$")
 _SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2629800.0, "year": 31557600.0}
@@ -26,21 +29,39 @@ class AlarmSettings(BaseModel):
     clear_ratio: float = Field(
         default=0.6, gt=0, lt=1, description="An alarm may clear below this share of the score that raises it."
     )
-    clear_after: int = Field(
-        default=60,
-        ge=1,
-        description="Readings in a row below the clearing score that end an alarm; what recurs sooner belongs to it.",
+    clear_after: Duration = Field(
+        default="5m",
+        description="An alarm ends when its series has stayed below the clearing score for so long; "
+        "what recurs sooner belongs to it.",
     )
-    rest: int = Field(
+    clear_readings: int = Field(
+        default=5, ge=1, description="And for at least so many readings: silence alone ends no alarm."
+    )
+    cooldown: int = Field(
         default=0,
         ge=0,
         description="Readings after an alarm has cleared during which no new one opens for the series.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _older_names(cls, given: Any) -> Any:
+        """Read what an older configuration says: `clear_after` as a number of readings, and `rest` for `cooldown`."""
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        if isinstance(given.get("clear_after"), int):
+            given.setdefault("clear_readings", given["clear_after"])
+            given["clear_after"] = "0s"
+        if "rest" in given:
+            given.setdefault("cooldown", given.pop("rest"))
+        return given
+
     @field_validator("budget")
     @classmethod
     def _readable_budget(cls, text: str) -> str:
-        if not _BUDGET.match(text) or float(_BUDGET.match(text).group(1)) <= 0:  # type: ignore[union-attr]
+        match = _BUDGET.match(text)
+        if match is None or float(match.group(1)) <= 0:
             raise ValueError(f'expected "N per sensor per hour|day|week|month|year" with N above 0, got "{text}"')
         return text
 
@@ -50,3 +71,8 @@ class AlarmSettings(BaseModel):
         match = _BUDGET.match(self.budget)
         assert match is not None
         return float(match.group(1)) / _SECONDS[match.group(2)]
+
+    @property
+    def clear_after_ns(self) -> int:
+        """`clear_after` in nanoseconds."""
+        return parse_duration(self.clear_after)

@@ -1,25 +1,137 @@
-"""Stage 7 of 7: from score to verdict to alarm, for the whole fleet in one compiled call."""
+"""Alarm: from score to verdict, for all series in one compiled call."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
+from alerts.severity import severity_of
+from alerts.threshold import threshold_of
 from common.compiled import njit
 from common.growth import grown
 
 OPENED = 1
 CLEARED = 2
+ESCALATED = 3
 
-MIN_THRESHOLD = 3.0
-"""No budget makes an alarm of a reading that is expected once in a thousand: a slow sensor's budget would allow it."""
-MAX_THRESHOLD = 10.0
-"""Beyond this no history supports a probability; a faster series shares it."""
 _CADENCE_WEIGHT = 0.05
+_LARGEST_STEP = 2.0
+
+
+class PolicyState(NamedTuple):
+    """What is remembered of each series, all (series,). Times in ns, -1 for none; scores in decades.
+
+    `log_cadence`: the logarithm of the usual seconds between readings. `calm_readings`, `calm_since`: readings below
+    the clearing score in a row, and the time of the last one above it. `first_anomaly`, `anomalies`, `peak`,
+    `severity`: of the open alarm. `cooldown`: readings left in which no alarm opens.
+    """
+
+    last_time: NDArray[np.int64]
+    log_cadence: NDArray[np.float64]
+    is_open: NDArray[np.bool_]
+    calm_readings: NDArray[np.int32]
+    calm_since: NDArray[np.int64]
+    first_anomaly: NDArray[np.int64]
+    anomalies: NDArray[np.int32]
+    peak: NDArray[np.float64]
+    severity: NDArray[np.int8]
+    cooldown: NDArray[np.int32]
+
+
+_FRESH: Mapping[str, tuple[Any, float]] = {
+    "last_time": (np.int64, -1),
+    "log_cadence": (np.float64, math.nan),
+    "is_open": (np.bool_, False),
+    "calm_readings": (np.int32, 0),
+    "calm_since": (np.int64, -1),
+    "first_anomaly": (np.int64, -1),
+    "anomalies": (np.int32, 0),
+    "peak": (np.float64, 0.0),
+    "severity": (np.int8, 0),
+    "cooldown": (np.int32, 0),
+}
+
+
+class Limits(NamedTuple):
+    """The settings as the kernel takes them: scores in decades, times in ns, the budget in alarms a second."""
+
+    fixed: float
+    budget: float
+    clear_ratio: float
+    clear_after: int
+    clear_readings: int
+    cooldown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold.
+
+    `event` int8 is OPENED, ESCALATED (its severity rose) or CLEARED where that happened to an alarm at this reading,
+    else 0; `events` counts those. `peak` and `severity` are the open alarm's as of this reading, where there is one.
+    """
+
+    anomaly: NDArray[np.bool_]
+    event: NDArray[np.int8]
+    peak: NDArray[np.float64]
+    severity: NDArray[np.int8]
+    events: int
+
+
+@njit(nogil=True)
+def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
+    gap = (time - state.last_time[series]) * 1e-9
+    if state.last_time[series] >= 0 and gap > 0.0:
+        step = math.log(gap)
+        if math.isnan(state.log_cadence[series]):
+            state.log_cadence[series] = step
+        else:
+            # A gap of an outage must not stretch the cadence: one step moves it by a bounded amount.
+            off = min(max(step - state.log_cadence[series], -_LARGEST_STEP), _LARGEST_STEP)
+            state.log_cadence[series] += _CADENCE_WEIGHT * off
+    state.last_time[series] = time
+
+
+@njit(nogil=True)
+def _open(series: int, time: int, score: float, threshold: float, state: PolicyState) -> None:
+    state.is_open[series] = True
+    state.calm_readings[series] = 0
+    state.calm_since[series] = time
+    state.first_anomaly[series] = time
+    state.anomalies[series] = 1
+    state.peak[series] = score
+    state.severity[series] = severity_of(score - threshold, 0.0, 1)
+
+
+@njit(nogil=True)
+def _go_on(series: int, time: int, score: float, threshold: float, limits: Limits, state: PolicyState) -> int:
+    """What a reading does to an open alarm."""
+    if score >= threshold:
+        state.anomalies[series] += 1
+        state.peak[series] = max(state.peak[series], score)
+        seconds = (time - state.first_anomaly[series]) * 1e-9
+        severity = severity_of(state.peak[series] - threshold, seconds, state.anomalies[series])
+        if severity > state.severity[series]:
+            state.severity[series] = severity
+            state.calm_readings[series] = 0
+            state.calm_since[series] = time
+            return ESCALATED
+    if score >= limits.clear_ratio * threshold:
+        state.calm_readings[series] = 0
+        state.calm_since[series] = time
+        return 0
+    state.calm_readings[series] += 1
+    if state.calm_readings[series] < limits.clear_readings or time - state.calm_since[series] < limits.clear_after:
+        return 0
+    state.is_open[series] = False
+    state.cooldown[series] = limits.cooldown
+    return CLEARED
 
 
 @njit(nogil=True)
@@ -27,154 +139,95 @@ def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],
     score: NDArray[np.float64],
-    fixed: float,
-    budget: float,
-    clear_ratio: float,
-    clear_after: int,
-    rest: int,
-    last_time: NDArray[np.int64],
-    cadence: NDArray[np.float64],
-    is_open: NDArray[np.bool_],
-    calm: NDArray[np.int32],
-    resting: NDArray[np.int32],
-    peak: NDArray[np.float64],
+    limits: Limits,
+    state: PolicyState,
     anomaly: NDArray[np.bool_],
     event: NDArray[np.int8],
+    peak: NDArray[np.float64],
+    severity: NDArray[np.int8],
 ) -> int:
     events = 0
     for i in range(len(series)):
         s = series[i]
-        gap = (time[i] - last_time[s]) * 1e-9
-        if last_time[s] >= 0 and gap > 0.0:
-            step = math.log(gap)
-            if math.isnan(cadence[s]):
-                cadence[s] = step
-            else:
-                # A gap of an outage must not stretch the cadence: one step moves it by a bounded amount.
-                cadence[s] += _CADENCE_WEIGHT * min(max(step - cadence[s], -2.0), 2.0)
-        last_time[s] = time[i]
+        _learn_cadence(s, time[i], state)
         event[i] = 0
         anomaly[i] = False
-        if math.isnan(score[i]):
-            continue
-        threshold = fixed
-        if not fixed > 0.0:
-            seconds = math.exp(cadence[s]) if not math.isnan(cadence[s]) else 60.0
-            threshold = min(max(-math.log10(budget * seconds), MIN_THRESHOLD), MAX_THRESHOLD)
-        anomaly[i] = score[i] >= threshold
-        if is_open[s]:
-            peak[s] = max(peak[s], score[i])
-            calm[s] = 0 if score[i] >= clear_ratio * threshold else calm[s] + 1
-            if calm[s] >= clear_after:
-                is_open[s] = False
-                resting[s] = rest
-                event[i] = CLEARED
-                events += 1
-        elif resting[s] > 0:
-            resting[s] -= 1
-        elif anomaly[i]:
-            is_open[s] = True
-            calm[s] = 0
-            peak[s] = score[i]
-            event[i] = OPENED
-            events += 1
+        if not math.isnan(score[i]):
+            threshold = threshold_of(limits.fixed, limits.budget, state.log_cadence[s])
+            anomaly[i] = score[i] >= threshold
+            if state.is_open[s]:
+                event[i] = _go_on(s, time[i], score[i], threshold, limits, state)
+            elif state.cooldown[s] > 0:
+                state.cooldown[s] -= 1
+            elif anomaly[i]:
+                _open(s, time[i], score[i], threshold, state)
+                event[i] = OPENED
+        peak[i] = state.peak[s]
+        severity[i] = state.severity[s]
+        events += event[i] != 0
     return events
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold.
-
-    `event` int8 is OPENED or CLEARED where an alarm opened or cleared at this reading, else 0; `events` counts those.
-    """
-
-    anomaly: NDArray[np.bool_]
-    event: NDArray[np.int8]
-    events: int
-
-
 class AlarmPolicy:
-    """Raises and clears one alarm a series, with hysteresis and a rest, by score alone.
-
-    The raising score comes from the budget: a series that reports every `cadence` seconds may alarm by chance
-    `budget` times a second, so its threshold is -log10(budget * cadence), since scores are decades of probability.
-    """
+    """Raises and clears one alarm a series, with hysteresis and a cooldown, by score and time alone."""
 
     def __init__(self, settings: AlarmSettings) -> None:
         self.settings = settings
-        self._last_time = np.empty(0, np.int64)
-        self._cadence = np.empty(0)
-        self._open = np.empty(0, np.bool_)
-        self._calm = np.empty(0, np.int32)
-        self._resting = np.empty(0, np.int32)
-        self._peak = np.empty(0)
+        self._limits = Limits(
+            settings.threshold or 0.0,
+            settings.budget_per_second,
+            settings.clear_ratio,
+            settings.clear_after_ns,
+            settings.clear_readings,
+            settings.cooldown,
+        )
+        self._state = PolicyState(*(np.empty(0, kind) for kind, _ in _FRESH.values()))
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
-        self._last_time = grown(self._last_time, size, -1)
-        self._cadence = grown(self._cadence, size, np.nan)
-        self._open = grown(self._open, size, False)
-        self._calm = grown(self._calm, size, 0)
-        self._resting = grown(self._resting, size, 0)
-        self._peak = grown(self._peak, size, 0.0)
+        now = self._state._asdict()
+        self._state = PolicyState(**{name: grown(now[name], size, fill) for name, (_, fill) in _FRESH.items()})
 
     def step(self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64]) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm."""
-        anomaly = np.empty(len(series), np.bool_)
-        event = np.empty(len(series), np.int8)
-        events = _step(
-            series,
-            time,
-            score,
-            self.settings.threshold or 0.0,
-            self.settings.budget_per_second,
-            self.settings.clear_ratio,
-            self.settings.clear_after,
-            self.settings.rest,
-            self._last_time,
-            self._cadence,
-            self._open,
-            self._calm,
-            self._resting,
-            self._peak,
-            anomaly,
-            event,
-        )
-        return Verdicts(anomaly, event, int(events))
+        n = len(series)
+        anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
+        peak, severity = np.empty(n), np.empty(n, np.int8)
+        events = _step(series, time, score, self._limits, self._state, anomaly, event, peak, severity)
+        return Verdicts(anomaly, event, peak, severity, int(events))
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
-        if self.settings.threshold is not None:
-            return self.settings.threshold
-        cadence = self._cadence[series] if series < len(self._cadence) else math.nan
-        seconds = math.exp(cadence) if not math.isnan(cadence) else 60.0
-        return min(max(-math.log10(self.settings.budget_per_second * seconds), MIN_THRESHOLD), MAX_THRESHOLD)
+        known = series < len(self._state.log_cadence)
+        log_cadence = float(self._state.log_cadence[series]) if known else math.nan
+        return float(threshold_of(self._limits.fixed, self._limits.budget, log_cadence))
 
-    def peak(self, series: int) -> float:
-        """Highest score since the series' alarm opened."""
-        return float(self._peak[series])
+    def close(self, series: int) -> None:
+        """Let no alarm of the series be open: a person, or something else than its score, has ended it."""
+        self._state.is_open[series] = False
+
+    def adopt(self, open_alarms: Iterable[tuple[int, int, float, int]]) -> None:
+        """Let exactly these alarms be open: series, time of opening in ns, peak so far, number of its severity."""
+        state = self._state
+        state.is_open[:] = False
+        for series, opened, peak, severity in open_alarms:
+            state.is_open[series] = True
+            state.calm_readings[series] = 0
+            state.calm_since[series] = max(int(state.last_time[series]), opened)
+            state.first_anomaly[series] = opened
+            state.anomalies[series] = max(int(state.anomalies[series]), 1)
+            state.peak[series] = peak
+            state.severity[series] = severity
 
     @property
     def open_series(self) -> NDArray[np.intp]:
         """Series with an open alarm."""
-        return np.flatnonzero(self._open)
+        return np.flatnonzero(self._state.is_open)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the whole state."""
-        return {
-            "last_time": self._last_time.copy(),
-            "cadence": self._cadence.copy(),
-            "open": self._open.copy(),
-            "calm": self._calm.copy(),
-            "resting": self._resting.copy(),
-            "peak": self._peak.copy(),
-        }
+        return {name: array.copy() for name, array in self._state._asdict().items()}
 
-    def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take over a state that `state` returned."""
-        self._last_time = np.array(state["last_time"], np.int64)
-        self._cadence = np.array(state["cadence"], np.float64)
-        self._open = np.array(state["open"], np.bool_)
-        self._calm = np.array(state["calm"], np.int32)
-        self._resting = np.array(state["resting"], np.int32)
-        self._peak = np.array(state["peak"], np.float64)
+    def load(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over a state that `state` returned. Raises KeyError where an array is missing."""
+        self._state = PolicyState(*(np.array(state[name], kind) for name, (kind, _) in _FRESH.items()))

@@ -18,10 +18,11 @@ import numpy as np
 
 from ingest.ingest_settings import ComponentSettings
 from tuning import nab, ucr
-from tuning.backtest import Plan, Track, score_recording
+from tuning.backtest import Plan, score_recording
 from tuning.pictures import draw
 from tuning.recordings import open_recording
 from tuning.runs import EVERY, Outcome, run_all
+from tuning.track import Track
 
 VARIANTS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("default", "ensemble", {}),

@@ -10,20 +10,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detectors.detector_registry import DETECTORS, ROW_DETECTORS, create, find
-from detectors.multivariate.row_detector import RowDetector
+from detectors.detector_registry import DETECTORS, ROW_DETECTORS, create, create_multivariate, find, scores_rows
+
+_READINGS = 8
 
 
 def compile_detector(name: str) -> None:
     """Run one detector, in each variant, over a few readings. Raises UnknownDetectorError with the nearest name."""
+    slot, learn = np.zeros(_READINGS, np.int32), np.ones(_READINGS, np.bool_)
+    time = np.arange(_READINGS, dtype=np.int64) * 1_000_000_000
     for parameters in find(name).examples():
-        made = create(name, parameters)
-        made.grow(1)
-        count = 8
-        slot = np.zeros(count, np.int32)
-        time = np.arange(count, dtype=np.int64) * 1_000_000_000
-        shape = (count, made.channels) if isinstance(made, RowDetector) else (count,)
-        made.step(slot, time, np.linspace(0.0, 1.0, math.prod(shape)).reshape(shape), np.ones(count, np.bool_))
+        if scores_rows(name):
+            rows = create_multivariate(name, parameters)
+            rows.grow(1)
+            shape = (_READINGS, rows.channels)
+            rows.step(slot, time, np.linspace(0.0, 1.0, math.prod(shape)).reshape(shape), learn)
+        else:
+            single = create(name, parameters)
+            single.grow(1)
+            single.step(slot, time, np.linspace(0.0, 1.0, _READINGS), learn)
 
 
 def compile_all(on_progress: Callable[[str], None] | None = None) -> None:

@@ -42,13 +42,11 @@ class Scores:
     novelty: NDArray[np.float64] | None = None
 
 
-class Detector(ABC):
-    """An online detector for many series at once.
+class BaseDetector(ABC):
+    """What detectors of single series and of devices' rows share: a name, parameters, and a state by slot.
 
-    A slot is the dense index of a series within this detector. `step` scores each reading against the state left by
-    the readings before it, then learns it, in row order; a slot may occur several times in one batch, and cutting a
-    batch anywhere gives the same scores. No look at the future, at the series' length or its range. State depends on
-    the readings and the parameters alone: the same seed gives the same scores.
+    A slot is the dense index of a series, or of a device, within this detector. State depends on the readings and the
+    parameters alone: the same seed gives the same scores.
     """
 
     name: ClassVar[str]
@@ -57,7 +55,8 @@ class Detector(ABC):
     """Frozen pydantic model, extra fields forbidden, every field with description, bounds and default."""
 
     version: str = ""
-    """What a state depends on beside the parameters: of a detector that reads a user's file, the file's content."""
+    """What a state depends on beside the parameters and its layout: raised by one where the same arrays come to mean
+    something else; of a detector that reads a user's file, the file's content."""
 
     @classmethod
     def examples(cls) -> tuple[Mapping[str, object], ...]:
@@ -72,7 +71,41 @@ class Detector(ABC):
     def grow(self, size: int) -> None:
         """Make room for slots 0 to `size` - 1; existing state is kept. Smaller than now does nothing."""
 
-    def describe(self, slot: int, knowledge: Knowledge) -> None:  # noqa: B027 - most detectors have no use for it
+    @abstractmethod
+    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Per slot (size,): readings learned so far, and readings needed before the first score."""
+
+    @property
+    @abstractmethod
+    def bytes_per_slot(self) -> int:
+        """Bytes of state that one series takes, for a memory plan; an estimate where the objects are not ours."""
+
+    @property
+    def layout_text(self) -> str:
+        """What the saved arrays look like; part of a fingerprint."""
+        return ""
+
+    @abstractmethod
+    def state(self) -> State:
+        """A copy of the whole state; `load` of it gives bit-identical scores from here on."""
+
+    @abstractmethod
+    def load(self, state: State) -> None:
+        """Replace the state by one that `state` returned under the same parameters.
+
+        Raises ValueError where names, types or shapes do not fit, naming what was expected.
+        """
+
+
+class Detector(BaseDetector):
+    """An online detector for many series at once.
+
+    `step` scores each reading against the state left by the readings before it, then learns it, in row order; a slot
+    may occur several times in one batch, and cutting a batch anywhere gives the same scores. No look at the future, at
+    the series' length or its range.
+    """
+
+    def describe(self, slot: int, knowledge: Knowledge) -> None:
         """Take what a person knows of one series; called after `grow`, before readings, and again on a change.
 
         It is configuration, not state: `state` leaves it out, so it is said again after `load`. A detector without
@@ -90,24 +123,4 @@ class Detector(ABC):
         """Score each reading, then learn it where `learn`. All arrays (n,); times in ns, ascending within a slot.
 
         A reading that is NaN or infinite gets a NaN score and is not learned. With `learn` all False, no state changes.
-        """
-
-    @abstractmethod
-    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Per slot (size,): readings learned so far, and readings needed before the first score."""
-
-    @property
-    @abstractmethod
-    def bytes_per_slot(self) -> int:
-        """Bytes of state that one series takes, for a memory plan; an estimate where the objects are not ours."""
-
-    @abstractmethod
-    def state(self) -> State:
-        """A copy of the whole state; `load` of it gives bit-identical scores from here on."""
-
-    @abstractmethod
-    def load(self, state: State) -> None:
-        """Replace the state by one that `state` returned under the same parameters.
-
-        Raises ValueError where names, types or shapes do not fit, naming what was expected.
         """

@@ -11,7 +11,7 @@ from detectors.channels.error_codes import ErrorCodes
 from detectors.channels.state_dwell import StateDwell
 from detectors.channels.stuck import Stuck
 from detectors.cusum import Cusum
-from detectors.detector import Detector
+from detectors.detector import BaseDetector, Detector
 from detectors.ensemble import Ensemble
 from detectors.forecast import Forecast
 from detectors.forest import HalfSpaceTrees
@@ -71,9 +71,9 @@ class UnknownDetectorError(ValueError):
     """A `type` that no detector has; the message gives the nearest name and all names."""
 
 
-def by_name(detectors: Iterable[type[Detector]]) -> dict[str, type[Detector]]:
+def by_name(detectors: Iterable[type[BaseDetector]]) -> dict[str, type[BaseDetector]]:
     """The classes by name. Raises ValueError where two have the same."""
-    names: dict[str, type[Detector]] = {}
+    names: dict[str, type[BaseDetector]] = {}
     for detector in detectors:
         if detector.name in names:
             raise ValueError(f"detector name {detector.name!r} is taken by {names[detector.name]} and {detector}")
@@ -84,7 +84,7 @@ def by_name(detectors: Iterable[type[Detector]]) -> dict[str, type[Detector]]:
 _NAMES = by_name((*DETECTORS, *ROW_DETECTORS))
 
 
-def find(type_name: str) -> type[Detector]:
+def find(type_name: str) -> type[BaseDetector]:
     """The detector class of this name. Raises UnknownDetectorError with the nearest name."""
     if type_name not in _NAMES:
         raise UnknownDetectorError(unknown(type_name, _NAMES, "detector"))
@@ -97,10 +97,25 @@ def scores_rows(type_name: str) -> bool:
 
 
 def create(type_name: str, parameters: Mapping[str, object]) -> Detector:
-    """A fresh detector with room for no slot yet.
+    """A fresh detector of single series, with room for no slot yet.
 
-    Raises UnknownDetectorError for a name that is not registered, pydantic's ValidationError for parameters that do not
-    fit.
+    Raises UnknownDetectorError for a name that is not registered, ValueError for one that scores rows, pydantic's
+    ValidationError for parameters that do not fit.
     """
     detector = find(type_name)
+    if not issubclass(detector, Detector):
+        raise ValueError(f"detector {type_name!r} scores a device's rows: expected one of single series")
     return detector(detector.Parameters.model_validate(dict(parameters)))
+
+
+def create_multivariate(type_name: str, parameters: Mapping[str, object]) -> RowDetector:
+    """A fresh detector of devices' rows, with room for no slot yet. Raises as `create` does."""
+    detector = find(type_name)
+    if not issubclass(detector, RowDetector):
+        raise ValueError(f"detector {type_name!r} scores single series: expected one of a device's rows")
+    return detector(detector.Parameters.model_validate(dict(parameters)))
+
+
+def create_either(type_name: str, parameters: Mapping[str, object]) -> BaseDetector:
+    """A fresh detector of whichever kind the name is, for what both kinds share. Raises as `create` does."""
+    return (create_multivariate if scores_rows(type_name) else create)(type_name, parameters)

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: what fleet detectors share: named state arrays indexed by slot, their growth, copies and checks."""
+"""Score: what fleet detectors share: named state arrays indexed by slot, their growth, copies and checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel
 
 from common.growth import grown
-from detectors.detector import Detector, Scores, State
+from detectors.detector import BaseDetector, Detector, Scores, State
 
 MINIMUM_CAPACITY = 64
 
@@ -83,8 +83,8 @@ def check_state(state: Mapping[str, NDArray[Any]], layout: Mapping[str, Column],
     return int(sizes.pop())
 
 
-class FleetDetector(Detector):
-    """A detector whose state is a set of arrays, grown by doubling. A subclass states its `layout` and its `step`."""
+class ArrayState(BaseDetector):
+    """A detector whose state is a set of arrays, grown by doubling. A subclass states its `layout`."""
 
     def __init__(self, parameters: BaseModel) -> None:
         super().__init__(parameters)
@@ -94,6 +94,11 @@ class FleetDetector(Detector):
     @abstractmethod
     def layout(self) -> dict[str, Column]:
         """The state arrays by name, settled by the parameters alone."""
+
+    @property
+    def layout_text(self) -> str:
+        """Name, type and shape of each array."""
+        return ", ".join(f"{name} {np.dtype(c.dtype).str}{list(c.shape)}" for name, c in sorted(self.columns.items()))
 
     @property
     def bytes_per_slot(self) -> int:
@@ -117,6 +122,10 @@ class FleetDetector(Detector):
         size = check_state(state, self.columns, self.name)
         self.arrays = {name: np.array(state[name], order="C") for name in self.columns}
         self.size = size
+
+
+class FleetDetector(ArrayState, Detector):
+    """A detector of single series whose state is a set of arrays. A subclass states its `layout` and its `step`."""
 
 
 def _fresh(column: Column, size: int) -> NDArray[Any]:

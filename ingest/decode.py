@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from common.compiled import njit
 from devices.batch import NO_TIME
+from devices.codec import Decoded
 from devices.codecs.readings import MOST_NAMED
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.rejection_reasons import Reason
-from ingest.route import IGNORED, Refusal, Router
+from ingest.route import IGNORED, Refusal, Router, Unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +68,40 @@ class Decoder:
                 rejections.append(Rejection(message, Reason.TOO_LARGE, detail))
                 routes[message] = -1
         codecs = self._codec_of_route[routes]
-        parts = []
+        decoded = []
         for codec in range(len(self._router.codecs)):  # np.unique takes longer than the decoding
             messages = np.flatnonzero(codecs == codec)
             if len(messages):
-                parts.append(self._decode_codec(codec, messages, chunk, topics, routes, rejections))
+                decoded.append((codec, messages, self._decode_codec(codec, messages, chunk)))
+        if len(decoded) > 1:
+            self._router.meet([_unresolved(*part, chunk, topics) for part in decoded])
+        parts = [
+            self._readings(codec, messages, part, chunk, topics, routes, rejections)
+            for codec, messages, part in decoded
+        ]
         return _join(parts, rejections, ignored=int(np.count_nonzero(routes == IGNORED)))
 
-    def _decode_codec(
+    def _decode_codec(self, codec: int, messages: NDArray[np.intp], chunk: MessageChunk) -> Decoded:
+        payloads = chunk.payloads()
+        return self._router.codecs[codec].decode(payloads if len(messages) == len(chunk) else payloads.take(messages))
+
+    def _readings(
         self,
         codec: int,
         messages: NDArray[np.intp],
+        decoded: Decoded,
         chunk: MessageChunk,
         topics: NDArray[np.int32],
         routes: NDArray[np.int32],
         rejections: list[Rejection],
     ) -> Readings:
         everything = len(messages) == len(chunk)
-        payloads = chunk.payloads()
-        decoded = self._router.codecs[codec].decode(payloads if everything else payloads.take(messages))
         message = decoded.message if everything else messages[decoded.message].astype(np.int32)
         rejections.extend(
             Rejection(int(messages[r.message]), r.reason, r.detail, r.whole, r.count) for r in decoded.rejected
         )
 
-        series, refused = self._router.series(codec, topics[message], decoded.metric, decoded.device)
+        series, refused = self._router.series(_unresolved(codec, messages, decoded, chunk, topics))
         if _all_plain(series, decoded.time, message, chunk.arrival, routes, self._future_skew, self._earliest):
             return Readings(series, decoded.time, decoded.value, message, [], 0)
         reject = _Rejecter(message, rejections)
@@ -143,6 +153,13 @@ def _all_plain(
         if time[row] > arrival[of] + future_skew[route[of]] or time[row] < earliest[route[of]]:
             return False
     return True
+
+
+def _unresolved(
+    codec: int, messages: NDArray[np.intp], decoded: Decoded, chunk: MessageChunk, topics: NDArray[np.int32]
+) -> Unresolved:
+    message = messages[decoded.message]
+    return Unresolved(codec, topics[message], decoded.metric, decoded.device, chunk.arrival[message])
 
 
 class _Rejecter:

@@ -17,7 +17,7 @@ _CLOCK_SET_BACK = 5 * 10**9
 
 
 @njit(nogil=True)
-def _hear(
+def _observe(
     device: NDArray[np.int32],
     time: NDArray[np.int64],
     arrival: NDArray[np.int64],
@@ -57,9 +57,9 @@ class Liveness:
         self.last_arrival = grown(self.last_arrival, devices, -1)
         self._cadence = grown(self._cadence, devices, 0.0)
 
-    def hear(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
+    def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
-        _hear(device, time, arrival, self.last_event, self.last_arrival, self._cadence)
+        _observe(device, time, arrival, self.last_event, self.last_arrival, self._cadence)
 
     def silent(self, now: int) -> NDArray[np.bool_]:
         """Which devices have missed several of their usual intervals by `now` (arrival clock, ns)."""

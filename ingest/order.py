@@ -1,6 +1,10 @@
-"""Between stages 4 and 5 of 7: event time. Readings wait for earlier ones up to a watermark; beyond it is late."""
+"""Between decode and score: event time. Readings wait for earlier ones up to a watermark; beyond it they are late."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,147 +13,262 @@ from common.compiled import njit
 from common.growth import grown
 from devices.batch import NO_TIME, Batch
 
+_NONE = -1
 
-@njit(nogil=True)
-def _mark_late(
-    series: NDArray[np.int32], time: NDArray[np.int64], newest: NDArray[np.int64], latest: int, late: NDArray[np.bool_]
-) -> int:
-    """Mark rows at or behind their series' newest time, and advance `newest`; returns how many are late.
 
-    A newest time beyond `latest` does not count.
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Readings as they come from the decoder, all (n,): the `device` of each, its reorder `window` and the `arrival`
+    of its message, both in ns. Arrival times strictly increase from message to message.
     """
-    count = 0
-    for i in range(len(series)):
-        s = series[i]
-        if time[i] > newest[s] or newest[s] > latest:
-            newest[s] = time[i]
-            late[i] = False
-        else:
-            late[i] = True
-            count += 1
-    return count
+
+    batch: Batch
+    device: NDArray[np.int32]
+    window: NDArray[np.int64]
+    arrival: NDArray[np.int64]
 
 
-@njit(nogil=True)
-def _advance(key: NDArray[np.int32], time: NDArray[np.int64], high: NDArray[np.int64], latest: int) -> None:
-    """Raise each device's highest time seen; one beyond `latest` does not count."""
-    for i in range(len(key)):
-        known = high[key[i]]
-        high[key[i]] = time[i] if known > latest else max(known, time[i])
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Readings in the order in which they are scored, all (n,).
+
+    `late` marks those at or behind their series' newest. `arrival`, in ns, names the message that brought each,
+    `released` the message or tick up to which it waited.
+    """
+
+    batch: Batch
+    late: NDArray[np.bool_]
+    arrival: NDArray[np.int64]
+    released: NDArray[np.int64]
+
+    def on_time(self) -> Ordered:
+        """Those that are not late."""
+        keep = ~self.late
+        return Ordered(self.batch.take(keep), self.late[keep], self.arrival[keep], self.released[keep])
 
 
 class Orderer:
     """Puts each device's readings into event-time order and marks the late ones.
 
     A reading of a route with a reorder window waits until its device has sent one that is a whole window newer (the
-    watermark has passed it), or until the window has passed by arrival time, whichever is first. Arrival time is the
-    journal's, so a replay releases the same readings at the same places. The state is `newest` per series, `high`
-    per device, and the rows that wait.
+    watermark has passed it), or until the window has passed by arrival time, whichever is first. Arrival time is that
+    of the messages and ticks in the journal, one after the other: how the journal was cut into entries changes
+    nothing, and a replay releases the same readings at the same places. The state is `newest` per series, `high`
+    per device, and the readings that wait. `reorders` says whether any route has a window at all.
 
     A time further ahead than `future_skew` ns of the arrival of what comes now was given by a clock that has been set
     back since: it is forgotten, so that what comes now is not late.
     """
 
-    def __init__(self, *, future_skew: int = 2**62) -> None:
+    def __init__(self, *, reorders: bool, future_skew: int = 2**62) -> None:
+        self._reorders = reorders
         self._future_skew = future_skew
         self._newest = np.empty(0, np.int64)
         self._high = np.empty(0, np.int64)
-        self._waiting = Batch.empty()
-        self._due = np.empty(0, np.int64)
-        self._watermark_lag = np.empty(0, np.int64)
-        self._device = np.empty(0, np.int32)
+        self._waiting = _nothing()
 
     @property
     def waiting(self) -> int:
         """Readings held back."""
-        return len(self._waiting)
+        return len(self._waiting.batch)
 
     def grow(self, series: int, devices: int) -> None:
         """Make room for that many series and devices."""
         self._newest = grown(self._newest, series, NO_TIME)
         self._high = grown(self._high, devices, NO_TIME)
 
-    def step(
-        self,
-        batch: Batch,
-        device: NDArray[np.int32],
-        window: NDArray[np.int64] | None,
-        arrival: NDArray[np.int64] | None,
-        now: int,
-    ) -> tuple[Batch, NDArray[np.bool_]]:
-        """Release what is due at arrival time `now`, in order; returns it with its late mask.
+    def step(self, arrived: Arrived, moments: NDArray[np.int64]) -> Ordered:
+        """Take readings and release, in order, what is due.
 
-        `device` int32 (n,) is the device of each row, `window` and `arrival` int64 (n,) its reorder window and arrival
-        time in ns; both None where no row has a window.
+        `moments` are the arrival times of all messages, those without a reading too, or the one time of a tick.
         """
-        if window is not None and arrival is not None:
-            batch = self._reorder(batch, device, window, arrival, now)
-        elif len(self._waiting):
-            none = np.zeros(len(batch), np.int64)
-            batch = self._reorder(batch, device, none, none, now)
+        released = arrived.arrival
+        if self.waiting or self._reorders:
+            arrived, released = self._reorder(arrived, moments)
+        batch = arrived.batch
         late = np.empty(len(batch), np.bool_)
-        _mark_late(batch.series, batch.time, self._newest, now + self._future_skew, late)
-        return batch, late
+        _mark_late(batch.series, batch.time, released, self._future_skew, self._newest, late)
+        return Ordered(batch, late, arrived.arrival, released)
 
-    def _reorder(
-        self, batch: Batch, device: NDArray[np.int32], window: NDArray[np.int64], arrival: NDArray[np.int64], now: int
-    ) -> Batch:
-        _advance(device, batch.time, self._high, now + self._future_skew)
-        rows = Batch.concatenate([self._waiting, batch])
-        due = np.concatenate([self._due, arrival + window])
-        lag = np.concatenate([self._watermark_lag, window])
-        owner = np.concatenate([self._device, device])
-        # What arrived later than now did so before the clock was set back.
-        overdue = (due <= now) | (due - lag > now)
-        release = (rows.time <= self._high[owner] - lag) | overdue | (lag == 0)
-        if (overdue & (lag > 0)).any():
-            release |= _not_newer(rows.time, owner, overdue & (lag > 0))
-        keep = ~release
-        self._waiting, self._due = rows.take(keep), due[keep]
-        self._watermark_lag, self._device = lag[keep], owner[keep]
-        released = rows.take(release)
-        windowed = lag[release] > 0
-        if not windowed.any():
-            return released
-        # Rows without a window keep their arrival order; the others go by time, ties by arrival.
-        order = np.concatenate(
-            [np.flatnonzero(~windowed), np.flatnonzero(windowed)[np.argsort(released.time[windowed], kind="stable")]]
-        )
-        return released.take(order)
+    def _reorder(self, arrived: Arrived, moments: NDArray[np.int64]) -> tuple[Arrived, NDArray[np.int64]]:
+        first = self.waiting
+        rows = _joined(self._waiting, arrived)
+        due = rows.arrival + rows.window
+        # What arrived later than what comes now did so before the clock was set back: it is due at once.
+        if len(moments):
+            due[:first][rows.arrival[:first] > moments[0]] = NO_TIME
+        waiting = _Waiting(rows.batch.time, rows.device, rows.window, rows.arrival, due)
+        order, released = np.empty(len(due), np.intp), np.full(len(due), NO_TIME, np.int64)
+        by_due = np.argsort(due, kind="stable")
+        count = _release(waiting, first, moments, by_due, self._future_skew, self._high, order, released)
+        self._waiting = _taken(rows, np.flatnonzero(released == NO_TIME))
+        return _taken(rows, order[:count]), released[order[:count]]
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the whole state."""
         return {
             "newest": self._newest.copy(),
             "high": self._high.copy(),
-            "waiting.series": self._waiting.series,
-            "waiting.time": self._waiting.time,
-            "waiting.value": self._waiting.value,
-            "waiting.due": self._due,
-            "waiting.lag": self._watermark_lag,
-            "waiting.device": self._device,
+            "waiting.series": self._waiting.batch.series,
+            "waiting.time": self._waiting.batch.time,
+            "waiting.value": self._waiting.batch.value,
+            "waiting.device": self._waiting.device,
+            "waiting.window": self._waiting.window,
+            "waiting.arrival": self._waiting.arrival,
         }
 
-    def load(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Take over a state that `state` returned."""
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a state that `state` returned, by this version or the one before it."""
+        window = np.array(state["waiting.window" if "waiting.window" in state else "waiting.lag"], np.int64)
+        arrival = state["waiting.arrival"] if "waiting.arrival" in state else state["waiting.due"] - window
         self._newest = np.array(state["newest"], np.int64)
         self._high = np.array(state["high"], np.int64)
-        self._waiting = Batch(
-            np.array(state["waiting.series"], np.int32),
-            np.array(state["waiting.time"], np.int64),
-            np.array(state["waiting.value"], np.float64),
+        self._waiting = Arrived(
+            Batch(
+                np.array(state["waiting.series"], np.int32),
+                np.array(state["waiting.time"], np.int64),
+                np.array(state["waiting.value"], np.float64),
+            ),
+            np.array(state["waiting.device"], np.int32),
+            window,
+            np.array(arrival, np.int64),
         )
-        self._due = np.array(state["waiting.due"], np.int64)
-        self._watermark_lag = np.array(state["waiting.lag"], np.int64)
-        self._device = np.array(state["waiting.device"], np.int32)
 
 
-def _not_newer(time: NDArray[np.int64], device: NDArray[np.int32], than: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Rows (n,) that are not newer than the newest row marked in `than` of their own device.
+class _Waiting(NamedTuple):
+    """Readings that wait, then those that came now, all (n,); times in ns."""
 
-    What arrived last may be older than what has waited long enough: it must not stay behind, where it would be late.
+    time: NDArray[np.int64]
+    device: NDArray[np.int32]
+    window: NDArray[np.int64]
+    arrival: NDArray[np.int64]
+    due: NDArray[np.int64]
+
+
+@njit(nogil=True)
+def _mark_late(
+    series: NDArray[np.int32],
+    time: NDArray[np.int64],
+    released: NDArray[np.int64],
+    future_skew: int,
+    newest: NDArray[np.int64],
+    late: NDArray[np.bool_],
+) -> None:
+    """Mark rows at or behind their series' newest time, and advance `newest`; one too far ahead does not count."""
+    for i in range(len(series)):
+        s = series[i]
+        late[i] = time[i] <= newest[s] <= released[i] + future_skew
+        if not late[i]:
+            newest[s] = time[i]
+
+
+@njit(nogil=True)
+def _release(
+    rows: _Waiting,
+    first: int,
+    moments: NDArray[np.int64],
+    by_due: NDArray[np.intp],
+    future_skew: int,
+    high: NDArray[np.int64],
+    order: NDArray[np.intp],
+    released: NDArray[np.int64],
+) -> int:
+    """Go from message to message, as if each were alone in the journal; fills `order`, and `released` with its moment.
+
+    Rows before `first` waited already. Returns how many rows are released. Each device's waiting rows are a linked
+    list, so that a message looks at its own device's and at what has become due alone.
     """
-    devices, place = np.unique(device, return_inverse=True)
-    newest = np.full(len(devices), NO_TIME, np.int64)
-    np.maximum.at(newest, place[than], time[than])
-    return time <= newest[place]
+    head = np.full(len(high), _NONE, np.int64)
+    behind = np.full(len(rows.time), _NONE, np.int64)
+    for row in range(first):
+        behind[row] = head[rows.device[row]]
+        head[rows.device[row]] = row
+    limit = np.full(len(high), NO_TIME, np.int64)
+    touched = np.empty(2 * len(rows.time), np.int32)
+    count, at, due = 0, first, 0
+    for moment in moments:
+        devices = 0
+        while at < len(rows.time) and rows.arrival[at] <= moment:
+            device = rows.device[at]
+            known = high[device] <= moment + future_skew
+            high[device] = max(high[device], rows.time[at]) if known else rows.time[at]
+            touched[devices] = device
+            devices += 1
+            if rows.window[at] == 0:
+                order[count], released[at] = at, moment
+                count += 1
+            else:
+                behind[at] = head[device]
+                head[device] = at
+            at += 1
+        unordered = count
+        while due < len(by_due) and rows.due[by_due[due]] <= moment:
+            row = by_due[due]
+            if row < at and released[row] == NO_TIME:
+                limit[rows.device[row]] = max(limit[rows.device[row]], rows.time[row])
+                touched[devices] = rows.device[row]
+                devices += 1
+            due += 1
+        count = _settle(rows, moment, touched[:devices], high, limit, head, behind, order, count, released)
+        _sort_by_time(order[unordered:count], rows.time)
+    return count
+
+
+@njit(nogil=True)
+def _settle(
+    rows: _Waiting,
+    moment: int,
+    touched: NDArray[np.int32],
+    high: NDArray[np.int64],
+    limit: NDArray[np.int64],
+    head: NDArray[np.int64],
+    behind: NDArray[np.int64],
+    order: NDArray[np.intp],
+    count: int,
+    released: NDArray[np.int64],
+) -> int:
+    """Release what the watermark or the limit of each touched device has passed; returns the new count.
+
+    What arrived last may be older than what has waited long enough: it goes with it, since behind it it would be late.
+    """
+    for device in touched:
+        last, row = _NONE, head[device]
+        while row != _NONE:
+            following = behind[row]
+            if rows.time[row] <= high[device] - rows.window[row] or rows.time[row] <= limit[device]:
+                order[count], released[row] = row, moment
+                count += 1
+                if last == _NONE:
+                    head[device] = following
+                else:
+                    behind[last] = following
+            else:
+                last = row
+            row = following
+        limit[device] = NO_TIME
+    return count
+
+
+@njit(nogil=True)
+def _sort_by_time(rows: NDArray[np.intp], time: NDArray[np.int64]) -> None:
+    """Sort rows by time, in place; ties by arrival, which is by row."""
+    rows.sort()
+    by_time = np.argsort(time[rows], kind="mergesort")
+    rows[:] = rows[by_time]
+
+
+def _nothing() -> Arrived:
+    return Arrived(Batch.empty(), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def _joined(one: Arrived, other: Arrived) -> Arrived:
+    return Arrived(
+        Batch.concatenate([one.batch, other.batch]),
+        np.concatenate([one.device, other.device]),
+        np.concatenate([one.window, other.window]),
+        np.concatenate([one.arrival, other.arrival]),
+    )
+
+
+def _taken(rows: Arrived, index: NDArray[np.intp]) -> Arrived:
+    return Arrived(rows.batch.take(index), rows.device[index], rows.window[index], rows.arrival[index])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from common.compiled import njit
 from common.durations import parse_duration
 from common.growth import grown
+from detectors.knowledge import Knowledge
 from devices.codec import UNNAMED, Codec
 from devices.codecs import codec_registry as codecs
-from devices.records import SeriesRecord
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.times import parse_time
@@ -28,6 +28,13 @@ IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
 REFUSED = -3
 _UNKNOWN = -1
+
+
+NO_OVERRIDE = -1
+
+Assign = Callable[[int, int, int, int], object]
+"""Takes a series that a topic brings for the first time, the number of its route, that of the route's override, and
+the arrival of the message, in ns."""
 
 
 class RouteError(ValueError):
@@ -64,14 +71,29 @@ class Route:
             parent = device
         return parent, self.metric.render(levels, named) if self.metric is not None else named
 
-    def metric_settings(self, metric: str) -> MetricSettings | None:
-        """The first override whose pattern matches the metric's name."""
-        return next((m for m in self.settings.metrics if fnmatchcase(metric, m.match)), None)
+    def override_of(self, metric: str) -> int:
+        """The number of the first override whose pattern matches the metric's name, -1 where none does."""
+        matching = (number for number, m in enumerate(self.settings.metrics) if fnmatchcase(metric, m.match))
+        return next(matching, NO_OVERRIDE)
 
-    def detectors(self, metric: str) -> list[str]:
-        """Names of the detectors that score this metric."""
-        override = self.metric_settings(metric)
+    def override_at(self, number: int) -> MetricSettings | None:
+        """The override of a number that `override_of` gave."""
+        return None if number == NO_OVERRIDE else self.settings.metrics[number]
+
+    def detectors_at(self, number: int) -> list[str]:
+        """Names of the detectors that score the metrics of an override."""
+        override = self.override_at(number)
         return override.detectors if override and override.detectors is not None else self.settings.detectors
+
+    @property
+    def knows(self) -> bool:
+        """Whether the settings say anything of the series beside their detectors."""
+        return False
+
+    def knowledge_at(self, number: int) -> Knowledge:
+        """What the settings say of the metrics of an override."""
+        del number
+        return Knowledge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +102,19 @@ class Refusal:
 
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Readings of one codec before they have a series, all (n,): topic numbers, the codec's codes, and the arrival of
+    the message of each, in ns.
+    """
+
+    codec: int
+    topic: NDArray[np.int32]
+    metric: NDArray[np.int32]
+    device: NDArray[np.int32]
+    arrival: NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -91,7 +126,11 @@ class _CodecTables:
 
 
 class Router:
-    """All routes, and what has been resolved so far. The first route whose filter matches a topic takes it."""
+    """All routes, and what has been resolved so far. The first route whose filter matches a topic takes it.
+
+    `assign` is called for each topic that brings a series, before the next series is met: series that it adds to the
+    registry are so numbered in the order of the messages, however the journal was cut.
+    """
 
     def __init__(
         self,
@@ -100,6 +139,7 @@ class Router:
         registry: SeriesRegistry,
         *,
         max_topics: int,
+        assign: Assign = lambda _series, _route, _override, _arrival: None,
     ) -> None:
         self.codecs: list[Codec] = []
         self._codec_numbers: dict[str, int] = {}
@@ -107,8 +147,7 @@ class Router:
         self.routes = [Route(settings, detector_names, self._codec(settings)) for settings in chosen]
         self.codec_of_route = np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
         self.registry = registry
-        self.new_series: list[SeriesRecord] = []
-        self.detectors_of: dict[int, list[str]] = {}
+        self._assign = assign
         self._max_topics = max_topics
         self._topics = TopicTable()
         self._levels: list[list[str]] = []
@@ -166,16 +205,39 @@ class Router:
             return np.where(topics < 0, np.int32(-1), self._route_of[topics])
         return self._route_of[topics]
 
-    def series(
-        self, codec: int, topic: NDArray[np.int32], metric: NDArray[np.int32], device: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+    def series(self, readings: Unresolved) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
         """Series of each reading of one codec, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
 
-        `topic` is the topic number, `metric` and `device` the codec's codes. New series are added to the registry
-        in row order and collected in `new_series`.
+        New series are added to the registry in row order.
         """
-        table = self._tables[codec]
-        self._fit(table, len(self.codecs[codec].metrics))
+        series, unknown = self._known(readings)
+        refused: dict[int, Refusal] = {}
+        for row in np.flatnonzero(series == _UNKNOWN).tolist() if unknown else ():
+            known = self._resolve(readings, row)
+            if isinstance(known, Refusal):
+                refused[row] = known
+                series[row] = REFUSED
+            else:
+                series[row] = known
+        return series, refused
+
+    def meet(self, parts: Sequence[Unresolved]) -> None:
+        """Resolve what is new in the readings of several codecs, in the order of their messages.
+
+        Series are numbered as if each message had come alone; `series` then finds them all.
+        """
+        found: list[tuple[int, int, int]] = []
+        for number, part in enumerate(parts):
+            series, _ = self._known(part)
+            found += [(int(part.arrival[row]), number, row) for row in np.flatnonzero(series == _UNKNOWN).tolist()]
+        for _, number, row in sorted(found):
+            self._resolve(parts[number], row)
+
+    def _known(self, readings: Unresolved) -> tuple[NDArray[np.int32], bool]:
+        """Series of each reading, `_UNKNOWN` where it is to be resolved yet, and whether any is."""
+        table = self._tables[readings.codec]
+        topic, metric, device = readings.topic, readings.metric, readings.device
+        self._fit(table, len(self.codecs[readings.codec].metrics))
         series = np.empty(len(topic), np.int32)
         unknown, has_device = _look_up(table.series, topic, metric, device, series)
         if has_device:
@@ -184,15 +246,7 @@ class Router:
                 table.by_device.get(key, _UNKNOWN)
                 for key in zip(topic[named].tolist(), metric[named].tolist(), device[named].tolist(), strict=True)
             ]
-        refused: dict[int, Refusal] = {}
-        for row in np.flatnonzero(series == _UNKNOWN).tolist() if unknown or has_device else ():
-            known = self._resolve(table, int(topic[row]), int(metric[row]), int(device[row]))
-            if isinstance(known, Refusal):
-                refused[row] = known
-                series[row] = REFUSED
-            else:
-                series[row] = known
-        return series, refused
+        return series, bool(unknown) or has_device
 
     def _add_topic(self, raw: bytes) -> int | Refusal:
         try:
@@ -215,15 +269,51 @@ class Router:
         self._route_of[number] = IGNORED if ignored else route
         return number
 
-    def _resolve(self, table: _CodecTables, topic: int, metric: int, device: int) -> int | Refusal:
+    def row_series(self, topic: str, metrics: Sequence[str], arrival: int) -> tuple[int, NDArray[np.int32]]:
+        """The route of a topic, and the series of metrics whose names are at hand, as if a message had brought them.
+
+        Both are IGNORED where the settings drop them. Raises RouteError where the topic or a metric is refused.
+        """
+        raw = topic.encode()
+        found, _ = self._topics.find(raw, np.array([[0, len(raw), len(raw), len(raw)]], np.int32))
+        number: int | Refusal = int(found[0]) if found[0] >= 0 else self._add_topic(raw)
+        if isinstance(number, Refusal):
+            raise RouteError(number.detail)
+        route = int(self._route_of[number])
+        if route == IGNORED:
+            return route, np.full(len(metrics), IGNORED, np.int32)
+        series = []
+        for metric in metrics:
+            known = self._series_of(number, None, metric, arrival)
+            if isinstance(known, Refusal):
+                raise RouteError(known.detail)
+            series.append(known)
+        return route, np.array(series, np.int32)
+
+    def _resolve(self, readings: Unresolved, row: int) -> int | Refusal:
+        table = self._tables[readings.codec]
+        topic, metric, device = (int(column[row]) for column in (readings.topic, readings.metric, readings.device))
         key = (topic, metric, device)
         known = table.by_device.get(key, _UNKNOWN) if device >= 0 else int(table.series[topic, metric])
         if known != _UNKNOWN:
             return known
-        chosen = self.routes[self._route_of[topic]]
-        device_said = chosen.codec.devices[device] if device >= 0 else None
+        codec = self.codecs[readings.codec]
+        device_said = codec.devices[device] if device >= 0 else None
+        series = self._series_of(topic, device_said, codec.metrics[metric], int(readings.arrival[row]))
+        if isinstance(series, Refusal):
+            return series
+        if device >= 0:
+            table.by_device[key] = series
+        else:
+            table.series[topic, metric] = series
+        return series
+
+    def _series_of(self, topic: int, device_said: str | None, metric: str, arrival: int) -> int | Refusal:
+        """The series of a metric as its codec names it, with its detectors; IGNORED by an override."""
+        number = int(self._route_of[topic])
+        chosen = self.routes[number]
         try:
-            device_name, metric_name = chosen.names(self._levels[topic], device_said, chosen.codec.metrics[metric])
+            device_name, metric_name = chosen.names(self._levels[topic], device_said, metric)
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
         if metric_name.startswith(PREFIX):
@@ -231,22 +321,15 @@ class Router:
                 Reason.RESERVED,
                 f'metric "{metric_name[:200]}": names that begin with "{PREFIX}" are of devices\' scores',
             )
-        override = chosen.metric_settings(metric_name)
+        which = chosen.override_of(metric_name)
+        override = chosen.override_at(which)
         if override is not None and override.ignore:
-            series = IGNORED
-        else:
-            try:
-                unit = override.unit if override else ""
-                series, record = self.registry.find_or_add(device_name, metric_name, unit)
-            except TooManySeriesError as error:
-                return Refusal(Reason.TOO_MANY_SERIES, str(error))
-            if record is not None:
-                self.new_series.append(record)
-            self.detectors_of.setdefault(series, chosen.detectors(metric_name))
-        if device >= 0:
-            table.by_device[key] = series
-        else:
-            table.series[topic, metric] = series
+            return IGNORED
+        try:
+            series, _ = self.registry.find_or_add(device_name, metric_name, override.unit if override else "")
+        except TooManySeriesError as error:
+            return Refusal(Reason.TOO_MANY_SERIES, str(error))
+        self._assign(series, number, which, arrival)
         return series
 
     def _fit(self, table: _CodecTables, metrics: int) -> None:

@@ -1,41 +1,44 @@
-"""Stage 5 of 7: a device's metrics together: rows to the detectors of rows, and their scores as series of their own."""
+"""Beside score: a device's metrics together: aligned rows to the multivariate detectors, and their scores as series."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.reasons import ChannelReason
+from alerts.alarm_life import Opening
+from alerts.reasons import ChannelReason, device_sentence
+from common.growth import grown
 from detectors import detector_registry as detectors
 from detectors.detector import State
+from detectors.fingerprint import Fingerprint
+from detectors.knowledge import Knowledge
 from detectors.multivariate.row_detector import BAND, RowDetector, RowScores
-from devices.batch import Batch
-from devices.records import SeriesRecord
+from devices.batch import NO_TIME, Batch
 from devices.series_registry import SeriesRegistry, TooManySeriesError
-from ingest.assemble import Assembler, Rows
+from ingest.align import Aligner, Rows
 from ingest.ingest_settings import ComponentSettings
+from ingest.order import Ordered
+from ingest.slots import NONE, DetectorSlots, History, with_prefix, without_prefix
 
 PREFIX = "device:"
 """Before a detector's name in the metric of the series that holds its scores of a device."""
 
 UNIT = "decades"
 
-_NONE = -1
+_ALWAYS = np.iinfo(np.int64).max
 
-History = tuple[int, NDArray[np.int64], NDArray[np.float64]]
-"""A series, and times and values of earlier readings of it, in time order."""
+_ARRAYS = ("alone", "slot_of_device", "slot_of", "channel_of", "series_at", "derived")
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
+class ScoredRows:
     """What one detector made of its rows, those without a score left out."""
 
-    owner: _RowAssigned
+    owner: DeviceSlots
     rows: Rows
     scores: RowScores
     kept: NDArray[np.intp]
@@ -43,264 +46,240 @@ class _Scored:
 
 @dataclass(frozen=True, slots=True)
 class DeviceScores:
-    """Scores of devices as a whole, as readings of series of their own: the value is the score, in decades."""
+    """Scores of devices as a whole, as readings of series of their own: the value is the score, in decades.
+
+    `at` is the reading that completed each row, by its place in the batch that it came in.
+    """
 
     batch: Batch
     at: NDArray[np.intp]
-    """The reading that completed each row, by its place in the batch that it came in."""
-    parts: Sequence[_Scored] = ()
+    parts: Sequence[ScoredRows] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[ScoredRows]) -> DeviceScores:
+        """All detectors' scores, one detector after the other."""
+        if not parts:
+            return cls(Batch.empty(), np.empty(0, np.intp))
+        scored = Batch(
+            np.concatenate([part.owner.derived[part.rows.slot[part.kept]] for part in parts]),
+            np.concatenate([part.rows.time[part.kept] for part in parts]),
+            np.concatenate([part.scores.score[part.kept] for part in parts]),
+        )
+        return cls(scored, np.concatenate([part.rows.at[part.kept] for part in parts]), parts)
 
     def channels(self, row: int, registry: SeriesRegistry) -> list[ChannelReason]:
-        """The channels that speak in the score of a row, largest share first."""
+        """The channels that contribute to the score of a row, largest share first."""
         for scored in self.parts:
             if row < len(scored.kept):
                 return _channels(scored, int(scored.kept[row]), registry)
             row -= len(scored.kept)
         raise IndexError(f"row {row} is beyond the last")
 
+    def opening(self, row: int, registry: SeriesRegistry) -> Opening:
+        """What an alarm that opens at a row says: its parts are the channels that contribute."""
+        score = float(self.batch.value[row])
+        channels = self.channels(row, registry)
+        detector = registry.records[int(self.batch.series[row])].metric.removeprefix(PREFIX)
+        parts = {channel.series.metric: round(channel.share, 3) for channel in channels}
+        return Opening(score, math.nan, device_sentence(detector, score, channels), parts)
 
-_NOTHING = DeviceScores(Batch.empty(), np.empty(0, np.intp))
 
+class DeviceSlots(DetectorSlots):
+    """A multivariate detector: each device has a slot, and its series are the channels of the device's rows.
 
-class _RowAssigned:
-    """One configured detector of rows, the devices that have a slot in it, and the series that are their channels.
-
-    A device has a slot from its second metric on; until then its first one is among `alone`.
+    A device has a slot from its second metric on; until then its first one is among `alone`. The scores of a device
+    become points of a series of its own, `PREFIX` and the detector's name, which the registry numbers like any other.
     """
 
-    def __init__(self, name: str, settings: ComponentSettings, detector: RowDetector) -> None:
+    def __init__(self, name: str, settings: ComponentSettings, registry: SeriesRegistry) -> None:
         self.name = name
-        self.fingerprint = json.dumps([settings.type, settings.parameters], sort_keys=True, default=str)
-        self.detector = detector
-        self.assembler = Assembler(detector.channels)
-        self.replaces = detector.takes_channel_scores and not getattr(detector.parameters, "channel_alarms", False)
+        self._registry = registry
+        self._detector: RowDetector = detectors.create_multivariate(settings.type, settings.parameters)
+        self._aligner = Aligner(self._detector.channels)
+        self.fingerprint = Fingerprint.of(self._detector, layout=self._aligner.layout_text)
         self.alone = np.empty(0, np.int32)
         self.slot_of_device = np.empty(0, np.int32)
         self.slot_of = np.empty(0, np.int32)
         self.channel_of = np.empty(0, np.int32)
-        self.slots = 0
-        self.series_at = np.empty((0, detector.channels), np.int32)
+        self.series_at = np.empty((0, self._detector.channels), np.int32)
         self.derived = np.empty(0, np.int32)
+        self._slots = 0
+        self._scored = np.empty(0, np.bool_)
+        self._first_score_at: dict[int, int] = {}
+        self._begun = np.empty(0, np.int64)
+        self._begins = False
 
-    def drop(self, series: int) -> None:
-        """The series is no channel any more; its place is kept for it."""
-        if series < len(self.slot_of) and self.slot_of[series] >= 0:
-            self.assembler.drop(int(self.slot_of[series]), int(self.channel_of[series]))
-            self.slot_of[series] = _NONE
+    @property
+    def detector(self) -> RowDetector:
+        """The detector itself."""
+        return self._detector
 
-    def take(self, series: int, device: int, derive: Callable[[], int | None]) -> bool:
-        """Make the series a channel of its device's rows; `derive` finds the series of the device's scores.
+    def assign(self, series: int, knowledge: Knowledge, arrival: int) -> bool:
+        """Make the series a channel of its device's rows.
 
         Returns False where the rows, or the limits on series, have no place left for it.
         """
-        self.fit(series + 1)
-        if device >= len(self.slot_of_device):
-            self.alone, self.slot_of_device = (
-                _extended(array, max(64, device + 1, 2 * len(array))) for array in (self.alone, self.slot_of_device)
-            )
-        if self.slot_of_device[device] == _NONE:
+        del knowledge
+        device = int(self._registry.device_of()[series])
+        self._fit(series + 1)
+        self.alone, self.slot_of_device = (
+            grown(array, device + 1, NONE) for array in (self.alone, self.slot_of_device)
+        )
+        if self.slot_of_device[device] == NONE:
             first = int(self.alone[device])
-            if first in (_NONE, series):
+            if first in (NONE, series):
                 self.alone[device] = series
                 return True
-            derived = derive()
+            derived = self._derive(device)
             if derived is None:
                 return False
-            slot = self.slots
-            self.slots += 1
-            if slot == len(self.derived):
-                room = max(16, 2 * slot)
-                self.derived, self.series_at = _extended(self.derived, room), _extended(self.series_at, room)
-            self.slot_of_device[device] = slot
-            self.derived[slot] = derived
-            self.detector.grow(self.slots)
-            self.assembler.grow(self.slots)
-            self._place(first, slot)
+            self._place(first, self._add_slot(device, derived, arrival))
         return self._place(series, int(self.slot_of_device[device]))
 
+    def drop(self, series: int) -> None:
+        """The series is no channel any more; its place is kept for it."""
+        if self.has(series):
+            self._aligner.drop(int(self.slot_of[series]), int(self.channel_of[series]))
+            self.slot_of[series] = NONE
+
+    def has(self, series: int) -> bool:
+        """Whether the series is a channel now."""
+        return series < len(self.slot_of) and bool(self.slot_of[series] != NONE)
+
+    def has_place(self, series: int) -> bool:
+        """Whether the series is a channel, or the one metric of its device so far."""
+        device = self.group(series)
+        return self.has(series) or (device < len(self.alone) and bool(self.alone[device] == series))
+
+    def group(self, series: int) -> int:
+        """The series of a device are learned together."""
+        return int(self._registry.device_of()[series])
+
+    def slot_of_series(self) -> NDArray[np.int32]:
+        """The slot of the device whose scores the series holds."""
+        found = np.full(len(self._registry), NONE, np.int32)
+        found[self.derived[: self._slots]] = np.arange(self._slots, dtype=np.int32)
+        return found
+
+    def step(self, ordered: Ordered, score: NDArray[np.float64], learn: NDArray[np.bool_]) -> ScoredRows | None:
+        """Rows that the batch completes, scored, then learned where `learn`; None where none has a score.
+
+        `score` (n,) is what the readings' own detectors gave.
+        """
+        batch = ordered.batch
+        self._first_score_at.clear()
+        self._fit(int(batch.series.max()) + 1)
+        slot = self.slot_of[batch.series]
+        if slot.max() < 0:
+            return None
+        if self._begins:
+            # A device's first metric is a channel from the message on that brought the second one, not earlier.
+            slot = np.where((slot >= 0) & (ordered.released < self._begun[slot]), np.int32(NONE), slot)
+            self._begins = False
+        rows = self._aligner.step(slot, self.channel_of[batch.series], batch.time, ordered.arrival, batch.value, score)
+        if not len(rows.slot):
+            return None
+        scores = self._detector.step(rows.slot, rows.time, rows.value, learn[rows.at], rows.score)
+        kept = np.flatnonzero(~np.isnan(scores.score))
+        if not len(kept):
+            return None
+        self._note_first_scores(rows.slot[kept], rows.at[kept])
+        return ScoredRows(self, rows, scores, kept)
+
+    def stands_for(self, series: int, at: int) -> bool:
+        """Whether the device's alarm stands for one of this series, as of reading `at` of the newest batch."""
+        if not self._detector.replaces_channel_alarms or not self.has(series):
+            return False
+        slot = int(self.slot_of[series])
+        return bool(self._scored[slot]) and self._first_score_at.get(slot, at) <= at
+
+    def stood_for(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """The same of each reading of the newest batch, (n,); `series` are their series."""
+        if not self._detector.replaces_channel_alarms or not self._slots or not len(series):
+            return np.zeros(len(series), np.bool_)
+        self._fit(int(series.max()) + 1)
+        slot = self.slot_of[series]
+        found = (slot >= 0) & self._scored[slot]
+        for begun, at in self._first_score_at.items():
+            found[:at] &= slot[:at] != begun
+        return found
+
+    def warm(self, histories: Sequence[History]) -> None:
+        """Learn earlier readings of all series of a device."""
+        batch = Batch(
+            np.concatenate([np.full(len(time), series, np.int32) for series, time, _ in histories]),
+            np.concatenate([time for _, time, _ in histories]),
+            np.concatenate([value for _, _, value in histories]),
+        )
+        if len(batch):
+            batch = batch.take(np.argsort(batch.time, kind="stable"))
+            n = len(batch)
+            ordered = Ordered(batch, np.zeros(n, np.bool_), batch.time, np.full(n, _ALWAYS))
+            self.step(ordered, np.full(n, np.nan), np.ones(n, np.bool_))
+
+    def state(self) -> State:
+        """Slots and channels, the aligner's state and the detector's own."""
+        own: State = {name: getattr(self, name).copy() for name in _ARRAYS}
+        own["series_at"], own["derived"] = own["series_at"][: self._slots], own["derived"][: self._slots]
+        own["scored"] = self._scored[: self._slots].copy()
+        return {
+            **own,
+            **with_prefix("rows.", self._aligner.state()),
+            **with_prefix("state.", self._detector.state()),
+        }
+
+    def load(self, state: State) -> None:
+        """Take over a state. Raises ValueError or KeyError where it does not fit."""
+        for name in _ARRAYS:
+            setattr(self, name, np.array(state[name], np.int32))
+        self._scored = np.array(state["scored"], np.bool_)
+        self._slots = len(self.derived)
+        self._begun = np.full(self._slots, NO_TIME, np.int64)
+        self._aligner.load(without_prefix("rows.", state))
+        self._detector.load(without_prefix("state.", state))
+
+    def _add_slot(self, device: int, derived: int, arrival: int) -> int:
+        slot = self._slots
+        self._slots += 1
+        self.derived, self.series_at = (grown(array, slot + 1, NONE) for array in (self.derived, self.series_at))
+        self._scored = grown(self._scored, slot + 1, False)
+        self._begun = grown(self._begun, slot + 1, NO_TIME)
+        self._begun[slot] = arrival
+        self._begins = True
+        self.slot_of_device[device] = slot
+        self.derived[slot] = derived
+        self._detector.grow(self._slots)
+        self._aligner.grow(self._slots)
+        return slot
+
     def _place(self, series: int, slot: int) -> bool:
-        if self.channel_of[series] == _NONE:
-            free = np.flatnonzero(self.series_at[slot] == _NONE)
+        if self.channel_of[series] == NONE:
+            free = np.flatnonzero(self.series_at[slot] == NONE)
             if not len(free):
                 return False
             self.channel_of[series] = free[0]
             self.series_at[slot, free[0]] = series
         self.slot_of[series] = slot
-        self.assembler.take(slot, int(self.channel_of[series]))
+        self._aligner.take(slot, int(self.channel_of[series]))
         return True
 
-    def slot(self, series: int) -> int:
-        """The slot of the device that the series is a channel of, else -1."""
-        return int(self.slot_of[series]) if series < len(self.slot_of) else _NONE
-
-    def fit(self, series: int) -> None:
-        """Make room for series 0 to `series` - 1."""
-        if series > len(self.slot_of):
-            room = max(64, series, 2 * len(self.slot_of))
-            self.slot_of, self.channel_of = _extended(self.slot_of, room), _extended(self.channel_of, room)
-
-    def step(self, batch: Batch, score: NDArray[np.float64]) -> _Scored | None:
-        """Rows that the batch completes, scored, then learned; None where none has a score."""
-        self.fit(int(batch.series.max()) + 1)
-        slot = self.slot_of[batch.series]
-        if slot.max() < 0:
-            return None
-        rows = self.assembler.step(slot, self.channel_of[batch.series], batch.time, batch.value, score)
-        if not len(rows.slot):
-            return None
-        learn = np.ones(len(rows.slot), np.bool_)
-        scores = self.detector.step(rows.slot, rows.time, rows.value, learn, rows.score)
-        kept = np.flatnonzero(~np.isnan(scores.score))
-        return _Scored(self, rows, scores, kept) if len(kept) else None
-
-    def state(self) -> State:
-        """A copy of the whole state."""
-        own: State = {
-            "alone": self.alone.copy(),
-            "slot_of_device": self.slot_of_device.copy(),
-            "slot_of": self.slot_of.copy(),
-            "channel_of": self.channel_of.copy(),
-            "series_at": self.series_at[: self.slots].copy(),
-            "derived": self.derived[: self.slots].copy(),
-        }
-        own.update({f"rows.{name}": array for name, array in self.assembler.state().items()})
-        own.update({f"state.{name}": array for name, array in self.detector.state().items()})
-        return own
-
-    def load(self, state: State) -> None:
-        """Take over a state that `state` returned."""
-        for name in ("alone", "slot_of_device", "slot_of", "channel_of", "series_at", "derived"):
-            setattr(self, name, np.array(state[name], np.int32))
-        self.slots = len(self.derived)
-        self.assembler.load({k.removeprefix("rows."): v for k, v in state.items() if k.startswith("rows.")})
-        self.detector.load({k.removeprefix("state."): v for k, v in state.items() if k.startswith("state.")})
-
-
-class RowFleet:
-    """All configured detectors of rows, each with the devices whose routes name it.
-
-    The scores of a device become points of a series of their own, `PREFIX` and the detector's name, which the registry
-    numbers like any other and `new_series` collects.
-    """
-
-    def __init__(
-        self, settings: Mapping[str, ComponentSettings], registry: SeriesRegistry, new_series: list[SeriesRecord]
-    ) -> None:
-        self._registry = registry
-        self._new_series = new_series
-        self._assigned: dict[str, _RowAssigned] = {}
-        for name, chosen in settings.items():
-            if detectors.scores_rows(chosen.type):
-                detector = detectors.create(chosen.type, chosen.parameters)
-                assert isinstance(detector, RowDetector)
-                self._assigned[name] = _RowAssigned(name, chosen, detector)
-
-    @property
-    def names(self) -> list[str]:
-        """The configured detectors of rows."""
-        return list(self._assigned)
-
-    def assign(self, series: int, names: Sequence[str]) -> list[str]:
-        """Let the series be a channel in the rows of the named detectors and no others; what is learned is kept.
-
-        Returns the detectors whose rows have no place left for it.
-        """
-        left_out = []
-        for name, assigned in self._assigned.items():
-            if name in names:
-                device = int(self._registry.device_of()[series])
-                if not assigned.take(series, device, partial(self._derive, device, name)):
-                    left_out.append(name)
-            else:
-                assigned.drop(series)
-        return left_out
-
-    def _derive(self, device: int, name: str) -> int | None:
-        """The series of a device's scores by a detector; None where a limit on series leaves no room for it."""
+    def _derive(self, device: int) -> int | None:
+        """The series of a device's scores; None where a limit on series leaves no room for it."""
         try:
-            series, record = self._registry.find_or_add(self._registry.device_names[device], PREFIX + name, UNIT)
+            return self._registry.find_or_add(self._registry.device_names[device], PREFIX + self.name, UNIT)[0]
         except TooManySeriesError:
             return None
-        if record is not None:
-            self._new_series.append(record)
-        return series
 
-    def step(self, batch: Batch, score: NDArray[np.float64]) -> DeviceScores:
-        """The scores of the rows that a batch completes; `score` (n,) is what the readings' own detectors gave."""
-        if not len(batch) or not self._assigned:
-            return _NOTHING
-        parts = [part for each in self._assigned.values() if (part := each.step(batch, score)) is not None]
-        if not parts:
-            return _NOTHING
-        scored = Batch(
-            np.concatenate([part.owner.derived[part.rows.slot[part.kept]] for part in parts]),
-            np.concatenate([part.rows.time[part.kept] for part in parts]),
-            np.concatenate([part.scores.score[part.kept] for part in parts]),
-        )
-        return DeviceScores(scored, np.concatenate([part.rows.at[part.kept] for part in parts]), parts)
+    def _note_first_scores(self, slots: NDArray[np.int32], at: NDArray[np.intp]) -> None:
+        for row in np.flatnonzero(~self._scored[slots]).tolist():
+            self._first_score_at.setdefault(int(slots[row]), int(at[row]))
+        self._scored[slots] = True
 
-    def stands_for(self, series: int) -> bool:
-        """Whether the series is a channel of a device whose alarm is to stand for its own."""
-        return any(each.slot(series) >= 0 for each in self._assigned.values() if each.replaces)
-
-    def speaks_for(self, series: int) -> bool:
-        """As `stands_for`, and the device's rows have warmed up by now."""
-        for each in self._assigned.values():
-            if each.replaces and (slot := each.slot(series)) >= 0:
-                learned, needed = each.detector.warming_of(slot)
-                if learned >= needed:
-                    return True
-        return False
-
-    def warming(self, series: int) -> tuple[int, int] | None:
-        """Rows learned and rows needed, of a series of a device's scores; None for any other."""
-        for assigned in self._assigned.values():
-            found = np.flatnonzero(assigned.derived == series)
-            if len(found):
-                return assigned.detector.warming_of(int(found[0]))
-        return None
-
-    def needed(self, name: str) -> int:
-        """Rows that one detector needs before its first score."""
-        return self._assigned[name].detector.warmup
-
-    def warm(self, name: str, history: Sequence[History]) -> None:
-        """Let one detector learn earlier readings of all series of a device; one of a single metric has no rows."""
-        assigned = self._assigned[name]
-        for series, _, _ in history:
-            self.assign(series, [*self._names_of(series), name])
-        batch = Batch(
-            np.concatenate([np.full(len(time), series, np.int32) for series, time, _ in history]),
-            np.concatenate([time for _, time, _ in history]),
-            np.concatenate([value for _, _, value in history]),
-        )
-        if len(batch):
-            batch = batch.take(np.argsort(batch.time, kind="stable"))
-            assigned.step(batch, np.full(len(batch), np.nan))
-
-    def _names_of(self, series: int) -> list[str]:
-        return [name for name, each in self._assigned.items() if each.slot(series) >= 0]
-
-    def state(self) -> dict[str, State]:
-        """A copy of every detector's state, by "name|fingerprint"."""
-        return {f"{each.name}|{each.fingerprint}": each.state() for each in self._assigned.values()}
-
-    def load(self, state: Mapping[str, State]) -> list[str]:
-        """Take over the states of detectors whose parameters are unchanged; returns the names of those that start anew.
-
-        Raises ValueError or KeyError where a state does not fit its detector.
-        """
-        anew = []
-        for assigned in self._assigned.values():
-            saved = state.get(f"{assigned.name}|{assigned.fingerprint}")
-            if saved is None:
-                anew.append(assigned.name)
-            else:
-                assigned.load(saved)
-        return anew
+    def _fit(self, series: int) -> None:
+        self.slot_of, self.channel_of = (grown(array, series, NONE) for array in (self.slot_of, self.channel_of))
 
 
-def _channels(scored: _Scored, row: int, registry: SeriesRegistry) -> list[ChannelReason]:
+def _channels(scored: ScoredRows, row: int, registry: SeriesRegistry) -> list[ChannelReason]:
     scores, rows = scored.scores, scored.rows
     assert scores.parts is not None
     shares = scores.parts[row]
@@ -320,9 +299,3 @@ def _channels(scored: _Scored, row: int, registry: SeriesRegistry) -> list[Chann
             )
         )
     return found
-
-
-def _extended(array: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    grown = np.full((size, *array.shape[1:]), _NONE, np.int32)
-    grown[: len(array)] = array
-    return grown

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tuning.backtest import Track
 from tuning.recordings import RecordingError
+from tuning.track import Track
 
 ONE_CHANNEL = ("timestamp", "value", "anomaly_score", "anomaly", "expected", "lower", "upper", "reason")
 SEVERAL_CHANNELS = ("timestamp", "anomaly_score", "anomaly", "reason")

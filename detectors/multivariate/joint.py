@@ -71,7 +71,6 @@ class Joint(RowDetector):
     """
 
     name: ClassVar[str] = "joint"
-    takes_channel_scores: ClassVar[bool] = True
     Parameters: ClassVar[type[BaseModel]] = JointParameters
 
     def __init__(self, parameters: JointParameters) -> None:
@@ -80,6 +79,11 @@ class Joint(RowDetector):
         strongest = (min(count, parameters.strongest) for count in range(parameters.channels + 1))
         self.ways = np.array([math.comb(count, k) * 2.0**k for count, k in enumerate(strongest)])
         super().__init__(parameters)
+
+    @property
+    def replaces_channel_alarms(self) -> bool:
+        """Unless the channels are to have alarms of their own."""
+        return not self.settings.channel_alarms
 
     def layout(self) -> dict[str, Column]:
         """Per slot: rows `learned`, rows `counted` and those of them `beyond` each level; per channel rows `seen`,

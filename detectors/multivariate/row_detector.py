@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.compiled import njit
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, FleetDetector, take_inputs
+from detectors.fleet_detector import ArrayState, Column, take_inputs
 from detectors.statistics.calibration import COUNTS, tame
 from detectors.statistics.winsor import spread
 
@@ -63,7 +63,7 @@ class RowScores(Scores):
         return cls(score, expected, lower, upper, parts, names, usual=usual, deviation=deviation, distance=distance)
 
 
-class RowDetector(FleetDetector):
+class RowDetector(ArrayState):
     """A detector whose slots are devices and whose readings are rows; a subclass states its `layout` and its `run`.
 
     A channel that is NaN in a row is not there: it counts as neither normal nor odd. One that is met later than the
@@ -71,13 +71,15 @@ class RowDetector(FleetDetector):
     have. A row of NaN alone has no score and is not learned.
     """
 
-    takes_channel_scores: ClassVar[bool] = False
-    """Whether the scores that the channels' own detectors gave speak in this one's."""
-
     def __init__(self, parameters: BaseModel) -> None:
         self.channels = int(parameters.channels)  # type: ignore[attr-defined]
         self.warmup = int(parameters.warmup)  # type: ignore[attr-defined]
         super().__init__(parameters)
+
+    @property
+    def replaces_channel_alarms(self) -> bool:
+        """Whether a device's alarm stands for those of its channels, since this detector takes their scores too."""
+        return False
 
     @classmethod
     def examples(cls) -> tuple[Mapping[str, object], ...]:

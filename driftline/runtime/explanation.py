@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +31,17 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
     """What becomes of a message that arrives at `arrival` (ns since the epoch) when nothing has been learned yet."""
     limits = config.limits
     registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
-    router = Router(config.routes, list(config.detectors), registry, max_topics=1)
+    chosen: dict[int, tuple[int, int, int]] = {}
+    router = Router(
+        config.routes,
+        list(config.detectors),
+        registry,
+        max_topics=1,
+        assign=lambda series, *choice: chosen.setdefault(series, choice),
+    )
     chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)])
     readings = Decoder(router, max_payload=limits.max_payload).decode(chunk)
+    assigned = {series: router.routes[route].detectors_at(override) for series, (route, override, _) in chosen.items()}
 
     yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
     yield from _routes(router, topic)
@@ -43,8 +51,8 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
     if readings.ignored:
         yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)
     for row in range(len(readings.series)):
-        yield from _reading(config, registry, router, readings, row, arrival)
-    yield from _devices(config, registry, router, readings)
+        yield from _reading(config, registry, assigned, readings, row, arrival)
+    yield from _devices(config, registry, assigned, readings)
     stored = len(readings.series)
     yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored", lost=not stored)
 
@@ -77,7 +85,12 @@ def _codec(codec: ComponentSettings | str) -> str:
 
 
 def _reading(
-    config: Config, registry: SeriesRegistry, router: Router, readings: Readings, row: int, arrival: int
+    config: Config,
+    registry: SeriesRegistry,
+    assigned: Mapping[int, Sequence[str]],
+    readings: Readings,
+    row: int,
+    arrival: int,
 ) -> Iterator[Line]:
     series = int(readings.series[row])
     record = registry.records[series]
@@ -85,26 +98,28 @@ def _reading(
     unit = f" {record.unit}" if record.unit else ""
     source = "on arrival" if time == arrival else f"at {_time(time)}"
     yield Line("decode", f'"{record.device}" "{record.metric}" = {readings.value[row]:.10g}{unit} {source}')
-    names = router.detectors_of.get(series, [])
+    names = assigned.get(series, ())
     if not names:
         yield Line("score", "  stored without a score: no detector is set for it")
     for name in names:
         chosen = config.detectors[name]
         if detectors.scores_rows(chosen.type):
             continue
-        detector = detectors.create(chosen.type, chosen.parameters)
+        detector = detectors.create_either(chosen.type, chosen.parameters)
         detector.grow(1)
         needed = int(detector.warming()[1][0])
         warming = f"first score after {needed} readings" if needed else "scores from the first reading on"
         yield Line("score", f'  by "{name}" ({_codec(chosen)}): {warming}')
 
 
-def _devices(config: Config, registry: SeriesRegistry, router: Router, readings: Readings) -> Iterator[Line]:
+def _devices(
+    config: Config, registry: SeriesRegistry, assigned: Mapping[int, Sequence[str]], readings: Readings
+) -> Iterator[Line]:
     """What detectors of rows make of the metrics that a message has of each device."""
     metrics: dict[tuple[str, str], list[str]] = {}
     for series in dict.fromkeys(readings.series.tolist()):
         record = registry.records[series]
-        for name in router.detectors_of.get(series, []):
+        for name in assigned.get(series, ()):
             if detectors.scores_rows(config.detectors[name].type):
                 metrics.setdefault((name, record.device), []).append(record.metric)
     for (name, device), found in metrics.items():
@@ -113,7 +128,7 @@ def _devices(config: Config, registry: SeriesRegistry, router: Router, readings:
         if len(found) < 2:
             yield Line("score", f"{by}: no score while {found[0]} is the device's one metric; it takes two")
             continue
-        detector = detectors.create(chosen.type, chosen.parameters)
+        detector = detectors.create_either(chosen.type, chosen.parameters)
         detector.grow(1)
         needed = int(detector.warming()[1][0])
         yield Line(

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from alerts.alarm_settings import AlarmSettings
+from detectors.detector import State
 from devices.records import SeriesRecord
 from driftline.config import Config
 from driftline.runtime.store_worker import flattened, unflattened
@@ -16,7 +17,7 @@ from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettin
 from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
-from storage.snapshots import Snapshot, SnapshotStore
+from storage.snapshots import SnapshotStore
 
 Say = Callable[[str], None]
 
@@ -41,35 +42,55 @@ def restored_engine(
     saved = snapshots.load(at_most=store.position)
     if saved is None:
         return _relearned(config, store, journal, say)
-    for word in saved.warnings:
-        say(word)
+    for warning in saved.warnings:
+        say(warning)
+    parts = unflattened(saved.parts)
     engine = new_engine(config, store.series())
     if saved.position < journal.first_position:
         say(
             f"journal positions {saved.position} to {journal.first_position} are lost: "
             "what was in them is not learned, but stored where the database had it already"
         )
-        _load(engine, saved, saved.position, say)
+        say_anew(_load(engine, saved.position, parts, saved.meta, say), say)
         engine.position = journal.first_position
         return _agreed(engine, store, journal)
-    if saved.meta.get("settings") == engine.settings:
-        _load(engine, saved, saved.position, say)
+    same = saved.meta.get("settings") == engine.settings
+    before = engine if same else engine_of_settings(saved.meta.get("settings"), store.series()) or engine
+    unfit = _load(before, saved.position, parts, saved.meta, say)
+    if before is engine and not unfit:
         return engine
-    before = engine_of_settings(saved.meta.get("settings"), store.series())
-    if before is None:
-        _load(engine, saved, saved.position, say)
-        return engine
-    before.load(saved.position, unflattened(saved.parts), saved.meta)
     _step_to(before, store.position, journal)
-    arrays, rest = before.state()
-    anew = engine.load(before.position, arrays, rest)
-    for name in anew:
-        say(f'detector "{name}" starts anew: its parameters changed')
-    warm_start(engine, anew, arrays, store, say)
+    engine = _taken_over(config, before, unfit, parts, store, say)
     # Saved before anything is stored under the new settings: from here on they are what the journal is read with.
     arrays, rest = engine.state()
     snapshots.save(engine.position, "", flattened(arrays), rest)
-    say(f"the configuration has changed: in force from journal position {engine.position}")
+    if not same:
+        say(f"the configuration has changed: in force from journal position {engine.position}")
+    return engine
+
+
+def _taken_over(
+    config: Config,
+    before: Engine,
+    unfit: Mapping[str, str],
+    parts: Mapping[str, State],
+    store: EmbeddedStore,
+    say: Say,
+) -> Engine:
+    """An engine of the configuration that goes on from where `before` stands, with stored history where it cannot.
+
+    `unfit` are detectors whose saved state, in `parts`, `before` could not use: what they have learned since counts for
+    little beside what is stored, and alarms are taken as the store has them.
+    """
+    arrays, rest = before.state()
+    of_unfit = tuple(f"detectors/{name}|" for name in unfit)
+    kept = {name: state for name, state in arrays.items() if not (of_unfit and name.startswith(of_unfit))}
+    engine = new_engine(config, store.series())
+    anew = engine.load(before.position, kept, rest)
+    if unfit:
+        _adopt_stored_alarms(engine, store)
+    say_anew({name: unfit.get(name, reason) for name, reason in anew.items()}, say)
+    warm_start(engine, anew, {**parts, **arrays}, store, say)
     return engine
 
 
@@ -99,9 +120,13 @@ def _relearned(config: Config, store: EmbeddedStore, journal: SqliteJournal, say
 def _agreed(engine: Engine, store: EmbeddedStore, journal: SqliteJournal) -> Engine:
     """Step to where the store stands, and take the alarms as the store has them, since a part of the past is gone."""
     _step_to(engine, store.position, journal)
+    _adopt_stored_alarms(engine, store)
+    return engine
+
+
+def _adopt_stored_alarms(engine: Engine, store: EmbeddedStore) -> None:
     alarms = store.alarms(limit=_ALL_ALARMS)
     engine.adopt_alarms([a for a in alarms if a.cleared is None], max((a.alarm for a in alarms), default=0) + 1)
-    return engine
 
 
 def _step_to(engine: Engine, position: int, journal: SqliteJournal) -> None:
@@ -128,6 +153,19 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
         return None
 
 
-def _load(engine: Engine, saved: Snapshot, position: int, say: Say) -> None:
-    for name in engine.load(position, unflattened(saved.parts), saved.meta):
-        say(f'detector "{name}" starts anew: its parameters changed')
+def say_anew(anew: Mapping[str, str], say: Say) -> None:
+    """A line for each detector that starts anew, with the reason."""
+    for name, reason in anew.items():
+        say(f'detector "{name}" starts anew: {reason}')
+
+
+def _load(
+    engine: Engine, position: int, parts: Mapping[str, State], meta: Mapping[str, Any], say: Say
+) -> Mapping[str, str]:
+    """Let the engine take over a snapshot; returns the detectors that cannot use it, and why."""
+    try:
+        return engine.load(position, parts, meta)
+    except (KeyError, ValueError) as error:
+        say(f"the saved state is of a version that this one cannot read ({error}): all is learned anew")
+        engine.position = position
+        return dict.fromkeys(engine.host.names, "its saved state cannot be read")

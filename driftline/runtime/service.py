@@ -33,7 +33,7 @@ from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.live_line import LiveLine
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
-from driftline.runtime.recovery import new_engine, restored_engine
+from driftline.runtime.recovery import new_engine, restored_engine, say_anew
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
@@ -161,8 +161,7 @@ class Service:
             self._engine.engine = new
             # Queued before anything that is scored under the new settings: a restart reads them from the snapshot.
             self._engine.snapshot()
-            for name in anew:
-                self._console.print(f'detector "{name}" starts anew: its parameters changed')
+            say_anew(anew, self._say)
 
         self._engine.between_steps(swap)
         self.config = self.status.config = config

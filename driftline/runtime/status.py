@@ -156,7 +156,7 @@ class ServiceStatus:
 
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""
-        return self._engine.engine.policy.threshold(series)
+        return self._engine.engine.alarms.threshold(series)
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""

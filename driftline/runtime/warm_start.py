@@ -14,12 +14,17 @@ import numpy as np
 from detectors.detector import State
 from devices.records import SeriesRecord
 from devices.topics import matches
+from ingest.detector_host import DetectorHost, warm
 from ingest.pipeline import Engine
 from ingest.route import Route
-from ingest.rows import PREFIX, History
+from ingest.rows import PREFIX
+from ingest.slots import History
 from storage.embedded.database import EmbeddedStore
 
 Say = Callable[[str], None]
+
+_ROOMS = ("detectors", "fleet", "rows")
+"""Where a state keeps what its detectors have learned; the last two in states of older versions."""
 
 _LEAST, _MOST = 1_000, 20_000
 _PER_NEEDED = 4
@@ -42,65 +47,58 @@ def warm_start(
     had = {name: _series_of(before, name) for name in anew}
     records = engine.registry.records
     wanted = {record.series: _names(engine.router.routes, record, had) for record in records}
-    devices = _DeviceHistory(engine, wanted)
+    groups = _Groups(engine, wanted)
     warmed: set[int] = set()
     missing = ""
     for series, points in store.history(_history(engine, anew)):
         names = wanted.get(series, [])
         missing = points.missing if names and points.missing else missing
         for name in names:
-            if name in engine.rows.names:
-                devices.add(name, (series, points.time, points.value))
-            else:
-                engine.fleet.warm(name, series, points.time, points.value)
+            groups.add(name, (series, points.time, points.value))
         if names:
             warmed.add(series)
-    devices.learn_rest()
+    groups.learn_rest()
     if missing:
         say(f"learned from the embedded database alone: {missing}")
     if warmed:
         say(f"learned from stored history: {', '.join(sorted(anew))}, on {len(warmed):,} series")
 
 
-class _DeviceHistory:
-    """Histories of series that are learned together, gathered until all of a device's are there."""
+class _Groups:
+    """Histories of series that are learned together, gathered until all of a group's are there."""
 
     def __init__(self, engine: Engine, wanted: Mapping[int, list[str]]) -> None:
-        self._rows = engine.rows
-        self._device_of = engine.registry.device_of()
+        self._host: DetectorHost = engine.host
+        self._knowledge = {series: engine.choices.knowledge(series) for series, names in wanted.items() if names}
         self._gathered: dict[tuple[str, int], list[History]] = {}
         self._expected = Counter(
-            (name, int(self._device_of[series]))
-            for series, names in wanted.items()
-            for name in names
-            if name in engine.rows.names
+            (name, self._host.slots(name).group(series)) for series, names in wanted.items() for name in names
         )
 
     def add(self, name: str, history: History) -> None:
-        """One more series of a device; the last of them lets the detector learn."""
-        key = (name, int(self._device_of[history[0]]))
+        """One more series of a group; the last of them lets the detector learn."""
+        key = (name, self._host.slots(name).group(history[0]))
         self._gathered.setdefault(key, []).append(history)
         if len(self._gathered[key]) == self._expected[key]:
-            self._rows.warm(name, self._gathered.pop(key))
+            warm(self._host, name, self._gathered.pop(key), self._knowledge)
 
     def learn_rest(self) -> None:
-        """Let the detectors learn the devices of which a series has no history."""
+        """Let the detectors learn the groups of which a series has no history."""
         while self._gathered:
             (name, _), histories = self._gathered.popitem()
-            self._rows.warm(name, histories)
+            warm(self._host, name, histories, self._knowledge)
 
 
 def _history(engine: Engine, anew: Collection[str]) -> int:
     """Points a series that are read: several times what the slowest of the detectors needs."""
-    rows = engine.rows.names
-    needed = max(engine.rows.needed(name) if name in rows else engine.fleet.needed(name) for name in anew)
+    needed = max(engine.host.slots(name).needed for name in anew)
     return min(max(_LEAST, _PER_NEEDED * needed), _MOST)
 
 
 def _series_of(before: Mapping[str, State], name: str) -> set[int] | None:
     """The series that a detector of this name had, None where there was none."""
     for key, state in before.items():
-        if key.startswith((f"fleet/{name}|", f"rows/{name}|")):
+        if key.startswith(tuple(f"{room}/{name}|" for room in _ROOMS)):
             return set(np.flatnonzero(np.asarray(state["slot_of"], np.int32) >= 0).tolist())
     return None
 
@@ -109,5 +107,7 @@ def _names(routes: list[Route], record: SeriesRecord, had: Mapping[str, set[int]
     if record.metric.startswith(PREFIX):
         return []
     route = next((route for route in routes if matches(route.settings.filter, record.device)), None)
-    by_topic = route.detectors(record.metric) if route is not None and route.device is None else []
+    by_topic = (
+        route.detectors_at(route.override_of(record.metric)) if route is not None and route.device is None else []
+    )
     return [name for name, series in had.items() if (name in by_topic if series is None else record.series in series)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detectors.detector import MAX_SCORE
-from detectors.detector_registry import ROW_DETECTORS, create
+from detectors.detector_registry import ROW_DETECTORS, create_multivariate
 from detectors.multivariate.row_detector import RowDetector, RowScores
 
 WIDTH = 3
@@ -26,8 +26,7 @@ FIELDS = ("score", "parts", "usual", "deviation", "distance")
 
 
 def make(name: str, parameters: Mapping[str, object], size: int = 1) -> RowDetector:
-    detector = create(name, parameters)
-    assert isinstance(detector, RowDetector)
+    detector = create_multivariate(name, parameters)
     detector.grow(size)
     return detector
 

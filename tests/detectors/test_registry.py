@@ -2,14 +2,14 @@ import pytest
 from pydantic import ValidationError
 
 from detectors.compile_detectors import compile_all
-from detectors.detector_registry import DETECTORS, ROW_DETECTORS, UnknownDetectorError, by_name, create
+from detectors.detector_registry import DETECTORS, ROW_DETECTORS, UnknownDetectorError, by_name, create, create_either
 from detectors.zscore import ZScore
 
 
 def test_every_detector_is_created_by_its_name() -> None:
     for detector in (*DETECTORS, *ROW_DETECTORS):
         for parameters in detector.examples():
-            assert type(create(detector.name, parameters)) is detector
+            assert type(create_either(detector.name, parameters)) is detector
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:

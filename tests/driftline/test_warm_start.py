@@ -49,7 +49,7 @@ def filled(tmp_path: Path):
         yield engine, store
 
 
-def taken_over(old: Engine, text: str, store: EmbeddedStore) -> tuple[Engine, list[str], list[str]]:
+def taken_over(old: Engine, text: str, store: EmbeddedStore) -> tuple[Engine, dict[str, str], list[str]]:
     new = new_engine(config(text), store.series())
     arrays, rest = old.state()
     anew = new.load(old.position, arrays, rest)
@@ -61,7 +61,7 @@ def taken_over(old: Engine, text: str, store: EmbeddedStore) -> tuple[Engine, li
 def test_changed_parameters_score_the_very_next_reading(filled: tuple[Engine, EmbeddedStore]) -> None:
     old, store = filled
     new, anew, said = taken_over(old, ONE.format(warmup=50), store)
-    assert anew == ["default"]
+    assert anew == {"default": "its parameters changed"}
     assert said == ["learned from stored history: default, on 2 series"]
     output = new.step(entry(2, [20.0, 900.0]))
     assert np.isfinite(output.points.score).all()
@@ -71,9 +71,9 @@ def test_changed_parameters_score_the_very_next_reading(filled: tuple[Engine, Em
 def test_a_detector_of_a_new_name_is_warm_where_its_route_can_be_told(filled: tuple[Engine, EmbeddedStore]) -> None:
     old, store = filled
     new, anew, said = taken_over(old, WITH_NEW.format(warmup=30), store)
-    assert anew == ["more"]
+    assert anew == {"more": "nothing is saved of it"}
     assert said == ["learned from stored history: more, on 2 series"]
-    (learned,) = (state for name, state in new.fleet.state().items() if name.startswith("more|"))
+    (learned,) = (state for name, state in new.host.state().items() if name.startswith("more|"))
     assert learned["state.baseline"][:, 0].tolist() == [200.0, 200.0]
 
 
@@ -90,7 +90,7 @@ def test_what_was_learned_is_in_the_state(filled: tuple[Engine, EmbeddedStore]) 
     old, store = filled
     new, _, _ = taken_over(old, ONE.format(warmup=50), store)
     again = new_engine(config(ONE.format(warmup=50)), store.series())
-    assert again.load(new.position, *new.state()) == []
+    assert again.load(new.position, *new.state()) == {}
     np.testing.assert_array_equal(
         again.step(entry(2, [20.0, 23.0])).points.score, new.step(entry(2, [20.0, 23.0])).points.score
     )
@@ -99,8 +99,8 @@ def test_what_was_learned_is_in_the_state(filled: tuple[Engine, EmbeddedStore]) 
 def test_unchanged_detectors_are_left_alone(filled: tuple[Engine, EmbeddedStore]) -> None:
     old, store = filled
     new, anew, said = taken_over(old, ONE.format(warmup=30), store)
-    assert (anew, said) == ([], [])
-    assert new.fleet.warming(0) == old.fleet.warming(0)
+    assert (anew, said) == ({}, [])
+    assert new.warming(0) == old.warming(0) == (200, 30)
 
 
 @pytest.mark.service("victoria-metrics")
@@ -120,7 +120,7 @@ def test_what_the_database_no_longer_has_is_learned_from_the_sink_that_is_named(
             assert store.query("SELECT count(*) FROM points").rows == [(60,)]
             new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
         assert said == ["learned from stored history: more, on 2 series"]
-        (learned,) = (state for name, state in new.fleet.state().items() if name.startswith("more|"))
+        (learned,) = (state for name, state in new.host.state().items() if name.startswith("more|"))
         assert learned["state.baseline"][:, 0].tolist() == [200.0, 200.0]
     with EmbeddedStore(path, StoreSettings(keep="20s"), older=older) as store:
         new, _, said = taken_over(engine, WITH_NEW.format(warmup=30), store)
@@ -144,7 +144,7 @@ def test_a_detector_of_rows_learns_from_the_history_of_all_its_series(tmp_path: 
         store.commit(old.step(rows(0, values)))
         text = ONE.format(warmup=30) + '[[routes]]\nfilter = "#"\ndetectors = ["default", "pca"]\n[detectors.pca]\n'
         new, anew, said = taken_over(old, text + 'type = "pca"\n', store)
-        assert anew == ["pca"]
+        assert anew == {"pca": "nothing is saved of it"}
         assert said[0].startswith("learned from stored history: ")
         output = new.step(rows(1, [[20.0, 20.0], [20.0, 35.0]]))
         derived = new.registry.find("pump", "device:pca")

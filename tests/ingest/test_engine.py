@@ -186,7 +186,7 @@ def test_a_redelivered_message_is_counted_and_neither_stored_nor_learned_again()
     assert [letter.offset for letter in output.dead_letters] == [31]
     once(("d", b"{"), ("e", {"y": 1, "ts": at(-1)}))
     left, right = (feed.engine.state()[0] for feed in (once, again))
-    for part in (name for name in left if name.startswith(("fleet/", "alarm"))):
+    for part in (name for name in left if name.startswith(("detectors/", "alarm"))):
         assert all(left[part][name].tobytes() == right[part][name].tobytes() for name in left[part])
     assert names(again.engine) == [("d", "x"), ("e", "y")]
     wholly = again(*same)
@@ -204,7 +204,7 @@ def test_limits_on_series_reject_by_name() -> None:
 
 
 def test_an_alarm_opens_once_carries_a_reason_and_clears_after_calm() -> None:
-    alarm = AlarmSettings(threshold=5.0, clear_after=3, rest=0)
+    alarm = AlarmSettings(threshold=5.0, clear_after=3)
     feed = Feeder(make_engine(RouteSettings(filter="#", detectors=["limits"]), alarm=alarm))
     values = [20.0, 60.0, 61.0, 20.0, 70.0, 20.0, 20.0, 20.0, 20.0]
     changes = [
@@ -295,7 +295,7 @@ def test_a_restored_engine_goes_on_bit_for_bit(chunks: list[list[tuple[str, byte
     restored = Engine(
         (route,), DETECTORS, AlarmSettings(threshold=5.0), LimitSettings(), [r for o in outputs for r in o.series]
     )
-    assert restored.load(cut, arrays, json.loads(json.dumps(rest))) == []
+    assert restored.load(cut, arrays, json.loads(json.dumps(rest))) == {}
     second = Feeder(restored)
     second.offset, second.arrival = whole.offset, whole.arrival
     for chunk in chunks[cut:]:

@@ -47,18 +47,20 @@ def memory_plan(config: Config, series: int) -> list[str]:
     A detector of rows has a state for each device of two metrics or more, so for half as many as there are series.
     """
     from detectors import detector_registry as registry
-    from detectors.multivariate.row_detector import RowDetector
-    from ingest.assemble import Assembler
+    from ingest.align import Aligner
 
     width = max(len(name) for name in config.detectors)
     lines = []
     for name, chosen in config.detectors.items():
-        detector = registry.create(chosen.type, chosen.parameters)
-        each, what, count = detector.bytes_per_slot, "a series", f"{series:,}"
-        if isinstance(detector, RowDetector):
-            each += Assembler(detector.channels).bytes_per_slot
-            what, count = "a device", f"{series // 2:,} devices, the most that so many series can be"
-        size = _size(each * (series // 2 if isinstance(detector, RowDetector) else series))
+        if registry.scores_rows(chosen.type):
+            rows = registry.create_multivariate(chosen.type, chosen.parameters)
+            each = rows.bytes_per_slot + Aligner(rows.channels).bytes_per_slot
+            what, slots = "a device", series // 2
+            count = f"{slots:,} devices, the most that so many series can be"
+        else:
+            each = registry.create(chosen.type, chosen.parameters).bytes_per_slot
+            what, slots, count = "a series", series, f"{series:,}"
+        size = _size(each * slots)
         lines.append(f"memory  {name:<{width}}  {chosen.type}: {each:,} bytes {what}, {size} for {count}")
     return lines
 

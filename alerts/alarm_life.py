@@ -1,0 +1,178 @@
+"""Alarm: an alarm's whole life, from the reading that opens it to the one that clears it, and the records of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.alarm_settings import AlarmSettings
+from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.severity import SEVERITIES
+from devices.records import AlarmRecord, AlarmState
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an alarm says of the reading that opened it: see `AlarmRecord`. `expected` is NaN where there is none."""
+
+    value: float
+    expected: float
+    reason: str
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of n readings to be judged, all arrays (n,): `series`, `time` in ns, `score` in decades, NaN for none.
+
+    `at` is the place of each in the order of readings, by which alarms of several such sets are numbered. `opening`
+    says what an alarm that opens at a row tells; `stands_back` whether an alarm of something larger stands for it.
+    """
+
+    series: NDArray[np.int32]
+    time: NDArray[np.int64]
+    score: NDArray[np.float64]
+    at: NDArray[np.intp]
+    opening: Callable[[int], Opening]
+    stands_back: Callable[[int], bool] = lambda _row: False
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmStep:
+    """What became of the alarms at some readings: a new record for each change, in order.
+
+    `opened_at` are the places, in the order of readings, of those at which an alarm opened.
+    """
+
+    records: list[AlarmRecord] = field(default_factory=list)
+    opened_at: list[int] = field(default_factory=list)
+
+    @property
+    def opened(self) -> int:
+        """How many alarms opened."""
+        return len(self.opened_at)
+
+
+class Alarms:
+    """All alarms: opened, raised in severity and cleared by the policy's verdicts.
+
+    A series has one alarm at a time. Where the alarm of a whole device stands for one of its series, that one is judged
+    as always, but has no record. Everything depends on the readings and their order alone.
+    """
+
+    def __init__(self, settings: AlarmSettings) -> None:
+        self._policy = AlarmPolicy(settings)
+        self._open: dict[int, AlarmRecord] = {}
+        self._next = 1
+
+    def grow(self, series: int) -> None:
+        """Make room for that many series."""
+        self._policy.grow(series)
+
+    def threshold(self, series: int) -> float:
+        """The score that raises an alarm for this series now."""
+        return self._policy.threshold(series)
+
+    @property
+    def open_series(self) -> NDArray[np.intp]:
+        """Series with an open alarm."""
+        return np.array(list(self._open), np.intp)
+
+    def step(self, sets: Sequence[Scored]) -> tuple[list[Verdicts], AlarmStep]:
+        """Judge readings of one or more sets, whose series are not shared, and follow their alarms."""
+        verdicts = [self._policy.step(scored.series, scored.time, scored.score) for scored in sets]
+        events = sorted(
+            (int(scored.at[row]), number, row)
+            for number, (scored, verdict) in enumerate(zip(sets, verdicts, strict=True))
+            if verdict.events
+            for row in np.flatnonzero(verdict.event).tolist()
+        )
+        step = AlarmStep()
+        for at, number, row in events:
+            record = self._changed(sets[number], verdicts[number], row)
+            if record is not None:
+                step.records.append(record)
+                if verdicts[number].event[row] == OPENED:
+                    step.opened_at.append(at)
+        return verdicts, step
+
+    def adopt(self, open_alarms: Sequence[AlarmRecord], next_alarm: int) -> None:
+        """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
+        before was lost."""
+        self._policy.adopt((a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity)) for a in open_alarms)
+        self._open = {record.series: record for record in open_alarms}
+        self._next = next_alarm
+
+    def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
+        """A copy of the whole state: arrays, and the rest as JSON."""
+        records = [alarm_to_json(record) for record in self._open.values()]
+        return self._policy.state(), {"next_alarm": self._next, "open_alarms": records}
+
+    def load(self, arrays: Mapping[str, NDArray[np.generic]], rest: Mapping[str, Any]) -> bool:
+        """Take over a state that `state` returned.
+
+        Returns False where the arrays are of another version: then alarms that are open stay so, and what the policy
+        knew of each series' cadence is learned anew.
+        """
+        records = [alarm_from_json(saved) for saved in rest["open_alarms"]]
+        try:
+            self._policy.load(arrays)
+        except KeyError:
+            self.grow(max((record.series + 1 for record in records), default=0))
+            self.adopt(records, int(rest["next_alarm"]))
+            return False
+        self._open = {record.series: record for record in records}
+        self._next = int(rest["next_alarm"])
+        return True
+
+    def _changed(self, scored: Scored, verdicts: Verdicts, row: int) -> AlarmRecord | None:
+        """The alarm's record after an event; None where it has none, since the device's alarm stands for it."""
+        series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
+        severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
+        if event == OPENED:
+            if scored.stands_back(row):
+                return None
+            return self._opened(series, time, peak, severity, scored.opening(row))
+        before = self._open.get(series)
+        if before is None:
+            return None
+        if event == CLEARED:
+            del self._open[series]
+            return replace(before, state=AlarmState.CLEARED, cleared=time, severity=severity, peak_score=peak)
+        self._open[series] = replace(before, severity=severity, peak_score=peak)
+        return self._open[series]
+
+    def _opened(self, series: int, time: int, score: float, severity: str, opening: Opening) -> AlarmRecord:
+        record = AlarmRecord(
+            alarm=self._next,
+            series=series,
+            state=AlarmState.OPEN,
+            opened=time,
+            cleared=None,
+            severity=severity,
+            peak_score=score,
+            value=opening.value,
+            expected=opening.expected,
+            reason=opening.reason,
+            parts=opening.parts,
+        )
+        self._next += 1
+        self._open[series] = record
+        return record
+
+
+def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:
+    """A record as JSON holds it."""
+    return {name: getattr(record, name) for name in AlarmRecord.__slots__} | {"state": record.state.value}
+
+
+def alarm_from_json(saved: Mapping[str, Any]) -> AlarmRecord:
+    """What `alarm_to_json` gave, once it has been JSON."""
+    # JSON has no NaN: where nothing was expected it says null.
+    expected = math.nan if saved["expected"] is None else saved["expected"]
+    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"]), "expected": expected})

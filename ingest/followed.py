@@ -1,0 +1,108 @@
+"""Beside the pipeline: readings on their way from the route to the alarms, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.alarm_life import AlarmStep
+from alerts.policy import Verdicts
+from devices.batch import Batch, ScoredBatch
+from ingest.detector_host import HostScores
+from ingest.order import Ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Routed readings, all (n,): the arrival of the message of each and its reorder window in ns, and whether the
+    message is a sign of life. `moments` are the arrivals of all messages, those without a reading too.
+    """
+
+    batch: Batch
+    arrival: NDArray[np.int64]
+    window: NDArray[np.int64]
+    live: NDArray[np.bool_]
+    moments: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls, moment: int) -> Incoming:
+        """No reading, and arrival time at `moment`."""
+        times = np.empty(0, np.int64)
+        return cls(Batch.empty(), times, times, np.empty(0, np.bool_), np.array([moment], np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRows:
+    """n rows of a recording, each in the place of a message on `topic` with a reading of each of c `metrics`.
+
+    `time` and `arrival` int64 ns (n,), arrivals strictly increasing from call to call; `values` float64 (n, c), not
+    finite where a row has no reading of a metric.
+    """
+
+    topic: str
+    metrics: Sequence[str]
+    time: NDArray[np.int64]
+    arrival: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def incoming(self, series: NDArray[np.int32], window: int) -> Incoming:
+        """Their readings, row by row; metrics whose `series` (c,) is negative are left out."""
+        width = self.values.shape[1]
+        there = np.isfinite(self.values) & (series >= 0)
+        cell = np.flatnonzero(there.ravel())
+        row = cell // width if width else cell
+        return Incoming(
+            Batch(series[cell % width], self.time[row], np.ascontiguousarray(self.values.ravel()[cell])),
+            arrival=self.arrival[row],
+            window=np.full(len(cell), window, np.int64),
+            live=np.ones(len(cell), np.bool_),
+            moments=self.arrival,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
+
+    `own` are the verdicts on the readings on time, `together` those on devices' rows.
+    """
+
+    ordered: Ordered
+    on_time: Ordered
+    scores: HostScores
+    own: Verdicts
+    together: Verdicts
+    alarms: AlarmStep
+
+    def points(self) -> ScoredBatch:
+        """All points: readings with their scores, devices' scores, then late readings without one."""
+        batch, scores = self.on_time.batch, self.scores.readings
+        parts = [
+            ScoredBatch(
+                batch.series,
+                batch.time,
+                batch.value,
+                scores.score,
+                scores.expected,
+                scores.lower,
+                scores.upper,
+                self.own.anomaly,
+                self.on_time.late,
+            )
+        ]
+        device = self.scores.devices.batch
+        if len(device):
+            none, late = np.full(len(device), np.nan), np.zeros(len(device), np.bool_)
+            anomaly = self.together.anomaly
+            parts.append(
+                ScoredBatch(device.series, device.time, device.value, device.value, none, none, none, anomaly, late)
+            )
+        if len(batch) < len(self.ordered.batch):
+            parts.append(ScoredBatch.unscored(self.ordered.batch.take(self.ordered.late), late=True))
+        return ScoredBatch.concatenate(parts)

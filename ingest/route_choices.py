@@ -1,0 +1,64 @@
+"""Beside route: which route and which of its overrides decide on each series; kept, so that restarts change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.growth import grown
+from detectors.detector import State
+from detectors.knowledge import Knowledge
+from ingest.route import Route
+
+_NONE = -1
+
+
+class RouteChoices:
+    """Per series the number of its route and of the override that its metric matches, -1 where there is none."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._route = np.empty(0, np.int32)
+        self._override = np.empty(0, np.int32)
+
+    def take(self, series: int, route: int, override: int) -> bool:
+        """Note a topic's choice for a series; False where an earlier topic has chosen already."""
+        if series >= len(self._route):
+            self._route, self._override = (grown(array, series + 1, _NONE) for array in (self._route, self._override))
+        if self._route[series] != _NONE:
+            return False
+        self._route[series], self._override[series] = route, override
+        return True
+
+    def chosen(self) -> list[int]:
+        """Every series that a route has been chosen for."""
+        return np.flatnonzero(self._route != _NONE).tolist()
+
+    def detectors(self, series: int) -> list[str]:
+        """The detectors that score the series."""
+        return self._routes[int(self._route[series])].detectors_at(int(self._override[series]))
+
+    def knowledge(self, series: int) -> Knowledge:
+        """What the settings say of the series."""
+        if series >= len(self._route) or self._route[series] == _NONE:
+            return Knowledge()
+        return self._routes[int(self._route[series])].knowledge_at(int(self._override[series]))
+
+    def state(self) -> State:
+        """A copy of the whole state."""
+        return {"route": self._route.copy(), "override": self._override.copy()}
+
+    @property
+    def any_knowledge(self) -> bool:
+        """Whether any route says more of its series than nothing."""
+        return any(route.knows for route in self._routes)
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> bool:
+        """Take over a state that `state` returned under the same routes; False where it is of an older version."""
+        if "override" not in state:
+            return False
+        self._route, self._override = (np.array(state[name], np.int32) for name in ("route", "override"))
+        return True
