@@ -63,7 +63,7 @@ def _silences(columns: Columns, end: int) -> list[Alarm]:
     while now < end:
         now += CLOCK_STEP
         last = int(np.searchsorted(time, now))
-        liveness.hear(device[at:last], time[at:last], time[at:last])
+        liveness.observe(device[at:last], time[at:last], time[at:last])
         at = last
         silent = set(
             np.flatnonzero(liveness.silent(now)[: len(names)] & (liveness.last_arrival[: len(names)] >= 0)).tolist()

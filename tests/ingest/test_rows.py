@@ -173,7 +173,9 @@ def test_metrics_beyond_the_channels_and_the_limits_are_left_out_and_nothing_bre
     assert 'of device "rack" has no place in the rows of detector "pca"' in said[0]
     tight = make(limits=LimitSettings(max_series=4))
     outputs = feed(tight, payloads(90))
-    assert sum(len(o.points) for o in outputs) == 4 * 90
+    # The device's scores have taken the third place, so that the fourth metric finds none.
+    assert sum(len(o.points) for o in outputs) == 3 * 90 + 30
+    assert sum(o.counts.get("rejected.too_many_series", 0) for o in outputs) == 90
 
 
 def test_a_metric_named_as_a_devices_scores_is_refused_with_the_reason() -> None:
