@@ -15,6 +15,7 @@ import numpy as np
 from common.durations import parse_duration
 from common.suggestions import unknown
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
+from firmware_sim.injection import Injection
 from firmware_sim.models import Channel
 
 SECOND = 1_000_000_000
@@ -77,6 +78,42 @@ class Scheduled:
         place = bisect_left(self._faults, time, key=lambda fault: fault.start)
         begun, self._faults = self._faults[:place], self._faults[place:]
         return begun
+
+
+class WithInjected:
+    """A plan, and the faults that were asked for while it runs."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self._plan = plan
+        self._injected: list[Fault] = []
+
+    def inject(self, fault: Fault) -> None:
+        """Let this fault come too."""
+        self._injected.append(fault)
+
+    def begin_live(self, time: int) -> None:
+        """The history is told; what follows from `time` (ns) on is live."""
+        self._plan.begin_live(time)
+
+    def until(self, time: int) -> list[Fault]:
+        """The faults that start before `time` (ns) and were not given yet."""
+        begun, self._injected = self._injected, []
+        return [*self._plan.until(time), *begun]
+
+
+def wanted_fault(wanted: Injection, channels: Sequence[Channel], start: int) -> Fault:
+    """The fault that a person asks for on a device of these channels. Raises ValueError naming what was expected."""
+    kinds = [kind.value for kind in FaultKind]
+    name = wanted.kind.replace(" ", "_")
+    if name not in kinds:
+        raise ValueError(unknown(wanted.kind, kinds, "fault"))
+    kind = FaultKind(name)
+    fitting = [channel.name for channel in channels if kind.value in channel.faults]
+    metrics = [WHOLE_DEVICE] if kind is FaultKind.DROPOUT else fitting
+    metric = wanted.metric or next(iter(metrics), "")
+    if metric not in metrics:
+        raise ValueError(f"{wanted.device}: {unknown(metric, metrics, 'metric')} for {name}")
+    return Fault(wanted.device, metric, kind, start, start + int(wanted.seconds * SECOND), wanted.size)
 
 
 class Random:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +18,9 @@ class SimulatorSettings(BaseModel):
 
     url: str = Field("mqtt://127.0.0.1:1883", description="Broker: mqtt://[user:password@]host:port, mqtts:// for TLS")
     qos: int = Field(1, ge=0, le=2, description="MQTT quality of service of every message")
+    connections: Literal["one", "each"] = Field(
+        "one", description="one: all devices share a connection; each: every device has its own"
+    )
     in_flight: int = Field(
         500, ge=1, le=60_000, description="Messages on their way without an acknowledgement, at most"
     )

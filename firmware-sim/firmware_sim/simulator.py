@@ -16,9 +16,11 @@ import numpy as np
 from common.durations import parse_duration
 from devices.fault_labels import append_labels
 from firmware_sim import plans
+from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.memory import Memory, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
 from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
+from firmware_sim.session_publisher import FleetPublisher, SessionPublisher
 from firmware_sim.simulated_fleet import Fleet
 from firmware_sim.simulation_settings import SimulatorSettings
 
@@ -69,18 +71,20 @@ class Simulator:
         self._stop = Event()
         self._garbling = Random(settings.seed)
         self._tick = self._origin = self._wall_origin = self._sent_until = 0
-        self._plan: plans.FaultPlan = plans.Scheduled()
+        self._plan = plans.WithInjected(plans.Scheduled())
         self._saved_at = 0.0
         self._thread: Thread | None = None
         self._failure: Exception | None = None
-        self._publisher = Publisher(
-            BrokerAddress.parse(settings.url),
+        self._address = BrokerAddress.parse(settings.url)
+        self._publisher: FleetPublisher = Publisher(
+            self._address,
             client_id=f"driftline-sim-{os.getpid()}-{id(self):x}"[:40],
             qos=settings.qos,
             in_flight=settings.in_flight,
             say=say,
             stop=self._stop,
         )
+        self._injections = InjectionListener(self._address)
 
     def start(self) -> None:
         """Run in a thread. Raises ValueError, OSError for settings that name unusable files."""
@@ -120,8 +124,17 @@ class Simulator:
         self._origin = first
         self._sent_until = now
         fleet = Fleet(settings, start_tick=self._tick + 1, newest=memory.newest, carried=memory.carried)
-        self._plan = self._faults(fleet, first, now)
+        self._plan = plans.WithInjected(self._faults(fleet, first, now))
         fleet.follow(self._plan)
+        if settings.connections == "each":
+            self._publisher = SessionPublisher(
+                self._address,
+                [fleet.topic(name) for name in fleet.targets],
+                qos=settings.qos,
+                in_flight=settings.in_flight,
+                say=self._say,
+                stop=self._stop,
+            )
         return fleet
 
     def _faults(self, fleet: Fleet, first: int, now: int) -> plans.FaultPlan:
@@ -145,6 +158,7 @@ class Simulator:
         settings = self.settings
         try:
             self._publisher.open(retry=True)
+            self._injections.start()
             kinds = f"{settings.devices} devices, one reading every {settings.interval}"
             self._say(f"simulating {kinds}, to {self._publisher.address}")
             if settings.speed == 1:
@@ -156,6 +170,7 @@ class Simulator:
             self._end(fleet)
 
     def _end(self, fleet: Fleet) -> None:
+        self._injections.stop()
         try:
             if self._publisher.drain(GOODBYE_SECONDS):
                 self._save(fleet)
@@ -205,6 +220,8 @@ class Simulator:
                 waiting = []
                 self._catch_up(fleet)
                 continue
+            for wanted in self._injections.take():
+                self._inject(fleet, wanted, (self._tick + 1) * fleet.interval)
             if behind > 0:
                 for block in fleet.block(self._tick + 1, behind):
                     waiting += single_messages(block)
@@ -219,6 +236,20 @@ class Simulator:
             self._save_sometimes(fleet)
             following = min((self._tick + 1) * fleet.interval, waiting[0][0] if waiting else 2**63)
             self._publisher.pump(min((following - now) / 1e9 / settings.speed, LONGEST_WAIT_SECONDS))
+
+    def _inject(self, fleet: Fleet, wanted: Injection, start: int) -> None:
+        """Let a fault begin that a person asked for, and say so; a device of another simulator is its own matter."""
+        channels = fleet.targets.get(wanted.device)
+        if channels is None:
+            return
+        try:
+            fault = plans.wanted_fault(wanted, channels, start)
+        except ValueError as error:
+            self._injections.answer(str(error))
+            return
+        self._plan.inject(fault)
+        label = fault.label()
+        self._injections.answer(f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}")
 
     def _device_time(self) -> int:
         """What the devices' clocks show: now, or a time on the way to it where the history is told at a speed."""

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from firmware_sim.injection import Injection, ask
+from firmware_sim.publisher import BrokerAddress
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
 from firmware_sim.simulator_cli import main
 from pydantic import ValidationError
+
+from devices.fault_labels import read_labels
 
 SECOND = 1_000_000_000
 
@@ -206,3 +210,36 @@ def test_unusable_options_are_named_and_end_with_code_two(
 def test_settings_know_no_other_names() -> None:
     with pytest.raises(ValidationError, match="device_count"):
         SimulatorSettings(device_count=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.service("mosquitto")
+def test_every_device_may_have_a_connection_of_its_own(mosquitto: Any, subscribe: Any) -> None:
+    subscriber = subscribe(mosquitto, "plant/#")
+    counts = run(mosquitto, history="20s", devices=30, faults="none", duration="2s", connections="each").counts
+    assert counts.messages == counts.acknowledged > 60
+    messages = subscriber.wait_for(counts.messages)
+    assert len({topic for topic, _ in messages}) == 30
+    for moments in times_by_device(messages).values():
+        assert {(after - before).total_seconds() for before, after in pairwise(moments)} == {1.0}
+
+
+@pytest.mark.service("mosquitto")
+def test_a_fault_that_is_asked_for_begins_on_the_running_fleet(mosquitto: Any, subscribe: Any, tmp_path: Path) -> None:
+    truth = subscribe(mosquitto, "driftline/truth/#")
+    labels = tmp_path / "labels.csv"
+    settings = SimulatorSettings(url=mosquitto.url, devices=10, faults="none", labels=labels)
+    simulator = Simulator(settings, say=lambda _: None)
+    simulator.start()
+    try:
+        address = BrokerAddress.parse(mosquitto.url)
+        answer = None
+        for _ in range(10):
+            answer = answer or ask(address, Injection("press-01", "stuck", seconds=30.0))
+        assert answer is not None
+        assert answer.startswith("press-01 temperature: stuck until ")
+        assert truth.wait_for(1)[0][0] == "driftline/truth/plant/hall-1/press-01"
+        wrong = ask(address, Injection("press-01", "stuck", "colour"))
+        assert wrong == 'press-01: unknown metric "colour" (known: current, temperature, vibration) for stuck'
+    finally:
+        simulator.stop()
+    assert {(one.device, one.metric, one.kind) for one in read_labels(labels)} == {("press-01", "temperature", "stuck")}

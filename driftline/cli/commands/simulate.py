@@ -16,7 +16,7 @@ def simulate(context: typer.Context, config: ConfigOption = None, data: DataOpti
     They publish to the broker of the service that runs on the data folder, or to that of --url. `--world NAME`
     simulates a whole site in place of the mixed fleet, each device with a firmware and a connection of its own; with
     `--export DIR` it is written to a folder. `inject DEVICE FAULT` lets a fault begin on a device of a simulator that
-    runs. All other options are the simulator's own: `driftline simulate --help`, `driftline simulate --world --help`.
+    runs. All other options are the simulator's own: see `--help`, and with `--world NAME --help` a world's.
 
     Example: driftline simulate --devices 200 --interval 500ms
     """

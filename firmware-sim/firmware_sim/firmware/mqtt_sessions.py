@@ -50,6 +50,7 @@ class Session:
         self._out = bytearray()
         self._in = bytearray()
         self._unacknowledged: dict[int, bytes] = {}
+        self._unsent: dict[int, bytes] = {}
         self._identifier = 0
         self._subscriptions: tuple[bytes, ...] = ()
         self.is_connected = False
@@ -99,6 +100,8 @@ class Session:
             self._pool.acknowledged += 1
         if self.is_connected:
             self._send(frame)
+        elif qos:
+            self._unsent[identifier] = frame
 
     def disconnect(self) -> None:
         """Say goodbye, so that the broker does not publish the will."""
@@ -166,7 +169,11 @@ class Session:
             self._lose(frames.REFUSALS.get(code, f"refused with code {code}"))
             return
         self.is_connected = True
-        again = [bytes((frame[0] | frames.DUPLICATE,)) + frame[1:] for frame in self._unacknowledged.values()]
+        again = [
+            frame if identifier in self._unsent else bytes((frame[0] | frames.DUPLICATE,)) + frame[1:]
+            for identifier, frame in self._unacknowledged.items()
+        ]
+        self._unsent.clear()
         if self._subscriptions:
             self._send(frames.subscribe(self._next_identifier(), self._subscriptions))
         for frame in again:
