@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from common.suggestions import unknown
 from detectors.adwin import Adwin
+from detectors.channels.angle import Angle
 from detectors.channels.counter_rate import CounterRate
 from detectors.channels.error_codes import ErrorCodes
+from detectors.channels.noise_level import NoiseLevel
+from detectors.channels.slow_drift import SlowDrift
 from detectors.channels.state_dwell import StateDwell
 from detectors.channels.stuck import Stuck
 from detectors.cusum import Cusum
@@ -58,6 +61,9 @@ DETECTORS: tuple[type[Detector], ...] = (
     StateDwell,
     CounterRate,
     ErrorCodes,
+    NoiseLevel,
+    SlowDrift,
+    Angle,
     VarianceChange,
     River,
     UserFile,

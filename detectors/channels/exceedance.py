@@ -57,6 +57,15 @@ def sizes_decades(sizes: Any, size: float) -> float:
 
 
 @njit
+def sizes_quantile(sizes: Any, decades: float) -> float:
+    """The size exceeded with a probability of 10^-`decades`, by the tail; at least that where the tail starts."""
+    start = float(sizes[START])
+    if sizes[STEEPNESS] > 0.0:
+        start += max(0.0, decades - float(sizes[DECADES])) / float(sizes[STEEPNESS])
+    return float(2.0 ** (start / PER_OCTAVE + LOWEST))
+
+
+@njit
 def sizes_learn(sizes: Any, size: float) -> None:
     """Count one size, which is 0 or more, in `sizes` (SIZES,), and fit the tail anew."""
     cell = 0

@@ -83,3 +83,39 @@ def test_overdue_says_what_the_silence_so_far_would_score_and_learns_nothing() -
     assert np.isnan(detector.overdue(np.array([1], np.int32), late)[0])
     for name, array in detector.state().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def allowed(time: np.ndarray, value: np.ndarray) -> float:
+    """Seconds of silence that the series is allowed."""
+    detector = Silent(SilentParameters())
+    detector.grow(1)
+    count = len(time)
+    detector.step(np.zeros(count, np.int32), time, value, np.ones(count, np.bool_))
+    return float(detector.allowed_silence(np.zeros(1, np.int32))[0]) / SECOND
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0, 21_600.0])
+def test_a_regular_series_is_allowed_a_few_of_its_gaps(seconds: float) -> None:
+    time = regular(1_000, seconds)
+    assert 1.2 * seconds < allowed(time, np.random.default_rng(3).normal(0, 1, 1_000)) < 12 * seconds
+
+
+def test_an_irregular_series_is_allowed_what_its_gaps_rarely_exceed() -> None:
+    rng = np.random.default_rng(4)
+    time = (np.cumsum(rng.exponential(60.0, 4_000)) * SECOND).astype(np.int64)
+    value = np.round(rng.normal(0, 1, 4_000)) * (rng.random(4_000) < 0.3)
+    assert 8 * 60 < allowed(time, value) < 60 * 60
+
+
+def test_a_contact_that_reports_changes_may_be_silent_for_a_day() -> None:
+    rng = np.random.default_rng(5)
+    opened = np.sort(np.concatenate([rng.uniform(7, 21, 20) * 3_600 + day * 86_400 for day in range(30)]))
+    time = (np.repeat(opened, 2) * SECOND).astype(np.int64)
+    time[1::2] += 20 * SECOND
+    assert allowed(np.sort(time), np.arange(len(time)) % 2.0) >= 86_400
+    young = np.sort(time)[: 40 * 5]
+    assert allowed(young, np.arange(len(young)) % 2.0) >= 3 * 86_400
+
+
+def test_too_few_gaps_allow_nothing_known() -> None:
+    assert np.isnan(allowed(regular(8, 10.0), np.zeros(8)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.channels import state_dwell
+from detectors.channels import dwell
 from detectors.channels.state_dwell import StateDwell, StateDwellParameters
 
 MINUTE = 60 * 10**9
@@ -29,7 +29,7 @@ def feed(detector: StateDwell, time: np.ndarray, value: np.ndarray) -> np.ndarra
 
 
 def cause(detector: StateDwell) -> int:
-    return int(detector.arrays["present"][0, state_dwell.CAUSE])
+    return int(detector.arrays["present"][0, dwell.CAUSE])
 
 
 def pump(days: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +67,7 @@ def test_a_pump_that_does_not_start_is_a_long_visit_to_off() -> None:
     detector = fresh()
     score = feed(detector, time[: 10 * 1440 + 300], value[: 10 * 1440 + 300])
     assert score[-1] > 4.0
-    assert cause(detector) == state_dwell.LONG_VISIT
+    assert cause(detector) == dwell.LONG_VISIT
 
 
 def test_one_long_fault_does_not_make_the_next_one_usual() -> None:
@@ -110,7 +110,7 @@ def test_the_first_opening_at_three_in_the_night_is_told_by_its_hour() -> None:
     feed(detector, time, value)
     score = feed(detector, np.array([MONDAY + 40 * DAY + 3 * HOUR]), np.array([1.0]))
     assert score[0] > 2.5
-    assert cause(detector) == state_dwell.ODD_HOUR
+    assert cause(detector) == dwell.ODD_HOUR
     usual = feed(detector, MONDAY + 40 * DAY + np.array([4 * HOUR, 10 * HOUR]), np.array([0.0, 1.0]))
     assert usual[1] < 2.0
 
@@ -123,7 +123,7 @@ def test_hours_are_those_of_the_time_zone() -> None:
         detector = fresh(time_zone=zone)
         feed(detector, time, value)
         feed(detector, night, np.array([1.0]))
-        hours = detector.arrays["tables"][0, 0, : state_dwell.BY_DAY].astype(float)
+        hours = detector.arrays["tables"][0, 0, : dwell.BY_DAY].astype(float)
         scores[zone] = np.flatnonzero(hours)
     assert scores["UTC"].min() == 7
     assert scores["Asia/Kolkata"].min() == 0 or scores["Asia/Kolkata"].min() == 12
@@ -138,7 +138,7 @@ def test_an_office_door_opened_on_a_sunday_is_told_after_weeks_without_one() -> 
     assert np.sort(score[300:])[-3] < 2.6, "weekends are no long visit"
     sunday = feed(detector, np.array([MONDAY + 55 * DAY + 12 * HOUR]), np.array([1.0]))
     assert sunday[0] > 2.4
-    assert cause(detector) == state_dwell.ODD_HOUR
+    assert cause(detector) == dwell.ODD_HOUR
 
 
 def test_chatter_is_told_and_passes() -> None:
@@ -148,7 +148,7 @@ def test_chatter_is_told_and_passes() -> None:
     detector = fresh()
     score = feed(detector, time[: at + 60], value[: at + 60])
     assert score[at + 20 : at + 60].min() > 4.0
-    assert cause(detector) == state_dwell.CHATTER
+    assert cause(detector) == dwell.CHATTER
     assert score[:at].max() < 3.0
 
 

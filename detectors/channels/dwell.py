@@ -1,0 +1,370 @@
+"""Stage 5 of 7: time in state, compiled: long visits, visits at odd hours, chatter, a state never seen before."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.compiled import njit
+from detectors.channels.exceedance import SIZES, SIZES_COLUMN, sizes_decades, sizes_learn
+from detectors.detector import MAX_SCORE
+from detectors.fleet_detector import Column
+from detectors.statistics.calendar_time import DAY
+
+STATES = 4
+"""States that are told apart; a series with more of them is none for this channel."""
+SWITCHES = 8
+"""Changes of state whose time taken together tells chatter."""
+HOUR = DAY // 24
+
+(
+    LEARNED, STATE, EXPECTED, ENTRY, ENTRY_CAUSE, CAUSE, STRAY, USUAL_GAP, USUAL_SWITCHES, SWITCHED, FIRST_DAY, LAST,
+    SINCE, RING,
+) = range(14)  # fmt: skip
+"""Columns of `present`: readings learned; row of the present state, -1 for none; exits expected in the present visit
+so far; decades of its beginning, -1 where that was not seen, and what they are about; what the last score is about;
+share of readings that fit no row; the usual gap; the usual time of eight changes; changes seen; day of the first
+reading; time of the last reading; time at which the visit began; from here on the times of the last eight changes.
+Times are in ns."""
+
+NOTHING, LONG_VISIT, CHATTER, NEW_STATE, ODD_HOUR = range(5)
+"""What a score is about, column `CAUSE`."""
+
+VALUE, KNOWN, VISITS, LONG, EXITS, HOURS = range(6)
+"""Columns of `states`: the state's value, 1 where the row is in use; visits begun; visits in a row that were too long
+to teach; exits learned, and hours held."""
+
+BY_HOUR, BY_DAY, HELD, LENGTHS = 0, 24, 31, 62
+"""Columns of `tables`, from which on there are: exits by hour of the day and by weekday; hours held, likewise; lengths
+of ended visits, in exits expected meanwhile."""
+
+_MEMORY_HOURS = 8 * 7 * 24.0
+"""Hours in one state after which its tables are halved."""
+_GAP = 20.0
+"""A silence of so many usual gaps ends a visit unknown, where the series is sampled."""
+_UNSEEN_HOUR, _UNSEEN_DAY = 0.05, 0.3
+"""Exits expected at an hour of the day, or on a weekday, not seen before: shares of the usual rate."""
+_VISITS_TO_TRUST = 3.0
+_FEWEST_VISITS = 5.0
+_FEWEST_SWITCHES = 6.0 * SWITCHES
+_ODD = 3.0
+"""Decades from which a visit does not teach."""
+_KEEPS_COMING = 10.0
+_NEWS, _FAMILIAR, _OFTEN = 5.0, 10.0, 0.2
+"""Visits up to which a state is news, and from which it is none; share of the time held that makes it none."""
+_FEWEST_DAYS, _FEWEST_DAYS_FOR_WEEKDAYS = 4.0, 21.0
+_FEWEST_ENTRIES = 20.0
+_USUAL = 0.02
+"""A change at hours to which more than this share of the changes falls is not odd."""
+_HELD_AT_MOST = DAY
+"""For how long a visit that began oddly keeps the score of its beginning."""
+_MOST_STRAY, _STRAY_RATE = 0.02, 0.01
+_GAP_RATE, _SWITCHES_RATE, _REACH = 0.05, 0.05, 4.0
+_MARGIN = 1.5
+"""Nobody minds a visit just longer than the longest before: lengths count as if shorter by this factor."""
+_QUESTIONS = math.log10(3.0)
+_LONGEST_WALK = 21 * 24
+
+
+class DwellState(NamedTuple):
+    """Per slot: what each state's visits were like, and the present one.
+
+    `present` (size, 22) float64, see `LEARNED`; `states` (size, 4, 6) float64, see `VALUE`; `tables` (size, 4, 85)
+    float32, see `BY_HOUR`; `bursts` (size, SIZES) float32: the usual time of eight changes over the time that they
+    took. Few arrays, since each costs a reading some time.
+    """
+
+    present: NDArray[np.float64]
+    states: NDArray[np.float64]
+    tables: NDArray[np.float32]
+    bursts: NDArray[np.float32]
+
+
+LAYOUT = {
+    "present": Column(np.float64, (RING + SWITCHES,)),
+    "states": Column(np.float64, (STATES, 6)),
+    "tables": Column(np.float32, (STATES, LENGTHS + SIZES)),
+    "bursts": SIZES_COLUMN,
+}
+
+
+@njit
+def _row(states: Any, value: float) -> int:
+    """The row of this state, a free one where it is new, -1 where it fits none."""
+    for k in range(STATES):
+        if states[k, VALUE] == value or states[k, KNOWN] == 0.0:
+            return k
+    return -1
+
+
+@njit
+def _exit_rate(table: Any, hour: int, day: int, mean: float) -> float:
+    """Exits an hour expected at this hour and weekday; `mean` is the state's overall rate, above 0.
+
+    An hour of the day, or a weekday, that the state was not seen in counts as one in which it seldom ends.
+    """
+    by_hour = (table[BY_HOUR + hour] + _VISITS_TO_TRUST * _UNSEEN_HOUR) / (table[HELD + hour] + _VISITS_TO_TRUST / mean)
+    by_day = (table[BY_DAY + day] + _VISITS_TO_TRUST * _UNSEEN_DAY) / (
+        mean * table[HELD + BY_DAY + day] + _VISITS_TO_TRUST
+    )
+    return float(by_hour * min(max(by_day, 0.02), 5.0))
+
+
+@njit
+def _expect(state: Any, slot: int, row: int, clock: int, length: int) -> float:
+    """Exits expected of a state in the `length` ns before local time `clock`; none without an exit so far."""
+    counts, table = state.states[slot, row], state.tables[slot, row]
+    if counts[EXITS] <= 0.0 or counts[HOURS] <= 0.0:
+        return 0.0
+    mean = counts[EXITS] / counts[HOURS]
+    expected, at, steps = 0.0, clock - length, 0
+    while at < clock:
+        following = min(clock, (at // HOUR + 1) * HOUR) if steps < _LONGEST_WALK else clock
+        hour, day = int(at % DAY // HOUR), int(at // DAY % 7)
+        expected += (following - at) / HOUR * _exit_rate(table, hour, day, mean)
+        at = following
+        steps += 1
+    return expected
+
+
+@njit
+def _hold(state: Any, slot: int, row: int, clock: int, length: int) -> None:
+    """Learn that the state was held for `length` ns up to local time `clock`."""
+    table = state.tables[slot, row]
+    at, steps = clock - length, 0
+    while at < clock and steps < _LONGEST_WALK:
+        following = min(clock, (at // HOUR + 1) * HOUR)
+        share = (following - at) / HOUR
+        table[HELD + int(at % DAY // HOUR)] += share
+        table[HELD + BY_DAY + int(at // DAY % 7)] += share
+        state.states[slot, row, HOURS] += share
+        at = following
+        steps += 1
+
+
+@njit
+def _long_visit(state: Any, slot: int, row: int, expected: float) -> float:
+    """Decades, per reading, of a visit in which so many exits were expected and none came."""
+    begun = state.states[slot, row, VISITS]
+    if expected < _MARGIN or begun < _FEWEST_VISITS:
+        return 0.0
+    readings = max(state.present[slot, LEARNED], 1.0)
+    return float(
+        sizes_decades(state.tables[slot, row, LENGTHS:], expected / _MARGIN) + max(0.0, math.log10(readings / begun))
+    )
+
+
+@njit
+def _chatter(state: Any, slot: int, time: int, switch: bool) -> float:
+    """Decades, per reading, of eight changes in as short a time as the last eight took, up to and with this reading."""
+    present = state.present[slot]
+    if present[SWITCHED] < _FEWEST_SWITCHES:
+        return 0.0
+    oldest = present[RING + (int(present[SWITCHED]) + switch) % SWITCHES]
+    ratio = present[USUAL_SWITCHES] / max(float(time - oldest), 1.0)
+    if ratio < _MARGIN:
+        return 0.0
+    rarely = max(0.0, math.log10(present[LEARNED] / present[SWITCHED]))
+    return float(sizes_decades(state.bursts[slot], ratio / _MARGIN) + rarely)
+
+
+@njit
+def _new_state(state: Any, slot: int, row: int) -> float:
+    """Decades of meeting this state, by the rule of succession; 0 once it is familiar or was held often."""
+    begun, hours = state.states[slot, row, VISITS], 0.0
+    for other in range(STATES):
+        hours += state.states[slot, other, HOURS]
+    if begun >= _FAMILIAR or state.states[slot, row, HOURS] > _OFTEN * hours:
+        return 0.0
+    fresh = min(1.0, (_FAMILIAR - begun) / (_FAMILIAR - _NEWS))
+    return float(fresh * math.log10((state.present[slot, LEARNED] + 2.0) / (begun + 1.0)))
+
+
+@njit
+def _odd_hour(state: Any, slot: int, row: int, clock: int) -> float:
+    """Decades, per reading, of a change to this state at such an hour: how few of the changes came at hours as rare.
+
+    The hours of changes to a state are those at which the other states ended. A score says at most that such a change
+    comes once in the readings seen so far.
+    """
+    present = state.present[slot]
+    days = float(clock // DAY) - present[FIRST_DAY]
+    entries = np.zeros(31)
+    for other in range(STATES):
+        if other != row:
+            for k in range(31):
+                entries[k] += state.tables[slot, other, BY_HOUR + k]
+    total = 0.0
+    for k in range(24):
+        total += entries[k]
+    if days < _FEWEST_DAYS or total < _FEWEST_ENTRIES:
+        return 0.0
+    by_hour, by_day = np.empty(24), np.ones(7)
+    for k in range(24):
+        around = 0.5 * entries[k] + 0.25 * (entries[(k + 1) % 24] + entries[(k + 23) % 24])
+        by_hour[k] = (around + 1.0 / 24.0) / (total + 1.0)
+    if days >= _FEWEST_DAYS_FOR_WEEKDAYS:
+        for k in range(7):
+            by_day[k] = (entries[BY_DAY + k] + 1.0 / 7.0) / (total + 1.0) * 7.0
+    here = by_hour[int(clock % DAY // HOUR)] * by_day[int(clock // DAY % 7)]
+    odds, everything = 0.0, 0.0
+    for hour in range(24):
+        for day in range(7):
+            weight = by_hour[hour] * by_day[day]
+            everything += weight
+            if weight <= here * 1.001:
+                odds += weight
+    if odds > _USUAL * everything:
+        return 0.0
+    rarely = max(0.0, math.log10(present[LEARNED] / total))
+    known = math.log10(max(present[LEARNED], 1.0))
+    return float(min(rarely - math.log10(odds / everything), known))
+
+
+@njit
+def _learn_end(state: Any, slot: int, row: int, clock: int, expected: float, odd: bool) -> None:
+    """Learn that a visit has ended, unless it was too long to be usual; ten such in a row are usual after all."""
+    counts = state.states[slot, row]
+    counts[LONG] = counts[LONG] + 1.0 if odd else max(0.0, counts[LONG] - 0.5)
+    if odd and counts[LONG] < _KEEPS_COMING:
+        return
+    table = state.tables[slot, row]
+    table[BY_HOUR + int(clock % DAY // HOUR)] += 1.0
+    table[BY_DAY + int(clock // DAY % 7)] += 1.0
+    counts[EXITS] += 1.0
+    if expected > 0.0 and counts[VISITS] >= _FEWEST_VISITS and state.present[slot, ENTRY] >= 0.0:
+        sizes_learn(table[LENGTHS:], expected)
+    if counts[HOURS] > _MEMORY_HOURS:
+        counts[EXITS] *= 0.5
+        counts[HOURS] *= 0.5
+        for k in range(LENGTHS):
+            table[k] *= 0.5
+
+
+@njit
+def _learn_switch(state: Any, slot: int, time: int, chatter: float) -> None:
+    """Note one more change, and each eighth time how quickly the last eight came."""
+    present = state.present[slot]
+    place = int(present[SWITCHED]) % SWITCHES
+    taken = time - present[RING + (place + 1) % SWITCHES]
+    present[RING + place] = time
+    present[SWITCHED] += 1.0
+    if present[SWITCHED] <= SWITCHES or taken <= 0.0:
+        return
+    if present[USUAL_SWITCHES] == 0.0:
+        present[USUAL_SWITCHES] = taken
+    if chatter < _ODD:
+        ratio = taken / present[USUAL_SWITCHES]
+        rate = max(_SWITCHES_RATE, 1.0 / (present[SWITCHED] - SWITCHES))
+        present[USUAL_SWITCHES] *= max(1.0 / _REACH, min(_REACH, ratio)) ** rate
+        if place == 0:
+            sizes_learn(state.bursts[slot], 1.0 / ratio)
+
+
+@njit
+def _is_gap(present: Any, gap: float) -> bool:
+    """Whether nothing is known of the state during a silence of `gap` ns: the series is sampled, and was not."""
+    sampled = present[LEARNED] > 2.0 * present[SWITCHED] and present[LEARNED] > 10.0
+    return bool(sampled and gap > present[USUAL_GAP] * _GAP)
+
+
+@njit
+def dwell_overdue(state: Any, slot: int, time: int, clock: int) -> float:
+    """Decades of the present visit's having lasted up to `time` (ns) without a reading; NaN with nothing to say.
+
+    For what is driven by the clock: of a door that is open nobody sends a reading. Changes nothing.
+    """
+    present = state.present[slot]
+    row, gap = int(present[STATE]), time - int(present[LAST])
+    if present[STRAY] > _MOST_STRAY or present[LEARNED] == 0.0 or row < 0 or gap < 0 or _is_gap(present, float(gap)):
+        return math.nan
+    more = _expect(state, slot, row, clock, gap)
+    return max(0.0, min(MAX_SCORE, _long_visit(state, slot, row, present[EXPECTED] + more) - _QUESTIONS))
+
+
+@njit
+def _begin(state: Any, slot: int, row: int, time: int, entry: float, about: int) -> None:
+    """Begin a visit to `row`; `entry` is the decades of its beginning, -1 where that was not seen."""
+    present = state.present[slot]
+    present[STATE] = row
+    present[EXPECTED] = 0.0
+    present[ENTRY] = entry
+    present[ENTRY_CAUSE] = about
+    present[SINCE] = time
+    if entry >= 0.0:
+        state.states[slot, row, VISITS] += 1.0
+
+
+@njit
+def dwell_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
+    """Decades of one reading, NaN with nothing to say; learns it where `learn`.
+
+    `state` is a `DwellState`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
+    """
+    present = state.present[slot]
+    warm = present[LEARNED] > 0.0
+    gap = max(time - int(present[LAST]), 0) if warm else 0
+    before = int(present[STATE]) if warm else -1
+    row = _row(state.states[slot], value)
+    if before >= 0 and _is_gap(present, float(gap)):
+        before = -1
+    expected, long = present[EXPECTED], 0.0
+    if before >= 0:
+        expected += _expect(state, slot, before, clock, gap)
+        long = _long_visit(state, slot, before, expected)
+    switch = before >= 0 and row >= 0 and row != before
+    entry, about, chatter = 0.0, NOTHING, _chatter(state, slot, time, switch)
+    if switch:
+        new, hour = _new_state(state, slot, row), _odd_hour(state, slot, row, clock)
+        entry, about = (new, NEW_STATE) if new >= hour else (hour, ODD_HOUR)
+    elif before >= 0 and row == before and time - present[SINCE] <= _HELD_AT_MOST:
+        entry, about = max(present[ENTRY], 0.0), int(present[ENTRY_CAUSE])
+    score = max(entry, long, chatter)
+    told = warm and present[STRAY] <= _MOST_STRAY
+    if learn:
+        present[CAUSE] = about if score == entry else LONG_VISIT if score == long else CHATTER
+        if before >= 0:
+            _learn_held(state, slot, before, clock, gap, expected, long, switch)
+        if switch:
+            _learn_switch(state, slot, time, chatter)
+        if row >= 0 and (switch or before < 0):
+            _begin(state, slot, row, time, entry if switch else -1.0, about)
+            state.states[slot, row, VALUE] = value
+            state.states[slot, row, KNOWN] = 1.0
+        _learn_reading(state, slot, time, clock, gap, row)
+    return max(0.0, min(MAX_SCORE, score - _QUESTIONS)) if told else math.nan
+
+
+@njit
+def _learn_held(
+    state: Any, slot: int, row: int, clock: int, gap: int, expected: float, long: float, ended: bool
+) -> None:
+    """Learn that the state was held for `gap` ns more, unless the visit is too long to be usual, and its end."""
+    odd = long >= _ODD
+    if not odd or state.states[slot, row, LONG] >= _KEEPS_COMING:
+        _hold(state, slot, row, clock, gap)
+    if ended:
+        _learn_end(state, slot, row, clock, expected, odd)
+    else:
+        state.present[slot, EXPECTED] = expected
+
+
+@njit
+def _learn_reading(state: Any, slot: int, time: int, clock: int, gap: int, row: int) -> None:
+    """Learn the cadence, and whether readings fit a state at all."""
+    present = state.present[slot]
+    if present[LEARNED] == 0.0:
+        present[FIRST_DAY] = clock // DAY
+    elif gap > 0:
+        if present[USUAL_GAP] == 0.0:
+            present[USUAL_GAP] = float(gap)
+        change = math.log(gap / present[USUAL_GAP])
+        present[USUAL_GAP] *= 1.0 + _GAP_RATE * max(-1.0, min(1.0, change))
+    present[STRAY] += _STRAY_RATE * ((1.0 if row < 0 else 0.0) - present[STRAY])
+    if row < 0:
+        present[STATE] = -1.0
+    present[LEARNED] += 1.0
+    present[LAST] = time
