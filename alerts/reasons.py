@@ -1,4 +1,4 @@
-"""Stage 7 of 7: why an alarm opened, as one sentence that a person reads."""
+"""Alarm: why an alarm opened, as one sentence that a person reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: Grafana's alert rules, for teams that are notified by Grafana.
+"""Grafana's alert rules, for teams that are notified by Grafana.
 
 Driftline decides what is an alarm; the rules here pass that on, and watch the service itself. Built with the SDK's
 alerting classes; format: https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning/

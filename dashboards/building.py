@@ -1,4 +1,4 @@
-"""After stage 7 of 7: dashboards as Grafana stores them, built from their description with the Grafana Foundation SDK.
+"""Dashboards as Grafana stores them, built from their description with the Grafana Foundation SDK.
 
 SDK: https://grafana.github.io/grafana-foundation-sdk/ (JSON model: https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/)
 """

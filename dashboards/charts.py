@@ -1,4 +1,4 @@
-"""After stage 7 of 7: a drawn panel's lines, bars, points and bands over time, with axes and a legend."""
+"""A drawn panel's lines, bars, points and bands over time, with axes and a legend."""
 
 from __future__ import annotations
 

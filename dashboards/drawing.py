@@ -1,4 +1,4 @@
-"""After stage 7 of 7: dashboards as pictures, from the same descriptions and the same queries, without a Grafana.
+"""Dashboards as pictures, from the same descriptions and the same queries, without a Grafana.
 
 One SVG a dashboard, light or dark as its reader's screen is. A row that Grafana repeats for each value of a variable is
 drawn for each.

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: numbers in drawn dashboards as Grafana would write them."""
+"""Numbers in drawn dashboards as Grafana would write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: one Grafana over HTTP, by the grafana-api package; no other module knows that package.
+"""One Grafana over HTTP, by the grafana-api package; no other module knows that package.
 
 API: https://grafana.com/docs/grafana/latest/developers/http_api/
 """

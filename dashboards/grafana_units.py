@@ -1,4 +1,4 @@
-"""After stage 7 of 7: units as devices and profiles write them, as Grafana's unit ids.
+"""Units as devices and profiles write them, as Grafana's unit ids.
 
 The ids are those of Grafana's valueFormats/categories.ts; a unit without one becomes a suffix, shown as it is.
 """

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: a panel's query as Grafana sends it, with its variables filled in.
+"""A panel's query as Grafana sends it, with its variables filled in.
 
 Several values become one pattern, and each is escaped, as
 https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/ has it.

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: the parts that PromQL and Flux queries are put together from.
+"""The parts that PromQL and Flux queries are put together from.
 
 Names follow docs/storage.md: in VictoriaMetrics the field `value` of the measurement `driftline` is the metric
 `driftline_value`. The simulator's truth is stored like any reading, as metrics named `fault.<metric>`; wherever the

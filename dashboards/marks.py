@@ -1,4 +1,4 @@
-"""After stage 7 of 7: what fills a drawn panel that is no chart: figures, bars, states, rows."""
+"""What fills a drawn panel that is no chart: figures, bars, states, rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: what a dashboard is, said once and without regard to the database behind it.
+"""What a dashboard is, said once and without regard to the database behind it.
 
 A panel carries each of its queries in both languages, side by side: PromQL (with MetricsQL's functions, as
 VictoriaMetrics speaks it) and Flux. Everything else about it is common to all databases.

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: one panel as Grafana stores it, by the SDK's builder of its kind."""
+"""One panel as Grafana stores it, by the SDK's builder of its kind."""
 
 from __future__ import annotations
 

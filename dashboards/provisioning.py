@@ -1,4 +1,4 @@
-"""After stage 7 of 7: the files that set up a Grafana at its start, so that the dashboards are there at first login.
+"""The files that set up a Grafana at its start, so that the dashboards are there at first login.
 
 Format: https://grafana.com/docs/grafana/latest/administration/provisioning/. Secrets are not written: a file names the
 place where Grafana finds them.

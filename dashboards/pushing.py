@@ -1,4 +1,4 @@
-"""After stage 7 of 7: brings a Grafana to what is described here, and leaves alone what people changed there.
+"""Brings a Grafana to what is described here, and leaves alone what people changed there.
 
 Every push leaves the content's fingerprint in the version's message. A dashboard whose newest version carries the
 fingerprint of what it holds was last saved by a push, and may be replaced; any other was changed in Grafana.

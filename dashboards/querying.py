@@ -1,4 +1,4 @@
-"""After stage 7 of 7: asks a VictoriaMetrics or Prometheus as Grafana's data source does.
+"""Asks a VictoriaMetrics or Prometheus as Grafana's data source does.
 
 API: https://prometheus.io/docs/prometheus/latest/querying/api/
 """

@@ -1,4 +1,4 @@
-"""After stage 7 of 7: the data sources that dashboards can be built for, as Grafana knows them."""
+"""The data sources that dashboards can be built for, as Grafana knows them."""
 
 from __future__ import annotations
 

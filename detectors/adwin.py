@@ -1,4 +1,4 @@
-"""Stage 5 of 7: adaptive windowing: whether the newest readings have another mean than those before, at any cut."""
+"""Score: adaptive windowing: whether the newest readings have another mean than those before, at any cut."""
 
 from __future__ import annotations
 

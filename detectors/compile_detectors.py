@@ -1,4 +1,4 @@
-"""Before stage 1: compile every detector's kernels into numba's cache, so that the first start need not.
+"""Compile every detector's kernels into numba's cache, so that the first start need not.
 
 `python -m detectors.compile_detectors` does it, with a line for each detector.
 """

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: cumulative sums: small shifts of the level that last, which no single reading shows."""
+"""Score: cumulative sums: small shifts of the level that last, which no single reading shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the detectors by the name that the configuration uses. A new one is one line in a tuple."""
+"""Score: the detectors by the name that the configuration uses. A new one is one line in a tuple."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the default detector: several views of a reading, each calibrated, fused and calibrated again."""
+"""Score: the default detector: several views of a reading, each calibrated, fused and calibrated again."""
 
 from __future__ import annotations
 

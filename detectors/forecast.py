@@ -1,4 +1,4 @@
-"""Stage 5 of 7: forecast error: how far a reading lies from the best of a few simple one-step forecasts."""
+"""Score: forecast error: how far a reading lies from the best of a few simple one-step forecasts."""
 
 from __future__ import annotations
 

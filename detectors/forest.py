@@ -1,4 +1,4 @@
-"""Stage 5 of 7: half-space trees for a whole fleet: how sparsely the last window filled the places a reading falls
+"""Score: half-space trees for a whole fleet: how sparsely the last window filled the places a reading falls
 into."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the Holt-Winters detector: how far a reading lies from the forecast of level, trend and season."""
+"""Score: the Holt-Winters detector: how far a reading lies from the forecast of level, trend and season."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: rarity of level: how unusual the mean of the last stretch of readings is, in two lengths."""
+"""Score: rarity of level: how unusual the mean of the last stretch of readings is, in two lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the rule detectors, which need no learning: `threshold` on the value, `rate_of_change` on its slope."""
+"""Score: the rule detectors, which need no learning: `threshold` on the value, `rate_of_change` on its slope."""
 
 from __future__ import annotations
 

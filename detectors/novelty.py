@@ -1,4 +1,4 @@
-"""Stage 5 of 7: value novelty: how far a reading lies from the nearest value that its series ever showed."""
+"""Score: value novelty: how far a reading lies from the nearest value that its series ever showed."""
 
 from __future__ import annotations
 

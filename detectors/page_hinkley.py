@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the Page-Hinkley test: slow drift away from the mean of everything since the last change."""
+"""Score: the Page-Hinkley test: slow drift away from the mean of everything since the last change."""
 
 from __future__ import annotations
 

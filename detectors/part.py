@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the shared body of the ensemble's parts where they run as detectors of their own."""
+"""Score: the shared body of the ensemble's parts where they run as detectors of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: what cannot be: readings outside the range that physics, or the sensor, gives their unit."""
+"""Score: what cannot be: readings outside the range that physics, or the sensor, gives their unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: rarity: how little of a series' past lies where the reading lies."""
+"""Score: rarity: how little of a series' past lies where the reading lies."""
 
 from __future__ import annotations
 

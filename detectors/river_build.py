@@ -1,4 +1,4 @@
-"""Stage 5 of 7: river objects by class name and parameters, as a configuration file can write them.
+"""Score: river objects by class name and parameters, as a configuration file can write them.
 
 river takes seconds to import, so it is imported only once a model is asked for.
 """

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: any detector of `river.anomaly` behind the fleet interface, one river object a slot."""
+"""Score: any detector of `river.anomaly` behind the fleet interface, one river object a slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: finding the season of one series from its autocorrelation, in compiled form, in bounded memory.
+"""Score: finding the season of one series from its autocorrelation, in compiled form, in bounded memory.
 
 A slot keeps a history of means over equal stretches of time ("buckets"). The first buckets are one reading wide. Each
 time the history is full and shows no season, neighbours are merged and the bucket doubles, so that the same memory

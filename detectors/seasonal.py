@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a forecast from the hour of the day, the day of the week and a cycle found online, over a level."""
+"""Score: a forecast from the hour of the day, the day of the week and a cycle found online, over a level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: shape novelty: how far the last stretch of readings is from the most similar earlier stretch."""
+"""Score: shape novelty: how far the last stretch of readings is from the most similar earlier stretch."""
 
 from __future__ import annotations
 

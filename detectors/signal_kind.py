@@ -1,4 +1,4 @@
-"""Stage 5 of 7: what kind of signal a series is, found from its values and times alone while it streams, compiled."""
+"""Score: what kind of signal a series is, found from its values and times alone while it streams, compiled."""
 
 from __future__ import annotations
 

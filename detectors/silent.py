@@ -1,4 +1,4 @@
-"""Stage 5 of 7: silence: a gap between readings that is long for this series' cadence."""
+"""Score: silence: a gap between readings that is long for this series' cadence."""
 
 from __future__ import annotations
 

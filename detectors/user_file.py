@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a user's own detector: a Python file that the configuration names, behind the fleet interface."""
+"""Score: a user's own detector: a Python file that the configuration names, behind the fleet interface."""
 
 from __future__ import annotations
 

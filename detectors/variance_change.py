@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a change of the noise: its variance of late against its variance before."""
+"""Score: a change of the noise: its variance of late against its variance before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the z-score detector: how many deviations a reading lies from what its series usually is."""
+"""Score: the z-score detector: how many deviations a reading lies from what its series usually is."""
 
 from __future__ import annotations
 

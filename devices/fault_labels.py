@@ -1,4 +1,4 @@
-"""Beside the flow: the label of a known fault, which simulated devices publish and a score card compares with."""
+"""The label of a known fault, which simulated devices publish and a score card compares with."""
 
 from __future__ import annotations
 

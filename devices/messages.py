@@ -1,4 +1,4 @@
-"""Stage 1 of 7's unit: a run of raw MQTT messages, columnar from the socket onward."""
+"""Receive, its unit: a run of raw MQTT messages, columnar from the socket onward."""
 
 from __future__ import annotations
 

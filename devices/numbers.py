@@ -1,4 +1,4 @@
-"""Stage 3 of 7, numbers: what counts as the value of a reading in a payload's field.
+"""Decode, numbers: what counts as the value of a reading in a payload's field.
 
 | written | value |
 |---|---|

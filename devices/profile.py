@@ -1,4 +1,4 @@
-"""Stage 4 of 7's ready-made routes: what a known kind of device sends, one TOML each in `devices/profiles/`.
+"""Route, its ready-made routes: what a known kind of device sends, one TOML each in `devices/profiles/`.
 
 A profile says which topics, which codec with which parameters, and how topic and payload name device and metric; its
 vectors show it, and drive the decoder's test and the simulator. A new profile is one new file.

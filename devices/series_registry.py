@@ -1,4 +1,4 @@
-"""Stage 4 of 7's memory: which series there are, and which device each belongs to."""
+"""Route, its memory: which series there are, and which device each belongs to."""
 
 from __future__ import annotations
 

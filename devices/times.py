@@ -1,4 +1,4 @@
-"""Stage 3 of 7, times: what devices write as a time, to exact nanoseconds since the epoch.
+"""Decode, times: what devices write as a time, to exact nanoseconds since the epoch.
 
 Read are ISO 8601 date-times (RFC 3339 and its usual relaxations) and numbers since the Unix epoch, also as text. The
 unit of a bare number is told by its magnitude, so that each unit covers the years 1973 to 5138 (seconds: from 1970):

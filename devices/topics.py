@@ -1,4 +1,4 @@
-"""Stages 1 and 4 of 7: MQTT topic filters (MQTT 5.0, section 4.7) and templates that name a device or metric."""
+"""Receive and route: MQTT topic filters (MQTT 5.0, section 4.7) and templates that name a device or metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 3 of 7's examples as data: a payload, and the readings or the rejection that it must give.
+"""Decode, its examples as data: a payload, and the readings or the rejection that it must give.
 
 They lie in TOML beside codecs and profiles, drive the decoders' tests, and give the simulator payloads to send.
 """

@@ -1,4 +1,4 @@
-"""Before stage 1: the components that a configuration can name, with the models that check their parameters.
+"""The components that a configuration can name, with the models that check their parameters.
 
 The registries are imported when asked for: detectors bring the compiler, which `driftline --help` need not wait for.
 """

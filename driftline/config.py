@@ -1,4 +1,4 @@
-"""Before stage 1: the one file of configuration, read whole, checked whole, refused whole with every error at once."""
+"""The one file of configuration, read whole, checked whole, refused whole with every error at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1: words for what is wrong in a configuration file: place, value, expectation, nearest known name."""
+"""Words for what is wrong in a configuration file: place, value, expectation, nearest known name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 1 of 7's settings: where the broker is, and who this client is to it."""
+"""Receive, its settings: where the broker is, and who this client is to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 3 of 7: raw messages become columns of readings; routes that share a codec are decoded together."""
+"""Decode: raw messages become columns of readings; routes that share a codec are decoded together."""
 
 from __future__ import annotations
 

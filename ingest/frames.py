@@ -1,4 +1,4 @@
-"""Stage 1 of 7: bytes from the socket to spans of PUBLISH frames, many in one compiled call.
+"""Receive: bytes from the socket to spans of PUBLISH frames, many in one compiled call.
 
 Frames are those of MQTT 3.1.1 and 5.0, sections 2.1 (fixed header), 3.3 (PUBLISH), 3.4 (PUBACK) and 3.5 (PUBREC).
 """

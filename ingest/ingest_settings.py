@@ -1,4 +1,4 @@
-"""Stage 4 of 7's settings: routes, and which detectors score which metrics.
+"""Route, its settings: routes, and which detectors score which metrics.
 
 Declared once: the configuration file's validation, its JSON Schema, the commented sample and the reference page are all
 derived from these models.

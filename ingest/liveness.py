@@ -1,4 +1,4 @@
-"""Beside stage 5 of 7: which devices are heard from. A retained message is history, not a sign of life."""
+"""Which devices are heard from. A retained message is history, not a sign of life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 1 of 7: paho-mqtt fed with whole frames, so that it reads nothing itself and never sees a PUBLISH.
+"""Receive: paho-mqtt fed with whole frames, so that it reads nothing itself and never sees a PUBLISH.
 
 paho keeps what needs care: handshake, keep-alive, subscriptions, PUBREL and PUBCOMP. Its own reading costs several
 system calls a message, and its PUBLISH path about 30 us; both are left out. That leans on parts of paho that are not in

@@ -1,4 +1,4 @@
-"""Stage 4 of 7: a route that names a device profile takes from it whatever it does not set itself."""
+"""Route: a route that names a device profile takes from it whatever it does not set itself."""
 
 from __future__ import annotations
 

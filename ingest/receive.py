@@ -1,4 +1,4 @@
-"""Stages 1 and 2 of 7: read, split, journal, acknowledge, in one thread, in this order and no other."""
+"""Receive and journal: read, split, journal, acknowledge, in one thread, in this order and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside stage 1 of 7: messages that the broker delivers again, recognised by what the journal holds.
+"""Receive: messages that the broker delivers again, recognised by what the journal holds.
 
 A broker that did not get the acknowledgement of a message sends it again on the next connection of the session, with
 the DUP flag and the same packet identifier (MQTT 3.1.1 and 5.0, sections 3.3.1.1 and 4.4). By then the message may be

@@ -1,4 +1,4 @@
-"""Stage 4 of 7: topic filters pick codec, names, time rules and detectors. Resolved once a topic, then by array."""
+"""Route: topic filters pick codec, names, time rules and detectors. Resolved once a topic, then by array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 1 of 7: the session with the broker: connected, subscribed, and its messages split into a group.
+"""Receive: the session with the broker: connected, subscribed, and its messages split into a group.
 
 One thread drives it: `wait`, `read`, `take`, `acknowledge`. What is taken is acknowledged only when the caller says so.
 """

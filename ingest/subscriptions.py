@@ -1,4 +1,4 @@
-"""Stage 1 of 7: which topic filters the broker holds for this client, and which it should."""
+"""Receive: which topic filters the broker holds for this client, and which it should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 4 of 7: topic bytes to a dense topic number, one compiled look-up a message."""
+"""Route: topic bytes to a dense topic number, one compiled look-up a message."""
 
 from __future__ import annotations
 

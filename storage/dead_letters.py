@@ -1,4 +1,4 @@
-"""Stage 6 of 7, beside the database: rejected messages in a SQLite file of their own, which never outgrows its bound.
+"""Store, beside the database: rejected messages in a SQLite file of their own, which never outgrows its bound.
 
 They come from whoever publishes, as large and as many as that likes. So nothing of them lies in the database, which
 must keep in memory what it has not yet written to its file, and the oldest give way where the newest need the room.

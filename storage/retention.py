@@ -1,4 +1,4 @@
-"""Stage 6 of 7: how long data stay, store by store: what is set there, what is wanted, and what makes them agree.
+"""Store: how long data stay, store by store: what is set there, what is wanted, and what makes them agree.
 
 Configured once, in `[store]`, `[archive]` and `[[sinks]]`. InfluxDB gets retention rules and tasks over its API;
 VictoriaMetrics takes its retention as a flag at its start, so that it can only be told; the embedded database is looked

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: snapshots of detector and alarm state, each with the journal position that it stands at.
+"""Score: snapshots of detector and alarm state, each with the journal position that it stands at.
 
 After a crash the newest intact snapshot is loaded and the journal is read on from there. Three are kept, so that a
 damaged one costs time and not state.

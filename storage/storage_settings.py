@@ -1,4 +1,4 @@
-"""Stages 2 and 6 of 7: what can be set about the journal and the stores."""
+"""Journal and store: what can be set about the journal and the stores."""
 
 from __future__ import annotations
 

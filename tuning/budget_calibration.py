@@ -1,4 +1,4 @@
-"""Beside the flow: how many alarms a person really gets for the budget set, on series where every alarm is false."""
+"""How many alarms a person really gets for the budget set, on series where every alarm is false."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the flow: benchmark corpora run and scored, with what others reached on them beside it."""
+"""Benchmark corpora run and scored, with what others reached on them beside it."""
 
 from __future__ import annotations
 

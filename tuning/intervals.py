@@ -1,4 +1,4 @@
-"""Beside the flow: figures with 95 % confidence intervals, from counts."""
+"""Figures with 95 % confidence intervals, from counts."""
 
 from __future__ import annotations
 

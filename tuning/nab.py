@@ -1,4 +1,4 @@
-"""Beside the flow: the Numenta Anomaly Benchmark: its files, and its scoring, version 1.1.
+"""The Numenta Anomaly Benchmark: its files, and its scoring, version 1.1.
 
 A detector gives each row a score; rows at or above one threshold, the same for all files, are detections. Within a
 labelled window the first detection counts, the more the earlier; a window without one costs; each detection outside

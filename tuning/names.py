@@ -1,4 +1,4 @@
-"""Beside the flow: benchmarks and sets of seeds by name, in a module that costs nothing to import."""
+"""Benchmarks and sets of seeds by name, in a module that costs nothing to import."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Beside the flow: a backtest drawn as SVG: values, labelled faults and alarms above, scores below."""
+"""A backtest drawn as SVG: values, labelled faults and alarms above, scores below."""
 
 from __future__ import annotations
 

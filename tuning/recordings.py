@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: recordings, files of readings in CSV or Parquet, read in file order as columns.
+"""Recordings, files of readings in CSV or Parquet, read in file order as columns.
 
 Replay publishes them, backtest and tuning score them. A recording has one column of times and one or more of numbers.
 """

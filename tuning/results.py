@@ -1,4 +1,4 @@
-"""Beside the flow: what a backtest makes of a recording, written as CSV: the same rows in the same order."""
+"""What a backtest makes of a recording, written as CSV: the same rows in the same order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the flow: many recordings backtested, one process a core."""
+"""Many recordings backtested, one process a core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the flow: alarms joined with the truth about faults: what was found, how soon, and what was said for nothing.
+"""Alarms joined with the truth about faults: what was found, how soon, and what was said for nothing.
 
 Rules, all in event time:
 

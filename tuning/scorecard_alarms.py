@@ -1,4 +1,4 @@
-"""Beside the flow: the alarms that the service would have raised on columns of readings."""
+"""The alarms that the service would have raised on columns of readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the flow: a score added up: over all, by kind of fault, by world, by detector; as tables and as JSON."""
+"""A score added up: over all, by kind of fault, by world, by detector; as tables and as JSON."""
 
 from __future__ import annotations
 

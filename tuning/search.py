@@ -1,4 +1,4 @@
-"""Beside the flow: a random search of a detector's parameters, against labels or against an alarm budget."""
+"""A random search of a detector's parameters, against labels or against an alarm budget."""
 
 from __future__ import annotations
 

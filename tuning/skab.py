@@ -1,4 +1,4 @@
-"""Beside the flow: the Skoltech Anomaly Benchmark: eight channels of a water loop with faults made on purpose.
+"""The Skoltech Anomaly Benchmark: eight channels of a water loop with faults made on purpose.
 
 Scored as its outlier leaderboard does: every row of every labelled file after the warm-up, all in one confusion table.
 Source: Katser and Kozitsin, Skoltech Anomaly Benchmark (SKAB), 2020.

@@ -1,4 +1,4 @@
-"""Beside the flow: made series: normal behaviour of several kinds, and faults put into it.
+"""Made series: normal behaviour of several kinds, and faults put into it.
 
 All are functions of the seed alone. A reading a minute, times from 2024 on.
 """

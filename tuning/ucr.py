@@ -1,4 +1,4 @@
-"""Beside the flow: the UCR anomaly archive: series with one anomaly each, and whether the highest score lies on it.
+"""The UCR anomaly archive: series with one anomaly each, and whether the highest score lies on it.
 
 Source: Wu and Keogh, Current Time Series Anomaly Detection Benchmarks are Flawed, IEEE TKDE 2021.
 """

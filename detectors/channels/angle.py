@@ -1,4 +1,4 @@
-"""Stage 5 of 7: angles: how far a direction is from the usual one, the short way round."""
+"""Score: angles: how far a direction is from the usual one, the short way round."""
 
 from __future__ import annotations
 

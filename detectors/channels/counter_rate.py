@@ -1,4 +1,4 @@
-"""Stage 5 of 7: counters: how fast a total climbs, whether it has stopped, resets and roll-overs."""
+"""Score: counters: how fast a total climbs, whether it has stopped, resets and roll-overs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: time in state, compiled: long visits, visits at odd hours, chatter, a state never seen before."""
+"""Score: time in state, compiled: long visits, visits at odd hours, chatter, a state never seen before."""
 
 from __future__ import annotations
 

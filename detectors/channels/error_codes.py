@@ -1,4 +1,4 @@
-"""Stage 5 of 7: error codes: values such as 85, -127, 65535 or 327.67, by which a sensor says it has no reading."""
+"""Score: error codes: values such as 85, -127, 65535 or 327.67, by which a sensor says it has no reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: how rare a size is among the sizes that this series showed before, in compiled form.
+"""Score: how rare a size is among the sizes that this series showed before, in compiled form.
 
 The channels' statistics are ratios to what is usual (the length of a visit over the usual length, noise over usual
 noise). Their past is kept as a histogram of half octaves; beyond its upper end the tail is a Pareto law fitted to the

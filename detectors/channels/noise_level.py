@@ -1,4 +1,4 @@
-"""Stage 5 of 7: noise: whether a signal trembles more, or less, than it does at this hour."""
+"""Score: noise: whether a signal trembles more, or less, than it does at this hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: slow drift: a level that creeps over weeks, compared at like hours of the day."""
+"""Score: slow drift: a level that creeps over weeks, compared at like hours of the day."""
 
 from __future__ import annotations
 

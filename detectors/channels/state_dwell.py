@@ -1,4 +1,4 @@
-"""Stage 5 of 7: time in state: a door left open, a pump that does not start, chatter, a state never seen before."""
+"""Score: time in state: a door left open, a pump that does not start, chatter, a state never seen before."""
 
 from __future__ import annotations
 

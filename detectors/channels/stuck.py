@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a sensor that is stuck: flat for longer than this sensor ever was."""
+"""Score: a sensor that is stuck: flat for longer than this sensor ever was."""
 
 from __future__ import annotations
 

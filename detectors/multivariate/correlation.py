@@ -1,4 +1,4 @@
-"""Stage 5 of 7: channels of one device that went together and no longer do."""
+"""Score: channels of one device that went together and no longer do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the channels of one device together: do several lie away from where they usually are, for long?"""
+"""Score: the channels of one device together: do several lie away from where they usually are, for long?"""
 
 from __future__ import annotations
 

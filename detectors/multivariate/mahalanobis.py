@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a device's row against where the device usually is, as one distance."""
+"""Score: a device's row against where the device usually is, as one distance."""
 
 from __future__ import annotations
 

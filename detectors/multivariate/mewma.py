@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the running mean of a device's rows against where the device usually is, as one distance."""
+"""Score: the running mean of a device's rows against where the device usually is, as one distance."""
 
 from __future__ import annotations
 

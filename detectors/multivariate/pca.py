@@ -1,4 +1,4 @@
-"""Stage 5 of 7: a device's row against the few directions in which its channels usually move together."""
+"""Score: a device's row against the few directions in which its channels usually move together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: what detectors of a device's rows share: the readings of one device at one time, a channel each."""
+"""Score: what detectors of a device's rows share: the readings of one device at one time, a channel each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: one series as means over equal stretches of time, from which its season is found, in compiled form.
+"""Score: one series as means over equal stretches of time, from which its season is found, in compiled form.
 
 The first stretches ("buckets") are as wide as readings lie apart; where no season shows, neighbours are merged, so that
 the same memory comes to span ever longer periods. A slot's row of integers keeps where it stands, `FIELDS` of them from

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the clock on the wall: what the time in a zone is ahead of UTC, as arrays that kernels read."""
+"""Score: the clock on the wall: what the time in a zone is ahead of UTC, as arrays that kernels read."""
 
 from __future__ import annotations
 

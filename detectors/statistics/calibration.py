@@ -1,4 +1,4 @@
-"""Stage 5 of 7: raw scores to probabilities on this series' own past, so that detectors speak one language.
+"""Score: raw scores to probabilities on this series' own past, so that detectors speak one language.
 
 A raw score is any number >= 0 that grows with oddness. Its calibration is the probability of a score this high among
 the series' earlier scores, given in decades (-log10). Two sources of evidence are pooled:

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: what a model says about a reading, tempered by how often it said so of this series before, compiled.
+"""Score: what a model says about a reading, tempered by how often it said so of this series before, compiled.
 
 Drift and variance detectors have a law of their own for the odds of what they see, which holds for independent
 readings. A real series is autocorrelated, and such a law cries wolf. So the law's decades are a raw score like any

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the dominant period of a series, counted in readings, found online in fixed memory.
+"""Score: the dominant period of a series, counted in readings, found online in fixed memory.
 
 A buffer holds the whole past as equal averages. Whenever it is full its autocorrelation is searched for a period,
 then neighbours are averaged in pairs, which frees half of it: checkpoints fall at 512, 1024, 2048, ... readings, and

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: raw scores on the common scale, by rank among the slot's own last raw scores, compiled."""
+"""Score: raw scores on the common scale, by rank among the slot's own last raw scores, compiled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: exact streaming median and MAD of each slot's last readings, in compiled form.
+"""Score: exact streaming median and MAD of each slot's last readings, in compiled form.
 
 A slot holds a ring of its last readings and their order by value, as positions in the ring. A new reading takes the
 place of the oldest in the ring and is moved to its rank by swapping neighbours.

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: tail probabilities as scores, in compiled form: -log10 of a two-sided p-value, in [0, MAX_SCORE].
+"""Score: tail probabilities as scores, in compiled form: -log10 of a two-sided p-value, in [0, MAX_SCORE].
 
 The normal law comes from a table of the complementary error function: within the range of scores erfc does not
 underflow, and beyond the table's end the score is MAX_SCORE. Student's t with eight degrees of freedom has a closed

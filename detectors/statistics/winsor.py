@@ -1,4 +1,4 @@
-"""Stage 5 of 7: learning from deviations so that a fault teaches little and what stays is learned, in compiled form.
+"""Score: learning from deviations so that a fault teaches little and what stays is learned, in compiled form.
 
 Shared by the detectors that keep a level and a deviation for each slot in one row of eight numbers (one cache line).
 All updates are relative to the deviation in use, so that neither 1e300 nor 1e-300 leaves the range of a float.

@@ -1,1 +1,1 @@
-"""Stage 3 of 7: codecs turn payload bytes into columns of readings. One file a codec, one line in `registry`."""
+"""Decode: codecs turn payload bytes into columns of readings. One file a codec, one line in `registry`."""

@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codec `auto`: JSON where the first byte is a brace or bracket, else plain text.
+"""Decode, codec `auto`: JSON where the first byte is a brace or bracket, else plain text.
 
 Binary encodings are never guessed: a CBOR or MessagePack payload can look like text, so their routes name the codec.
 """

@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codecs `cbor` (RFC 8949) and `msgpack`: the same trees as JSON, written in binary."""
+"""Decode, codecs `cbor` (RFC 8949) and `msgpack`: the same trees as JSON, written in binary."""
 
 from __future__ import annotations
 

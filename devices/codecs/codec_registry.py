@@ -1,4 +1,4 @@
-"""Stage 3 of 7: every codec that there is, by the name that the configuration uses."""
+"""Decode: every codec that there is, by the name that the configuration uses."""
 
 from __future__ import annotations
 

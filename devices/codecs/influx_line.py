@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codec `influx_line`: InfluxDB line protocol, one or several lines a payload.
+"""Decode, codec `influx_line`: InfluxDB line protocol, one or several lines a payload.
 
 `weather,station=north temperature=21.5,humidity=40i 1556813561098000000` is two readings of the device `north`:
 `weather.temperature` and `weather.humidity`. Source: InfluxDB v2 reference, "Line protocol".

@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codec `json`: JSON objects, nested or flat, arrays of them, arrays of numbers (RFC 8259)."""
+"""Decode, codec `json`: JSON objects, nested or flat, arrays of them, arrays of numbers (RFC 8259)."""
 
 from __future__ import annotations
 

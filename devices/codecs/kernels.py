@@ -1,4 +1,4 @@
-"""Stage 3 of 7, compiled: read payloads whose layout is known straight from the bytes into columns.
+"""Decode, compiled: read payloads whose layout is known straight from the bytes into columns.
 
 A layout is a payload with its changing parts cut out: a run of operations, each either literal bytes that must be
 there or a slot that holds a number, a truth value, a time, or text. A payload that differs from every layout in

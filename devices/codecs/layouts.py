@@ -1,4 +1,4 @@
-"""Stage 3 of 7, the fast path of JSON: learn the layouts that devices repeat, and read such payloads compiled.
+"""Decode, the fast path of JSON: learn the layouts that devices repeat, and read such payloads compiled.
 
 A layout is learned by reading a payload the general way with every leaf marked, and looking where the marks end up;
 so there is one statement of the rules, in `devices.codecs.tree`. What a layout cannot hold (null, escapes that

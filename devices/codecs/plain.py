@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
+"""Decode, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
 
 `21.5`, `21,5`, `21.5 °C`, `on` are one reading without a name of its own (`UNNAMED`): the route names it by the topic.
 Several numbers are the metrics `0`, `1`, ...: split at `;` where there is one, else at commas. One comma alone between

@@ -1,4 +1,4 @@
-"""Stage 3 of 7, shared by the codecs: growing name tables and the rows of one decode call."""
+"""Decode, shared by the codecs: growing name tables and the rows of one decode call."""
 
 from __future__ import annotations
 

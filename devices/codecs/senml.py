@@ -1,4 +1,4 @@
-"""Stage 3 of 7, codec `senml`: Sensor Measurement Lists (RFC 8428), in JSON and in CBOR.
+"""Decode, codec `senml`: Sensor Measurement Lists (RFC 8428), in JSON and in CBOR.
 
 The device is the base name without a separator at its end, the metric the name: base name `urn:dev:ow:10e2073a0108:`
 and name `voltage` are the metric `voltage` of the device `urn:dev:ow:10e2073a0108`. Numbers (`v`) and truth values

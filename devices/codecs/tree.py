@@ -1,4 +1,4 @@
-"""Stage 3 of 7, shared by JSON, CBOR and MessagePack: from a decoded tree of maps and lists to readings.
+"""Decode, shared by JSON, CBOR and MessagePack: from a decoded tree of maps and lists to readings.
 
 The rules, the same for all three:
 

@@ -1,4 +1,4 @@
-"""Beside the flow: the alarms that a service has raised, scored against its simulated fleet's known faults."""
+"""The alarms that a service has raised, scored against its simulated fleet's known faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1: compile every kernel into numba's cache, so that the first messages do not wait for the compiler.
+"""Compile every kernel into numba's cache, so that the first messages do not wait for the compiler.
 
 `python -m driftline.compile` does it, two steps at a time in processes of their own, with a line for each step;
 `python -m driftline.compile STEP...` runs the steps named, one after the other.

@@ -1,4 +1,4 @@
-"""Before stage 1: numba's cache of compiled kernels, kept in step with their sources.
+"""Numba's cache of compiled kernels, kept in step with their sources.
 
 Numba looks at a kernel's own file to tell whether what it cached still holds, and misses a change in a kernel that is
 called from another file. After an upgrade old code would run unseen, so a change in any kernel's file drops them all.

@@ -1,4 +1,4 @@
-"""Before stage 1: kernels that are not in the cache yet are compiled in processes beside the service's own."""
+"""Kernels that are not in the cache yet are compiled in processes beside the service's own."""
 
 from __future__ import annotations
 

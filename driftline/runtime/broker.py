@@ -1,4 +1,4 @@
-"""Before stage 1: the broker, as configured, or one of our own as a child process on loopback."""
+"""The broker, as configured, or one of our own as a child process on loopback."""
 
 from __future__ import annotations
 

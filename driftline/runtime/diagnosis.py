@@ -1,4 +1,4 @@
-"""Beside the flow: is everything that the service needs in order? Each check says what is, and what to do about it."""
+"""Is everything that the service needs in order? Each check says what is, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1: the broker for a machine that has none, amqtt in a process of its own.
+"""The broker for a machine that has none, amqtt in a process of its own.
 
 MQTT 3.1.1 alone, about 1,000 messages a second, nothing kept over a restart: enough to try things out, no more.
 """

@@ -1,4 +1,4 @@
-"""Stages 3 to 5 and 7 of 7 at run time: the thread that feeds journal entries to the engine, without a gap."""
+"""Decode to alarm, at run time: the thread that feeds journal entries to the engine, without a gap."""
 
 from __future__ import annotations
 

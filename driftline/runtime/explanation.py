@@ -1,4 +1,4 @@
-"""Beside the flow: what stages 3 to 5 make of one message, by the same code as in production, stage by stage."""
+"""What the stages from decode to score make of one message, by the same code as in production, stage by stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the flow: the score card: plants of every world under fixed seeds, scored by the configuration."""
+"""The score card: plants of every world under fixed seeds, scored by the configuration."""
 
 from __future__ import annotations
 

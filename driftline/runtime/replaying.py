@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: replay, which publishes recorded data through the broker as devices would.
+"""Replay, which publishes recorded data through the broker as devices would.
 
 A recording (CSV, Parquet) becomes one device named after its file, a Driftline journal its messages as they were.
 Event time stays that of the recording.

@@ -1,4 +1,4 @@
-"""Stage 6 of 7 at run time: external databases, each with a thread and a cursor of its own behind the spool."""
+"""Store, at run time: external databases, each with a thread and a cursor of its own behind the spool."""
 
 from __future__ import annotations
 

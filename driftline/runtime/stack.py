@@ -1,4 +1,4 @@
-"""Beside the stages: an external database and Grafana as our children, where they are found on PATH; each is optional.
+"""An external database and Grafana as our children, where they are found on PATH; each is optional.
 
 The same stack as `deploy/compose.yaml`, without Docker. Children listen on loopback, are shielded from the terminal's
 Ctrl-C, and end with this process, however it ends (on Linux), as the broker does.

@@ -1,4 +1,4 @@
-"""Stage 6 of 7 at run time: the thread that commits what the engine made, and saves snapshots behind it."""
+"""Store, at run time: the thread that commits what the engine made, and saves snapshots behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside stage 1 of 7: what the broker has dropped before it could reach us, by its own count.
+"""What the broker has dropped before it could reach us, by its own count.
 
 mosquitto publishes the count every few seconds (mosquitto(8), "Broker Status"); a broker that does not is taken to drop
 nothing. The count is of all the broker's clients, and begins at 0 when the broker starts.

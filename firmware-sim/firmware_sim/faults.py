@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: labelled faults, and how each kind distorts what a device measures."""
+"""Labelled faults, and how each kind distorts what a device measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a fault that a person asks for while the simulator runs: the request, and its way over MQTT."""
+"""A fault that a person asks for while the simulator runs: the request, and its way over MQTT."""
 
 from __future__ import annotations
 

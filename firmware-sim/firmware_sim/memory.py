@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what a simulator keeps on disk: where each device stood."""
+"""What a simulator keeps on disk: where each device stood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: how families of devices write what they measure: topic and payload of samples.
+"""How families of devices write what they measure: topic and payload of samples.
 
 A style is a class and a line in the tuple. Each is read back by a profile or codec of `devices/`; a test holds it.
 """

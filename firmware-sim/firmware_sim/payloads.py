@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what devices write: JSON objects, arrays of them for a backlog, and broken ones on request."""
+"""What devices write: JSON objects, arrays of them for a backlog, and broken ones on request."""
 
 from __future__ import annotations
 

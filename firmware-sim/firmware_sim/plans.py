@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: when which fault comes: none, at random by rate, or by a schedule file."""
+"""When which fault comes: none, at random by rate, or by a schedule file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a plant written to a folder: readings, recorded MQTT traffic, truth, and how to score alarms."""
+"""A plant written to a folder: readings, recorded MQTT traffic, truth, and how to score alarms."""
 
 from __future__ import annotations
 

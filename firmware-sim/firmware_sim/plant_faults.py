@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of the plant itself: when they come, and which metrics show them."""
+"""Faults of the plant itself: when they come, and which metrics show them."""
 
 from __future__ import annotations
 

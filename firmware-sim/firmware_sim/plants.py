@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a plant on paper: what all sensors of a world report over some weeks, and the truth about it.
+"""A plant on paper: what all sensors of a world report over some weeks, and the truth about it.
 
 No broker and no clock is needed: columns of readings and labels of faults come from the seed alone. Plant faults act
 through the physics of the world; faults of sensors and of transport are put into what the sensors report.

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the device's end of MQTT, which publishes many messages and knows when each is acknowledged.
+"""The device's end of MQTT, which publishes many messages and knows when each is acknowledged.
 
 paho-mqtt opens the connection (TCP, TLS, credentials, CONNECT); after CONNACK this module writes PUBLISH frames to its
 socket in bulk and reads the acknowledgements in bulk, since paho's own path costs more a message than a broker does.

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a device's series put together: what it measures at one time leaves it as one sample."""
+"""A device's series put together: what it measures at one time leaves it as one sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of sensors and transport, put at random into what a plant's sensors report."""
+"""Faults of sensors and transport, put at random into what a plant's sensors report."""
 
 from __future__ import annotations
 

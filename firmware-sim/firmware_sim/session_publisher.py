@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a publisher with a connection of its own for each device."""
+"""A publisher with a connection of its own for each device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the fleet, which turns ticks into what each device reports, faults included."""
+"""The fleet, which turns ticks into what each device reports, faults included."""
 
 from __future__ import annotations
 

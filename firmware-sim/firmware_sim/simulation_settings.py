@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the settings of the simulator, declared once."""
+"""The settings of the simulator, declared once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the simulator, which tells the fleet's history and then lets it live, over one connection."""
+"""The simulator, which tells the fleet's history and then lets it live, over one connection."""
 
 from __future__ import annotations
 

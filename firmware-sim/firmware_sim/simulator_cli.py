@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the simulator's command line, made from its settings."""
+"""The simulator's command line, made from its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what ends a simulator: a signal, or the end of the process that started it."""
+"""What ends a simulator: a signal, or the end of the process that started it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the command line of a simulated world."""
+"""The command line of a simulated world."""
 
 from __future__ import annotations
 

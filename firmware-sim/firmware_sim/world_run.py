@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a world that lives: each device runs its firmware and speaks MQTT on a connection of its own."""
+"""A world that lives: each device runs its firmware and speaks MQTT on a connection of its own."""
 
 from __future__ import annotations
 

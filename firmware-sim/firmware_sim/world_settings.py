@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the settings of a simulated world, declared once."""
+"""The settings of a simulated world, declared once."""
 
 from __future__ import annotations
 

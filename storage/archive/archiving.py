@@ -1,4 +1,4 @@
-"""Stage 6 of 7: moving days of points from the embedded database to its archive, whole and once.
+"""Store: moving days of points from the embedded database to its archive, whole and once.
 
 The newest point of each series stays in the database, so that what is newest is known without reading files.
 """

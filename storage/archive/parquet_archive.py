@@ -1,4 +1,4 @@
-"""Stage 6 of 7: the archive: old points as Parquet files, a folder a day, with a manifest of checksums.
+"""Store: the archive: old points as Parquet files, a folder a day, with a manifest of checksums.
 
 A file holds points of one day (UTC) in order of series and time, with the names of device and metric, so that any
 program that reads Parquet can use it. It counts from the database transaction on that removes its points there; a file

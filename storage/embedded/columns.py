@@ -1,4 +1,4 @@
-"""Stage 6 of 7: columns of points on their way into a store: which are new, and what precision is kept."""
+"""Store: columns of points on their way into a store: which are new, and what precision is kept."""
 
 from __future__ import annotations
 

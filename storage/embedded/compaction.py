@@ -1,4 +1,4 @@
-"""Stage 6 of 7: compaction: points of one table of the embedded database into long sorted runs of the next."""
+"""Store: compaction: points of one table of the embedded database into long sorted runs of the next."""
 
 from __future__ import annotations
 

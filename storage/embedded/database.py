@@ -1,4 +1,4 @@
-"""Stage 6 of 7: the embedded database on DuckDB: every point, series, dead letter, alarm and count, in one file.
+"""Store: the embedded database on DuckDB: every point, series, dead letter, alarm and count, in one file.
 
 One `commit` is one DuckDB transaction that also holds the journal position, so that after a kill the database stands
 exactly at a position of the journal. DuckDB syncs its write-ahead log before a commit returns.

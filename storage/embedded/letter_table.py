@@ -1,4 +1,4 @@
-"""Stage 6 of 7: dead letters and the database: as a table of a query, and from the table of earlier versions."""
+"""Store: dead letters and the database: as a table of a query, and from the table of earlier versions."""
 
 from __future__ import annotations
 

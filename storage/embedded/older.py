@@ -1,4 +1,4 @@
-"""Stage 6 of 7: reads of the embedded database that go on in an external one, where the embedded one's points begin."""
+"""Store: reads of the embedded database that go on in an external one, where the embedded one's points begin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: threads whose work can wait give way to those that a message or an alarm waits for."""
+"""Store: threads whose work can wait give way to those that a message or an alarm waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: what the page, the API and the warm start read from the embedded database."""
+"""Store: what the page, the API and the warm start read from the embedded database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: what a query of SQL may cost: time, memory, bytes of the answer; and how others stop it."""
+"""Store: what a query of SQL may cost: time, memory, bytes of the answer; and how others stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: the rows of one commit, written to the tables of the embedded database within its transaction."""
+"""Store: the rows of one commit, written to the tables of the embedded database within its transaction."""
 
 from __future__ import annotations
 

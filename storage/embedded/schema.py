@@ -1,4 +1,4 @@
-"""Stage 6 of 7: the tables of the embedded database, and the views that people query.
+"""Store: the tables of the embedded database, and the views that people query.
 
 Points lie in three tables of the same columns. `point_recent` takes every commit, in order of arrival. Compaction moves
 them to `point_sorted`, in runs ordered by series and time, and these, when there are many, to `point_merged`, in few

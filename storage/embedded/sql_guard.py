@@ -1,4 +1,4 @@
-"""Stage 6 of 7: which SQL of a person's runs: one SELECT over the views, as DuckDB's own parser reads it.
+"""Store: which SQL of a person's runs: one SELECT over the views, as DuckDB's own parser reads it.
 
 The text is never searched for words. DuckDB parses it to a tree (https://duckdb.org/docs/stable/data/json/sql_to_and_from_json),
 and every node of the tree must be one that is known to only read. What the parser cannot give as a tree is no SELECT.

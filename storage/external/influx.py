@@ -1,4 +1,4 @@
-"""Stage 6 of 7: external databases that take InfluxDB line protocol: InfluxDB 2 (and 1.8, 3), VictoriaMetrics.
+"""Store: external databases that take InfluxDB line protocol: InfluxDB 2 (and 1.8, 3), VictoriaMetrics.
 
 The same point written twice is the same point, so a write that may have failed is simply done again.
 """

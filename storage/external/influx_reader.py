@@ -1,4 +1,4 @@
-"""Stage 6 of 7: reads of InfluxDB: in Flux (2, and 1.8 where it is switched on), and in InfluxQL (1.8, 2, 3).
+"""Store: reads of InfluxDB: in Flux (2, and 1.8 where it is switched on), and in InfluxQL (1.8, 2, 3).
 
 Flux: https://docs.influxdata.com/flux/v0/; InfluxQL over `/query`: https://docs.influxdata.com/influxdb/v1/tools/api/.
 """

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: outputs as InfluxDB line protocol, built column by column into one buffer.
+"""Store: outputs as InfluxDB line protocol, built column by column into one buffer.
 
 The measurements, tags and fields are those of docs/storage.md. Syntax:
 https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/

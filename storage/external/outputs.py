@@ -1,4 +1,4 @@
-"""Stage 6 of 7: a step's output as bytes: an Arrow IPC stream of its points, with all else in the schema's metadata.
+"""Store: a step's output as bytes: an Arrow IPC stream of its points, with all else in the schema's metadata.
 
 Dead letters are left out: no external database takes them.
 """

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: which reader speaks an external database's language."""
+"""Store: which reader speaks an external database's language."""
 
 from __future__ import annotations
 

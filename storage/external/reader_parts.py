@@ -1,4 +1,4 @@
-"""Stage 6 of 7: what readers of external databases share: names of series, thinning, and alarms from their events."""
+"""Store: what readers of external databases share: names of series, thinning, and alarms from their events."""
 
 from __future__ import annotations
 

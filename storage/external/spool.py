@@ -1,4 +1,4 @@
-"""Stage 6 of 7: the spool: outputs that wait for external databases, with a cursor for each.
+"""Store: the spool: outputs that wait for external databases, with a cursor for each.
 
 A database that is away falls behind alone, and catches up alone from its cursor.
 """

@@ -1,4 +1,4 @@
-"""Stage 6 of 7: reads of VictoriaMetrics, through its export and MetricsQL (https://docs.victoriametrics.com/).
+"""Store: reads of VictoriaMetrics, through its export and MetricsQL (https://docs.victoriametrics.com/).
 
 It keeps numbers at times in whole milliseconds, and no texts: alarms come back without their sentence.
 """

@@ -1,4 +1,4 @@
-"""Stage 2 of 7: the journal on SQLite, one row a chunk of raw messages.
+"""Journal: the journal on SQLite, one row a chunk of raw messages.
 
 SQLite in WAL mode with `synchronous=FULL` has the row on disk when the insert returns, and survives a kill and a
 power cut (https://www.sqlite.org/wal.html, https://www.sqlite.org/atomiccommit.html). Rows are large, so the cost of a

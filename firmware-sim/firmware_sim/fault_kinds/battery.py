@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a battery that fails before its time."""
+"""A battery that fails before its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of counters: a reset, a stop, counting too fast."""
+"""Faults of counters: a reset, a stop, counting too fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the contract of a kind of fault: how it distorts what one metric, or one device, reports."""
+"""The contract of a kind of fault: how it distorts what one metric, or one device, reports."""
 
 from __future__ import annotations
 

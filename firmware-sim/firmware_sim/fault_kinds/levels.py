@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of the level: shifts, long faults, drifts, full scale, a unit mixed up."""
+"""Faults of the level: shifts, long faults, drifts, full scale, a unit mixed up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults that show against other metrics, other devices, or the time of day alone."""
+"""Faults that show against other metrics, other devices, or the time of day alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of what does not come: dropouts, silent death, a metric that is left out."""
+"""Faults of what does not come: dropouts, silent death, a metric that is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of single readings: spikes, dips, error codes sent as values."""
+"""Faults of single readings: spikes, dips, error codes sent as values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of what has two states: it sticks, or it chatters."""
+"""Faults of what has two states: it sticks, or it chatters."""
 
 from __future__ import annotations
 

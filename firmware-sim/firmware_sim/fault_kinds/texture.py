@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults of the signal's texture: stuck, noise, oscillation."""
+"""Faults of the signal's texture: stuck, noise, oscillation."""
 
 from __future__ import annotations
 

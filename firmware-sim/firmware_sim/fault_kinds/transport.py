@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: faults on the way: clocks, duplicates, disorder, floods. The values are right."""
+"""Faults on the way: clocks, duplicates, disorder, floods. The values are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what may be asked of a device, as JSON on its topic `command`."""
+"""What may be asked of a device, as JSON on its topic `command`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the firmware of a simulated device, as an explicit machine of states.
+"""The firmware of a simulated device, as an explicit machine of states.
 
 ```
 off ─▶ booting ─▶ self-test ─▶ connecting ─▶ online ◀─▶ sleeping (on batteries)

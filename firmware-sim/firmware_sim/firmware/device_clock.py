@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a device's own clock, which drifts until it is set again."""
+"""A device's own clock, which drifts until it is set again."""
 
 from __future__ import annotations
 

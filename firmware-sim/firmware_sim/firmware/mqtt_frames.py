@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the packets of MQTT 3.1.1 that a device needs, as bytes.
+"""The packets of MQTT 3.1.1 that a device needs, as bytes.
 
 Source: MQTT Version 3.1.1, OASIS Standard, sections 2.2 (fixed header) and 3.1 to 3.14.
 """

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: many MQTT sessions from one process, one for each device, over one poll of all their sockets.
+"""Many MQTT sessions from one process, one for each device, over one poll of all their sockets.
 
 A session never blocks: what cannot be written yet waits in it, and what happens to it is told to its listener.
 """

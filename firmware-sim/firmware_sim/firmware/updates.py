@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: an update over the air: downloaded in steps, checked, applied."""
+"""An update over the air: downloaded in steps, checked, applied."""
 
 from __future__ import annotations
 

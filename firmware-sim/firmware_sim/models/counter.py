@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a machine's counter of parts made."""
+"""A machine's counter of parts made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the contract of a device model, and the noise and inertia that the models are made of."""
+"""The contract of a device model, and the noise and inertia that the models are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: rotating and stroking machines, whose temperature, vibration and current follow one load."""
+"""Rotating and stroking machines, whose temperature, vibration and current follow one load."""
 
 from __future__ import annotations
 

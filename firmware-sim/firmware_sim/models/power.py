@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a building's power meter with a daily and a weekly load profile."""
+"""A building's power meter with a daily and a weekly load profile."""
 
 from __future__ import annotations
 

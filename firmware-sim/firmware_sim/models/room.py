@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: an air-conditioned room, where people raise temperature, humidity and CO2."""
+"""An air-conditioned room, where people raise temperature, humidity and CO2."""
 
 from __future__ import annotations
 

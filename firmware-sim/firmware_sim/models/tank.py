@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a tank that is filled through a valve and emptied by use."""
+"""A tank that is filled through a valve and emptied by use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a weather station in the yard."""
+"""A weather station in the yard."""
 
 from __future__ import annotations
 

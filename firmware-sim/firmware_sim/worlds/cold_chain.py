@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a cold chain: cold rooms with compressor cycles, defrosts, doors, under the weather."""
+"""A cold chain: cold rooms with compressor cycles, defrosts, doors, under the weather."""
 
 from __future__ import annotations
 

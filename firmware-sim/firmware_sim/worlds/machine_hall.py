@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a machine hall: motors whose heat, vibration and current follow the load."""
+"""A machine hall: motors whose heat, vibration and current follow the load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: how much a series usually scatters, which sizes faults and says which can be seen at all."""
+"""How much a series usually scatters, which sizes faults and says which can be seen at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: an office building: people, CO2, heating, lights and lifts by the calendar."""
+"""An office building: people, CO2, heating, lights and lifts by the calendar."""
 
 from __future__ import annotations
 

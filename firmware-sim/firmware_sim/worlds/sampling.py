@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what sensors make of a world: jitter, noise, quantisation, limits, reports on change."""
+"""What sensors make of a world: jitter, noise, quantisation, limits, reports on change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: homes: switches, contacts, motion, plugs, an energy meter, batteries; most report on change."""
+"""Homes: switches, contacts, motion, plugs, an energy meter, batteries; most report on change."""
 
 from __future__ import annotations
 

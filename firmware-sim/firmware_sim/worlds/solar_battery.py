@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a solar site with a battery: sun and cloud, inverters, the grid, loads of a household."""
+"""A solar site with a battery: sun and cloud, inverters, the grid, loads of a household."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: what all devices of a site share: grid of times, calendar, weather, sources of chance."""
+"""What all devices of a site share: grid of times, calendar, weather, sources of chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a fleet of delivery vans: tours by day, engine, position, tyre pressure; off at night."""
+"""A fleet of delivery vans: tours by day, engine, position, tyre pressure; off at night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: a water network: pumps fill a tank by its level, districts draw on it, pipes leak."""
+"""A water network: pumps fill a tank by its level, districts draw on it, pipes leak."""
 
 from __future__ import annotations
 

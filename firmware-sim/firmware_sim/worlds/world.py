@@ -1,4 +1,4 @@
-"""Before stage 1 of 7: the contract of a world: what is true in it over time, and what its sensors make of that.
+"""The contract of a world: what is true in it over time, and what its sensors make of that.
 
 A world is simulated on a regular grid of times. Everything is a function of the grid and the seed: the same span and
 the same seed give the same run, byte for byte.
