@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings, budget_per_second
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.severity import SEVERITIES
-from devices.records import AlarmRecord, AlarmState
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,19 @@ class Alarms:
     """
 
     def __init__(self, settings: AlarmSettings) -> None:
+        self._settings = settings
         self._policy = AlarmPolicy(settings)
+        self._known = 0
         self._open: dict[int, AlarmRecord] = {}
         self._next = 1
 
-    def grow(self, series: int) -> None:
-        """Make room for that many series."""
-        self._policy.grow(series)
+    def grow(self, series: Sequence[SeriesRecord]) -> None:
+        """Make room for these series, in order of their numbers; each gets the budget that the settings give it."""
+        self._policy.grow(len(series))
+        for record in series[self._known :] if self._settings.overrides else ():
+            if budget := self._settings.override_of(record.device, record.metric):
+                self._policy.set_budget(record.series, budget_per_second(budget))
+        self._known = len(series)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
@@ -123,7 +129,7 @@ class Alarms:
         try:
             self._policy.load(arrays)
         except KeyError:
-            self.grow(max((record.series + 1 for record in records), default=0))
+            self._policy.grow(max((record.series + 1 for record in records), default=0))
             self.adopt(records, int(rest["next_alarm"]))
             return False
         self._open = {record.series: record for record in records}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -11,6 +12,30 @@ from common.durations import Duration, parse_duration
 
 _BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+per\s+sensor\s+per\s+(hour|day|week|month|year)\s*$")
 _SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2629800.0, "year": 31557600.0}
+
+
+def budget_per_second(text: str) -> float:
+    """Alarms a second of a series that a budget allows. Raises ValueError naming the text and what was expected."""
+    match = _BUDGET.match(text)
+    if match is None or float(match.group(1)) <= 0:
+        raise ValueError(f'expected "N per sensor per hour|day|week|month|year" with N above 0, got "{text}"')
+    return float(match.group(1)) / _SECONDS[match.group(2)]
+
+
+class AlarmOverride(BaseModel):
+    """Another budget for some series; the first override that matches wins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = Field(default="*", min_length=1, description='Devices that it is for; "*" stands for any characters.')
+    metric: str = Field(default="*", min_length=1, description="Metrics of them.")
+    budget: str = Field(description="Their budget, in place of the common one.")
+
+    @field_validator("budget")
+    @classmethod
+    def _readable_budget(cls, text: str) -> str:
+        budget_per_second(text)
+        return text
 
 
 class AlarmSettings(BaseModel):
@@ -25,6 +50,9 @@ class AlarmSettings(BaseModel):
     )
     threshold: float | None = Field(
         default=None, gt=0, le=12, description="Fixed score that raises an alarm, in place of the budget."
+    )
+    overrides: list[AlarmOverride] = Field(
+        default=[], description="Another budget for some devices or metrics; the first that matches wins."
     )
     clear_ratio: float = Field(
         default=0.6, gt=0, lt=1, description="An alarm may clear below this share of the score that raises it."
@@ -60,17 +88,24 @@ class AlarmSettings(BaseModel):
     @field_validator("budget")
     @classmethod
     def _readable_budget(cls, text: str) -> str:
-        match = _BUDGET.match(text)
-        if match is None or float(match.group(1)) <= 0:
-            raise ValueError(f'expected "N per sensor per hour|day|week|month|year" with N above 0, got "{text}"')
+        budget_per_second(text)
         return text
 
     @property
     def budget_per_second(self) -> float:
         """Alarms per series and second that the budget allows."""
-        match = _BUDGET.match(self.budget)
-        assert match is not None
-        return float(match.group(1)) / _SECONDS[match.group(2)]
+        return budget_per_second(self.budget)
+
+    def override_of(self, device: str, metric: str) -> str | None:
+        """The budget that an override gives a series, by its names."""
+        for override in self.overrides:
+            if fnmatchcase(device, override.device) and fnmatchcase(metric, override.metric):
+                return override.budget
+        return None
+
+    def budget_of(self, device: str, metric: str) -> str:
+        """The budget of a series, by its names."""
+        return self.override_of(device, metric) or self.budget
 
     @property
     def clear_after_ns(self) -> int:

@@ -135,11 +135,20 @@ def _go_on(series: int, time: int, score: float, threshold: float, limits: Limit
 
 
 @njit(nogil=True)
+def _threshold(limits: Limits, own_budget: float, log_cadence: float) -> float:
+    """The score that raises an alarm of a series, by its own budget where it has one (not NaN)."""
+    if math.isnan(own_budget):
+        return threshold_of(limits.fixed, limits.budget, log_cadence)
+    return threshold_of(0.0, own_budget, log_cadence)
+
+
+@njit(nogil=True)
 def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],
     score: NDArray[np.float64],
     limits: Limits,
+    own_budget: NDArray[np.float64],
     state: PolicyState,
     anomaly: NDArray[np.bool_],
     event: NDArray[np.int8],
@@ -153,7 +162,7 @@ def _step(
         event[i] = 0
         anomaly[i] = False
         if not math.isnan(score[i]):
-            threshold = threshold_of(limits.fixed, limits.budget, state.log_cadence[s])
+            threshold = _threshold(limits, own_budget[s], state.log_cadence[s])
             anomaly[i] = score[i] >= threshold
             if state.is_open[s]:
                 event[i] = _go_on(s, time[i], score[i], threshold, limits, state)
@@ -181,26 +190,33 @@ class AlarmPolicy:
             settings.clear_readings,
             settings.cooldown,
         )
+        self._own_budget = np.empty(0)
         self._state = PolicyState(*(np.empty(0, kind) for kind, _ in _FRESH.values()))
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
+        self._own_budget = grown(self._own_budget, size, math.nan)
         now = self._state._asdict()
         self._state = PolicyState(**{name: grown(now[name], size, fill) for name, (_, fill) in _FRESH.items()})
+
+    def set_budget(self, series: int, per_second: float) -> None:
+        """Let this many alarms a second of the series be false, in place of what the settings say of all."""
+        self._own_budget[series] = per_second
 
     def step(self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64]) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm."""
         n = len(series)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
-        events = _step(series, time, score, self._limits, self._state, anomaly, event, peak, severity)
+        events = _step(series, time, score, self._limits, self._own_budget, self._state, anomaly, event, peak, severity)
         return Verdicts(anomaly, event, peak, severity, int(events))
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
         known = series < len(self._state.log_cadence)
         log_cadence = float(self._state.log_cadence[series]) if known else math.nan
-        return float(threshold_of(self._limits.fixed, self._limits.budget, log_cadence))
+        own_budget = float(self._own_budget[series]) if known else math.nan
+        return float(_threshold(self._limits, own_budget, log_cadence))
 
     def close(self, series: int) -> None:
         """Let no alarm of the series be open: a person, or something else than its score, has ended it."""

@@ -190,7 +190,7 @@ class Engine:
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
         self.liveness.grow(len(self.registry.device_names))
-        self.alarms.grow(len(self.registry))
+        self.alarms.grow(self.registry.records)
 
     def _incoming(self, readings: Readings, new: JournalEntry, entry: JournalEntry) -> Incoming:
         """Decoded readings on their way; `entry` is the whole one, in which redelivered messages pass time too."""

@@ -76,6 +76,10 @@ class Notifier:
             self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def configure(self, configured: Sequence[tuple[NoticeSettings, str]]) -> None:
+        """Put other channels of the configuration in place, with their secrets."""
+        self._configured = list(configured)
+
     def channels(self) -> list[tuple[NoticeSettings, str, bool]]:
         """Every channel with its secret, and whether it was made on the page. The configuration's name wins."""
         named = {settings.name for settings, _ in self._configured}

@@ -23,6 +23,7 @@ from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.read_routes import reading_router
 from driftline.http.schemas import ErrorReply
+from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
 
 PREFIX = "/api/v1"
@@ -63,8 +64,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         app.include_router(more, prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
-        notices = notice_router(lambda: view.notifier, _audit(gate))
-        app.include_router(notices, prefix=PREFIX, responses=refusals, dependencies=checks)
+        for acting in (notice_router(lambda: view.notifier, _audit(gate)), tune_router(view, _audit(gate))):
+            app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))
     install_error_handlers(app)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from driftline.http.events import Subscription
 from storage.embedded.database import EmbeddedStore
@@ -167,6 +169,14 @@ class ServiceView(Protocol):
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed (`LiveFeed.subscribe`)."""
+        ...
+
+    def alarm_settings(self) -> AlarmSettings:
+        """The alarm settings in force."""
+        ...
+
+    def editable_config(self) -> Path:
+        """The configuration file, which may not exist yet."""
         ...
 
     def about(self) -> About:

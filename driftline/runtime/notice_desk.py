@@ -42,8 +42,7 @@ class NoticeDesk:
         page_url: str,
     ) -> None:
         self._outbox = Outbox(path)
-        channels = [(settings, read_secret(settings, os.environ)) for settings in configured]
-        self.notifier = Notifier(self._outbox, channels, clock=clock, publish=publish)
+        self.notifier = Notifier(self._outbox, _with_secrets(configured), clock=clock, publish=publish)
         self._store = store
         self._subscribe = subscribe
         self._page_url = page_url.rstrip("/")
@@ -57,6 +56,10 @@ class NoticeDesk:
         self._outbox.open()
         self.notifier.start()
         self._thread.start()
+
+    def configure(self, configured: Sequence[NoticeSettings]) -> None:
+        """Put other channels of the configuration in place. Raises OSError where a secret cannot be read."""
+        self.notifier.configure(_with_secrets(configured))
 
     def stop(self) -> None:
         """End after what is under way; what waits goes out after the next start."""
@@ -107,6 +110,10 @@ class NoticeDesk:
             reason=alarm.reason,
             link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
         )
+
+
+def _with_secrets(configured: Sequence[NoticeSettings]) -> list[tuple[NoticeSettings, str]]:
+    return [(settings, read_secret(settings, os.environ)) for settings in configured]
 
 
 def broker_publisher(settings: BrokerSettings, password: str | None) -> Publish:

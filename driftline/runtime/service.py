@@ -164,6 +164,7 @@ class Service:
             say_anew(anew, self._say)
 
         self._engine.between_steps(swap)
+        self._notices.configure(config.notices)
         self.config = self.status.config = config
         self._remember_all_filters(self._engine.engine.router.filters)
         self._session.resubscribe(self._engine.engine.router.filters)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
-from driftline.config import Config
+from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
 from driftline.runtime.clock_watch import ClockWatch
@@ -162,9 +163,17 @@ class ServiceStatus:
         """Follow the live feed."""
         return self._feed.subscribe(wake)
 
+    def alarm_settings(self) -> AlarmSettings:
+        """The alarm settings in force."""
+        return self.config.alarm
+
+    def editable_config(self) -> Path:
+        """The configuration file, which may not exist yet."""
+        return (self.config_file or DEFAULT_FILE).absolute()
+
     def about(self) -> About:
         """What runs here."""
-        file = None if self.config_file is None else str(self.config_file)
+        file = str(self.config_file) if self.config_file is not None and self.config_file.exists() else None
         return About(version("driftline"), self.broker_url, list(self._engine.engine.router.filters), file)
 
     def configuration(self) -> Mapping[str, object]:

@@ -101,3 +101,13 @@ def test_openings_and_clearings_alternate(scores: list[float]) -> None:
 def test_a_budget_that_cannot_be_read_says_what_is_expected(text: str) -> None:
     with pytest.raises(ValidationError, match=r"N per sensor per hour\|day\|week"):
         AlarmSettings(budget=text)
+
+
+def test_a_series_with_a_budget_of_its_own_keeps_to_that() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=5.0))
+    policy.grow(2)
+    policy.set_budget(1, 1 / (60.0 * 10**6))
+    scores = [0.5, 0.5, 5.5]
+    assert judge(policy, scores, series=0, every=60 * SECOND).anomaly.tolist() == [False, False, True]
+    assert judge(policy, scores, series=1, every=60 * SECOND).anomaly.tolist() == [False, False, False]
+    assert (policy.threshold(0), policy.threshold(1)) == (5.0, pytest.approx(6.0))

@@ -11,6 +11,7 @@ import numpy as np
 from letters import letter
 from numpy.typing import NDArray
 
+from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
@@ -39,6 +40,7 @@ class DemoService:
         ]
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
+        self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
@@ -128,6 +130,12 @@ class DemoService:
         subscription = self.feed.subscribe(wake)
         self.subscribed += 1
         return subscription
+
+    def alarm_settings(self) -> AlarmSettings:
+        return AlarmSettings()
+
+    def editable_config(self) -> Path:
+        return self.config_path
 
     def about(self) -> About:
         return About("0.1.0", "mqtt://127.0.0.1:1883", ["#"], None)

@@ -42,6 +42,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   fill(root,
     h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, name), life, seen, h("span", { class: "grow" }),
+      h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
       may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
     notices,
     h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),

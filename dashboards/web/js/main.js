@@ -13,6 +13,7 @@ import { showPipeline } from "./pipeline.js";
 import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
 import { showSettings } from "./settings.js";
 import { showSignIn } from "./sign_in.js";
+import { showTune } from "./tune.js";
 
 const main = document.getElementById("main");
 let current = new AbortController();
@@ -29,8 +30,8 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, settings: showSettings, help: showHelp, api: showApi };
-  const within = { device: "fleet", figures: "alarms", api: "help" };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, settings: showSettings, help: showHelp, api: showApi };
+  const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");

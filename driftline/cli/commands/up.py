@@ -40,6 +40,7 @@ def up(
 
     from driftline.access.accounts import AccountError
     from driftline.access.gate import NoAccountError
+    from driftline.config import DEFAULT_FILE
     from driftline.http.server import PortTakenError
     from driftline.runtime.broker import BrokerError
     from driftline.runtime.data_folder import FolderInUseError
@@ -68,7 +69,8 @@ def up(
             with_port = _with_port(read, started.http.port if stack else port)
             return with_port.model_copy(update={"sinks": [*with_port.sinks, *beside]})
 
-        file = configuration_file(config)
+        # A file that is made after the start is read as well.
+        file = configuration_file(config) or DEFAULT_FILE
         return Service(started, var_dir=folder, config_file=file, demo=demo, console=console, adjust=adjust).run()
 
     try:

@@ -1,0 +1,57 @@
+"""What stored scores would have alarmed under other alarm settings: no reading is scored again, so a month is quick.
+
+This is exact for settings that judge scores: budget, threshold, clearing. What changes the scores themselves, another
+detector or its parameters, needs a backtest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alerts.alarm_settings import AlarmSettings
+from alerts.policy import CLEARED, OPENED, AlarmPolicy
+from storage.store import SeriesPoints
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewAlarm:
+    """An alarm that would have been: times in ns, `cleared` None where it would be open still, its highest score."""
+
+    opened: int
+    cleared: int | None
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one series would have done: its alarms in order, and the score that would raise one now."""
+
+    alarms: tuple[PreviewAlarm, ...]
+    threshold: float
+
+
+def preview(points: SeriesPoints, settings: AlarmSettings) -> Preview:
+    """Judge the stored scores of one series, in time order, under `settings`."""
+    policy = AlarmPolicy(settings)
+    policy.grow(1)
+    series = np.zeros(len(points.time), np.int32)
+    verdicts = policy.step(series, points.time, points.score)
+    alarms = []
+    opened: int | None = None
+    for row in np.flatnonzero((verdicts.event == OPENED) | (verdicts.event == CLEARED)).tolist():
+        if verdicts.event[row] == OPENED:
+            opened = row
+        elif opened is not None:
+            alarms.append(_alarm(points, opened, row))
+            opened = None
+    if opened is not None:
+        alarms.append(_alarm(points, opened, None))
+    return Preview(tuple(alarms), policy.threshold(0))
+
+
+def _alarm(points: SeriesPoints, opened: int, cleared: int | None) -> PreviewAlarm:
+    peak = float(np.nanmax(points.score[opened : None if cleared is None else cleared + 1]))
+    end = None if cleared is None else int(points.time[cleared])
+    return PreviewAlarm(int(points.time[opened]), end, peak)
