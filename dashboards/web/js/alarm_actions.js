@@ -99,6 +99,7 @@ export function feedback(alarms, done) {
 }
 
 // Key, word, what it does; in the order of buttons.
+/** @type {[string, string, (alarms: any, done: any) => Promise<any>][]} */
 export const actions = [
   ["a", "Acknowledge", acknowledge],
   ["s", "Shelve", shelve],

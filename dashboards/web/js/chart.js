@@ -18,7 +18,8 @@ const timeLabels = [
   [0.001, "{ss}.{fff}", "\n{MMM} {D} {YYYY} {HH}:{mm}", null, "\n{MMM} {D} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
-let theme = {};
+/** @type {Record<string, string>} */
+const theme = {};
 const readTheme = () => {
   for (const name of ["accent", "band", "expected", "bad", "bad-soft", "warn", "dim", "faint", "grid", "panel", "line"]) theme[name] = color(name);
 };
@@ -127,7 +128,7 @@ export class MetricChart {
     this.data[0].forEach((x, i) => {
       if (x < from || x > to || this.data[4][i] === null) return;
       shown += 1;
-      odd += this.data[5][i] !== null;
+      odd += this.data[5][i] !== null ? 1 : 0;
     });
     Object.assign(this.element.dataset, { points: shown, anomalies: odd, from, to });
     this.describe(null);

@@ -19,6 +19,7 @@ export async function showDevice({ root, name, search, signal }) {
   let alarms = [];
   let loading = new AbortController();
   // Either the newest `span` seconds ("all" for everything), or the time from `from` to `to`, in seconds.
+  /** @type {{ span?: number | "all", from?: number, to?: number }} */
   let range = { span: 900 };
   if (search.get("from") && search.get("to")) range = { from: Number(search.get("from")) / 1e9, to: Number(search.get("to")) / 1e9 };
 
@@ -38,6 +39,7 @@ export async function showDevice({ root, name, search, signal }) {
   }
   const live = h("button", { type: "button", class: "live", "aria-pressed": "true", onclick: () => setRange({ span: lastSpan }) }, "Live");
   const shownRange = h("span", { class: "dim", role: "status" });
+  /** @type {number | "all"} */
   let lastSpan = 900;
 
   fill(root,
@@ -109,7 +111,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   function arrange() {
     const rank = new Map([...alarms].reverse().map((alarm) => [alarm.series, alarm.state === "cleared" ? alarm.opened : Infinity]));
-    const metrics = [...device.metrics].sort((a, b) => wanted(b) - wanted(a) || compare(rank.get(b.series), rank.get(a.series)));
+    const metrics = [...device.metrics].sort((a, b) => Number(wanted(b)) - Number(wanted(a)) || compare(rank.get(b.series), rank.get(a.series)));
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);

@@ -3,6 +3,7 @@
 import { h, setText } from "./dom.js";
 
 // A field: label, name, and what `h` makes of `tag` (input, select, textarea) with `attributes`; `choices` of a select.
+/** @param {string} label @param {string} name @param {Record<string, any>} [options] */
 export function field(label, name, { tag = "input", hint = "", choices = [], ...attributes } = {}) {
   const options = choices.map(([value, text]) => h("option", { value, selected: value === attributes.value }, text));
   const control = h(tag, { name, ...attributes }, options);

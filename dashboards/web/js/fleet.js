@@ -172,7 +172,7 @@ export async function showFleet({ root, search, signal }) {
     row.chip.className = `chip ${chips[device.state]}`;
     setText(row.chip, device.open_alarms > 1 ? `${device.open_alarms} alarms` : words[device.state]);
     setText(row.seen, ago(device.last_event, now));
-    const metrics = [...device.metrics].sort((a, b) => isOdd(device, b) - isOdd(device, a));
+    const metrics = [...device.metrics].sort((a, b) => Number(isOdd(device, b)) - Number(isOdd(device, a)));
     const fitting = metrics.slice(0, metrics.length > cellsWide ? cellsWide : metrics.length);
     while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
     fill(row.cells, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);

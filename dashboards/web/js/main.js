@@ -42,7 +42,7 @@ function show() {
   scrollTo(0, 0);
   fill(main, h("div", { class: "empty", id: "loading" }, "Loading"));
   if (me?.sign_in && !me.name) {
-    showSignIn({ root: main, signal: current.signal, done: () => { drawMe(); show(); } });
+    showSignIn({ root: main, done: () => { drawMe(); show(); } });
     return;
   }
   if (!views[view]) {
