@@ -1,4 +1,4 @@
-"""Score: the default detector: several views of a reading, each calibrated, fused and calibrated again."""
+"""Stage 5 of 7: the default detector: channels that each ask one question of a reading; the highest answer counts."""
 
 from __future__ import annotations
 
@@ -11,54 +11,58 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.compiled import njit
-from detectors import forecast, level, novelty, rarity, shape
-from detectors.detector import Scores
+from detectors import novelty, shape
+from detectors.channels import deviation, value_range
+from detectors.channels.deviation import (
+    FORECASTS,
+    LASTING,
+    LEVEL,
+    SIZES,
+    deviation_begin,
+    deviation_learn,
+    deviation_score,
+    is_odd,
+    new_view,
+    usual_reach,
+)
+from detectors.channels.value_range import range_learn, range_score
+from detectors.detector import MAX_SCORE, Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
-from detectors.forecast import forecast_best, forecast_learn, forecast_reach, forecast_scale, forecast_score
-from detectors.level import level_count, level_learn, level_mean, level_score
+from detectors.knowledge import Knowledge
 from detectors.novelty import novelty_learn, novelty_score
-from detectors.rarity import rarity_learn, rarity_score
 from detectors.shape import shape_learn, shape_score
 from detectors.statistics import period
-from detectors.statistics.calibration import (
-    BINS,
-    COUNTS,
-    TAIL,
-    Prior,
-    cautious,
-    compress,
-    decades,
-    decades_fitted,
-    fit_tail,
-    learn_score,
-    quantile,
-    tame,
-)  # fmt: skip
+from detectors.statistics.calendar_time import offsets, wall_clock
+from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
+from detectors.statistics.excursions import (
+    ExcursionState,
+    excursion_layout,
+    excursion_learn,
+    excursion_rarity,
+    excursion_score,
+)
 
-PART_NAMES = ("novelty", "rarity", "level", "forecast", "shape")
+PART_NAMES = ("jump", "shift", "level", "lasting", "range", "shape")
+RANGE, SHAPE = SIZES, SIZES + 1
+"""Places in PART_NAMES after the four of the deviation."""
+DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
+"""Channels whose excursions are counted."""
+
+CAUTION_READINGS, CAUTION_NS = 500.0, 3600e9
+"""What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
+NORMAL_DECADES = 3.0
+"""A reading below this widens the range."""
+STILL = 0.5
+"""A series of which more readings repeat the last is judged by how often it moves at all."""
 REFRESH = 32
-"""Readings between updates of what changes slowly: the band's reach and the trust in shape."""
 FLUENT, FOREIGN = 0.2, 0.35
 """Distance of all but 5 % of blocks from their nearest earlier ones, in block sizes, at which shape is trusted fully
 / not."""
 TRUST_READINGS = 200
-"""Distances seen under the present period before they say how recurrent the series is."""
-FORECAST_WEIGHT = 0.5
-LEVEL_WEIGHT = 0.5
-"""Of each of the two stretches: their means share most of their readings."""
-PLAIN_SHAPE_WEIGHT = 0.5
-TRUSTED_SHAPE_WEIGHT = 2.5
-TRUSTED_VALUE_WEIGHT = 0.2
-OTHER_LAW = 0.5
-"""By how much the trust in shape has to move for the evidence to follow another law, whose calibration starts anew."""
-SURE, FAULT_WEIGHT = 7.5, 0.125
-"""From so many decades on a reading is hardly the series' normal behaviour: it counts less among what is."""
-GROWTH, GROWTH_READINGS = 0.3, 8.0
-"""Just after a peak a fault has to grow by this share of it to score again; that fades over so many readings."""
-
-# The fused evidence is two to the sum of the parts' decades, which makes the histogram's cells quarter decades of
-# the sum.
-FUSED_PRIOR = Prior(start=1.0, shape=2.0, weight=2000.0, lowest=0.0, memory=16384.0)
+RECURRENT = 0.4
+"""By how much deviations count less where shape is trusted in full: every cycle has its jumps."""
+WIDEST = 2.0
+"""Shape sees a reading beyond the range as at most so many ranges away."""
 
 
 class EnsembleParameters(BaseModel):
@@ -70,85 +74,70 @@ class EnsembleParameters(BaseModel):
         default=True,
         description="Compare stretches of readings with earlier ones: finds faults of shape, for 18 KiB a series.",
     )
-    rest: int = Field(
-        default=400,
-        ge=0,
-        le=1_000_000,
-        description="Readings over which a high score's hold on lower ones fades: faults score as they begin or grow.",
-    )
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
 
-class FusedState(NamedTuple):
-    """Per slot: readings learned, in all and under the present law; each calibration's histogram; what changes slowly.
+class MixState(NamedTuple):
+    """Per slot: the calibrations of shape and novelty, and how recurrent the series is (0 to 1)."""
 
-    `anchor` is the trust in shape at which the present law began.
-    """
-
-    learned: NDArray[np.int64]
-    lawful: NDArray[np.int64]
-    anchor: NDArray[np.float64]
-    novelty: NDArray[np.float32]
-    rarity: NDArray[np.float32]
-    short: NDArray[np.float32]
-    long: NDArray[np.float32]
-    forecast: NDArray[np.float32]
     shape: NDArray[np.float32]
-    fused: NDArray[np.float32]
-    tail: NDArray[np.float64]
-    peak: NDArray[np.float64]
-    since: NDArray[np.int64]
-    reach: NDArray[np.float64]
+    novelty: NDArray[np.float32]
     trust: NDArray[np.float64]
 
 
-FUSED_LAYOUT = {
-    "learned": Column(np.int64),
-    "lawful": Column(np.int64),
-    "anchor": Column(np.float64),
-    "novelty": COUNTS,
-    "rarity": COUNTS,
-    "short": COUNTS,
-    "long": COUNTS,
-    "forecast": COUNTS,
-    "shape": COUNTS,
-    "fused": COUNTS,
-    "tail": TAIL,
-    "peak": Column(np.float64),
-    "since": Column(np.int64),
-    "reach": Column(np.float64),
-    "trust": Column(np.float64),
-}
-_SHAPE_ONLY = ("fused.shape",)
+MIX_LAYOUT = {"shape": COUNTS, "novelty": COUNTS, "trust": Column(np.float64)}
+
+
+class KnownFacts(NamedTuple):
+    """What people said, per slot, and the time zones' offsets: those of zone k are at [first[k], first[k + 1])."""
+
+    direction: NDArray[np.int8]
+    smallest: NDArray[np.float64]
+    smallest_share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    zone: NDArray[np.int32]
+
+
+class Parts(NamedTuple):
+    """The states of the parts, as the kernel takes them."""
+
+    deviation: Any
+    range: Any
+    excursions: Any
+    novelty: Any
+    shape: Any
+    period: Any
+    mix: Any
 
 
 class Ensemble(FleetDetector):
-    """Value novelty, rarity, level, forecast error and shape novelty, calibrated; their sum, rested, calibrated again.
+    """Is this reading far from what is normal for this sensor now? The highest of several channels' answers.
 
-    Each part's score is the probability of such a reading on the series' own past, in decades; under independence
-    decades add up (Fisher's method). Value parts and shape weigh by how recurrent the series is: where nearly all
-    stretches resemble an earlier one closely (heartbeats, machine cycles) a strange shape is strong evidence and a
-    slightly new value weak, elsewhere the reverse. Then a score counts only where it beats what is left of the last
-    peak, which fades over `rest` readings and which a fault has to outgrow at first, so that one fault is one event
-    (declustering, as extreme-value theory needs). The survivors are calibrated on the series' own past: `score` s comes
-    about once in 10^s readings. That calibration starts anew where the weights have moved far, and what a young series
-    claims beyond the readings it has seen counts in part.
+    Channels: deviation (from forecasts at three rates, with and without the course of the day, and of the mean of the
+    last errors); range (far outside everything seen); shape (a stretch like no earlier one, where the series is
+    recurrent). Each gives decades by its own rules, and `statistics.excursions` puts them on one scale: decades of
+    false-alarm rarity on normal behaviour. A fault scores as long as it lasts and again when it recurs, since what is
+    surely a fault teaches nothing; what stays for hours, or comes several times a day, is taken as normal. `novelty` is
+    a second, separate answer: how far the value is from any value seen before.
 
-    Works: on unknown sensors, without a parameter. Fails: where a fault looks like the past in value, step and
-    shape, or comes so slowly that each reading is nearly its predecessor. Nothing is masked from learning but what
-    `learn` excludes; robust statistics bound what a fault can teach. A level shift that stays scores when it begins,
-    and stops within `rest` readings.
+    Works: on unknown sensors, without a parameter, from the thirtieth reading on; an absurd value is found from the
+    fiftieth. Fails: on faults within the usual size of errors, on a drift slower than the levels follow, and on a
+    weekly course, which it does not know. In its first three days it takes repeated events for normal.
 
-    Cost: about 1.3 us a reading without and 4 to 25 us with the shape part. Memory: see `bytes_per_slot`. Sources: the
-    parts'; Fisher 1925; Siffer et al., KDD 2017; runs declustering: Leadbetter 1983.
+    Cost: about 1 us a reading without and 1 to 6 with shape. Memory: see `bytes_per_slot`. Sources: the channels'.
     """
 
     name: ClassVar[str] = "ensemble"
     Parameters: ClassVar[type[BaseModel]] = EnsembleParameters
+    version = "channels 1"
 
     def __init__(self, parameters: EnsembleParameters) -> None:
         self.settings = parameters
         super().__init__(parameters)
+        self._zones = ["UTC"]
+        self._offsets = [offsets("UTC")]
+        self._facts = _fresh_facts(0)
 
     @classmethod
     def examples(cls) -> tuple[Mapping[str, object], ...]:
@@ -156,28 +145,41 @@ class Ensemble(FleetDetector):
         return ({}, {"shape": False})
 
     def layout(self) -> dict[str, Column]:
-        """The parts' arrays as `part.array`, the ensemble's own as `fused.array`."""
+        """The parts' arrays as `part.array`."""
         rooms = {
+            "deviation": deviation.LAYOUT,
+            "range": value_range.LAYOUT,
+            "excursions": excursion_layout(3 if self.settings.shape else 2),
             "novelty": novelty.LAYOUT,
-            "rarity": rarity.LAYOUT,
-            "level": level.LAYOUT,
-            "short": rarity.LAYOUT,
-            "long": rarity.LAYOUT,
-            "forecast": forecast.LAYOUT,
-            "fused": FUSED_LAYOUT,
+            "mix": MIX_LAYOUT,
         }
         if self.settings.shape:
             rooms |= {"shape": shape.LAYOUT, "period": period.LAYOUT}
         columns = {f"{room}.{name}": column for room, layout in rooms.items() for name, column in layout.items()}
         if not self.settings.shape:
-            for name in _SHAPE_ONLY:
-                del columns[name]
+            del columns["mix.shape"]
         return columns
 
-    @property
-    def bytes_per_slot(self) -> int:
-        """Bytes of state that one series takes."""
-        return sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=int)) for c in self.columns.values())
+    def grow(self, size: int) -> None:
+        """Make room for slots 0 to `size` - 1."""
+        super().grow(size)
+        have = len(self._facts.direction)
+        if self.size > have:
+            fresh = _fresh_facts(max(self.size, 2 * have) - have)
+            self._facts = KnownFacts(*(np.concatenate([a, b]) for a, b in zip(self._facts, fresh, strict=True)))
+
+    def describe(self, slot: int, knowledge: Knowledge) -> None:
+        """Take direction, smallest deviations, limits and time zone of one series."""
+        if knowledge.time_zone not in self._zones:
+            self._zones.append(knowledge.time_zone)
+            self._offsets.append(offsets(knowledge.time_zone))
+        facts = self._facts
+        facts.direction[slot] = {"both": 0, "above": 1, "below": -1}[knowledge.direction]
+        facts.smallest[slot] = knowledge.smallest_deviation
+        facts.smallest_share[slot] = knowledge.smallest_relative_deviation
+        facts.low[slot] = knowledge.lower_limit
+        facts.high[slot] = knowledge.upper_limit
+        facts.zone[slot] = self._zones.index(knowledge.time_zone)
 
     def step(
         self,
@@ -186,28 +188,46 @@ class Ensemble(FleetDetector):
         value: NDArray[np.float64],
         learn: NDArray[np.bool_],
     ) -> Scores:
-        """Score each reading by the calibrated sum of its parts, then learn it where `learn`."""
+        """Score each reading by its highest channel, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         rows = len(inputs.slot)
         names = PART_NAMES if self.settings.shape else PART_NAMES[:-1]
         empty = empty_scores(rows)
         parts = np.full((rows, len(names)), np.nan, np.float32)
+        channel = np.full(rows, -1, np.int8)
+        novelty_column = np.full(rows, np.nan)
         _run(
-            inputs.slot, inputs.value, inputs.learn,
+            inputs.slot, inputs.time, self._clocks(inputs.slot, inputs.time), inputs.value, inputs.learn,
+            self._parts(), self._facts, self.settings.shape, self.settings.warmup, (novelty.PRIOR, shape.PRIOR),
+            new_view(), empty.score, empty.expected, empty.lower, empty.upper, parts, channel, novelty_column,
+        )  # fmt: skip
+        return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, names, channel, novelty_column)
+
+    def _clocks(self, slot: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The time on the wall of each reading, ns since a Monday's midnight."""
+        if len(self._zones) == 1:
+            clocks = time.copy()
+            _tell_clocks(clocks, *self._offsets[0])
+            return clocks
+        zone = self._facts.zone[slot]
+        clocks = np.empty_like(time)
+        for number in np.unique(zone).tolist():
+            rows = zone == number
+            own = time[rows]
+            _tell_clocks(own, *self._offsets[number])
+            clocks[rows] = own
+        return clocks
+
+    def _parts(self) -> Parts:
+        return Parts(
+            self._state(deviation.DeviationState, "deviation", deviation.LAYOUT),
+            self._state(value_range.RangeState, "range", value_range.LAYOUT),
+            self._state(ExcursionState, "excursions", excursion_layout(3)),
             self._state(novelty.NoveltyState, "novelty", novelty.LAYOUT),
-            self._state(rarity.RarityState, "rarity", rarity.LAYOUT),
-            self._state(level.LevelState, "level", level.LAYOUT),
-            self._state(rarity.RarityState, "short", rarity.LAYOUT),
-            self._state(rarity.RarityState, "long", rarity.LAYOUT),
-            self._state(forecast.ForecastState, "forecast", forecast.LAYOUT),
             self._state(shape.ShapeState, "shape", shape.LAYOUT),
             self._state(period.PeriodState, "period", period.LAYOUT),
-            self._state(FusedState, "fused", FUSED_LAYOUT),
-            self.settings.shape, self.settings.rest, self.settings.warmup,
-            (novelty.PRIOR, rarity.PRIOR, forecast.PRIOR, shape.PRIOR, FUSED_PRIOR),
-            empty.score, empty.expected, empty.lower, empty.upper, parts,
-        )  # fmt: skip
-        return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, names)
+            self._state(MixState, "mix", MIX_LAYOUT),
+        )
 
     def _state(self, kind: Any, room: str, layout: dict[str, Column]) -> Any:
         """The named tuple of one room's arrays; an array that is switched off has no slots."""
@@ -218,7 +238,20 @@ class Ensemble(FleetDetector):
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Readings learned, and `warmup` needed."""
-        return self.arrays["fused.learned"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
+        return self.arrays["deviation.learned"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
+
+
+def _fresh_facts(size: int) -> KnownFacts:
+    return KnownFacts(
+        np.zeros(size, np.int8), np.zeros(size), np.zeros(size), np.full(size, -np.inf), np.full(size, np.inf),
+        np.zeros(size, np.int32),
+    )  # fmt: skip
+
+
+@njit
+def _tell_clocks(times: Any, changes: Any, ahead: Any) -> None:
+    for i in range(len(times)):
+        times[i] = wall_clock(times[i], changes, ahead)
 
 
 @njit
@@ -230,94 +263,142 @@ def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
 
 
-@njit
-def _rested(fused: Any, slot: int, evidence: float, rest: int) -> float:
-    """`evidence` where it beats what is left of the last peak, which fades over `rest` readings; else 0."""
-    if rest == 0:
-        return evidence
-    age = fused.since[slot]
-    left = fused.peak[slot] * math.exp(-age / rest) * (1.0 + GROWTH * math.exp(-age / GROWTH_READINGS))
-    return evidence if evidence > left else 0.0
+@njit(inline="always")
+def _within_reach(state: Any, slot: int, value: float) -> float:
+    """`value`, at most WIDEST ranges away from the range: what shape may see."""
+    width = WIDEST * (state.high[slot] - state.low[slot])
+    if state.inside[slot] < deviation.WARMUP or width <= 0.0:
+        return value
+    return float(min(max(value, state.low[slot] - width), state.high[slot] + width))
 
 
-@njit
-def _refresh(form: Any, fused: Any, slot: int, with_shape: bool, priors: Any) -> None:
-    """Update what changes slowly."""
-    fused.reach[slot] = forecast_reach(fused.forecast, slot, priors[2])
-    if with_shape:
-        trust = _trust(form, fused.shape, slot, priors[3])
-        fused.trust[slot] = trust
-        if abs(trust - fused.anchor[slot]) >= OTHER_LAW:
-            fused.anchor[slot] = trust
-            fused.fused[slot] = 0.0
-            fused.lawful[slot] = 0
-            fused.peak[slot] = 0.0
-    fit_tail(fused.fused, fused.tail, slot, priors[4])
+@njit(inline="always")
+def _cautious(score: float, readings: float, interval: float) -> float:
+    """`score` of a young series: what it claims beyond the readings seen counts in part."""
+    seen = math.log10(max(readings, 1.0))
+    if score <= seen:
+        return score
+    return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
+
+
+@njit(inline="always")
+def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
+    """Whether a person wants to know of a deviation of this side and size."""
+    if error * facts.direction[slot] < 0.0 or abs(error) < facts.smallest[slot]:
+        return False
+    return bool(abs(error) >= facts.smallest_share[slot] * abs(value - error))
+
+
+@njit(inline="always")
+def _say_usual(state: Any, slot: int, which: int, view: Any) -> tuple[float, float]:
+    """The forecast that the size `which` is measured from, and half the width of its usual band."""
+    which_forecast = min(which, FORECASTS - 1)
+    used = view.used[which_forecast]
+    course = view.numbers[deviation.COURSE] if used >= FORECASTS else 0.0
+    scale = state.mean_scale[slot] if which == LASTING else state.scale[slot, used]
+    half = usual_reach(state, slot, which) * scale * view.numbers[deviation.HOUR]
+    return float(state.level[slot, used] + course), float(half)
 
 
 @njit
 def _run(
-    slots: Any, values: Any, learns: Any, novel: Any, rare: Any, means: Any, short: Any, long: Any, fore: Any,
-    form: Any, periods: Any, fused: Any, with_shape: bool, rest: int, needed: int, priors: Any,
-    scores: Any, expected: Any, lower: Any, upper: Any, parts: Any,
+    slots: Any, times: Any, clocks: Any, values: Any, learns: Any, parts: Any, facts: Any, with_shape: bool,
+    needed: int, priors: Any, view: Any, scores: Any, expected: Any, lower: Any, upper: Any, said: Any, channel: Any,
+    novelties: Any,
 ) -> None:  # fmt: skip
+    answers = np.zeros(SIZES + 2)
+    raw = np.zeros(4)
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
         slot, value = slots[i], tame(values[i])
-        raw_novelty = novelty_score(novel, slot, value)
-        raw_rarity = rarity_score(rare, slot, value)
-        near, far = level_mean(means, slot, value, level.SHORT), level_mean(means, slot, value, level.LONG)
-        raw_near, raw_far = level_score(short, slot, near), level_score(long, slot, far)
-        raw_forecast = forecast_score(fore, slot, value)
-        raw_shape = shape_score(form, slot, value) if with_shape else 0.0
-        evidence, surviving = 0.0, 0.0
-        if fused.learned[slot] >= needed:
-            trust = fused.trust[slot]
-            value_weight = 1.0 - trust * (1.0 - TRUSTED_VALUE_WEIGHT)
-            parts[i, 0] = value_weight * decades(fused.novelty, slot, raw_novelty, priors[0])
-            parts[i, 1] = value_weight * decades(fused.rarity, slot, raw_rarity, priors[1])
-            of_level = decades(fused.short, slot, raw_near, priors[1]) + decades(fused.long, slot, raw_far, priors[1])
-            parts[i, 2] = value_weight * LEVEL_WEIGHT * of_level
-            parts[i, 3] = value_weight * FORECAST_WEIGHT * decades(fused.forecast, slot, raw_forecast, priors[2])
-            if with_shape:
-                shape_weight = PLAIN_SHAPE_WEIGHT + trust * (TRUSTED_SHAPE_WEIGHT - PLAIN_SHAPE_WEIGHT)
-                parts[i, 4] = shape_weight * decades(fused.shape, slot, raw_shape, priors[3])
-            for k in range(parts.shape[1]):
-                evidence += parts[i, k]
-            surviving = _rested(fused, slot, evidence, rest)
-            if surviving > 0.0:
-                score = decades_fitted(fused.fused, fused.tail, slot, 2.0**surviving, priors[4], fused.lawful[slot])
-                scores[i] = compress(cautious(score, fused.learned[slot]))
-            else:
-                scores[i] = 0.0
-            for k in range(parts.shape[1]):
-                parts[i, k] *= scores[i] / max(evidence, 1e-9)
-            best = forecast_best(fore, slot)
-            half = fused.reach[slot] * forecast_scale(fore, slot, best)
-            expected[i] = fore.level[slot, best]
-            lower[i] = expected[i] - half
-            upper[i] = expected[i] + half
-        if not learns[i]:
-            continue
-        if fused.learned[slot] >= needed:
-            learn_score(fused.fused, slot, 2.0**surviving, priors[4], FAULT_WEIGHT if scores[i] >= SURE else 1.0)
-            fused.since[slot] += 1
-            if surviving > 0.0:
-                fused.peak[slot] = surviving
-                fused.since[slot] = 0
-        novelty_learn(novel, slot, value)
-        learn_score(fused.novelty, slot, raw_novelty, priors[0])
-        rarity_learn(rare, slot, value)
-        learn_score(fused.rarity, slot, raw_rarity, priors[1])
-        level_count(short, fused.short, slot, near, raw_near, priors[1])
-        level_count(long, fused.long, slot, far, raw_far, priors[1])
-        level_learn(means, slot, value)
-        forecast_learn(fore, slot, value)
-        learn_score(fused.forecast, slot, raw_forecast, priors[2])
-        if with_shape:
-            shape_learn(form, periods, fused.shape, slot, value, raw_shape, priors[3])
-        fused.learned[slot] += 1
-        fused.lawful[slot] += 1
-        if fused.learned[slot] % REFRESH == 0 or fused.learned[slot] == needed:
-            _refresh(form, fused, slot, with_shape, priors)
+        state = parts.deviation
+        if state.learned[slot] == 0 and learns[i]:
+            deviation_begin(state, slot, times[i], value)
+        odd = _ask(parts, facts, slot, times[i], clocks[i], value, with_shape, priors, view, answers, raw)
+        if state.learned[slot] >= needed:
+            best = 0
+            for k in range(said.shape[1]):
+                said[i, k] = answers[k]
+                if answers[k] > answers[best]:
+                    best = k
+            scores[i] = compress(answers[best])
+            channel[i] = best if answers[best] > 0.0 else -1
+            if values[i] < facts.low[slot] or values[i] > facts.high[slot]:
+                scores[i] = MAX_SCORE
+                channel[i] = RANGE
+            novelties[i] = compress(decades(parts.mix.novelty, slot, raw[2], priors[0]))
+            middle, half = _say_usual(state, slot, best if best < SIZES and answers[best] > 2.0 else LEVEL, view)
+            expected[i], lower[i], upper[i] = middle, middle - half, middle + half
+        if learns[i]:
+            _learn(parts, slot, times[i], value, odd, answers, with_shape, priors, view, raw)
+
+
+@njit(inline="always")
+def _ask(
+    parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, with_shape: bool, priors: Any, view: Any,
+    answers: Any, raw: Any,
+) -> bool:  # fmt: skip
+    """Fill `answers` (SIZES + 2,) with each part's decades; True where the reading is surely no normal one.
+
+    `raw`: decades of deviation and range before their excursions are counted, raw novelty and raw shape.
+    """
+    state, counted = parts.deviation, parts.excursions
+    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
+    readings = float(state.learned[slot])
+    of_deviation = deviation_score(state, slot, time, clock, value, view)
+    of_range = range_score(parts.range, slot, value)
+    raw[0], raw[1] = of_deviation, of_range
+    raw[2] = novelty_score(parts.novelty, slot, value)
+    trust = parts.mix.trust[slot] if with_shape else 0.0
+    highest = 0.0
+    for k in range(SIZES):
+        highest = max(highest, view.decades[k])
+    score = excursion_score(counted, slot, DEVIATION_CHANNEL, of_deviation, interval)
+    score = _cautious(score, readings, interval) * (1.0 - RECURRENT * trust)
+    if parts.range.still[slot] > STILL:
+        score = min(score, excursion_rarity(counted, slot, DEVIATION_CHANNEL))
+    wanted = _matters(facts, slot, view.error[LEVEL], value)
+    for k in range(SIZES):
+        answers[k] = score * view.decades[k] / highest if wanted and highest > 0.0 else 0.0
+    answers[RANGE] = min(of_range, excursion_score(counted, slot, RANGE_CHANNEL, of_range, interval)) if wanted else 0.0
+    answers[SHAPE] = 0.0
+    if with_shape:
+        raw[3] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value))
+        if trust > 0.0:
+            of_shape = decades(parts.mix.shape, slot, raw[3], priors[1])
+            answers[SHAPE] = trust * _cautious(
+                excursion_score(counted, slot, SHAPE_CHANNEL, of_shape, interval), readings, interval
+            )
+    return is_odd(view, max(of_deviation, of_range))
+
+
+@njit(inline="always")
+def _learn(
+    parts: Any, slot: int, time: int, value: float, odd: bool, answers: Any, with_shape: bool, priors: Any, view: Any,
+    raw: Any,
+) -> None:  # fmt: skip
+    state, counted, mix = parts.deviation, parts.excursions, parts.mix
+    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
+    seen = state.learned[slot]
+    if seen >= deviation.WARMUP:
+        age = state.last[slot] - state.first[slot]
+        excursion_learn(counted, slot, DEVIATION_CHANNEL, raw[0], age, interval)
+        excursion_learn(counted, slot, RANGE_CHANNEL, raw[1], age, interval)
+    if with_shape:
+        if mix.trust[slot] > 0.0:
+            age = state.last[slot] - state.first[slot]
+            of_shape = decades(mix.shape, slot, raw[3], priors[1])
+            excursion_learn(counted, slot, SHAPE_CHANNEL, of_shape, age, interval)
+        shape_learn(
+            parts.shape, parts.period, mix.shape, slot, _within_reach(parts.range, slot, value), raw[3], priors[1]
+        )
+        if (seen + 1) % REFRESH == 0:
+            mix.trust[slot] = _trust(parts.shape, mix.shape, slot, priors[1])
+    highest = 0.0
+    for k in range(SIZES + 1):
+        highest = max(highest, answers[k])
+    range_learn(parts.range, slot, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
+    novelty_learn(parts.novelty, slot, value)
+    learn_score(mix.novelty, slot, raw[2], priors[0])
+    deviation_learn(state, slot, time, value, odd, view)

@@ -1,0 +1,391 @@
+"""Deviation: how far a reading is from what several forecasts of its series expect now, in compiled form.
+
+The forecasts are levels that follow at three rates, each with and without the course of the day by the clock; of each
+rate the one that errs less counts. Their errors are measured in units of their usual size at this hour; so is the mean
+of the last ten or so errors of the slowest, which shows what is small and lasts. Each of the four sizes becomes decades
+by its own past: the share of earlier ones as large, and beyond the largest thirtieth a Pareto tail of index 3, heavier
+than normal behaviour, so that decades err to the quiet side (`statistics.excursions` puts that right by counting).
+
+What is surely a fault teaches nothing: no scale, no course, no past. A level is held through it, and adopts what has
+stayed for its holding time.
+
+Cost: about 0.6 us a reading. Memory: 2.4 KiB a series. Sources: exponential smoothing with clipped errors, Gelper,
+Fried and Croux, J. Forecasting 29, 2010; harmonic mean of p-values, Wilson, PNAS 116, 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.compiled import njit
+from detectors.fleet_detector import Column
+from detectors.statistics.calendar_time import DAY
+
+RATES = (0.3, 0.05, 0.005)
+FORECASTS, SIZES = 3, 4
+"""Rates, and sizes: one a rate and that of the mean error."""
+JUMP, SHIFT, LEVEL, LASTING = range(SIZES)
+KNOTS = 48
+"""Of the course of the day, half an hour apart; linear between."""
+
+BINS, LOWEST, PER_OCTAVE = 60, -6.0, 4.0
+LARGEST_SIZE = 1e9
+PRIOR_SIZES, PRIOR_START = 200.0, 2.5
+"""A typical series' sizes, of which a tenth lie beyond PRIOR_START with a Pareto tail, are worth so many of its own."""
+TAIL_SHARE, TAIL_INDEX = 0.03, 3.0
+REFRESH = 64
+SIZES_MEMORY = 20_000.0
+
+ODD_DECADES, ODD_SIZE = 3.0, 10.0
+"""Beyond either a reading is surely no normal one, and teaches nothing."""
+WARMUP = 30
+CLIP = 4.0
+SCALE_RATE, MEAN_RATE = 0.001, 0.1
+HOUR_READINGS = 20.0
+"""Readings at an hour that its own size of error needs to count half."""
+COURSE_DAYS = 7.0
+"""Memory of the course of the day."""
+BASE_DAYS = 2.0
+YOUNG_READINGS = 100.0
+"""In its first hours a series learns from odd readings too: it does not know yet what is odd."""
+HOLD_READINGS = (6.0, 20.0, 60.0)
+HOLD_NS = (600e9, 3600e9, 28_800e9)
+"""A level adopts what it was held against after so many readings, and at least this time."""
+STALE = 10.0
+"""Usual intervals without a reading after which the two faster levels say nothing, and begin anew."""
+LOG10_E = 1.0 / math.log(10.0)
+USUAL_DECADES = 2.0
+"""The band holds all but one reading in 10^2 of a usual hour."""
+
+
+_SIZE_OF = np.array([2.0 ** (LOWEST + i / PER_OCTAVE) for i in range(BINS)])
+"""The lower edge of each cell."""
+_PRIOR_OF = np.array([PRIOR_SIZES * min(1.0, 0.1 * (PRIOR_START / size) ** TAIL_INDEX) for size in _SIZE_OF])
+"""How many of the prior's sizes are as large."""
+
+
+class DeviationState(NamedTuple):
+    """Per slot: clock and count; levels and error scales (size, 6), the last three over the course of the day.
+
+    `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
+    `past` the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail starts. `held` counts the
+    readings against which a level is held, `seen` is their mean.
+    """
+
+    learned: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    interval: NDArray[np.float64]
+    level: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    base: NDArray[np.float64]
+    course: NDArray[np.float64]
+    hour: NDArray[np.float32]
+    hour_readings: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    mean_scale: NDArray[np.float64]
+    past: NDArray[np.float32]
+    table: NDArray[np.float32]
+    tail: NDArray[np.float64]
+    held: NDArray[np.int64]
+    seen: NDArray[np.float64]
+    odd: NDArray[np.float64]
+
+
+LAYOUT = {
+    "learned": Column(np.int64),
+    "first": Column(np.int64),
+    "last": Column(np.int64),
+    "interval": Column(np.float64),
+    "level": Column(np.float64, (2 * FORECASTS,)),
+    "scale": Column(np.float64, (2 * FORECASTS,)),
+    "base": Column(np.float64),
+    "course": Column(np.float64, (KNOTS,)),
+    "hour": Column(np.float32, (KNOTS,)),
+    "hour_readings": Column(np.float32, (KNOTS,)),
+    "mean": Column(np.float64),
+    "mean_scale": Column(np.float64),
+    "past": Column(np.float32, (SIZES, BINS + 1)),
+    "table": Column(np.float32, (SIZES, BINS)),
+    "tail": Column(np.float64, (SIZES, 2)),
+    "held": Column(np.int64, (FORECASTS,)),
+    "seen": Column(np.float64, (FORECASTS,)),
+    "odd": Column(np.float64),
+}
+
+
+class DeviationView(NamedTuple):
+    """What is made of one reading, kept from scoring to learning: one array each, filled anew for each reading.
+
+    `size`, `decades` (SIZES,); `error` (FORECASTS,) signed, of the forecast that counts; `used` its index in 0 to 5;
+    `numbers` (6,): see `COURSE` on.
+    """
+
+    size: NDArray[np.float64]
+    decades: NDArray[np.float64]
+    error: NDArray[np.float64]
+    used: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+
+
+COURSE, HOUR, MEAN, KNOT, NEXT_SHARE, HOUR_RATIO = range(6)
+"""Places in `numbers`: what the clock adds; size of errors at this hour; mean error with this reading's; the knot
+before it and the share of the knot after; the error of the middle rate over its scale."""
+
+
+def new_view() -> DeviationView:
+    """An empty view, for a kernel's run."""
+    return DeviationView(
+        np.zeros(SIZES), np.zeros(SIZES), np.zeros(FORECASTS), np.zeros(FORECASTS, np.int64), np.zeros(6)
+    )
+
+
+@njit(inline="always")
+def _bin(size: float) -> int:
+    if size <= 0.0:
+        return 0
+    return int(min(max((math.log2(size) - LOWEST) * PER_OCTAVE, 0.0), BINS - 1.0))
+
+
+@njit
+def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
+    """-log10 of the share of sizes at least as large: by the past within it, by the tail beyond."""
+    start = state.tail[slot, which, 0]
+    if size >= start:
+        return float(state.tail[slot, which, 1] + TAIL_INDEX * math.log10(size / start))
+    return float(state.table[slot, which, _bin(size)])
+
+
+@njit
+def _fit_tails(state: Any, slot: int) -> None:
+    """Turn each size's past into decades by cell, and find where its largest TAIL_SHARE begins."""
+    for which in range(SIZES):
+        past = state.past[slot, which]
+        total = float(past[BINS]) + PRIOR_SIZES
+        above = 0.0
+        found = False
+        for i in range(BINS - 1, -1, -1):
+            above += float(past[i])
+            share = min((above + float(_PRIOR_OF[i])) / total, 1.0)
+            state.table[slot, which, i] = -math.log10(share)
+            if not found and share >= TAIL_SHARE:
+                found = True
+                state.tail[slot, which, 0] = _SIZE_OF[i]
+                state.tail[slot, which, 1] = -math.log10(share)
+
+
+@njit(inline="always")
+def _hour_size(state: Any, slot: int, knot: int) -> float:
+    readings = float(state.hour_readings[slot, knot])
+    own = float(state.hour[slot, knot])
+    return (HOUR_READINGS + readings * own) / (HOUR_READINGS + readings)
+
+
+@njit
+def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
+    """Fill the view with what the hour of the day says."""
+    place = (clock % DAY) / (DAY / KNOTS)
+    knot = int(place)
+    share = place - knot
+    after = (knot + 1) % KNOTS
+    view.numbers[KNOT] = knot
+    view.numbers[NEXT_SHARE] = share
+    view.numbers[COURSE] = (1.0 - share) * state.course[slot, knot] + share * state.course[slot, after]
+    hour = (1.0 - share) * _hour_size(state, slot, knot) + share * _hour_size(state, slot, after)
+    view.numbers[HOUR] = max(hour, 0.05)
+
+
+@njit(inline="always")
+def _gap(state: Any, slot: int, time: int) -> float:
+    """Usual intervals since the last reading; 1 where that is not known."""
+    if state.learned[slot] < 2 or state.interval[slot] <= 0.0:
+        return 1.0
+    return float((time - state.last[slot]) / state.interval[slot])
+
+
+@njit
+def _mean_decades(decades: Any) -> float:
+    """Decades of the harmonic mean of the p-values that the decades stand for, 0 or more."""
+    highest = 0.0
+    for which in range(SIZES):
+        highest = max(highest, decades[which])
+    if highest < 1.0:
+        return 0.0
+    total = 0.0
+    for which in range(SIZES):
+        total += math.exp((decades[which] - highest) / LOG10_E)
+    return max(highest + math.log10(total / SIZES), 0.0)
+
+
+@njit
+def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, view: Any) -> float:
+    """Decades of the reading's deviation, 0 or more; fills `view`. `clock` is the time on the wall (ns)."""
+    _read_clock(state, slot, clock, view)
+    course, hour = view.numbers[COURSE], view.numbers[HOUR]
+    stale = _gap(state, slot, time) > STALE
+    young = state.learned[slot] < WARMUP
+    for j in range(FORECASTS):
+        seasonal = state.scale[slot, FORECASTS + j] < state.scale[slot, j]
+        used = FORECASTS + j if seasonal else j
+        error = value - state.level[slot, used] - (course if seasonal else 0.0)
+        scale = state.scale[slot, used]
+        size = min(abs(error) / (scale * hour + 1e-12 * (1.0 + abs(state.level[slot, used]))), LARGEST_SIZE)
+        view.used[j] = used
+        view.error[j] = error
+        view.size[j] = size
+        if j == SHIFT:
+            view.numbers[HOUR_RATIO] = size * hour
+        silent = young or (stale and j != LEVEL)
+        view.decades[j] = 0.0 if silent else _size_decades(state, slot, j, size)
+    mean = state.mean[slot] + MEAN_RATE * (view.error[LEVEL] - state.mean[slot])
+    size = abs(mean) / (state.mean_scale[slot] * hour + 1e-12 * (1.0 + abs(state.level[slot, LEVEL])))
+    view.numbers[MEAN] = mean
+    view.size[LASTING] = min(size, LARGEST_SIZE)
+    view.decades[LASTING] = 0.0 if young else _size_decades(state, slot, LASTING, view.size[LASTING])
+    return _mean_decades(view.decades)
+
+
+@njit
+def is_odd(view: Any, decades: float) -> bool:
+    """Whether a reading is surely no normal one."""
+    largest = 0.0
+    for which in range(SIZES):
+        largest = max(largest, view.size[which])
+    return bool(decades > ODD_DECADES or largest > ODD_SIZE)
+
+
+@njit(inline="always")
+def _clipped(error: float, scale: float, known: bool) -> float:
+    return min(error, CLIP * scale) if known and scale > 0.0 else error
+
+
+@njit
+def _learn_scales(state: Any, slot: int, value: float, teach: float, view: Any) -> None:
+    known = state.learned[slot] >= WARMUP
+    rate = max(SCALE_RATE, 1.0 / (state.learned[slot] + 1.0)) * teach
+    if rate <= 0.0:
+        return
+    course, part = view.numbers[COURSE], 1.0 / view.numbers[HOUR]
+    for i in range(2 * FORECASTS):
+        error = abs(value - state.level[slot, i] - (course if i >= FORECASTS else 0.0)) * part
+        scale = state.scale[slot, i]
+        state.scale[slot, i] = scale + rate * (_clipped(error, scale, known) - scale)
+    scale = state.mean_scale[slot]
+    mean = abs(view.numbers[MEAN]) * part
+    state.mean_scale[slot] = scale + rate * (_clipped(mean, scale, known) - scale)
+
+
+@njit
+def _move_levels(state: Any, slot: int, value: float, interval: float, stale: bool, view: Any) -> None:
+    """Each level follows the reading, or is held where it is odd; what has held it long enough is adopted."""
+    learned = state.learned[slot]
+    course = view.numbers[COURSE]
+    for j in range(FORECASTS):
+        odd = learned >= WARMUP and (view.size[j] > ODD_SIZE or view.decades[j] > ODD_DECADES)
+        hold = min(max(HOLD_READINGS[j], HOLD_NS[j] / interval), 0.25 * learned)
+        if stale and j != LEVEL:
+            state.level[slot, j] = value
+            state.level[slot, FORECASTS + j] = value - course
+            state.held[slot, j] = 0
+        elif odd and state.held[slot, j] < hold:
+            first = state.held[slot, j] == 0
+            state.held[slot, j] += 1
+            state.seen[slot, j] += (1.0 if first else 0.1) * (value - state.seen[slot, j])
+        elif odd:
+            state.level[slot, j] = state.seen[slot, j]
+            state.level[slot, FORECASTS + j] = state.seen[slot, j] - course
+            state.held[slot, j] = 0
+        else:
+            rate = max(RATES[j], 1.0 / (learned + 1.0))
+            state.held[slot, j] = 0
+            state.level[slot, j] += rate * (value - state.level[slot, j])
+            state.level[slot, FORECASTS + j] += rate * (value - course - state.level[slot, FORECASTS + j])
+
+
+@njit
+def _learn_course(state: Any, slot: int, value: float, interval: float, view: Any) -> None:
+    learned = state.learned[slot]
+    state.base[slot] += max(1.0 / (learned + 1.0), interval / (BASE_DAYS * DAY)) * (value - state.base[slot])
+    most = COURSE_DAYS * max(DAY / KNOTS / interval, 1.0)
+    error = value - state.base[slot] - view.numbers[COURSE]
+    ratio = min(view.numbers[HOUR_RATIO], CLIP * view.numbers[HOUR])
+    knot, share = int(view.numbers[KNOT]), view.numbers[NEXT_SHARE]
+    for side in range(2):
+        place = (knot + side) % KNOTS
+        weight = share if side == 1 else 1.0 - share
+        readings = min(float(state.hour_readings[slot, place]) + weight, most)
+        state.hour_readings[slot, place] = readings
+        part = weight / max(readings, 1.0)
+        state.course[slot, place] += part * error
+        state.hour[slot, place] += part * (ratio - float(state.hour[slot, place]))
+
+
+@njit
+def _learn_past(state: Any, slot: int, view: Any) -> None:
+    for which in range(SIZES):
+        past = state.past[slot, which]
+        past[_bin(view.size[which])] += 1.0
+        past[BINS] += 1.0
+        if float(past[BINS]) > SIZES_MEMORY:
+            for i in range(BINS + 1):
+                past[i] *= 0.5
+
+
+@njit
+def _learn_clock(state: Any, slot: int, time: int) -> None:
+    if state.learned[slot] > 0:
+        gap = float(time - state.last[slot])
+        if gap > 0.0:
+            interval = state.interval[slot]
+            if interval <= 0.0:
+                state.interval[slot] = gap
+            elif gap != interval:
+                state.interval[slot] *= math.exp(0.05 * min(max(math.log(gap / interval), -2.0), 2.0))
+    state.last[slot] = time
+
+
+@njit
+def deviation_begin(state: Any, slot: int, time: int, value: float) -> None:
+    """Take a series' first reading as its level."""
+    state.first[slot] = time
+    state.base[slot] = value
+    for i in range(2 * FORECASTS):
+        state.level[slot, i] = value
+
+
+@njit
+def deviation_learn(state: Any, slot: int, time: int, value: float, odd: bool, view: Any) -> None:
+    """Learn the reading of which `deviation_score` filled `view`; `odd` where any channel finds it no normal one."""
+    learned = state.learned[slot]
+    interval = state.interval[slot] if state.interval[slot] > 0.0 else 60e9
+    stale = _gap(state, slot, time) > STALE
+    odd = odd and learned >= WARMUP
+    memory = max(HOLD_READINGS[LEVEL], HOLD_NS[LEVEL] / interval)
+    state.odd[slot] += ((1.0 if odd else 0.0) - state.odd[slot]) / memory
+    teach = 1.0
+    if odd and state.odd[slot] < 0.6:
+        # Hours without a normal reading are a new behaviour, which is learned; else only a young series learns.
+        teach = YOUNG_READINGS / (YOUNG_READINGS + learned * min(1.0, interval / 60e9))
+    _learn_scales(state, slot, value, teach, view)
+    _move_levels(state, slot, value, interval, stale, view)
+    state.mean[slot] = view.numbers[MEAN]
+    if teach > 0.2:
+        _learn_past(state, slot, view)
+        _learn_course(state, slot, value, interval, view)
+    _learn_clock(state, slot, time)
+    state.learned[slot] = learned + 1
+    if (learned + 1) % REFRESH == 0 or learned + 1 == WARMUP:
+        _fit_tails(state, slot)
+
+
+@njit
+def usual_reach(state: Any, slot: int, which: int) -> float:
+    """The size that USUAL_DECADES stand for."""
+    start = state.tail[slot, which, 0]
+    if not start > 0.0:
+        return PRIOR_START
+    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / TAIL_INDEX))
