@@ -27,7 +27,6 @@ from tuning.track import Track
 VARIANTS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("default", "ensemble", {}),
     ("default without shape", "ensemble", {"shape": False}),
-    ("default without rest", "ensemble", {"rest": 0}),
     ("novelty alone", "novelty", {}),
     ("rarity alone", "rarity", {}),
     ("level alone", "level", {}),

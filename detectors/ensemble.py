@@ -21,6 +21,7 @@ from detectors.channels.deviation import (
     deviation_begin,
     deviation_learn,
     deviation_score,
+    is_daily,
     is_odd,
     new_view,
     usual_reach,
@@ -32,7 +33,7 @@ from detectors.knowledge import Knowledge
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
 from detectors.statistics import period
-from detectors.statistics.calendar_time import offsets, wall_clock
+from detectors.statistics.calendar_time import DAY, offsets, wall_clock
 from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
 from detectors.statistics.excursions import (
     ExcursionState,
@@ -52,6 +53,8 @@ CAUTION_READINGS, CAUTION_NS = 500.0, 3600e9
 """What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
 NORMAL_DECADES = 3.0
 """A reading below this widens the range."""
+DAILY_DECADES = 2.0
+"""Most that a deviation scores at an hour that has one on most days."""
 STILL = 0.5
 """A series of which more readings repeat the last is judged by how often it moves at all."""
 REFRESH = 32
@@ -60,7 +63,8 @@ FLUENT, FOREIGN = 0.2, 0.35
 / not."""
 TRUST_READINGS = 200
 RECURRENT = 0.4
-"""By how much deviations count less where shape is trusted in full: every cycle has its jumps."""
+"""By how much deviations count less where shape is trusted in full and the cycle is shorter than half a day: forecasts
+know the day's course, but not the jumps of other cycles."""
 WIDEST = 2.0
 """Shape sees a reading beyond the range as at most so many ranges away."""
 
@@ -200,6 +204,7 @@ class Ensemble(FleetDetector):
             inputs.slot, inputs.time, self._clocks(inputs.slot, inputs.time), inputs.value, inputs.learn,
             self._parts(), self._facts, self.settings.shape, self.settings.warmup, (novelty.PRIOR, shape.PRIOR),
             new_view(), empty.score, empty.expected, empty.lower, empty.upper, parts, channel, novelty_column,
+            np.zeros(SIZES + 2), np.zeros(4), np.zeros(shape.COARSEST, np.float32),
         )  # fmt: skip
         return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, names, channel, novelty_column)
 
@@ -254,7 +259,7 @@ def _tell_clocks(times: Any, changes: Any, ahead: Any) -> None:
         times[i] = wall_clock(times[i], changes, ahead)
 
 
-@njit
+@njit(allocates=False)
 def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     """How recurrent the series is, 0 to 1: whether blocks of half a period nearly all resemble an earlier one."""
     if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
@@ -263,7 +268,7 @@ def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _within_reach(state: Any, slot: int, value: float) -> float:
     """`value`, at most WIDEST ranges away from the range: what shape may see."""
     width = WIDEST * (state.high[slot] - state.low[slot])
@@ -272,7 +277,7 @@ def _within_reach(state: Any, slot: int, value: float) -> float:
     return float(min(max(value, state.low[slot] - width), state.high[slot] + width))
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _cautious(score: float, readings: float, interval: float) -> float:
     """`score` of a young series: what it claims beyond the readings seen counts in part."""
     seen = math.log10(max(readings, 1.0))
@@ -281,7 +286,7 @@ def _cautious(score: float, readings: float, interval: float) -> float:
     return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
     """Whether a person wants to know of a deviation of this side and size."""
     if error * facts.direction[slot] < 0.0 or abs(error) < facts.smallest[slot]:
@@ -289,7 +294,7 @@ def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
     return bool(abs(error) >= facts.smallest_share[slot] * abs(value - error))
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _say_usual(state: Any, slot: int, which: int, view: Any) -> tuple[float, float]:
     """The forecast that the size `which` is measured from, and half the width of its usual band."""
     which_forecast = min(which, FORECASTS - 1)
@@ -300,14 +305,12 @@ def _say_usual(state: Any, slot: int, which: int, view: Any) -> tuple[float, flo
     return float(state.level[slot, used] + course), float(half)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, clocks: Any, values: Any, learns: Any, parts: Any, facts: Any, with_shape: bool,
     needed: int, priors: Any, view: Any, scores: Any, expected: Any, lower: Any, upper: Any, said: Any, channel: Any,
-    novelties: Any,
+    novelties: Any, answers: Any, raw: Any, scratch: Any,
 ) -> None:  # fmt: skip
-    answers = np.zeros(SIZES + 2)
-    raw = np.zeros(4)
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
@@ -315,7 +318,7 @@ def _run(
         state = parts.deviation
         if state.learned[slot] == 0 and learns[i]:
             deviation_begin(state, slot, times[i], value)
-        odd = _ask(parts, facts, slot, times[i], clocks[i], value, with_shape, priors, view, answers, raw)
+        odd = _ask(parts, facts, slot, times[i], clocks[i], value, with_shape, priors, view, answers, raw, scratch)
         if state.learned[slot] >= needed:
             best = 0
             for k in range(said.shape[1]):
@@ -331,13 +334,13 @@ def _run(
             middle, half = _say_usual(state, slot, best if best < SIZES and answers[best] > 2.0 else LEVEL, view)
             expected[i], lower[i], upper[i] = middle, middle - half, middle + half
         if learns[i]:
-            _learn(parts, slot, times[i], value, odd, answers, with_shape, priors, view, raw)
+            _learn(parts, slot, times[i], clocks[i], value, odd, answers, with_shape, priors, view, raw)
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _ask(
     parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, with_shape: bool, priors: Any, view: Any,
-    answers: Any, raw: Any,
+    answers: Any, raw: Any, scratch: Any,
 ) -> bool:  # fmt: skip
     """Fill `answers` (SIZES + 2,) with each part's decades; True where the reading is surely no normal one.
 
@@ -355,16 +358,22 @@ def _ask(
     for k in range(SIZES):
         highest = max(highest, view.decades[k])
     score = excursion_score(counted, slot, DEVIATION_CHANNEL, of_deviation, interval)
-    score = _cautious(score, readings, interval) * (1.0 - RECURRENT * trust)
+    score = _cautious(score, readings, interval)
+    if trust > 0.0 and parts.period.period[slot] * interval < 0.5 * DAY:
+        score *= 1.0 - RECURRENT * trust
     if parts.range.still[slot] > STILL:
         score = min(score, excursion_rarity(counted, slot, DEVIATION_CHANNEL))
+    if is_daily(state, slot, view):
+        score = min(score, DAILY_DECADES)
     wanted = _matters(facts, slot, view.error[LEVEL], value)
     for k in range(SIZES):
         answers[k] = score * view.decades[k] / highest if wanted and highest > 0.0 else 0.0
     answers[RANGE] = min(of_range, excursion_score(counted, slot, RANGE_CHANNEL, of_range, interval)) if wanted else 0.0
     answers[SHAPE] = 0.0
     if with_shape:
-        raw[3] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value))
+        raw[3] = 0.0
+        if parts.shape.block[slot] >= shape.FINEST:
+            raw[3] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value), scratch)
         if trust > 0.0:
             of_shape = decades(parts.mix.shape, slot, raw[3], priors[1])
             answers[SHAPE] = trust * _cautious(
@@ -373,10 +382,10 @@ def _ask(
     return is_odd(view, max(of_deviation, of_range))
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _learn(
-    parts: Any, slot: int, time: int, value: float, odd: bool, answers: Any, with_shape: bool, priors: Any, view: Any,
-    raw: Any,
+    parts: Any, slot: int, time: int, clock: int, value: float, odd: bool, answers: Any, with_shape: bool, priors: Any,
+    view: Any, raw: Any,
 ) -> None:  # fmt: skip
     state, counted, mix = parts.deviation, parts.excursions, parts.mix
     interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
@@ -396,9 +405,9 @@ def _learn(
         if (seen + 1) % REFRESH == 0:
             mix.trust[slot] = _trust(parts.shape, mix.shape, slot, priors[1])
     highest = 0.0
-    for k in range(SIZES + 1):
+    for k in range(SIZES):
         highest = max(highest, answers[k])
     range_learn(parts.range, slot, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
     novelty_learn(parts.novelty, slot, value)
     learn_score(mix.novelty, slot, raw[2], priors[0])
-    deviation_learn(state, slot, time, value, odd, view)
+    deviation_learn(state, slot, time, clock, value, odd, view)

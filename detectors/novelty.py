@@ -32,7 +32,7 @@ LAYOUT = {"origin": Column(np.float64), "centres": Column(np.float32, (CENTRES +
 PRIOR = Prior(start=0.003, shape=2.0, weight=1000.0, lowest=-15.0)
 
 
-@njit
+@njit(allocates=False)
 def _place(centres: Any, used: int, offset: np.float32) -> int:
     low, high = 0, used
     while low < high:
@@ -44,7 +44,7 @@ def _place(centres: Any, used: int, offset: np.float32) -> int:
     return low
 
 
-@njit
+@njit(allocates=False)
 def novelty_score(state: Any, slot: int, value: float) -> float:
     """Distance from `value` to the nearest centre over the range of the centres; 0 before two values were seen."""
     used = state.used[slot]
@@ -64,7 +64,7 @@ def novelty_score(state: Any, slot: int, value: float) -> float:
     return 1.0 if distance > 0.0 else 0.0
 
 
-@njit
+@njit(allocates=False)
 def novelty_learn(state: Any, slot: int, value: float) -> None:
     """Add `value` to the centres; when they are full, the two that lie closest are merged."""
     used = state.used[slot]

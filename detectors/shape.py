@@ -65,12 +65,12 @@ LAYOUT = {
 PRIOR = Prior(start=0.1, shape=2.0, weight=1000.0, lowest=-10.0)
 
 
-@njit
+@njit(allocates=False)
 def _offset(state: Any, slot: int, value: float) -> float:
     return float(min(max(value - state.origin[slot], -LIMIT), LIMIT))
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, allocates=False)
 def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     """Smallest squared distance of the mean-free `block` to the mean-free blocks that end at or before `last`."""
     width = len(block)
@@ -86,11 +86,12 @@ def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     return float(nearest)
 
 
-@njit
-def shape_score(state: Any, slot: int, value: float) -> float:
+@njit(allocates=False)
+def shape_score(state: Any, slot: int, value: float, scratch: Any) -> float:
     """Distance of the block that ends with `value` to its nearest earlier block, over the usual size of a block.
 
-    Between the ends of blocks (where several readings make one average) the last distance stands.
+    Between the ends of blocks (where several readings make one average) the last distance stands. `scratch` (COARSEST,)
+    float32 is overwritten.
     """
     kept, width, step = state.kept[slot], state.block[slot], state.step[slot]
     if state.summed[slot] + 1 < step:
@@ -98,7 +99,7 @@ def shape_score(state: Any, slot: int, value: float) -> float:
     if kept < 2 * width:
         return 0.0
     averages = state.averages[slot]
-    block = np.empty(width, np.float32)
+    block = scratch[:width]
     # Loops instead of slices here and below: numba compiles a slice's errors too, which takes it seconds.
     for i in range(width - 1):
         block[i] = averages[kept - width + 1 + i]
@@ -115,7 +116,7 @@ def shape_score(state: Any, slot: int, value: float) -> float:
     return 1.0 if nearest > 0.0 else 0.0
 
 
-@njit
+@njit(allocates=False)
 def _append(state: Any, slot: int, average: float) -> None:
     averages, means = state.averages[slot], state.means[slot]
     kept, width = state.kept[slot], state.block[slot]
@@ -144,7 +145,7 @@ def _append(state: Any, slot: int, average: float) -> None:
         state.blocks[slot] *= 0.5
 
 
-@njit
+@njit(allocates=False)
 def _restart(state: Any, periods: Any, slot: int) -> None:
     """Cut blocks to the period just found, and begin again from the averages that led to it."""
     half = max(periods.period[slot] // 2, PLAIN_BLOCK)
@@ -168,7 +169,7 @@ def _restart(state: Any, periods: Any, slot: int) -> None:
             _append(state, slot, total / times)
 
 
-@njit
+@njit(allocates=False)
 def shape_learn(state: Any, periods: Any, counts: Any, slot: int, value: float, raw: float, prior: Any) -> None:
     """Add `value`, whose `shape_score` was `raw`, to the blocks, to the search for a period and to the calibration.
 
@@ -217,19 +218,20 @@ class Shape(PartDetector):
         arrays = self.arrays
         state = ShapeState(*(arrays[name] for name in LAYOUT))
         periods = PeriodState(*(arrays[name] for name in PERIOD_LAYOUT))
-        _run(*rows, state, periods, arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
+        scratch = np.zeros(COARSEST, np.float32)
+        _run(*rows, state, periods, arrays["learned"], arrays["counts"], self.needed, PRIOR, scratch, scores.score)
 
 
 @njit
 def _run(
     slots: Any, values: Any, learns: Any, state: Any, periods: Any, learned: Any, counts: Any, needed: int, prior:
-    Any, scores: Any,
+    Any, scratch: Any, scores: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
         slot, value = slots[i], tame(values[i])
-        raw = shape_score(state, slot, value)
+        raw = shape_score(state, slot, value, scratch)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))
         if learns[i]:

@@ -52,6 +52,10 @@ COURSE_DAYS = 7.0
 BASE_DAYS = 2.0
 YOUNG_READINGS = 100.0
 """In its first hours a series learns from odd readings too: it does not know yet what is odd."""
+DAILY, DAILY_RATE = 0.5, 0.25
+"""What is odd at the same half hour on this share of days is normal there; each day counts this much."""
+ERROR_CLIP = 6.0
+"""No single error counts more in their mean, in usual errors."""
 HOLD_READINGS = (6.0, 20.0, 60.0)
 HOLD_NS = (600e9, 3600e9, 28_800e9)
 """A level adopts what it was held against after so many readings, and at least this time."""
@@ -72,8 +76,10 @@ class DeviationState(NamedTuple):
     """Per slot: clock and count; levels and error scales (size, 6), the last three over the course of the day.
 
     `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
-    `past` the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail starts. `held` counts the
-    readings against which a level is held, `seen` is their mean.
+    `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
+    starts. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the share of odd
+    readings in the holding time, `odd_share` that of days with an odd reading at this hour, `odd_day` and `day` the
+    last days with one and with any.
     """
 
     learned: NDArray[np.int64]
@@ -94,6 +100,9 @@ class DeviationState(NamedTuple):
     held: NDArray[np.int64]
     seen: NDArray[np.float64]
     odd: NDArray[np.float64]
+    odd_share: NDArray[np.float32]
+    odd_day: NDArray[np.int32]
+    day: NDArray[np.int32]
 
 
 LAYOUT = {
@@ -115,6 +124,9 @@ LAYOUT = {
     "held": Column(np.int64, (FORECASTS,)),
     "seen": Column(np.float64, (FORECASTS,)),
     "odd": Column(np.float64),
+    "odd_share": Column(np.float32, (KNOTS,)),
+    "odd_day": Column(np.int32, (KNOTS,), -1),
+    "day": Column(np.int32, (KNOTS,), -1),
 }
 
 
@@ -144,14 +156,14 @@ def new_view() -> DeviationView:
     )
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _bin(size: float) -> int:
     if size <= 0.0:
         return 0
     return int(min(max((math.log2(size) - LOWEST) * PER_OCTAVE, 0.0), BINS - 1.0))
 
 
-@njit
+@njit(allocates=False)
 def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
     """-log10 of the share of sizes at least as large: by the past within it, by the tail beyond."""
     start = state.tail[slot, which, 0]
@@ -160,7 +172,7 @@ def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
     return float(state.table[slot, which, _bin(size)])
 
 
-@njit
+@njit(allocates=False)
 def _fit_tails(state: Any, slot: int) -> None:
     """Turn each size's past into decades by cell, and find where its largest TAIL_SHARE begins."""
     for which in range(SIZES):
@@ -178,14 +190,14 @@ def _fit_tails(state: Any, slot: int) -> None:
                 state.tail[slot, which, 1] = -math.log10(share)
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _hour_size(state: Any, slot: int, knot: int) -> float:
     readings = float(state.hour_readings[slot, knot])
     own = float(state.hour[slot, knot])
     return (HOUR_READINGS + readings * own) / (HOUR_READINGS + readings)
 
 
-@njit
+@njit(allocates=False)
 def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
     """Fill the view with what the hour of the day says."""
     place = (clock % DAY) / (DAY / KNOTS)
@@ -199,7 +211,7 @@ def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
     view.numbers[HOUR] = max(hour, 0.05)
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _gap(state: Any, slot: int, time: int) -> float:
     """Usual intervals since the last reading; 1 where that is not known."""
     if state.learned[slot] < 2 or state.interval[slot] <= 0.0:
@@ -207,7 +219,7 @@ def _gap(state: Any, slot: int, time: int) -> float:
     return float((time - state.last[slot]) / state.interval[slot])
 
 
-@njit
+@njit(allocates=False)
 def _mean_decades(decades: Any) -> float:
     """Decades of the harmonic mean of the p-values that the decades stand for, 0 or more."""
     highest = 0.0
@@ -221,7 +233,7 @@ def _mean_decades(decades: Any) -> float:
     return max(highest + math.log10(total / SIZES), 0.0)
 
 
-@njit
+@njit(allocates=False)
 def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, view: Any) -> float:
     """Decades of the reading's deviation, 0 or more; fills `view`. `clock` is the time on the wall (ns)."""
     _read_clock(state, slot, clock, view)
@@ -241,7 +253,9 @@ def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, 
             view.numbers[HOUR_RATIO] = size * hour
         silent = young or (stale and j != LEVEL)
         view.decades[j] = 0.0 if silent else _size_decades(state, slot, j, size)
-    mean = state.mean[slot] + MEAN_RATE * (view.error[LEVEL] - state.mean[slot])
+    most = ERROR_CLIP * state.scale[slot, view.used[LEVEL]] * hour
+    error = view.error[LEVEL] if young else min(max(view.error[LEVEL], -most), most)
+    mean = state.mean[slot] + MEAN_RATE * (error - state.mean[slot])
     size = abs(mean) / (state.mean_scale[slot] * hour + 1e-12 * (1.0 + abs(state.level[slot, LEVEL])))
     view.numbers[MEAN] = mean
     view.size[LASTING] = min(size, LARGEST_SIZE)
@@ -249,7 +263,29 @@ def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, 
     return _mean_decades(view.decades)
 
 
-@njit
+@njit(allocates=False)
+def is_daily(state: Any, slot: int, view: Any) -> bool:
+    """Whether odd readings come at about this hour on most days."""
+    knot = int(view.numbers[KNOT])
+    share = max(state.odd_share[slot, knot], state.odd_share[slot, (knot + 1) % KNOTS])
+    return bool(max(share, state.odd_share[slot, (knot + KNOTS - 1) % KNOTS]) >= DAILY)
+
+
+@njit(allocates=False)
+def _note_day(state: Any, slot: int, clock: int, odd: bool, view: Any) -> None:
+    """Keep on how many days this half hour had an odd reading."""
+    knot, today = int(view.numbers[KNOT]), clock // DAY
+    before = state.day[slot, knot]
+    if before != today:
+        if before >= 0:
+            was_odd = 1.0 if state.odd_day[slot, knot] == before else 0.0
+            state.odd_share[slot, knot] += DAILY_RATE * (was_odd - state.odd_share[slot, knot])
+        state.day[slot, knot] = today
+    if odd:
+        state.odd_day[slot, knot] = today
+
+
+@njit(allocates=False)
 def is_odd(view: Any, decades: float) -> bool:
     """Whether a reading is surely no normal one."""
     largest = 0.0
@@ -258,12 +294,12 @@ def is_odd(view: Any, decades: float) -> bool:
     return bool(decades > ODD_DECADES or largest > ODD_SIZE)
 
 
-@njit(inline="always")
+@njit(inline="always", allocates=False)
 def _clipped(error: float, scale: float, known: bool) -> float:
     return min(error, CLIP * scale) if known and scale > 0.0 else error
 
 
-@njit
+@njit(allocates=False)
 def _learn_scales(state: Any, slot: int, value: float, teach: float, view: Any) -> None:
     known = state.learned[slot] >= WARMUP
     rate = max(SCALE_RATE, 1.0 / (state.learned[slot] + 1.0)) * teach
@@ -279,7 +315,7 @@ def _learn_scales(state: Any, slot: int, value: float, teach: float, view: Any) 
     state.mean_scale[slot] = scale + rate * (_clipped(mean, scale, known) - scale)
 
 
-@njit
+@njit(allocates=False)
 def _move_levels(state: Any, slot: int, value: float, interval: float, stale: bool, view: Any) -> None:
     """Each level follows the reading, or is held where it is odd; what has held it long enough is adopted."""
     learned = state.learned[slot]
@@ -306,7 +342,7 @@ def _move_levels(state: Any, slot: int, value: float, interval: float, stale: bo
             state.level[slot, FORECASTS + j] += rate * (value - course - state.level[slot, FORECASTS + j])
 
 
-@njit
+@njit(allocates=False)
 def _learn_course(state: Any, slot: int, value: float, interval: float, view: Any) -> None:
     learned = state.learned[slot]
     state.base[slot] += max(1.0 / (learned + 1.0), interval / (BASE_DAYS * DAY)) * (value - state.base[slot])
@@ -324,7 +360,7 @@ def _learn_course(state: Any, slot: int, value: float, interval: float, view: An
         state.hour[slot, place] += part * (ratio - float(state.hour[slot, place]))
 
 
-@njit
+@njit(allocates=False)
 def _learn_past(state: Any, slot: int, view: Any) -> None:
     for which in range(SIZES):
         past = state.past[slot, which]
@@ -335,7 +371,7 @@ def _learn_past(state: Any, slot: int, view: Any) -> None:
                 past[i] *= 0.5
 
 
-@njit
+@njit(allocates=False)
 def _learn_clock(state: Any, slot: int, time: int) -> None:
     if state.learned[slot] > 0:
         gap = float(time - state.last[slot])
@@ -348,7 +384,7 @@ def _learn_clock(state: Any, slot: int, time: int) -> None:
     state.last[slot] = time
 
 
-@njit
+@njit(allocates=False)
 def deviation_begin(state: Any, slot: int, time: int, value: float) -> None:
     """Take a series' first reading as its level."""
     state.first[slot] = time
@@ -357,9 +393,10 @@ def deviation_begin(state: Any, slot: int, time: int, value: float) -> None:
         state.level[slot, i] = value
 
 
-@njit
-def deviation_learn(state: Any, slot: int, time: int, value: float, odd: bool, view: Any) -> None:
+@njit(allocates=False)
+def deviation_learn(state: Any, slot: int, time: int, clock: int, value: float, odd: bool, view: Any) -> None:
     """Learn the reading of which `deviation_score` filled `view`; `odd` where any channel finds it no normal one."""
+    _note_day(state, slot, clock, odd, view)
     learned = state.learned[slot]
     interval = state.interval[slot] if state.interval[slot] > 0.0 else 60e9
     stale = _gap(state, slot, time) > STALE
@@ -367,7 +404,7 @@ def deviation_learn(state: Any, slot: int, time: int, value: float, odd: bool, v
     memory = max(HOLD_READINGS[LEVEL], HOLD_NS[LEVEL] / interval)
     state.odd[slot] += ((1.0 if odd else 0.0) - state.odd[slot]) / memory
     teach = 1.0
-    if odd and state.odd[slot] < 0.6:
+    if odd and state.odd[slot] < 0.6 and not is_daily(state, slot, view):
         # Hours without a normal reading are a new behaviour, which is learned; else only a young series learns.
         teach = YOUNG_READINGS / (YOUNG_READINGS + learned * min(1.0, interval / 60e9))
     _learn_scales(state, slot, value, teach, view)
@@ -382,7 +419,7 @@ def deviation_learn(state: Any, slot: int, time: int, value: float, odd: bool, v
         _fit_tails(state, slot)
 
 
-@njit
+@njit(allocates=False)
 def usual_reach(state: Any, slot: int, which: int) -> float:
     """The size that USUAL_DECADES stand for."""
     start = state.tail[slot, which, 0]

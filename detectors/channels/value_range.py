@@ -36,7 +36,7 @@ class RangeState(NamedTuple):
 LAYOUT = {name: Column(np.float64) for name in RangeState._fields}
 
 
-@njit
+@njit(allocates=False)
 def range_score(state: Any, slot: int, value: float) -> float:
     """Decades of a reading outside the range; 0 within it, and before the second reading."""
     low, high, inside = state.low[slot], state.high[slot], state.inside[slot]
@@ -50,7 +50,7 @@ def range_score(state: Any, slot: int, value: float) -> float:
     return float(math.log10(inside + 1.0) * min(1.0, ratio / FULL_EXCESS) + STEEPNESS * math.log10(1.0 + ratio))
 
 
-@njit
+@njit(allocates=False)
 def range_learn(state: Any, slot: int, value: float, normal: bool) -> None:
     """Count the reading, and widen the range by it where it is `normal`."""
     inside = state.inside[slot]

@@ -69,7 +69,7 @@ class Prior(NamedTuple):
     memory: float = 100_000.0
 
 
-@njit
+@njit(allocates=False)
 def _position(raw: float, lowest: float) -> float:
     """Where `raw` lies in units of bins, within [0, BINS]."""
     if raw <= 0.0:
@@ -77,7 +77,7 @@ def _position(raw: float, lowest: float) -> float:
     return min(max((math.log2(raw) - lowest) * PER_OCTAVE, 0.0), BINS - 1e-3)
 
 
-@njit
+@njit(allocates=False)
 def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
     """How many earlier scores were at least `raw`, a bin's scores taken to lie evenly."""
     position = _position(raw, prior.lowest)
@@ -96,7 +96,7 @@ def _held(counts: Any, slot: int, first: int) -> float:
     return held
 
 
-@njit
+@njit(allocates=False)
 def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
     """-log10 of the probability of a raw score of at least `raw`, own past and prior pooled.
 
@@ -109,7 +109,7 @@ def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
     return -math.log10(min((above + prior.weight * pareto) / (counts[slot, BINS] + prior.weight), 1.0))
 
 
-@njit
+@njit(allocates=False)
 def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
     """Fit a generalised Pareto law to the octaves by which the highest scores exceed their start.
 
@@ -141,7 +141,7 @@ def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
     tail[slot, 3] = mean * (1.0 - shape)
 
 
-@njit
+@njit(allocates=False)
 def _beyond(tail: Any, slot: int, octaves: float) -> float:
     """The fitted law's probability of a score `octaves` above its start."""
     shape, scale = tail[slot, 2], tail[slot, 3]
@@ -151,7 +151,7 @@ def _beyond(tail: Any, slot: int, octaves: float) -> float:
     return float(tail[slot, 1] * left ** (-1.0 / shape)) if left > 0.0 else 0.0
 
 
-@njit
+@njit(allocates=False)
 def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, readings: int) -> float:
     """As `decades`, with the prior's tail giving way to the series' own fitted one as `readings` accumulate.
 
@@ -171,7 +171,7 @@ def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, re
     return -math.log10(min(max(probability, 1e-300), 1.0))
 
 
-@njit
+@njit(allocates=False)
 def cautious(score: float, readings: int) -> float:
     """`score` of a series that has seen `readings`: what it claims beyond them counts in part, more as they grow."""
     supported = math.log10(max(readings, 1))
@@ -180,7 +180,7 @@ def cautious(score: float, readings: int) -> float:
     return supported + (score - supported) * readings / (readings + CAUTION)
 
 
-@njit
+@njit(allocates=False)
 def learn_score(counts: Any, slot: int, raw: float, prior: Any, weight: float = 1.0) -> None:
     """Count `raw` among the series' scores, as `weight` of one."""
     counts[slot, int(_position(raw, prior.lowest))] += weight
@@ -190,7 +190,7 @@ def learn_score(counts: Any, slot: int, raw: float, prior: Any, weight: float = 
             counts[slot, i] *= 0.5
 
 
-@njit
+@njit(allocates=False)
 def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
     """The raw score that is exceeded with `probability`, own past and prior pooled, to a bin's width."""
     wanted = probability * (counts[slot, BINS] + prior.weight)
@@ -206,13 +206,13 @@ def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
     return float(2.0**prior.lowest)
 
 
-@njit
+@njit(allocates=False)
 def tame(value: float) -> float:
     """`value` within +-LARGEST."""
     return min(max(value, -LARGEST), LARGEST)
 
 
-@njit
+@njit(allocates=False)
 def compress(score: float) -> float:
     """`score` bent smoothly below MAX_SCORE beyond 6 decades, so that huge scores keep their order."""
     half = 0.5 * MAX_SCORE

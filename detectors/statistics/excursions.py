@@ -72,17 +72,17 @@ def excursion_layout(channels: int) -> dict[str, Column]:
     }
 
 
-@njit
+@njit(allocates=False)
 def _bin(decades: float) -> int:
     return int(min(max(decades, 0.0) * PER_DECADE, BINS - 1.0))
 
 
-@njit
+@njit(allocates=False)
 def _ramp(value: float, low: float, high: float) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-@njit
+@njit(allocates=False)
 def excursion_score(state: Any, slot: int, channel: int, decades: float, interval: float) -> float:
     """`decades` of a channel as decades of rarity among this series' excursions; `interval` is ns between readings."""
     if decades < FROM:
@@ -112,13 +112,13 @@ def excursion_score(state: Any, slot: int, channel: int, decades: float, interva
     return max(fitted, 0.0)
 
 
-@njit
+@njit(allocates=False)
 def excursion_rarity(state: Any, slot: int, channel: int) -> float:
     """Decades of one more excursion, whatever its height: for series that hardly ever leave their usual value."""
     return math.log10((state.readings[slot, channel] + 2.0) / (state.number[slot, channel] + 1.0))
 
 
-@njit
+@njit(allocates=False)
 def excursion_learn(state: Any, slot: int, channel: int, decades: float, age: int, interval: float) -> None:
     """Count one reading of `decades`, `age` ns after the series' first."""
     state.readings[slot, channel] += 1.0

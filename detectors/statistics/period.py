@@ -47,7 +47,20 @@ LAYOUT = {
 }
 
 
-@njit
+@njit(allocates=False)
+def _correlation(history: Any, mean: float, lag: int) -> float:
+    """The correlation of the history with itself `lag` places on."""
+    product, left, right = 0.0, 0.0, 0.0
+    for i in range(len(history) - lag):
+        first, second = history[i] - mean, history[i + lag] - mean
+        product += first * second
+        left += first * first
+        right += second * second
+    scale = math.sqrt(left) * math.sqrt(right)
+    return product / scale if scale > 0.0 else 0.0
+
+
+@njit(allocates=False)
 def dominant_lag(history: Any) -> tuple[int, float]:
     """The first lag whose autocorrelation is a peak nearly as high as any, with its correlation; (0, 0) where none
     is.
@@ -55,42 +68,32 @@ def dominant_lag(history: Any) -> tuple[int, float]:
     The search begins after the correlation has first fallen below 0.3, so that smoothness is not taken for a period,
     and ends at a third of the history, so that a period was seen three times.
     """
-    n = len(history)
-    longest = n // 3
+    longest = len(history) // 3
     mean = 0.0
     for x in history:
         mean += x
-    mean /= n
-    centred = np.empty(n)
-    for i in range(n):
-        centred[i] = history[i] - mean
-    correlation = np.zeros(longest)
-    for lag in range(longest):
-        product, left, right = 0.0, 0.0, 0.0
-        for i in range(n - lag):
-            product += centred[i] * centred[i + lag]
-            left += centred[i] * centred[i]
-            right += centred[i + lag] * centred[i + lag]
-        scale = math.sqrt(left) * math.sqrt(right)
-        if scale > 0.0:
-            correlation[lag] = product / scale
-    start = 1
-    while start < longest - 1 and not (correlation[start] < correlation[start - 1] and correlation[start] < 0.3):
+    mean /= len(history)
+    start, before, here = 1, 1.0, _correlation(history, mean, 1)
+    while start < longest - 1 and not (here < before and here < 0.3):
         start += 1
+        before, here = here, _correlation(history, mean, start)
     start = max(start, 4)
+    # Two passes in place of a table of correlations: a kernel that makes no array runs faster at every other reading.
     highest = 0.0
-    for lag in range(start, longest - 1):
-        c = correlation[lag]
-        if c >= correlation[lag - 1] and c >= correlation[lag + 1] and c > highest:
-            highest = c
-    for lag in range(start, longest - 1):
-        c = correlation[lag]
-        if c > 0.85 * highest and c >= correlation[lag - 1] and c >= correlation[lag + 1]:
-            return lag, c
+    for part in range(2):
+        before, here = _correlation(history, mean, start - 1), _correlation(history, mean, start)
+        for lag in range(start, longest - 1):
+            after = _correlation(history, mean, lag + 1)
+            if here >= before and here >= after:
+                if part == 0:
+                    highest = max(highest, here)
+                elif here > 0.85 * highest:
+                    return lag, here
+            before, here = here, after
     return 0, 0.0
 
 
-@njit
+@njit(allocates=False)
 def period_learn(state: Any, slot: int, offset: float) -> bool:
     """Add a reading (as an offset of moderate size); True when the period has just changed.
 
@@ -114,7 +117,7 @@ def period_learn(state: Any, slot: int, offset: float) -> bool:
     return False
 
 
-@njit
+@njit(allocates=False)
 def period_halve(state: Any, slot: int) -> None:
     """Where the buffer is full, average its neighbours."""
     if state.filled[slot] < LENGTH:
