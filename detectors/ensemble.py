@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the default detector: channels that each ask one question of a reading; the highest answer counts."""
+"""Score: the default detector: channels that each ask one question of a reading; the highest answer counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from detectors.channels.deviation import (
     usual_reach,
 )
 from detectors.channels.value_range import range_learn, range_score
-from detectors.detector import MAX_SCORE, Scores
+from detectors.detector import MAX_SCORE, Scores, State
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
 from detectors.novelty import novelty_learn, novelty_score
@@ -167,6 +167,14 @@ class Ensemble(FleetDetector):
     def grow(self, size: int) -> None:
         """Make room for slots 0 to `size` - 1."""
         super().grow(size)
+        self._make_room_for_facts()
+
+    def load(self, state: State) -> None:
+        """Replace the arrays; what people said stays. Raises ValueError where names, types or shapes do not fit."""
+        super().load(state)
+        self._make_room_for_facts()
+
+    def _make_room_for_facts(self) -> None:
         have = len(self._facts.direction)
         if self.size > have:
             fresh = _fresh_facts(max(self.size, 2 * have) - have)

@@ -1,4 +1,4 @@
-"""Deviation: how far a reading is from what several forecasts of its series expect now, in compiled form.
+"""Score: deviation: how far a reading is from what several forecasts of its series expect now, in compiled form.
 
 The forecasts are levels that follow at three rates, each with and without the course of the day by the clock; of each
 rate the one that errs less counts. Their errors are measured in units of their usual size at this hour; so is the mean

@@ -1,4 +1,4 @@
-"""Range: how far a reading lies outside everything that its series showed, in compiled form.
+"""Score: range: how far a reading lies outside everything that its series showed, in compiled form.
 
 The one rule that needs no history: a reading of ten times the greatest ever seen is wrong, from the fiftieth reading
 on, at any hour, whatever the other channels have learned. Readings that were taken for faults do not widen the range.

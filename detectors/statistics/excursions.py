@@ -1,4 +1,4 @@
-"""How often a series leaves its normal behaviour by chance, counted by excursions, in compiled form.
+"""Score: how often a series leaves its normal behaviour by chance, counted by excursions, in compiled form.
 
 A channel gives each reading decades: how improbable its deviation is by the channel's own rules. A fault of thirty
 readings is one event, so what is counted is the peak of each excursion above `FROM` decades. The count says what the
