@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.policy import CLEARED, OPENED
 from devices.fault_labels import WHOLE_DEVICE
 from ingest.liveness import Liveness
 from tuning.backtest import Plan, score_columns
@@ -35,16 +34,9 @@ def _series_alarms(
     if not len(time):
         return
     track = score_columns(plan, device, [metric], time, value[:, None])
-    opened: int | None = None
-    for row in np.flatnonzero(track.event[:, 0]).tolist():
-        event = int(track.event[row, 0])
-        if event == OPENED:
-            opened = row
-        elif event == CLEARED and opened is not None:
-            yield Alarm(device, metric, int(time[opened]), int(time[row]), "default")
-            opened = None
-    if opened is not None:
-        yield Alarm(device, metric, int(time[opened]), end, "default")
+    for alarm in track.alarms:
+        channel = max(alarm.parts, key=lambda name: alarm.parts[name], default="")
+        yield Alarm(device, metric, alarm.opened, end if alarm.cleared is None else alarm.cleared, channel)
 
 
 def _silences(columns: Columns, end: int) -> list[Alarm]:

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from devices.fault_labels import Expected, FaultLabel, Severity
 from tuning.intervals import mean, median, rate, share
 from tuning.scorecard import Alarm, Score, Verdict, Watch, score_alarms
+from tuning.scorecard_details import write_details
 from tuning.scorecard_tables import by_kind, cards, overall, unseen_reasons
 
 MINUTE = 60_000_000_000
@@ -124,3 +126,15 @@ def test_intervals_are_those_of_the_literature() -> None:
     assert median([5.0, 1.0, math.nan, 3.0]).value == 3.0
     assert mean([1.0, 3.0, math.nan]).cases == 2
     assert math.isnan(share(0, 0).value)
+
+
+def test_details_name_every_fault_and_every_alarm(tmp_path: Path) -> None:
+    fault = label("a", 8 * DAY, 8 * DAY + 2 * HOUR)
+    score = score_alarms(watch("a"), [fault], [alarm("a", 8 * DAY + 30 * MINUTE, 8 * DAY + 3 * HOUR)])
+    write_details(score, tmp_path)
+    faults = (tmp_path / "faults.csv").read_text().splitlines()
+    assert faults[1] == (
+        "plant,stuck,a,value,1970-01-09T00:00:00.000Z,1970-01-09T02:00:00.000Z,0,,True,default,1800,30,0.75,1"
+    )
+    alarms = (tmp_path / "alarms.csv").read_text().splitlines()
+    assert alarms[1] == "plant,a,value,1970-01-09T00:30:00.000Z,1970-01-09T03:00:00.000Z,default,true,False"

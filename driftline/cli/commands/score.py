@@ -52,6 +52,10 @@ def score(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything to a JSON file too.")
     ] = None,
+    details: Annotated[
+        Path | None,
+        typer.Option("--details", metavar="DIR", help="Write each fault and each alarm to faults.csv and alarms.csv."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
     ] = None,
@@ -66,6 +70,7 @@ def score(
 
     Example: driftline score --short
     """
+    from tuning.scorecard_details import write_details
     from tuning.scorecard_tables import as_json, cards
 
     try:
@@ -79,6 +84,8 @@ def score(
         raise CommandError(str(error), code=Exit.USAGE) from None
     for card in cards(found, title=title):
         print_card(card)
+    if details is not None:
+        write_details(found, details)
     if out is not None:
         document = as_json(found, {**about, "detector": detector or "as configured"})
         out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
