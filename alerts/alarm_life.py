@@ -10,10 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.actions import (
+    Acknowledge,
+    ActionError,
+    AlarmAction,
+    Clear,
+    Comment,
+    Feedback,
+    Shelve,
+    Unacknowledge,
+    Unshelve,
+)
 from alerts.alarm_settings import AlarmSettings, budget_per_second
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.severity import SEVERITIES
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
+
+BACK_TO_NORMAL = "back to normal"
+KEPT_CLEARED = 200
+"""Alarms cleared last that people can still act on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,8 @@ class AlarmStep:
 class Alarms:
     """All alarms: opened, raised in severity and cleared by the policy's verdicts.
 
+    People change alarms by actions: see `act`. The last few that were cleared are kept for that.
+
     A series has one alarm at a time. Where the alarm of a whole device stands for one of its series, that one is judged
     as always, but has no record. Everything depends on the readings and their order alone.
     """
@@ -70,6 +87,8 @@ class Alarms:
         self._policy = AlarmPolicy(settings)
         self._known = 0
         self._open: dict[int, AlarmRecord] = {}
+        self._cleared: dict[int, AlarmRecord] = {}
+        self._shelved: dict[int, int] = {}
         self._next = 1
 
     def grow(self, series: Sequence[SeriesRecord]) -> None:
@@ -107,6 +126,61 @@ class Alarms:
                     step.opened_at.append(at)
         return verdicts, step
 
+    def act(self, action: AlarmAction) -> AlarmRecord:
+        """The alarm's record after what a person did.
+
+        After one has been cleared by hand, no other opens until its series has been back to normal once.
+
+        Raises ActionError where there is no such alarm, or it has been cleared for long.
+        """
+        before = next((record for record in self._open.values() if record.alarm == action.alarm), None)
+        is_open = before is not None
+        before = before or self._cleared.get(action.alarm)
+        if before is None:
+            raise ActionError(f"alarm {action.alarm}: there is no such alarm, or it was cleared long ago")
+        after = self._acted(before, action)
+        if is_open and after.state is AlarmState.CLEARED:
+            del self._open[after.series]
+            self._keep_cleared(after)
+        elif is_open:
+            self._open[after.series] = after
+        else:
+            self._cleared[after.alarm] = after
+        return after
+
+    def _acted(self, record: AlarmRecord, action: AlarmAction) -> AlarmRecord:
+        is_open = record.state is not AlarmState.CLEARED
+        note = action.note or record.note
+        match action:
+            case Acknowledge():
+                state = AlarmState.ACKNOWLEDGED if is_open else record.state
+                return replace(record, state=state, acknowledged_by=action.by, acknowledged_at=action.at, note=note)
+            case Unacknowledge():
+                state = AlarmState.OPEN if is_open else record.state
+                return replace(record, state=state, acknowledged_by="", acknowledged_at=None, note=note)
+            case Shelve():
+                self._shelved[record.series] = action.until
+                return replace(record, shelved_until=action.until, note=note)
+            case Unshelve():
+                self._shelved.pop(record.series, None)
+                return replace(record, shelved_until=None, note=note)
+            case Clear():
+                if not is_open:
+                    raise ActionError(f"alarm {record.alarm}: it is cleared already")
+                cleared = max(record.opened, self._policy.last_time(record.series))
+                return replace(
+                    record, state=AlarmState.CLEARED, cleared=cleared, cleared_reason=f"by {action.by}", note=note
+                )
+            case Feedback():
+                return replace(record, feedback=action.verdict, note=note)
+            case Comment():
+                return replace(record, note=note)
+
+    def _keep_cleared(self, record: AlarmRecord) -> None:
+        self._cleared[record.alarm] = record
+        while len(self._cleared) > KEPT_CLEARED:
+            del self._cleared[next(iter(self._cleared))]
+
     def adopt(self, open_alarms: Sequence[AlarmRecord], next_alarm: int) -> None:
         """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
         before was lost."""
@@ -116,8 +190,13 @@ class Alarms:
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
         """A copy of the whole state: arrays, and the rest as JSON."""
-        records = [alarm_to_json(record) for record in self._open.values()]
-        return self._policy.state(), {"next_alarm": self._next, "open_alarms": records}
+        rest = {
+            "next_alarm": self._next,
+            "open_alarms": [alarm_to_json(record) for record in self._open.values()],
+            "cleared_alarms": [alarm_to_json(record) for record in self._cleared.values()],
+            "shelved": list(self._shelved.items()),
+        }
+        return self._policy.state(), rest
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]], rest: Mapping[str, Any]) -> bool:
         """Take over a state that `state` returned.
@@ -126,6 +205,9 @@ class Alarms:
         knew of each series' cadence is learned anew.
         """
         records = [alarm_from_json(saved) for saved in rest["open_alarms"]]
+        cleared = [alarm_from_json(saved) for saved in rest.get("cleared_alarms", ())]
+        self._cleared = {record.alarm: record for record in cleared}
+        self._shelved = {int(series): int(until) for series, until in rest.get("shelved", ())}
         try:
             self._policy.load(arrays)
         except KeyError:
@@ -149,7 +231,16 @@ class Alarms:
             return None
         if event == CLEARED:
             del self._open[series]
-            return replace(before, state=AlarmState.CLEARED, cleared=time, severity=severity, peak_score=peak)
+            after = replace(
+                before,
+                state=AlarmState.CLEARED,
+                cleared=time,
+                cleared_reason=BACK_TO_NORMAL,
+                severity=severity,
+                peak_score=peak,
+            )
+            self._keep_cleared(after)
+            return after
         self._open[series] = replace(before, severity=severity, peak_score=peak)
         return self._open[series]
 
@@ -166,10 +257,18 @@ class Alarms:
             expected=opening.expected,
             reason=opening.reason,
             parts=opening.parts,
+            shelved_until=self._shelf(series, time),
         )
         self._next += 1
         self._open[series] = record
         return record
+
+    def _shelf(self, series: int, time: int) -> int | None:
+        until = self._shelved.get(series)
+        if until is not None and until <= time:
+            del self._shelved[series]
+            return None
+        return until
 
 
 def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:

@@ -218,9 +218,9 @@ class AlarmPolicy:
         own_budget = float(self._own_budget[series]) if known else math.nan
         return float(_threshold(self._limits, own_budget, log_cadence))
 
-    def close(self, series: int) -> None:
-        """Let no alarm of the series be open: a person, or something else than its score, has ended it."""
-        self._state.is_open[series] = False
+    def last_time(self, series: int) -> int:
+        """Time of the newest reading of a series, in ns; -1 before the first."""
+        return int(self._state.last_time[series])
 
     def adopt(self, open_alarms: Iterable[tuple[int, int, float, int]]) -> None:
         """Let exactly these alarms be open: series, time of opening in ns, peak so far, number of its severity."""

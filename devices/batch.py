@@ -65,7 +65,8 @@ class ScoredBatch(_Columns):
     `score` is the rarity of the reading in decades, -log10 of the probability of a reading this odd on this series'
     normal behaviour: 0 is ordinary, 3 is one in a thousand. NaN while the detector warms up and for late readings.
     `expected`, `lower`, `upper` are in the metric's unit, NaN where the detector has none. `anomaly` is the verdict.
-    `late` marks readings behind their series' newest: stored, not scored, not learned.
+    `late` marks readings behind their series' newest: stored, not scored, not learned. `novelty`, in decades too: how
+    new the reading is to its series, whether or not it is a fault; NaN where no detector says, and where left out.
     """
 
     series: NDArray[np.int32]
@@ -77,6 +78,11 @@ class ScoredBatch(_Columns):
     upper: NDArray[np.float64]
     anomaly: NDArray[np.bool_]
     late: NDArray[np.bool_]
+    novelty: NDArray[np.float64] = None  # type: ignore[assignment]  # made by __post_init__
+
+    def __post_init__(self) -> None:
+        if self.novelty is None:
+            object.__setattr__(self, "novelty", np.full(len(self.series), np.nan))
 
     @classmethod
     def unscored(cls, batch: Batch, *, late: bool) -> ScoredBatch:

@@ -15,6 +15,7 @@ FLAG_REDELIVERED = 0b0001_0000
 """Ours, set by the receiver: this very message is in the journal already, to be acknowledged and counted alone."""
 
 _SESSION_MARK = b"new session"
+_ACTIONS_MARK = b"actions "
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class MessageChunk:
     epoch, strictly increasing within the chunk; `flags` uint8 (n,) holds QoS, retain, duplicate and redelivered
     bits. Where bytes stand between topic and payload of a message of QoS 1 or 2, the first two are its packet
     identifier, as in the frame that brought it. A chunk without messages is a tick: `ticked_at` tells how far arrival
-    time has come. One kind of tick marks that the broker began a new session.
+    time has come. One kind of tick marks that the broker began a new session, another holds what people did.
     """
 
     data: bytes
@@ -92,9 +93,21 @@ class MessageChunk:
         """Whether this is the mark of a new session: no message before it can be delivered again."""
         return len(self) == 0 and self.data == _SESSION_MARK
 
+    @property
+    def actions(self) -> bytes | None:
+        """What people did, where the chunk holds that in place of messages; None where it does not."""
+        if len(self) == 0 and self.data.startswith(_ACTIONS_MARK):
+            return self.data[len(_ACTIONS_MARK) :]
+        return None
+
     def take(self, index: NDArray[np.intp]) -> MessageChunk:
         """The messages at `index`, over the same buffer."""
         return MessageChunk(self.data, self.spans[index], self.arrival[index], self.flags[index], self.ticked_at)
+
+    @classmethod
+    def of_actions(cls, body: bytes, *, ticked_at: int) -> MessageChunk:
+        """A tick that holds what people did: see `alerts.actions`."""
+        return replace(cls.of([], ticked_at=ticked_at), data=_ACTIONS_MARK + body)
 
     @classmethod
     def session_mark(cls, ticked_at: int) -> MessageChunk:

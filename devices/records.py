@@ -53,7 +53,10 @@ class AlarmRecord:
     """An alarm as it stands after a change; the newest record of an `alarm` id is the alarm.
 
     Times are event time in ns. `peak_score` is the highest score so far, `value` and `expected` those of the reading
-    that opened it, `reason` one sentence, `parts` how much each detector contributed at opening.
+    that opened it, `reason` one sentence, `parts` how much each detector contributed at opening. `acknowledged_at` and
+    `acknowledged_by`: when and by whom, by the service's clock. `shelved_until`: event time before which nobody is to
+    be told of it. `cleared_reason`: "back to normal", "by hand", ... `note`: what was said of it last. `feedback`:
+    "right", "wrong" or "expected", where somebody has said so.
     """
 
     alarm: int
@@ -67,3 +70,27 @@ class AlarmRecord:
     expected: float
     reason: str
     parts: dict[str, float] = field(default_factory=dict)
+    acknowledged_by: str = ""
+    acknowledged_at: int | None = None
+    shelved_until: int | None = None
+    cleared_reason: str = ""
+    note: str = ""
+    feedback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRecord:
+    """Something that a person did, as it is kept: `position` and `number`, its place in the journal, are the key.
+
+    `alarm` is None for what is not about an alarm, `kind` one of `alerts.actions`. `at` is the service's clock in ns.
+    `text` is what the person said. `refused` says why nothing came of it, "" where it was done.
+    """
+
+    position: int
+    number: int
+    alarm: int | None
+    kind: str
+    by: str
+    at: int
+    text: str
+    refused: str = ""

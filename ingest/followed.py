@@ -94,6 +94,7 @@ class Followed:
                 scores.upper,
                 self.own.anomaly,
                 self.on_time.late,
+                scores.novelty,
             )
         ]
         device = self.scores.devices.batch

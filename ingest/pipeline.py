@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.actions import ActionError, DoNotLearn, text_of
+from alerts.actions import decode as decode_actions
 from alerts.alarm_life import Alarms, Scored
 from alerts.alarm_settings import AlarmSettings
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.messages import FLAG_RETAIN
-from devices.records import AlarmRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.decode import Decoder, Readings
 from ingest.detector_host import DetectorHost, HostScores
@@ -22,6 +24,7 @@ from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
+from ingest.not_learned import NotLearned, Stretch
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
@@ -63,6 +66,7 @@ class Engine:
         self.settings = _as_json([route.settings for route in self.router.routes], detectors, alarm, limits)
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.routes)
+        self.not_learned = NotLearned(self.registry)
         self.alarms = Alarms(alarm)
         self.liveness = Liveness()
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
@@ -87,6 +91,7 @@ class Engine:
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
         waited = self.waiting
+        acted, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
         followed = self._follow(self._incoming(readings, new, entry))
@@ -97,7 +102,8 @@ class Engine:
             points=points,
             series=self.registry.records[self._stored_series :],
             dead_letters=dead_letters_of(readings, new, entry),
-            alarms=followed.alarms.records,
+            alarms=acted + followed.alarms.records,
+            actions=actions,
             counts=counts_of(
                 readings,
                 new,
@@ -145,6 +151,7 @@ class Engine:
             "settings": self.settings,
             "settings_from": self.settings_from,
             "fingerprints": self.host.fingerprints(),
+            "not_learned": self.not_learned.state(),
         }
         return arrays, rest
 
@@ -160,6 +167,7 @@ class Engine:
         self.liveness.load(arrays["liveness"])
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
+        self.not_learned.load(rest.get("not_learned", ()))
         same = rest["settings"] == self.settings
         self.settings_from = int(rest["settings_from"]) if same else position
         if same and self.choices.load(arrays["route"]) and (anew or self.choices.any_knowledge):
@@ -186,6 +194,26 @@ class Engine:
         """Give every series to its detectors again: to those that start anew, and with what people know of it."""
         for series in self.choices.chosen():
             self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), NO_TIME)
+
+    def _act(self, entry: JournalEntry) -> tuple[list[AlarmRecord], list[ActionRecord]]:
+        """What people did, where the entry holds that: the alarms that it changed, and a record of each action."""
+        body = entry.chunk.actions
+        alarms: list[AlarmRecord] = []
+        records: list[ActionRecord] = []
+        for number, action in enumerate(decode_actions(body)) if body is not None else ():
+            refused = ""
+            try:
+                if isinstance(action, DoNotLearn):
+                    self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
+                else:
+                    alarms.append(self.alarms.act(action))
+            except ActionError as error:
+                refused = str(error)
+            alarm = None if isinstance(action, DoNotLearn) else action.alarm
+            records.append(
+                ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text_of(action), refused)
+            )
+        return alarms, records
 
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
@@ -215,7 +243,7 @@ class Engine:
         self.liveness.observe(device[live], batch.time[live], incoming.arrival[live])
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
         taken = ordered.on_time()
-        scores = self.host.step(taken, np.ones(len(taken.batch), np.bool_))
+        scores = self.host.step(taken, self.not_learned.learn(taken.batch))
         verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores))
         return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms)
 

@@ -6,7 +6,9 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -128,6 +130,7 @@ class Receiver:
         self._stopping = False
         self._paused = False
         self._tick_wanted = False
+        self._actions: deque[tuple[bytes, Future[int]]] = deque()
         self._started = False
         self._failure = ""
         self._full = ""
@@ -174,6 +177,17 @@ class Receiver:
         """Let arrival time go on in the journal, by a tick where no message does it."""
         self._tick_wanted = True
         self._session.wake()
+
+    def append_actions(self, body: bytes, *, timeout: float = 5.0) -> int:
+        """Journal what people did (`alerts.actions.encode`), and return its position once it is on disk.
+
+        Raises StorageFullError where the journal is full, TimeoutError where it takes longer than `timeout` seconds:
+        then it may be journaled yet.
+        """
+        written: Future[int] = Future()
+        self._actions.append((body, written))
+        self._session.wake()
+        return written.result(timeout)
 
     def statistics(self) -> ReceiverStatistics:
         """Counts and state now."""
@@ -254,6 +268,8 @@ class Receiver:
         drained = False
         if self._session.wait(self._patience(now), reading=reading) or (reading and self._more):
             drained = self._read()
+        if self._actions:
+            self._write_actions()
         if self._held is None:
             if self._is_due(drained):
                 self._flush()
@@ -347,6 +363,27 @@ class Receiver:
         self._messages += len(group.chunk)
         self._chunks += 1
         self._on_append(position, offset, group.chunk)
+
+    def _write_actions(self) -> None:
+        """Journal what people did, behind the messages that have come already."""
+        if self._held is None and self._session.buffer.rows:
+            self._flush()
+        while self._actions:
+            body, written = self._actions.popleft()
+            if not written.set_running_or_notify_cancel():
+                continue
+            try:
+                if self._held is not None:
+                    raise StorageFullError(self._full)
+                self._last_arrival = self._next_arrival(group_begins=True)
+                chunk = MessageChunk.of_actions(body, ticked_at=self._last_arrival)
+                position, offset = self._append(chunk)
+            except Exception as error:
+                written.set_exception(error)
+            else:
+                self._chunks += 1
+                self._on_append(position, offset, chunk)
+                written.set_result(position)
 
     def _tick(self) -> None:
         """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""

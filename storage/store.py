@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 
 
 class StorageFullError(Exception):
@@ -75,7 +75,7 @@ class StepOutput:
 
     `position` to `next_position` (exclusive) is the run of the journal that it stands for.
     `counts` are increments to the ledger ("received", "rejected.malformed", ...), stored in the same transaction.
-    `devices` are changes of device states; only external databases take them.
+    `devices` are changes of device states; only external databases take them. `actions` is what people did.
     """
 
     position: int
@@ -86,6 +86,7 @@ class StepOutput:
     alarms: list[AlarmRecord] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     devices: list[DevicePresence] = field(default_factory=list)
+    actions: list[ActionRecord] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -102,6 +103,7 @@ class StepOutput:
             alarms=[alarm for output in outputs for alarm in output.alarms],
             counts=dict(counts),
             devices=[device for output in outputs for device in output.devices],
+            actions=[action for output in outputs for action in output.actions],
         )
 
 
@@ -118,7 +120,7 @@ class CommitResult:
 class SeriesPoints:
     """Points of one series in time order, as columns; fewer than `total` rows where they were thinned for a chart.
 
-    `missing` says what could not be read; empty where nothing is missing.
+    `missing` says what could not be read; empty where nothing is missing. `novelty` is NaN throughout where left out.
     """
 
     time: NDArray[np.int64]
@@ -130,6 +132,11 @@ class SeriesPoints:
     anomaly: NDArray[np.bool_]
     total: int
     missing: str = ""
+    novelty: NDArray[np.float64] = None  # type: ignore[assignment]  # made by __post_init__
+
+    def __post_init__(self) -> None:
+        if self.novelty is None:
+            object.__setattr__(self, "novelty", np.full(len(self.time), np.nan))
 
 
 class Store(Protocol):

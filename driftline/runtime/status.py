@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
+from devices.records import ActionRecord
 from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.runtime.action_desk import ActionDesk
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
@@ -158,6 +161,10 @@ class ServiceStatus:
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""
         return self._engine.engine.alarms.threshold(series)
+
+    def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
+        """Do what a person asks, and tell what came of each. Raises ActionError: see `ActionDesk.act`."""
+        return ActionDesk(self._receiver, self._store).act(actions)
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""

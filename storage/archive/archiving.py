@@ -126,10 +126,11 @@ def views_with_archive(relation: str) -> str:
     own = own.replace("FROM stored.point GROUP BY ALL", "FROM point_everywhere GROUP BY ALL")
     hot = (
         "SELECT p.series, s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, "
-        "p.late FROM stored.point p JOIN stored.series s USING (series)"
+        "p.late, p.novelty FROM stored.point p JOIN stored.series s USING (series)"
     )
     return (
-        f"CREATE OR REPLACE TEMP VIEW point_everywhere AS {hot} UNION ALL SELECT {COLUMNS} FROM {relation};"
+        f"CREATE OR REPLACE TEMP VIEW point_everywhere AS {hot} "
+        f"UNION ALL SELECT {COLUMNS}, NULL::FLOAT FROM {relation};"
         f"{own}"
         "CREATE OR REPLACE TEMP VIEW points AS SELECT * EXCLUDE (series) FROM point_everywhere;"
     )

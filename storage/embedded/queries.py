@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from storage.archive.archiving import views_with_archive
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters
@@ -27,7 +27,7 @@ from storage.store import SeriesPoints, StorageCorruptError, StorageFullError
 
 _TIME_MIN = -(2**63) + 2
 _TIME_MAX = 2**63 - 2
-_COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late"
+_COLUMNS = "series, epoch_ns(time) AS time, value, score, expected, lower, upper, anomaly, late, novelty"
 _POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
 _SERIES_AT_ONCE = 256
 
@@ -104,7 +104,10 @@ class StoreQueries(ABC):
             files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
             if files and self.archive is not None:
                 relation = self.archive.relation(files)
-                source = f"(SELECT {_POINT} FROM stored.point UNION ALL SELECT {_POINT} FROM {relation})"
+                source = (
+                    f"(SELECT {_POINT}, novelty FROM stored.point "
+                    f"UNION ALL SELECT {_POINT}, NULL::FLOAT AS novelty FROM {relation})"
+                )
                 missing = "" if all(map(self.archive.is_usable, files)) else self.archive.problem
             total, first, last = cursor.execute(
                 f"SELECT count(*), epoch_ns(min(time)), epoch_ns(max(time)) FROM {source} WHERE {where}"
@@ -193,11 +196,23 @@ class StoreQueries(ABC):
         with self._reading() as cursor:
             rows = cursor.execute(
                 "SELECT alarm, series, state, epoch_ns(opened), epoch_ns(cleared), severity, peak_score, value, "
-                f"expected, reason, parts FROM stored.alarm WHERE {' AND '.join(conditions)} "
+                "expected, reason, parts, acknowledged_by, epoch_ns(acknowledged_at), epoch_ns(shelved_until), "
+                f"cleared_reason, note, feedback FROM stored.alarm WHERE {' AND '.join(conditions)} "
                 "ORDER BY opened DESC, alarm DESC LIMIT ?",
                 [*values, limit],
             ).fetchall()
         return [_alarm(row) for row in rows]
+
+    def actions(self, alarm: int | None = None, limit: int = 200) -> list[ActionRecord]:
+        """What people did, the newest first: with one alarm, or with all and beside them."""
+        where, values = ("alarm = ?", [alarm]) if alarm is not None else ("true", [])
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT position, number, alarm, kind, done_by, epoch_ns(done_at), text, refused FROM stored.action "
+                f"WHERE {where} ORDER BY position DESC, number DESC LIMIT ?",
+                [*values, limit],
+            ).fetchall()
+        return [ActionRecord(*row) for row in rows]
 
     def dead_letters(self, limit: int = 200) -> list[DeadLetter]:
         """Rejected messages, the newest first; fewer than there are where they would fill more than 8 MiB."""
@@ -301,17 +316,26 @@ def _scored(columns: dict[str, NDArray[Any]]) -> ScoredBatch:
         floats("upper"),
         np.asarray(columns["anomaly"], np.bool_),
         np.asarray(columns["late"], np.bool_),
+        floats("novelty"),
     )
 
 
 def _series_points(batch: ScoredBatch, total: int) -> SeriesPoints:
     return SeriesPoints(
-        batch.time, batch.value, batch.score, batch.expected, batch.lower, batch.upper, batch.anomaly, total
+        batch.time,
+        batch.value,
+        batch.score,
+        batch.expected,
+        batch.lower,
+        batch.upper,
+        batch.anomaly,
+        total,
+        novelty=batch.novelty,
     )
 
 
 def _alarm(row: Sequence[Any]) -> AlarmRecord:
-    alarm, series, state, opened, cleared, severity, peak, value, expected, reason, parts = row
+    alarm, series, state, opened, cleared, severity, peak, value, expected, reason, parts, *people = row
     return AlarmRecord(
         alarm,
         series,
@@ -324,6 +348,7 @@ def _alarm(row: Sequence[Any]) -> AlarmRecord:
         float("nan") if expected is None else expected,
         reason,
         orjson.loads(parts),
+        *people,
     )
 
 

@@ -17,14 +17,16 @@ from storage.store import StepOutput
 _INSERT_POINTS = """
 INSERT INTO stored.point_recent
 SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'),
-    nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late
+    nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late, nullif(novelty, 'nan')
 FROM incoming
 """
 _INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
 _PUT_ALARM = """
 INSERT OR REPLACE INTO stored.alarm
-VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?)
+VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?,
+    ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?)
 """
+_PUT_ACTION = "INSERT OR IGNORE INTO stored.action VALUES (?, ?, ?, ?, ?, make_timestamp_ns(?), ?, ?)"
 
 
 def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
@@ -44,19 +46,25 @@ def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> 
             "above": above,
             "anomaly": points.anomaly,
             "late": points.late,
+            "novelty": np.round(points.novelty, 2).astype(np.float32),
         },
     )
     connection.execute(_INSERT_POINTS)
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
-    """Write the new series and alarms of `output`; of several records of an alarm the last one counts."""
+    """Write the new series, alarms and actions of `output`; of several records of an alarm the last one counts."""
     if output.series:
         rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
         connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
     if output.alarms:
         newest = {record.alarm: record for record in output.alarms}
         connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])
+    if output.actions:
+        rows_of_actions = [
+            (a.position, a.number, a.alarm, a.kind, a.by, a.at, a.text, a.refused) for a in output.actions
+        ]
+        connection.executemany(_PUT_ACTION, rows_of_actions)
 
 
 def _alarm_row(record: AlarmRecord) -> tuple[Any, ...]:
@@ -72,6 +80,12 @@ def _alarm_row(record: AlarmRecord) -> tuple[Any, ...]:
         record.expected,
         record.reason,
         orjson.dumps(record.parts).decode(),
+        record.acknowledged_by,
+        record.acknowledged_at,
+        record.shelved_until,
+        record.cleared_reason,
+        record.note,
+        record.feedback,
     )
 
 

@@ -14,13 +14,13 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 LETTERS_IN_A_TABLE = 2
 """The last version that held the dead letters."""
 
 POINT_TABLES = ("point_recent", "point_sorted", "point_merged")
 
-POINT_COLUMNS = "series, time, value, score, expected, below, above, anomaly, late"
+POINT_COLUMNS = "series, time, value, score, expected, below, above, anomaly, late, novelty"
 
 _POINT_TYPES = """(
     series INTEGER NOT NULL,
@@ -31,8 +31,24 @@ _POINT_TYPES = """(
     below FLOAT,
     above FLOAT,
     anomaly BOOLEAN NOT NULL,
-    late BOOLEAN NOT NULL
+    late BOOLEAN NOT NULL,
+    novelty FLOAT
 )"""
+
+_ACTION_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.action(
+    position BIGINT,
+    number INTEGER,
+    alarm BIGINT,
+    kind VARCHAR NOT NULL,
+    done_by VARCHAR NOT NULL,
+    done_at TIMESTAMP_NS NOT NULL,
+    text VARCHAR NOT NULL,
+    refused VARCHAR NOT NULL,
+    PRIMARY KEY (position, number)
+);
+"""
+"""What people did, by its place in the journal: the history of alarms."""
 
 TABLES = f"""
 CREATE SCHEMA stored;
@@ -57,8 +73,15 @@ CREATE TABLE stored.alarm(
     value DOUBLE NOT NULL,
     expected DOUBLE,
     reason VARCHAR NOT NULL,
-    parts VARCHAR NOT NULL
+    parts VARCHAR NOT NULL,
+    acknowledged_by VARCHAR DEFAULT '',
+    acknowledged_at TIMESTAMP_NS,
+    shelved_until TIMESTAMP_NS,
+    cleared_reason VARCHAR DEFAULT '',
+    note VARCHAR DEFAULT '',
+    feedback VARCHAR DEFAULT ''
 );
+{_ACTION_TABLE}
 CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
 INSERT INTO stored.progress VALUES (0, '{{}}');
 """
@@ -68,17 +91,31 @@ MIGRATIONS = {
         f"UPDATE stored.{table} SET above = 'nan' WHERE above IS NULL AND below IS NOT NULL;" for table in POINT_TABLES
     ),
     2: "DROP VIEW dead_letters; DROP TABLE stored.dead_letter;",
+    3: "".join(f"ALTER TABLE stored.{table} ADD COLUMN IF NOT EXISTS novelty FLOAT;" for table in POINT_TABLES)
+    + "".join(
+        f"ALTER TABLE stored.alarm ADD COLUMN IF NOT EXISTS {name} {kind};"
+        for name, kind in (
+            ("acknowledged_by", "VARCHAR DEFAULT ''"),
+            ("acknowledged_at", "TIMESTAMP_NS"),
+            ("shelved_until", "TIMESTAMP_NS"),
+            ("cleared_reason", "VARCHAR DEFAULT ''"),
+            ("note", "VARCHAR DEFAULT ''"),
+            ("feedback", "VARCHAR DEFAULT ''"),
+        )
+    )
+    + _ACTION_TABLE,
 }
 """What makes a database of this version one of the next.
 
 Up to version 1 `above` was NULL where there was no bound. Up to version 2 dead letters were in a table, a row for each
-rejected reading; `storage.embedded.letter_table` carries them over first.
+rejected reading; `storage.embedded.letter_table` carries them over first. Up to version 3 there was no novelty, and
+nothing of what people did.
 """
 
 POINT_VIEW = """
 CREATE OR REPLACE VIEW stored.point AS
     SELECT series, time, value, score, expected, (coalesce(expected, 0) - below)::FLOAT AS lower,
-        (coalesce(expected, 0) + nullif(coalesce(above, below), 'nan'))::FLOAT AS upper, anomaly, late
+        (coalesce(expected, 0) + nullif(coalesce(above, below), 'nan'))::FLOAT AS upper, anomaly, late, novelty
     FROM (
         FROM stored.point_merged UNION ALL FROM stored.point_sorted UNION ALL FROM stored.point_recent
     );
@@ -99,13 +136,16 @@ CREATE TABLE IF NOT EXISTS stored.archive(
 
 VIEWS = """
 CREATE OR REPLACE VIEW points AS
-    SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late
+    SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late,
+        p.novelty
     FROM stored.point p JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit FROM stored.series;
 CREATE OR REPLACE VIEW alarms AS
     SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score, a.value, a.expected,
-        a.reason, a.parts
+        a.reason, a.parts, a.acknowledged_by, a.acknowledged_at, a.shelved_until, a.cleared_reason, a.note, a.feedback
     FROM stored.alarm a LEFT JOIN stored.series s USING (series);
+CREATE OR REPLACE VIEW actions AS
+    SELECT position, number, alarm, kind, done_by, done_at, text, refused FROM stored.action;
 CREATE OR REPLACE VIEW counts AS
     SELECT key AS name, value::BIGINT AS value FROM stored.progress, json_each(counts);
 CREATE OR REPLACE VIEW devices AS

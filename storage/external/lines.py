@@ -110,6 +110,7 @@ class LineProtocol:
             _field("expected", points.expected),
             _field("lower", points.lower),
             _field("upper", points.upper),
+            _field("novelty", np.round(points.novelty, 2)),
             pa.array(_FLAGS).take(pa.array(quality * 2 + points.anomaly)),
             pa.array(points.time).cast(pa.string()),
             "\n",

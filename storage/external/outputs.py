@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.extras import optional
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, SeriesRecord
 from storage.store import DevicePresence, StepOutput
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def encode_output(output: StepOutput) -> bytes:
         "alarms": [_alarm_fields(record) for record in output.alarms],
         "counts": output.counts,
         "devices": [asdict(state) for state in output.devices],
+        "actions": [asdict(action) for action in output.actions],
     }
     names = [field.name for field in fields(ScoredBatch)]
     columns = [pa.array(getattr(output.points, name)) for name in names]
@@ -50,7 +51,9 @@ def decode_output(data: bytes) -> StepOutput:
         with pa.ipc.open_stream(data) as reader:
             batch = reader.read_next_batch()
             rest = orjson.loads(batch.schema.metadata[_KEY])
-        points = ScoredBatch(*(_column(batch, field.name) for field in fields(ScoredBatch)))
+        # An output that an older version spooled lacks the columns that have been added since.
+        held = set(batch.schema.names)
+        points = ScoredBatch(*(_column(batch, field.name) for field in fields(ScoredBatch) if field.name in held))
         return StepOutput(
             rest["position"],
             rest["next_position"],
@@ -59,6 +62,7 @@ def decode_output(data: bytes) -> StepOutput:
             alarms=[_alarm(record) for record in rest["alarms"]],
             counts=rest["counts"],
             devices=[DevicePresence(**state) for state in rest["devices"]],
+            actions=[ActionRecord(**action) for action in rest.get("actions", ())],
         )
     except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{len(data)} bytes are not a stored output: {error}") from error

@@ -20,6 +20,7 @@ from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.storage_settings import JournalSettings
+from storage.store import StorageFullError
 
 pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(60)]
 
@@ -430,3 +431,27 @@ def test_the_embedded_broker_serves_the_same_receiver(tmp_path: Path, wait_until
     finally:
         for end in reversed(bench.ends):
             end()
+
+
+def test_what_people_do_is_journaled_behind_the_messages_that_came_before(bench: Bench, wait_until: Any) -> None:
+    journal = bench.journal()
+    receiver = bench.receiver(journal)
+    wait_until(running(receiver))
+    sent = bench.publisher().send(5)
+    wait_until(lambda: journaled(journal) == sent)
+    position = receiver.append_actions(b"[]", timeout=20)
+    entries = list(journal.read(0))
+    assert entries[position].chunk.actions == b"[]"
+    assert [entry.chunk.actions for entry in entries[:position]] == [None] * position
+    ticks = [entry.chunk.ticked_at for entry in entries]
+    assert ticks == sorted(set(ticks))
+    assert bench.appended[-1][0] == position
+
+
+def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Bench, wait_until: Any) -> None:
+    journal = bench.journal(max_bytes=1 << 20)
+    receiver = bench.receiver(journal)
+    wait_until(running(receiver))
+    with pytest.raises(StorageFullError, match="journal"):
+        for _ in range(100):
+            receiver.append_actions(b"x" * 50_000, timeout=20)

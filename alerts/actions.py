@@ -1,0 +1,136 @@
+"""Alarm: what people do with alarms and series, as typed actions that stand in the journal between the messages.
+
+An action is an entry of the journal of its own, so that a replay, a restart and a backup keep it: the engine takes it
+at its position, as it takes messages. `encode` gives the entry's body, `decode` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+Text = Annotated[str, Field(max_length=2000)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Verdict = Literal["right", "wrong", "expected"]
+
+
+class _Action(BaseModel):
+    """Who did it, and when by the service's clock (ns since the epoch)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: Name
+    at: int
+
+
+class _AlarmAction(_Action):
+    """Something done with one alarm."""
+
+    alarm: int = Field(ge=1)
+    note: Text = ""
+
+
+class Acknowledge(_AlarmAction):
+    """Somebody has seen the alarm and takes care of it."""
+
+    kind: Literal["acknowledge"] = "acknowledge"
+
+
+class Unacknowledge(_AlarmAction):
+    """Nobody takes care of it after all."""
+
+    kind: Literal["unacknowledge"] = "unacknowledge"
+
+
+class Shelve(_AlarmAction):
+    """Leave the alarm's series in peace until a time: this alarm, and those that open on the series before it."""
+
+    kind: Literal["shelve"] = "shelve"
+    until: int = Field(description="Event time, ns since the epoch.")
+
+
+class Unshelve(_AlarmAction):
+    """Take the series off the shelf."""
+
+    kind: Literal["unshelve"] = "unshelve"
+
+
+class Clear(_AlarmAction):
+    """End the alarm by hand; no other opens until its series has been back to normal once."""
+
+    kind: Literal["clear"] = "clear"
+
+
+class Comment(_AlarmAction):
+    """Say something about the alarm."""
+
+    kind: Literal["comment"] = "comment"
+
+
+class Feedback(_AlarmAction):
+    """Say whether the alarm was right, wrong, or of something that is expected from now on."""
+
+    kind: Literal["feedback"] = "feedback"
+    verdict: Verdict
+
+
+class DoNotLearn(_Action):
+    """Do not learn from a stretch of event time: what is stored of it is scored, but not taken for normal.
+
+    It holds for readings that come after it; what was learned already stays so.
+    """
+
+    kind: Literal["do_not_learn"] = "do_not_learn"
+    device: Name
+    metric: Name = Field(default="*", description='Metrics whose names match; "*" stands for any characters.')
+    start: int
+    end: int
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end: expected a time after start {self.start}, got {self.end}")
+        return self
+
+
+AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback
+Action = AlarmAction | DoNotLearn
+
+_ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
+
+
+class ActionError(ValueError):
+    """An action that cannot be done; the message says which and why."""
+
+
+def encode(actions: Sequence[Action]) -> bytes:
+    """The body of a journal entry that holds these actions."""
+    return _ACTIONS.dump_json(list(actions))
+
+
+def decode(body: bytes) -> list[Action]:
+    """The actions that `encode` was given. Raises ActionError for anything else."""
+    try:
+        return _ACTIONS.validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ActionError(f"action: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def text_of(action: Action) -> str:
+    """What is kept of an action beside its kind: the note, and what else it says."""
+    match action:
+        case Shelve():
+            said = f"until {np.datetime64(action.until, 'ns')}Z"
+        case Feedback():
+            said = action.verdict
+        case DoNotLearn():
+            start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
+            said = f"{action.device} {action.metric} from {start} to {end}"
+        case _:
+            said = ""
+    return ": ".join(part for part in (said, action.note) if part)

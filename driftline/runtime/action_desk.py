@@ -1,0 +1,43 @@
+"""Alarm at run time: what people do goes into the journal, and comes back as what the engine made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+
+from alerts.actions import Action, ActionError, encode
+from devices.records import ActionRecord
+from ingest.receive import Receiver
+from storage.embedded.database import EmbeddedStore
+
+_WAIT_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+
+
+class ActionDesk:
+    """Takes actions from any thread. `receiver` gives the receiver, None before it runs."""
+
+    def __init__(self, receiver: Callable[[], Receiver | None], store: EmbeddedStore) -> None:
+        self._receiver = receiver
+        self._store = store
+
+    def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
+        """Do them, and return the record of each once it is stored; `refused` says where nothing came of one.
+
+        Raises ActionError where they could not be journaled, or where the engine is too far behind to tell now what
+        came of them: then they are done later, in their turn.
+        """
+        receiver = self._receiver()
+        if receiver is None:
+            raise ActionError("the service is starting: try again in a moment")
+        try:
+            position = receiver.append_actions(encode(actions))
+        except (OSError, TimeoutError) as error:
+            raise ActionError(f"nothing can be journaled now: {error}") from error
+        until = monotonic() + _WAIT_SECONDS
+        while self._store.position <= position:
+            if monotonic() >= until:
+                raise ActionError("journaled; the engine is behind, and does it in its turn")
+            sleep(_LOOK_SECONDS)
+        found = [record for record in self._store.actions(limit=1000) if record.position == position]
+        return sorted(found, key=lambda record: record.number)
