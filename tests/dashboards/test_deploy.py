@@ -216,3 +216,14 @@ def test_the_broker_lets_each_user_do_its_own_and_no_more(broker: int) -> None:
     assert not may_publish(broker, "devices", "driftline/truth/plant/hall-1/press-01")
     assert may_publish(broker, "simulator", "driftline/truth/plant/hall-1/press-01")
     assert not may_publish(broker, "driftline", "plant/hall-1/press-01")
+
+
+def test_the_dashboards_see_the_data_and_are_built_before_the_service_holds_the_database() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    build = services["dashboards"]
+    (data,) = [word.partition("=")[2] for word in build["command"] if word.startswith("--data=")]
+    volumes = dict(reversed(volume.split(":")[:2]) for volume in build["volumes"])
+    kept = next(place for place in volumes if Path(data).is_relative_to(place))
+    assert volumes[kept] == "state"
+    assert f"state:{kept}" in services["driftline"]["volumes"]
+    assert services["driftline"]["depends_on"]["dashboards"] == {"condition": "service_completed_successfully"}
