@@ -11,6 +11,7 @@ from detectors.channels.counter_rate import CounterRate
 from detectors.channels.error_codes import ErrorCodes
 from detectors.channels.noise_level import NoiseLevel
 from detectors.channels.slow_drift import SlowDrift
+from detectors.channels.special_signals import SpecialSignals
 from detectors.channels.state_dwell import StateDwell
 from detectors.channels.stuck import Stuck
 from detectors.cusum import Cusum
@@ -58,6 +59,7 @@ DETECTORS: tuple[type[Detector], ...] = (
     PhysicalRange,
     Silent,
     Stuck,
+    SpecialSignals,
     StateDwell,
     CounterRate,
     ErrorCodes,

@@ -56,14 +56,14 @@ class KindState(NamedTuple):
 LAYOUT = {"signal": Column(np.float64, (25,)), "values": Column(np.float64, (STATES, 2))}
 
 
-@njit
+@njit(allocates=False)
 def kind_of(state: Any, slot: int) -> int:
     """The series' kind: what a person gave, else what was found, else `UNKNOWN`."""
     signal = state.signal[slot]
     return int(signal[GIVEN] if signal[GIVEN] > 0.0 else signal[KIND]) - 1
 
 
-@njit
+@njit(allocates=False)
 def circle_of(signal: Any) -> float:
     """The full turn of an angle with this range, 0 where it is none: 360 or 2 pi, counted from 0 or from minus half."""
     for k in range(_CIRCLES.shape[0]):
@@ -74,14 +74,14 @@ def circle_of(signal: Any) -> float:
     return 0.0
 
 
-@njit
+@njit(allocates=False)
 def reports_on_change(state: Any, slot: int) -> bool:
     """Whether the series is sent when it changes: its gaps are ragged, and it hardly ever repeats itself."""
     signal = state.signal[slot]
     return bool(signal[LEARNED] >= _FEWEST and signal[RAGGED] > 0.6 and signal[EQUAL] < 0.25)
 
 
-@njit
+@njit(allocates=False)
 def _count_value(values: Any, value: float, rate: float) -> bool:
     """Count the reading among the commonest values; False where it is none of them."""
     found, rarest = -1, 0
@@ -102,7 +102,7 @@ def _count_value(values: Any, value: float, rate: float) -> bool:
     return bool(fresh)
 
 
-@njit
+@njit(allocates=False)
 def _count_step(signal: Any, time: int, value: float, rate: float) -> None:
     """Count the step from the last value: up, down or none; a fall to about 0; a jump across the circle's seam."""
     step = value - signal[VALUE]
@@ -129,7 +129,7 @@ def _count_step(signal: Any, time: int, value: float, rate: float) -> None:
         signal[STEP] = size if usual == 0.0 else usual + 0.05 * (min(size, 4.0 * usual) - usual)
 
 
-@njit
+@njit(allocates=False)
 def _learn(state: Any, slot: int, time: int, value: float) -> None:
     """Learn one reading into the evidence."""
     signal = state.signal[slot]
@@ -158,7 +158,7 @@ def _learn(state: Any, slot: int, time: int, value: float) -> None:
     signal[LEARNED] += 1.0
 
 
-@njit
+@njit(allocates=False)
 def _is_state(signal: Any, values: Any) -> bool:
     """Whether two to four values, whole numbers close together unless they are only two, are nearly all there are."""
     distinct = 0
@@ -172,7 +172,7 @@ def _is_state(signal: Any, values: Any) -> bool:
     return bool(whole or (distinct == 2 and days > 2.0))
 
 
-@njit
+@njit(allocates=False)
 def _verdict(state: Any, slot: int) -> int:
     """The kind that the evidence so far speaks for."""
     signal = state.signal[slot]
@@ -199,7 +199,7 @@ def _verdict(state: Any, slot: int) -> int:
     return MEASUREMENT
 
 
-@njit
+@njit(allocates=False)
 def kind_step(state: Any, slot: int, time: int, value: float, learn: bool) -> int:
     """The series' kind with this reading, `UNKNOWN` without evidence; learns it where `learn`.
 

@@ -119,13 +119,13 @@ class Silent(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def sent_on_change(cadence: Any) -> bool:
     """Whether a series with this `cadence` (7,) is sent when it changes: ragged gaps, hardly a value twice."""
     return bool(cadence[GAPS] >= _FEWEST_GAPS and cadence[RAGGED] > _RAGGED and cadence[REPEATS] < _REPEATS)
 
 
-@njit
+@njit(allocates=False)
 def allowed_silence(cadence: Any, pauses: Any, last: int, times_a_year: float) -> float:
     """How long a series may be silent, ns; NaN where fewer than ten gaps are known.
 
@@ -143,7 +143,7 @@ def allowed_silence(cadence: Any, pauses: Any, last: int, times_a_year: float) -
     return float(allowed)
 
 
-@njit
+@njit(allocates=False)
 def _learn_value(cadence: Any, time: int, value: float) -> None:
     """Learn whether the series repeats itself."""
     if cadence[LEARNED] == 0.0:
@@ -154,7 +154,7 @@ def _learn_value(cadence: Any, time: int, value: float) -> None:
     cadence[VALUE] = value
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, last: Any, cadences: Any, counts: Any, pauses: Any,
     warmup: float, least: float, prior: Any, score: Any,

@@ -37,13 +37,13 @@ class AngleState(NamedTuple):
 LAYOUT = {"direction": Column(np.float64, (5,)), "deviations": SIZES_COLUMN}
 
 
-@njit
+@njit(allocates=False)
 def angle_difference(angle: float, other: float, turn: float) -> float:
     """`angle` - `other` the short way round, in [-`turn` / 2, `turn` / 2)."""
     return float((angle - other + 0.5 * turn) % turn - 0.5 * turn)
 
 
-@njit
+@njit(allocates=False)
 def usual_angle(state: Any, slot: int, turn: float) -> float:
     """The mean direction of late, in [0, `turn`); NaN where nothing was learned."""
     direction = state.direction[slot]
@@ -52,14 +52,14 @@ def usual_angle(state: Any, slot: int, turn: float) -> float:
     return float(math.atan2(direction[SINE], direction[COSINE]) / (2.0 * math.pi) * turn % turn)
 
 
-@njit
+@njit(allocates=False)
 def unwrapped(state: Any, slot: int, value: float, turn: float) -> float:
     """The reading as a number without a seam near the usual direction, for channels that know no circle."""
     usual = usual_angle(state, slot, turn)
     return value if math.isnan(usual) else usual + angle_difference(value, usual, turn)
 
 
-@njit
+@njit(allocates=False)
 def angle_step(state: Any, slot: int, time: int, value: float, turn: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """Decades of one direction, NaN with nothing to say; learns it where `learn`.
 
@@ -147,7 +147,7 @@ class Angle(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, turn: float, warmup: float, score: Any, expected: Any
 ) -> None:

@@ -72,7 +72,7 @@ class CounterState(NamedTuple):
 LAYOUT = {"total": Column(np.float64, (17,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
 
 
-@njit
+@njit(allocates=False)
 def _climb(total: Any, value: float, hours: float) -> float:
     """What the counter has counted since the last reading: a roll-over is seen through; NaN after a reset."""
     climb = value - total[VALUE]
@@ -87,7 +87,7 @@ def _climb(total: Any, value: float, hours: float) -> float:
     return math.nan
 
 
-@njit
+@njit(allocates=False)
 def _expected(state: Any, slot: int, clock: int, hours: float) -> float:
     """The climb expected in the `hours` before local time `clock`, by the hour of the day."""
     total, tables = state.total[slot], state.tables[slot]
@@ -105,7 +105,7 @@ def _expected(state: Any, slot: int, clock: int, hours: float) -> float:
     return expected
 
 
-@njit
+@njit(allocates=False)
 def _reset(total: Any, time: int, value: float, hours: float) -> float:
     """Decades of a fall from the last value to this one: how seldom the counter began anew.
 
@@ -125,12 +125,12 @@ def _reset(total: Any, time: int, value: float, hours: float) -> float:
     return float(decades * min(1.0, max(0.0, _FAMILIAR - total[RESETS]) / (_FAMILIAR - _NEWS)))
 
 
-@njit
+@njit(allocates=False)
 def _ratio(counted: float, expected: float, step: float) -> float:
     return (counted + _SMALL * step) / (expected + _SMALL * step)
 
 
-@njit
+@njit(allocates=False)
 def _judge(state: Any, slot: int, climb: float, expected: float, hours: float) -> tuple[float, int]:
     """Decades of an increment, and what they are about."""
     total, tables = state.total[slot], state.tables[slot]
@@ -161,7 +161,7 @@ def _judge(state: Any, slot: int, climb: float, expected: float, hours: float) -
     return best, cause
 
 
-@njit
+@njit(allocates=False)
 def _learn(state: Any, slot: int, clock: int, climb: float, expected: float, hours: float, odd: bool) -> None:
     """Learn one increment; what is odd moves the short memories alone."""
     total, tables = state.total[slot], state.tables[slot]
@@ -202,7 +202,7 @@ def _learn(state: Any, slot: int, clock: int, climb: float, expected: float, hou
         total[WINDOWS] *= 0.5
 
 
-@njit
+@njit(allocates=False)
 def counter_rate(state: Any, slot: int, time: int, value: float) -> float:
     """The rate per hour since the last reading, for other channels to judge; NaN at the start and after a reset.
 
@@ -215,7 +215,7 @@ def counter_rate(state: Any, slot: int, time: int, value: float) -> float:
     return float(_climb(total, value, hours) / hours)
 
 
-@njit
+@njit(allocates=False)
 def counter_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of one reading of a counter, NaN with nothing to say; learns it where `learn`.
 
@@ -313,7 +313,7 @@ class CounterRate(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:

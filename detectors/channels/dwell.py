@@ -91,7 +91,7 @@ LAYOUT = {
 }
 
 
-@njit
+@njit(allocates=False)
 def _row(states: Any, value: float) -> int:
     """The row of this state, a free one where it is new, -1 where it fits none."""
     for k in range(STATES):
@@ -100,7 +100,7 @@ def _row(states: Any, value: float) -> int:
     return -1
 
 
-@njit
+@njit(allocates=False)
 def _exit_rate(table: Any, hour: int, day: int, mean: float) -> float:
     """Exits an hour expected at this hour and weekday; `mean` is the state's overall rate, above 0.
 
@@ -113,7 +113,7 @@ def _exit_rate(table: Any, hour: int, day: int, mean: float) -> float:
     return float(by_hour * min(max(by_day, 0.02), 5.0))
 
 
-@njit
+@njit(allocates=False)
 def _expect(state: Any, slot: int, row: int, clock: int, length: int) -> float:
     """Exits expected of a state in the `length` ns before local time `clock`; none without an exit so far."""
     counts, table = state.states[slot, row], state.tables[slot, row]
@@ -130,7 +130,7 @@ def _expect(state: Any, slot: int, row: int, clock: int, length: int) -> float:
     return expected
 
 
-@njit
+@njit(allocates=False)
 def _hold(state: Any, slot: int, row: int, clock: int, length: int) -> None:
     """Learn that the state was held for `length` ns up to local time `clock`."""
     table = state.tables[slot, row]
@@ -145,7 +145,7 @@ def _hold(state: Any, slot: int, row: int, clock: int, length: int) -> None:
         steps += 1
 
 
-@njit
+@njit(allocates=False)
 def _long_visit(state: Any, slot: int, row: int, expected: float) -> float:
     """Decades, per reading, of a visit in which so many exits were expected and none came."""
     begun = state.states[slot, row, VISITS]
@@ -157,7 +157,7 @@ def _long_visit(state: Any, slot: int, row: int, expected: float) -> float:
     )
 
 
-@njit
+@njit(allocates=False)
 def _chatter(state: Any, slot: int, time: int, switch: bool) -> float:
     """Decades, per reading, of eight changes in as short a time as the last eight took, up to and with this reading."""
     present = state.present[slot]
@@ -171,7 +171,7 @@ def _chatter(state: Any, slot: int, time: int, switch: bool) -> float:
     return float(sizes_decades(state.bursts[slot], ratio / _MARGIN) + rarely)
 
 
-@njit
+@njit(allocates=False)
 def _new_state(state: Any, slot: int, row: int) -> float:
     """Decades of meeting this state, by the rule of succession; 0 once it is familiar or was held often."""
     begun, hours = state.states[slot, row, VISITS], 0.0
@@ -183,37 +183,53 @@ def _new_state(state: Any, slot: int, row: int) -> float:
     return float(fresh * math.log10((state.present[slot, LEARNED] + 2.0) / (begun + 1.0)))
 
 
-@njit
+@njit(allocates=False)
+def _entries(state: Any, slot: int, row: int, column: int) -> float:
+    """Changes to a state at one hour or on one weekday: those in which the other states ended."""
+    entries = 0.0
+    for other in range(STATES):
+        if other != row:
+            entries += float(state.tables[slot, other, column])
+    return entries
+
+
+@njit(allocates=False)
+def _odds_of_hour(state: Any, slot: int, row: int, hour: int, total: float) -> float:
+    """The share of changes to a state expected at one hour of the day, drawn to the hours around it."""
+    around = 0.5 * _entries(state, slot, row, BY_HOUR + hour)
+    around += 0.25 * _entries(state, slot, row, BY_HOUR + (hour + 1) % 24)
+    around += 0.25 * _entries(state, slot, row, BY_HOUR + (hour + 23) % 24)
+    return (around + 1.0 / 24.0) / (total + 1.0)
+
+
+@njit(allocates=False)
+def _odds_of_day(state: Any, slot: int, row: int, day: int, total: float, days: float) -> float:
+    """How many of the changes to a state are expected on one weekday, 1 on average; 1 before three weeks are over."""
+    if days < _FEWEST_DAYS_FOR_WEEKDAYS:
+        return 1.0
+    return 7.0 * (_entries(state, slot, row, BY_DAY + day) + 1.0 / 7.0) / (total + 1.0)
+
+
+@njit(allocates=False)
 def _odd_hour(state: Any, slot: int, row: int, clock: int) -> float:
     """Decades, per reading, of a change to this state at such an hour: how few of the changes came at hours as rare.
 
-    The hours of changes to a state are those at which the other states ended. A score says at most that such a change
-    comes once in the readings seen so far.
+    A score says at most that such a change comes once in the readings seen so far.
     """
     present = state.present[slot]
     days = float(clock // DAY) - present[FIRST_DAY]
-    entries = np.zeros(31)
-    for other in range(STATES):
-        if other != row:
-            for k in range(31):
-                entries[k] += state.tables[slot, other, BY_HOUR + k]
     total = 0.0
-    for k in range(24):
-        total += entries[k]
+    for hour in range(24):
+        total += _entries(state, slot, row, BY_HOUR + hour)
     if days < _FEWEST_DAYS or total < _FEWEST_ENTRIES:
         return 0.0
-    by_hour, by_day = np.empty(24), np.ones(7)
-    for k in range(24):
-        around = 0.5 * entries[k] + 0.25 * (entries[(k + 1) % 24] + entries[(k + 23) % 24])
-        by_hour[k] = (around + 1.0 / 24.0) / (total + 1.0)
-    if days >= _FEWEST_DAYS_FOR_WEEKDAYS:
-        for k in range(7):
-            by_day[k] = (entries[BY_DAY + k] + 1.0 / 7.0) / (total + 1.0) * 7.0
-    here = by_hour[int(clock % DAY // HOUR)] * by_day[int(clock // DAY % 7)]
+    here = _odds_of_hour(state, slot, row, int(clock % DAY // HOUR), total)
+    here *= _odds_of_day(state, slot, row, int(clock // DAY % 7), total, days)
     odds, everything = 0.0, 0.0
-    for hour in range(24):
-        for day in range(7):
-            weight = by_hour[hour] * by_day[day]
+    for day in range(7):
+        of_day = _odds_of_day(state, slot, row, day, total, days)
+        for hour in range(24):
+            weight = of_day * _odds_of_hour(state, slot, row, hour, total)
             everything += weight
             if weight <= here * 1.001:
                 odds += weight
@@ -224,7 +240,7 @@ def _odd_hour(state: Any, slot: int, row: int, clock: int) -> float:
     return float(min(rarely - math.log10(odds / everything), known))
 
 
-@njit
+@njit(allocates=False)
 def _learn_end(state: Any, slot: int, row: int, clock: int, expected: float, odd: bool) -> None:
     """Learn that a visit has ended, unless it was too long to be usual; ten such in a row are usual after all."""
     counts = state.states[slot, row]
@@ -244,7 +260,7 @@ def _learn_end(state: Any, slot: int, row: int, clock: int, expected: float, odd
             table[k] *= 0.5
 
 
-@njit
+@njit(allocates=False)
 def _learn_switch(state: Any, slot: int, time: int, chatter: float) -> None:
     """Note one more change, and each eighth time how quickly the last eight came."""
     present = state.present[slot]
@@ -264,14 +280,14 @@ def _learn_switch(state: Any, slot: int, time: int, chatter: float) -> None:
             sizes_learn(state.bursts[slot], 1.0 / ratio)
 
 
-@njit
+@njit(allocates=False)
 def _is_gap(present: Any, gap: float) -> bool:
     """Whether nothing is known of the state during a silence of `gap` ns: the series is sampled, and was not."""
     sampled = present[LEARNED] > 2.0 * present[SWITCHED] and present[LEARNED] > 10.0
     return bool(sampled and gap > present[USUAL_GAP] * _GAP)
 
 
-@njit
+@njit(allocates=False)
 def dwell_overdue(state: Any, slot: int, time: int, clock: int) -> float:
     """Decades of the present visit's having lasted up to `time` (ns) without a reading; NaN with nothing to say.
 
@@ -285,7 +301,7 @@ def dwell_overdue(state: Any, slot: int, time: int, clock: int) -> float:
     return max(0.0, min(MAX_SCORE, _long_visit(state, slot, row, present[EXPECTED] + more) - _QUESTIONS))
 
 
-@njit
+@njit(allocates=False)
 def _begin(state: Any, slot: int, row: int, time: int, entry: float, about: int) -> None:
     """Begin a visit to `row`; `entry` is the decades of its beginning, -1 where that was not seen."""
     present = state.present[slot]
@@ -298,7 +314,7 @@ def _begin(state: Any, slot: int, row: int, time: int, entry: float, about: int)
         state.states[slot, row, VISITS] += 1.0
 
 
-@njit
+@njit(allocates=False)
 def dwell_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of one reading, NaN with nothing to say; learns it where `learn`.
 
@@ -338,7 +354,7 @@ def dwell_step(state: Any, slot: int, time: int, clock: int, value: float, learn
     return max(0.0, min(MAX_SCORE, score - _QUESTIONS)) if told else math.nan
 
 
-@njit
+@njit(allocates=False)
 def _learn_held(
     state: Any, slot: int, row: int, clock: int, gap: int, expected: float, long: float, ended: bool
 ) -> None:
@@ -352,7 +368,7 @@ def _learn_held(
         state.present[slot, EXPECTED] = expected
 
 
-@njit
+@njit(allocates=False)
 def _learn_reading(state: Any, slot: int, time: int, clock: int, gap: int, row: int) -> None:
     """Learn the cadence, and whether readings fit a state at all."""
     present = state.present[slot]

@@ -56,12 +56,12 @@ class CodeState(NamedTuple):
 LAYOUT = {"present": Column(np.float64, (7,)), "candidates": Column(np.float64, (CANDIDATES, 2))}
 
 
-@njit
+@njit(allocates=False)
 def _same(left: float, right: float) -> bool:
     return abs(left - right) <= _SAME * max(abs(left), abs(right), 1.0)
 
 
-@njit
+@njit(allocates=False)
 def _is_known(value: float) -> bool:
     """Whether the value is one that sensors use as a code."""
     found = False
@@ -70,7 +70,7 @@ def _is_known(value: float) -> bool:
     return found
 
 
-@njit
+@njit(allocates=False)
 def _outside(present: Any, value: float) -> float:
     """How far the value lies outside the ordinary range, in widths of it; 0 inside, infinite beside a constant."""
     beyond = max(value - present[HIGH], present[LOW] - value)
@@ -80,7 +80,7 @@ def _outside(present: Any, value: float) -> float:
     return float(beyond / width) if width > 0.0 else math.inf
 
 
-@njit
+@njit(allocates=False)
 def _candidate(candidates: Any, value: float) -> int:
     """The row of this value, -1 where there is none."""
     for k in range(CANDIDATES):
@@ -89,7 +89,7 @@ def _candidate(candidates: Any, value: float) -> int:
     return -1
 
 
-@njit
+@njit(allocates=False)
 def _note(candidates: Any, value: float) -> None:
     """Count one lone visit to `value`, in place of the value that came least where all rows are taken."""
     row = _candidate(candidates, value)
@@ -103,7 +103,7 @@ def _note(candidates: Any, value: float) -> None:
     candidates[row, TIMES] += 1.0
 
 
-@njit
+@njit(allocates=False)
 def _recurs(state: Any, slot: int, value: float) -> bool:
     """Whether this very value came and went before, and most of what lay far outside was this value."""
     row = _candidate(state.candidates[slot], value)
@@ -113,7 +113,7 @@ def _recurs(state: Any, slot: int, value: float) -> bool:
     return bool(times + 1.0 >= _TIMES_TO_BELIEVE and times >= _SHARE * state.present[slot, VISITS])
 
 
-@njit
+@njit(allocates=False)
 def _learn_ordinary(state: Any, slot: int, value: float) -> None:
     """Widen the range by an ordinary reading, and settle what the far ones just before it were."""
     present = state.present[slot]
@@ -130,7 +130,7 @@ def _learn_ordinary(state: Any, slot: int, value: float) -> None:
     present[LEARNED] += 1.0
 
 
-@njit
+@njit(allocates=False)
 def code_step(state: Any, slot: int, time: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """`CODE_SCORE` where the reading is an error code, NaN where it is none; learns it where `learn`.
 
@@ -211,7 +211,7 @@ class ErrorCodes(FleetDetector):
         return self.arrays["seen"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(slots: Any, times: Any, values: Any, learns: Any, state: Any, seen: Any, warmup: int, score: Any) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):

@@ -52,12 +52,12 @@ class NoiseState(NamedTuple):
 LAYOUT = {"noise": Column(np.float64, (10,)), "tables": Column(np.float32, (QUIETER + SIZES,))}
 
 
-@njit
+@njit(allocates=False)
 def _knows_hours(noise: Any) -> bool:
     return bool(noise[LEARNED] * noise[GAP] > _DAYS_TO_TRUST_HOURS * DAY)
 
 
-@njit
+@njit(allocates=False)
 def _expected(state: Any, slot: int, clock: int) -> float:
     """The usual noise at this hour; all hours count alike for the first three days."""
     noise = state.noise[slot]
@@ -65,7 +65,7 @@ def _expected(state: Any, slot: int, clock: int) -> float:
     return float(noise[USUAL] * (factor if factor > 0.0 and _knows_hours(noise) else 1.0))
 
 
-@njit
+@njit(allocates=False)
 def _learn_time(noise: Any, time: int) -> bool:
     """Learn the cadence; True where the reading follows a gap."""
     gap = time - noise[LAST]
@@ -79,7 +79,7 @@ def _learn_time(noise: Any, time: int) -> bool:
     return bool(after_gap)
 
 
-@njit
+@njit(allocates=False)
 def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: float) -> None:
     """Learn the noise of one stretch: the hour's share, and how far noise strays from what is expected."""
     noise, tables = state.noise[slot], state.tables[slot]
@@ -93,7 +93,7 @@ def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: f
         tables[hour] = share if tables[hour] == 0.0 else tables[hour] + _HOUR_RATE * (share - tables[hour])
 
 
-@njit
+@njit(allocates=False)
 def noise_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of the noise up to one reading, NaN with nothing to say; learns it where `learn`.
 
@@ -120,7 +120,7 @@ def noise_step(state: Any, slot: int, time: int, clock: int, value: float, learn
     return score
 
 
-@njit
+@njit(allocates=False)
 def _learn(
     state: Any, slot: int, time: int, clock: int, value: float, recent: float, size: float, expected: float,
     score: float,
@@ -135,7 +135,9 @@ def _learn(
     odd = score >= _ODD
     noise[ODD_SINCE] = 0.0 if not odd else time if noise[ODD_SINCE] == 0.0 else noise[ODD_SINCE]
     if trembles:
-        noise[RECENT] = recent
+        # A signal that was dead and moves again is not to be quiet for a stretch more.
+        revives = noise[RECENT] < _DEAD * noise[USUAL] < size
+        noise[RECENT] = expected if revives else recent
         if odd and time - noise[ODD_SINCE] > DAY and recent > _DEAD * noise[USUAL]:
             noise[USUAL] *= recent / expected
             noise[ODD_SINCE] = 0.0
@@ -209,7 +211,7 @@ class NoiseLevel(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:

@@ -58,17 +58,24 @@ class DriftState(NamedTuple):
 LAYOUT = {"drift": Column(np.float64, (16,)), "tables": Column(np.float32, (LEVELS + KEPT,))}
 
 
-@njit
+@njit(allocates=False)
 def _median(levels: Any, newest: int, first: int, count: int) -> float:
-    """The median of `count` days' levels, the first of them `first` days before day number `newest`."""
-    taken = np.empty(count)
+    """The median of `count` (odd) days' levels, the first of them `first` days before day number `newest`.
+
+    The level with as many below as above it, equal ones told apart by their day.
+    """
     for k in range(count):
-        taken[k] = levels[(newest - first - k) % KEPT]
-    taken.sort()
-    return float(taken[count // 2])
+        level = levels[(newest - first - k) % KEPT]
+        below = 0
+        for m in range(count):
+            other = levels[(newest - first - m) % KEPT]
+            below += other < level or (other == level and m < k)
+        if below == count // 2:
+            return float(level)
+    return math.nan
 
 
-@njit
+@njit(allocates=False)
 def _student(t: float, freedom: float) -> float:
     """About -log10 of the two-sided tail of Student's t law, 0 at its middle.
 
@@ -79,7 +86,7 @@ def _student(t: float, freedom: float) -> float:
     return float(0.5 * z * z / math.log(10.0)) if z < 7.0 else float(0.5 * 49.0 / math.log(10.0))
 
 
-@njit
+@njit(allocates=False)
 def _largest_step(levels: Any, newest: int) -> float:
     """The largest change of level from three days to the next three among the days kept, by their medians."""
     largest = 0.0
@@ -89,7 +96,7 @@ def _largest_step(levels: Any, newest: int) -> float:
     return largest
 
 
-@njit
+@njit(allocates=False)
 def _judge(drift: Any, levels: Any) -> tuple[float, float, float]:
     """Decades of the change from three weeks ago to now, the change, and that in deviations; 0 with too few days.
 
@@ -100,7 +107,7 @@ def _judge(drift: Any, levels: Any) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     newest = int(drift[DAYS]) - 1
     now, then = _median(levels, newest, 0, _RECENT), _median(levels, newest, KEPT - _OLD, _OLD)
-    between = _median(levels, newest, _RECENT + 1, KEPT - _RECENT - _OLD - 1)
+    between = _median(levels, newest, _RECENT, KEPT - _RECENT - _OLD)
     change = now - then
     walk = max(0.0, (drift[WEEKLY] - _NO_WALK * drift[DAILY]) / 6.0)
     noise = max(0.0, drift[DAILY] - walk)
@@ -117,7 +124,7 @@ def _judge(drift: Any, levels: Any) -> tuple[float, float, float]:
     return max(0.0, min(MAX_SCORE, score)), change, deviations
 
 
-@njit
+@njit(allocates=False)
 def _learn_change(drift: Any, column: int, change: float, seen: float) -> None:
     """Learn one change of level into a mean square; a drift or a step must not make itself usual."""
     square = change * change
@@ -129,7 +136,7 @@ def _learn_change(drift: Any, column: int, change: float, seen: float) -> None:
     drift[column] += rate * (square - drift[column])
 
 
-@njit
+@njit(allocates=False)
 def _end_day(state: Any, slot: int) -> None:
     """Note the level of the day that has ended, where it had enough readings, and judge."""
     drift = state.drift[slot]
@@ -156,7 +163,7 @@ def _end_day(state: Any, slot: int) -> None:
     drift[COUNT] = 0.0
 
 
-@njit
+@njit(allocates=False)
 def _end_hour(state: Any, slot: int) -> None:
     """Learn how far the hour that has ended is from the day's level; the first day's level is not known yet."""
     drift = state.drift[slot]
@@ -170,7 +177,7 @@ def _end_hour(state: Any, slot: int) -> None:
     drift[HOUR_COUNT] = 0.0
 
 
-@njit
+@njit(allocates=False)
 def drift_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """Decades of the drift up to yesterday, NaN with nothing to say; learns the reading where `learn`.
 
@@ -256,7 +263,7 @@ class SlowDrift(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:

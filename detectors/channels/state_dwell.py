@@ -92,7 +92,7 @@ class StateDwell(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:
@@ -106,7 +106,7 @@ def _run(
             score[i] = 0.0 if math.isnan(decades) else decades
 
 
-@njit
+@njit(allocates=False)
 def _run_overdue(slots: Any, now: int, state: Any, changes: Any, zone: Any, score: Any) -> None:
     clock = wall_clock(now, changes, zone)
     for i in range(slots.shape[0]):

@@ -33,6 +33,8 @@ _BELIEVED = 2.0
 _STEP_RATE, _GAP_RATE = 0.05, 0.05
 _FEWEST = 6.0
 """Readings in a run before it can be odd: gateways repeat a value now and then."""
+_MARGIN = 1.5
+"""Nobody minds a run just longer than the longest before: runs count as shorter by this factor."""
 _REPEATS = 0.1
 _CAUTION = 3.0
 """A series that often repeats itself is not known before a day is over: until then its runs count as shorter."""
@@ -51,7 +53,7 @@ DEFAULT_RESTING = np.zeros(1)
 """Values at which a flat run is always in order: 0, of what is off."""
 
 
-@njit
+@njit(allocates=False)
 def run_score(runs: Any, length: float) -> float:
     """Decades of improbability of a run of `length` equal readings, by the milder of two measures; 0 for one reading.
 
@@ -70,7 +72,7 @@ def run_score(runs: Any, length: float) -> float:
     return max(0.0, min(MAX_SCORE, by_share, by_length))
 
 
-@njit
+@njit(allocates=False)
 def _longest_rest(rests: Any, value: float, tolerance: float) -> float:
     """The longest rest at this value, 0 where it is no resting place."""
     for k in range(RESTS):
@@ -79,7 +81,7 @@ def _longest_rest(rests: Any, value: float, tolerance: float) -> float:
     return 0.0
 
 
-@njit
+@njit(allocates=False)
 def _note_rest(rests: Any, value: float, length: float, tolerance: float) -> None:
     """Count an ended rest at its value, in place of the value with the fewest."""
     row = 0
@@ -98,7 +100,7 @@ def _note_rest(rests: Any, value: float, length: float, tolerance: float) -> Non
         rests[row, LENGTH] = length
 
 
-@njit
+@njit(allocates=False)
 def _note_run(runs: Any, length: float) -> None:
     """Learn an ended run, as if no longer than twice the longest before."""
     longest = max(runs[LONGEST], runs[LONGEST_BEFORE])
@@ -116,7 +118,7 @@ def _note_run(runs: Any, length: float) -> None:
         runs[LONGEST] = 1.0
 
 
-@njit
+@njit(allocates=False)
 def _length(runs: Any, time: int) -> float:
     """Readings in the present run with the one at `time`, as far as its duration bears them out."""
     readings = runs[RUN] + 1.0
@@ -128,7 +130,7 @@ def _length(runs: Any, time: int) -> float:
     return float(readings)
 
 
-@njit
+@njit(allocates=False)
 def _judge(state: Any, slot: int, time: int, value: float, evidence: float, tolerance: float) -> float:
     """Decades of the present run with the reading at `time`; NaN where there is no evidence that the sensor moves."""
     runs = state.runs[slot]
@@ -140,10 +142,10 @@ def _judge(state: Any, slot: int, time: int, value: float, evidence: float, tole
     rest = _longest_rest(state.rests[slot], value, tolerance)
     if rest > 0.0 and length <= _BELIEVED * rest:
         return 0.0
-    return run_score(runs, length)
+    return run_score(runs, length / _MARGIN)
 
 
-@njit
+@njit(allocates=False)
 def stuck_step(
     state: Any, slot: int, time: int, value: float, learn: bool, evidence: float, tolerance: float, resting: Any
 ) -> float:
@@ -169,7 +171,7 @@ def stuck_step(
     return score
 
 
-@njit
+@njit(allocates=False)
 def _learn(state: Any, slot: int, time: int, value: float, change: float, flat: bool) -> None:
     """Lengthen the present run, or note it and begin another."""
     runs = state.runs[slot]
@@ -272,7 +274,7 @@ class Stuck(FleetDetector):
         return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
-@njit
+@njit(allocates=False)
 def _run(
     slots: Any, times: Any, values: Any, learns: Any, state: Any, tolerance: float, evidence: float, warmup: float,
     resting: Any, score: Any,

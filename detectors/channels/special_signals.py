@@ -1,0 +1,146 @@
+"""Stage 5 of 7: each series judged as its kind deserves, by the channels for special signals alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from common.compiled import njit
+from detectors.channels.special import (
+    SPECIAL_NAMES,
+    SpecialState,
+    special_layout,
+    special_overdue,
+    special_state,
+    special_step,
+)
+from detectors.detector import Scores
+from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.knowledge import Knowledge
+from detectors.signal_kind import LEARNED, give_kind, kind_evidence
+from detectors.statistics.calendar_time import offsets, wall_clock
+from detectors.statistics.calibration import LARGEST
+
+
+class SpecialSignalsParameters(BaseModel):
+    """What may be set; none of it needs to be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: str = Field(default="UTC", description="IANA time zone in which hours and weekdays are counted.")
+    resting: list[float] = Field(
+        default=[0.0],
+        max_length=16,
+        description="Values at which standing still is in order, such as 0 of what is off.",
+    )
+    warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, zone: str) -> str:
+        offsets(zone)
+        return zone
+
+
+class SpecialSignals(FleetDetector):
+    """The kind of each series is found from its readings, and the channels that suit the kind are asked.
+
+    States by their time in state; counters by their climb; angles on the circle; measurements by whether they are
+    stuck, tremble more or less than usual, or drift; error codes on all that measures. The score is the highest answer,
+    and `channel` says what it is about. How far a measurement is from what is usual is not asked: that is the default
+    detector's question, which asks these too.
+
+    Works: on fleets of which nobody has said what is a counter, a contact or a level. Fails: in the first half hour to
+    half day, in which everything is a measurement; a person's word helps (`kind` of a route's metric).
+
+    Cost: about 400 ns a reading. Memory: see `bytes_per_slot`. Sources: the channels'.
+    """
+
+    name: ClassVar[str] = "special_signals"
+    Parameters: ClassVar[type[BaseModel]] = SpecialSignalsParameters
+
+    def __init__(self, parameters: SpecialSignalsParameters) -> None:
+        self.settings = parameters
+        self.changes, self.offsets = offsets(parameters.time_zone)
+        self.resting = np.array(parameters.resting, np.float64)
+        super().__init__(parameters)
+
+    def layout(self) -> dict[str, Column]:
+        """The channels' arrays, as `channel.array`."""
+        return special_layout()
+
+    def special_state(self) -> SpecialState:
+        """The arrays that the compiled functions take."""
+        return special_state(self.arrays)
+
+    def describe(self, slot: int, knowledge: Knowledge) -> None:
+        """Take the kind that a person gave; it wins over the one found."""
+        give_kind(self.special_state().kind, slot, knowledge.kind)
+
+    def evidence(self, slot: int) -> str:
+        """What the kind of one series was found from, in a few words."""
+        return kind_evidence(self.special_state().kind, slot)
+
+    def step(
+        self,
+        slot: NDArray[np.int32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+    ) -> Scores:
+        """Score each reading by the channels of its kind, then learn it where `learn`."""
+        inputs = take_inputs(self.size, slot, time, value, learn)
+        rows = len(inputs.slot)
+        empty = empty_scores(rows)
+        channel = np.full(rows, -1, np.int8)
+        parts = np.zeros((rows, len(SPECIAL_NAMES)), np.float32)
+        _run(
+            *inputs, self.special_state(), self.changes, self.offsets, self.resting, float(self.settings.warmup),
+            empty.score, parts, channel,
+        )  # fmt: skip
+        return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, SPECIAL_NAMES, channel)
+
+    def overdue(self, slot: NDArray[np.int32], now: int) -> NDArray[np.float64]:
+        """What the present state of each slot would score at event time `now` (ns), (n,), if no reading came meanwhile.
+
+        NaN where there is nothing to say. Changes nothing.
+        """
+        score = np.full(len(slot), np.nan)
+        _run_overdue(slot, now, self.special_state(), self.changes, self.offsets, score)
+        return score
+
+    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Readings learned, and `warmup` needed."""
+        count = self.arrays["kind.signal"][: self.size, LEARNED].astype(np.int64)
+        return count, np.full(self.size, self.settings.warmup, np.int64)
+
+
+@njit(allocates=False)
+def _run(
+    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, resting: Any, warmup: float,
+    score: Any, parts: Any, channel: Any,
+) -> None:  # fmt: skip
+    for i in range(slots.shape[0]):
+        if not math.isfinite(values[i]):
+            continue
+        warm = state.kind.signal[slots[i], LEARNED] >= warmup
+        value = max(-LARGEST, min(LARGEST, values[i]))
+        clock = wall_clock(times[i], changes, zone)
+        decades, place, _ = special_step(state, slots[i], times[i], clock, value, learns[i], resting)
+        if not warm:
+            continue
+        score[i] = 0.0 if math.isnan(decades) else decades
+        if score[i] > 0.0:
+            parts[i, place] = score[i]
+            channel[i] = place
+
+
+@njit(allocates=False)
+def _run_overdue(slots: Any, now: int, state: Any, changes: Any, zone: Any, score: Any) -> None:
+    clock = wall_clock(now, changes, zone)
+    for i in range(slots.shape[0]):
+        score[i] = special_overdue(state, slots[i], now, clock)
