@@ -22,12 +22,15 @@ _ACTIONS_MARK = b"actions "
 class Payloads:
     """Byte spans of one buffer: payload `i` is `data[start[i]:end[i]]`.
 
-    Shapes: `start`, `end` int32 (n,).
+    Shapes: `start`, `end` int32 (n,). What surrounds the payloads, for the few codecs that need it: `topics` int32
+    (n, 2), start and end of each topic in the buffer, and `arrival` int64 (n,) ns; None where it is not known.
     """
 
     data: bytes
     start: NDArray[np.int32]
     end: NDArray[np.int32]
+    topics: NDArray[np.int32] | None = None
+    arrival: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -42,7 +45,19 @@ class Payloads:
 
     def take(self, index: NDArray[np.intp]) -> Payloads:
         """The payloads at `index`, over the same buffer."""
-        return Payloads(self.data, self.start[index], self.end[index])
+        topics = None if self.topics is None else self.topics[index]
+        arrival = None if self.arrival is None else self.arrival[index]
+        return Payloads(self.data, self.start[index], self.end[index], topics, arrival)
+
+    def topic(self, index: int) -> str:
+        """The topic of payload `index`; empty where it is not known."""
+        if self.topics is None:
+            return ""
+        return self.data[self.topics[index, 0] : self.topics[index, 1]].decode("utf-8", "replace")
+
+    def arrival_of(self, index: int) -> int | None:
+        """When payload `index` arrived, ns since the epoch; None where it is not known."""
+        return None if self.arrival is None else int(self.arrival[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +91,7 @@ class MessageChunk:
 
     def payloads(self) -> Payloads:
         """All payloads as spans over the chunk's buffer."""
-        return Payloads(self.data, self.spans[:, 2], self.spans[:, 3])
+        return Payloads(self.data, self.spans[:, 2], self.spans[:, 3], self.spans[:, :2], self.arrival)
 
     def packet_ids(self) -> NDArray[np.uint16]:
         """Packet identifier of each message, uint16 (n,); 0 at QoS 0 and where it did not come by MQTT."""

@@ -6,11 +6,12 @@
 | true, false | 1, 0 |
 | text `21.5`, `-3`, `1e3` | the number |
 | text `21,5` | 21.5: one comma is a decimal comma; of comma and point, the last is the decimal mark |
-| text `21.5 °C`, `40%` | the number, where what follows is one of `UNITS` |
+| text `1,234` | none: it may be a thousand and more, or one and a bit (`doubtful_comma`) |
+| text `21.5 °C`, `40%`, `0.383*kW` | the number, where what follows is one of `UNITS` |
 | `on`, `true`, `yes`, `open`, `active`, `detected`, ... | 1, in any case |
 | `off`, `false`, `no`, `closed`, `inactive`, `clear`, ... | 0, in any case |
-| null, `unavailable`, `unknown`, `nan`, `none`, `n/a`, ... | no value: the reading is rejected as not finite |
-| any other text | no reading at all |
+| null, `unavailable`, `unknown`, `nan`, `none`, `n/a`, ... | no value |
+| any other text | no number; a short one is a state (`is_state`) |
 """
 
 from __future__ import annotations
@@ -46,8 +47,17 @@ UNITS = frozenset(
     )
 )
 
+LONGEST_STATE = 64
+"""Longest text, in characters, that is a state."""
+
+MOST_EXACT = 2**53
+"""Whole numbers up to this one are exact as a float64."""
+
 _LONGEST = 64
-_NUMBER = re.compile(r"([+\-−]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d{1,4})?)\s*(\S.*)?", re.ASCII | re.DOTALL)
+_DOUBTFUL = re.compile(r"[+\-−]?[1-9]\d{0,2},\d{3}", re.ASCII)
+_STATE = re.compile(r"[^\W\d_][^\x00-\x1f\x7f{}\[\]]*")
+_MOST_DIGITS = 6
+_NUMBER = re.compile(r"([+\-−]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d{1,4})?)\s*\*?\s*(\S.*)?", re.ASCII | re.DOTALL)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:\.\d{3})+,\d+", re.ASCII)
 
 
@@ -79,7 +89,9 @@ def text_to_number(text: str) -> float | None:
         return None
     if found := _NUMBER.fullmatch(text):
         digits, unit = found.groups()
-        return _decimal(digits) if unit is None or unit in UNITS else None
+        if unit is not None and unit not in UNITS:
+            return None
+        return None if unit is None and _DOUBTFUL.fullmatch(digits) else _decimal(digits)
     word = text.casefold()
     if word in TRUE_WORDS:
         return 1.0
@@ -90,6 +102,28 @@ def text_to_number(text: str) -> float | None:
     if word.lstrip("-") in INFINITY_WORDS:
         return -inf if word.startswith("-") else inf
     return None
+
+
+def unit_of(text: str) -> str:
+    """The unit that is glued to the number in `text`; empty where there is none."""
+    found = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    return found[2] if found is not None and found[2] in UNITS else ""
+
+
+def doubtful_comma(text: str) -> bool:
+    """Whether the comma in `text` may be a decimal comma and may part thousands: nothing in it tells which."""
+    return _DOUBTFUL.fullmatch(text.strip()) is not None
+
+
+def is_state(text: str) -> bool:
+    """Whether `text`, which is no number, is a state such as `heat` or `Battery Mode`, and not prose or a code.
+
+    A state begins with a letter, fits a line of `LONGEST_STATE` characters and holds no more than six digits.
+    """
+    text = text.strip()
+    if len(text) > LONGEST_STATE or _STATE.fullmatch(text) is None:
+        return False
+    return sum(character.isdigit() for character in text) <= _MOST_DIGITS
 
 
 def _decimal(digits: str) -> float | None:

@@ -1,35 +1,114 @@
 """Route, its ready-made routes: what a known kind of device sends, one TOML each in `devices/profiles/`.
 
-A profile says which topics, which codec with which parameters, and how topic and payload name device and metric; its
-vectors show it, and drive the decoder's test and the simulator. A new profile is one new file.
+A profile says which topics hold readings, which tell whether the device is there, which are commands, logs and
+descriptions; with which codec the readings are read, and how topic and payload name device and metric. Its vectors show
+it, and drive the router's test and the simulator. A new profile is one new file.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterable
+from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.suggestions import unknown
-from devices.codec import UNNAMED, Codec
 from devices.codecs.codec_registry import create
-from devices.topics import Template, matches, validate_filter
-from devices.vectors import ExpectedReading, ExpectedRejection, Vector, decode_alone, named_readings
+from devices.kinds import Kind
+from devices.rejection_reasons import Reason
+from devices.topics import Pattern, Template, validate_filter
+from devices.vectors import Vector
 
 FOLDER = Path(__file__).parent / "profiles"
 
+COMMON = "common"
+"""The profile of what many families have in common."""
+
+
+class Role(StrEnum):
+    """What the messages of a topic are."""
+
+    READINGS = "readings"
+    AVAILABILITY = "availability"
+    COMMAND = "command"
+    METADATA = "metadata"
+    LOG = "log"
+    COPY = "copy"
+
+    @property
+    def outcome(self) -> Reason | None:
+        """As what a message is counted that is not decoded; None where it is."""
+        return None if self in (Role.READINGS, Role.AVAILABILITY) else Reason(self.value)
+
 
 class ProfileCodec(BaseModel):
-    """The codec of a profile."""
+    """The codec of a profile's messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: str = Field(description="Name of the codec.")
     parameters: dict[str, Any] = Field(default={}, description="The codec's parameters.")
+
+    @model_validator(mode="after")
+    def _valid(self) -> ProfileCodec:
+        create(self.type, self.parameters)
+        return self
+
+
+class ProfileMessage(BaseModel):
+    """Messages of one shape."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topics: tuple[str, ...] = Field(
+        min_length=1, description="Topic patterns: levels with + and * as wildcards, ** for one level or more."
+    )
+    payload: str = Field(
+        default="",
+        description="Regular expression found in the payload of such a message, where topics alone are not certain.",
+    )
+    role: Role = Field(default=Role.READINGS, description="What the messages are.")
+    device: str = Field(default="{topic}", description="Template of the device's name, where the payload names none.")
+    metric: str = Field(default="", description="Template of the metric's name; empty: as for any route.")
+    codec: ProfileCodec = Field(default=ProfileCodec(type="auto"), description="How readings are read.")
+    describes: Literal["", "homie", "homie5", "homeassistant", "zigbee2mqtt"] = Field(
+        default="", description="The form in which metadata tells units; empty: it is counted alone."
+    )
+
+    @field_validator("device", "metric")
+    @classmethod
+    def _valid_template(cls, value: str) -> str:
+        if value:
+            Template(value)
+        return value
+
+    @field_validator("payload")
+    @classmethod
+    def _valid_expression(cls, value: str) -> str:
+        re.compile(value)
+        return value
+
+    @cached_property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The topic patterns, ready to match."""
+        return tuple(map(Pattern, self.topics))
+
+    @cached_property
+    def _expression(self) -> re.Pattern[bytes] | None:
+        return re.compile(self.payload.encode(), re.DOTALL) if self.payload else None
+
+    def certainty(self, topic: str, payload: bytes | None = None) -> int:
+        """How surely a message is one of these: 0 where it is none. Without `payload` only the topic is looked at."""
+        sure = max((pattern.literals for pattern in self.patterns if pattern.matches(topic)), default=0)
+        if sure and payload is not None and self._expression is not None:
+            return sure + 1 if self._expression.search(payload[:65_536]) else 0
+        return sure
 
 
 class Profile(BaseModel):
@@ -38,77 +117,36 @@ class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="The word in the configuration.")
+    title: str = Field(default="", description="The kind's proper name; the word where empty.")
     description: str = Field(min_length=1, description="One sentence: which devices, which firmware.")
     reference: str = Field(min_length=1, description="Where the maker documents the topics and payloads.")
-    filter: str = Field(description="MQTT topic filter of the messages that hold readings.")
-    ignore: tuple[str, ...] = Field(default=(), description="Filters of messages within `filter` that hold none.")
-    device: str = Field(description="Template of the device's name, where the payload names none.")
-    metric: str = Field(default="{metric}", description="Template of the metric's name.")
-    codec: ProfileCodec
+    notes: str = Field(default="", description="What is to be set on the device, or known about it.")
+    subscribe: tuple[str, ...] = Field(min_length=1, description="MQTT topic filters of all its messages.")
+    messages: tuple[ProfileMessage, ...] = Field(min_length=1, description="Its messages; the first that fits counts.")
     units: dict[str, str] = Field(default={}, description="Unit by glob of the metric; the first that matches counts.")
-    vectors: tuple[Vector, ...] = Field(min_length=2, description="Payloads with their readings, one malformed.")
+    kinds: dict[str, Kind] = Field(default={}, description="Kind by glob of the metric, where its name misleads.")
+    vectors: tuple[Vector, ...] = Field(min_length=2, description="Payloads with what comes of them, one malformed.")
 
-    @field_validator("filter")
-    @classmethod
-    def _valid_filter(cls, value: str) -> str:
-        validate_filter(value)
-        return value
-
-    @field_validator("ignore")
+    @field_validator("subscribe")
     @classmethod
     def _valid_filters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             validate_filter(each)
         return value
 
-    @field_validator("device", "metric")
-    @classmethod
-    def _valid_template(cls, value: str) -> str:
-        Template(value)
-        return value
-
     @model_validator(mode="after")
-    def _valid_codec(self) -> Profile:
-        create(self.codec.type, self.codec.parameters)
+    def _valid_vectors(self) -> Profile:
         if not any(vector.rejected and not vector.readings for vector in self.vectors):
             raise ValueError(f"profile {self.name!r}: no vector is rejected whole, expected one malformed case")
         return self
-
-    @cached_property
-    def _device_template(self) -> Template:
-        return Template(self.device)
-
-    @cached_property
-    def _metric_template(self) -> Template:
-        return Template(self.metric)
-
-    def takes(self, topic: str) -> bool:
-        """Whether messages on `topic` hold readings of this kind of device."""
-        return matches(self.filter, topic) and not any(matches(each, topic) for each in self.ignore)
 
     def unit(self, metric: str) -> str:
         """The unit of a metric, empty where the profile states none."""
         return next((unit for glob, unit in self.units.items() if fnmatchcase(metric, glob)), "")
 
-    def new_codec(self) -> Codec:
-        """A new codec with the profile's parameters."""
-        return create(self.codec.type, self.codec.parameters)
-
-    def decode(self, topic: str, payload: bytes) -> tuple[list[ExpectedReading], list[ExpectedRejection]]:
-        """Readings with their full names, and rejections, of one message; for tests, checks and explanations."""
-        codec = self.new_codec()
-        decoded = decode_alone(codec, payload)
-        levels = topic.split("/")
-        readings = [
-            reading.model_copy(
-                update={
-                    "device": reading.device or self._device_template.render(levels, reading.metric),
-                    "metric": self._metric_template.render(levels, reading.metric or UNNAMED),
-                }
-            )
-            for reading in named_readings(codec, decoded)
-        ]
-        return readings, [ExpectedRejection(reason=r.reason, detail=r.detail, whole=r.whole) for r in decoded.rejected]
+    def kind(self, metric: str) -> Kind | None:
+        """The kind of a metric, None where the profile leaves it to the name."""
+        return next((kind for glob, kind in self.kinds.items() if fnmatchcase(metric, glob)), None)
 
 
 def load_profile(path: Path) -> Profile:
@@ -123,6 +161,7 @@ def load_profile(path: Path) -> Profile:
     return profile
 
 
+@lru_cache(maxsize=8)
 def load_profiles(folder: Path = FOLDER) -> dict[str, Profile]:
     """All profiles of a folder by name, in order of the alphabet."""
     return {path.stem: load_profile(path) for path in sorted(folder.glob("*.toml"))}
@@ -133,4 +172,25 @@ def find_profile(name: str, folder: Path = FOLDER) -> Profile:
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
         raise ValueError(unknown(name, known, "profile"))
-    return load_profile(folder / f"{name}.toml")
+    return load_profiles(folder)[name]
+
+
+def recognise(topic: str, payload: bytes, profiles: Iterable[Profile] | None = None) -> tuple[Profile, int] | None:
+    """The profile that a message is of, by topic and payload, and which of its messages; None where it is of none.
+
+    `profiles` are those to choose from, by default all.
+
+    The most certain profile counts: the one whose first fitting message has the most literal levels, a payload that is
+    as expected being worth one. What is common to many devices counts last.
+    """
+    best: tuple[int, Profile, int] | None = None
+    for profile in sorted(
+        load_profiles().values() if profiles is None else profiles, key=lambda each: each.name == COMMON
+    ):
+        for number, message in enumerate(profile.messages):
+            certainty = message.certainty(topic, payload)
+            if certainty:
+                if best is None or certainty > best[0]:
+                    best = (certainty, profile, number)
+                break
+    return None if best is None else (best[1], best[2])

@@ -14,6 +14,8 @@ class SeriesRecord:
     device: str
     metric: str
     unit: str = ""
+    kind: str = "measurement"
+    """What the metric is (`devices.kinds.Kind`)."""
 
 
 MOST_PAYLOAD_KEPT = 16_384
@@ -38,6 +40,15 @@ class DeadLetter:
     reason: str
     detail: str
     rejected: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """A change of a state that is told in words: from `time` (ns, event time) on, the series says `text`."""
+
+    series: int
+    time: int
+    text: str
 
 
 class AlarmState(StrEnum):

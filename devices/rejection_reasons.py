@@ -13,15 +13,7 @@ class Reason(StrEnum):
     NO_READING = "no_reading"
     """The payload was well formed but holds no number."""
     NOT_FINITE = "not_finite"
-    """A value is NaN or infinite, or a device's word for having none (null, "unavailable")."""
-    BAD_TIME = "bad_time"
-    """The time field cannot be read as ISO 8601 or as epoch seconds, ms, us or ns."""
-    FUTURE = "future"
-    """The reading's time lies further ahead of its arrival than the allowed clock skew."""
-    TOO_OLD = "too_old"
-    """The reading's time lies before the earliest time that is believed."""
-    RETAINED = "retained"
-    """A retained message without a time of its own: history of an unknown age."""
+    """A value is infinite or beyond float64."""
     TOO_LARGE = "too_large"
     """The payload is larger than the limit."""
     BAD_TOPIC = "bad_topic"
@@ -32,3 +24,37 @@ class Reason(StrEnum):
     """The message would create more series than the limit allows."""
     RESERVED = "reserved"
     """The metric's name begins as those of a device's own scores do (`device:`)."""
+    NO_VALUE = "no_value"
+    """The device says that it has no value: null, NaN, "unavailable", one of its error codes."""
+    TEXT = "text"
+    """Prose: text that is no number and too long, or of the wrong form, to be a state."""
+    COMMAND = "command"
+    """A command to a device (`.../set`, `.../get`, `cmnd/...`): nothing that it measured."""
+    CLEARED = "cleared"
+    """An empty payload: the retained message of the topic was cleared."""
+    LOG = "log"
+    """A line of a device's log."""
+    METADATA = "metadata"
+    """What describes devices: discovery, announcements, units, versions."""
+    AVAILABILITY = "availability"
+    """A device comes or goes (last will, birth, availability): kept as the device's state, not as a reading."""
+    COPY = "copy"
+    """A repetition of what the same device sends on another topic."""
+    RETAINED = "retained"
+    """A retained message without a time of its own: kept as the last known value, of an unknown age."""
+
+
+NO_DATA = frozenset(
+    {
+        Reason.NO_VALUE,
+        Reason.TEXT,
+        Reason.COMMAND,
+        Reason.CLEARED,
+        Reason.LOG,
+        Reason.METADATA,
+        Reason.AVAILABILITY,
+        Reason.COPY,
+        Reason.RETAINED,
+    }
+)
+"""Outcomes of what holds no data: counted, each on its own, and no dead letters, since nothing was lost."""

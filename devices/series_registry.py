@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class SeriesRegistry:
         self._most_per_device = 0
         self._device_of = np.empty(0, np.int32)
         self.records: list[SeriesRecord] = []
+        self._changed: set[int] = set()
         self.device_names: list[str] = []
 
     def __len__(self) -> int:
@@ -45,7 +47,9 @@ class SeriesRegistry:
         """The index of a known series."""
         return self._series.get((device, metric))
 
-    def find_or_add(self, device: str, metric: str, unit: str = "") -> tuple[int, SeriesRecord | None]:
+    def find_or_add(
+        self, device: str, metric: str, unit: str = "", kind: str = "measurement"
+    ) -> tuple[int, SeriesRecord | None]:
         """The index of a series, and its record if it is new. Raises TooManySeriesError."""
         known = self._series.get((device, metric))
         if known is not None:
@@ -58,9 +62,24 @@ class SeriesRegistry:
         if number is not None and self._series_per_device[number] >= self._max_per_device:
             limit = f"limits.max_series_per_device = {self._max_per_device}"
             raise TooManySeriesError(f'metric "{metric[:80]}": device "{device[:80]}" has reached {limit}')
-        record = SeriesRecord(len(self.records), device, metric, unit)
+        record = SeriesRecord(len(self.records), device, metric, unit, kind)
         self._add(record)
         return record.series, record
+
+    def describe(self, series: int, *, unit: str | None = None, kind: str | None = None) -> None:
+        """Change what is known of a series."""
+        was = self.records[series]
+        now = replace(was, unit=was.unit if unit is None else unit, kind=was.kind if kind is None else kind)
+        if now == was:
+            return
+        self.records[series] = now
+        self._changed.add(series)
+
+    def take_changed(self, known: int) -> list[SeriesRecord]:
+        """The records of the first `known` series that have changed since this was called last."""
+        changed = [self.records[series] for series in sorted(self._changed) if series < known]
+        self._changed.clear()
+        return changed
 
     def near_limit(self, share: float) -> str | None:
         """A sentence about the limit that more than `share` of is used up, of all series first; None where none is."""

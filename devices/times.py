@@ -1,6 +1,7 @@
 """Decode, times: what devices write as a time, to exact nanoseconds since the epoch.
 
-Read are ISO 8601 date-times (RFC 3339 and its usual relaxations) and numbers since the Unix epoch, also as text. The
+Read are ISO 8601 date-times (RFC 3339 and its usual relaxations), the forms of `devices.time_forms`, and numbers since
+the Unix epoch, also as text. The
 unit of a bare number is told by its magnitude, so that each unit covers the years 1973 to 5138 (seconds: from 1970):
 
 | magnitude | unit |
@@ -20,6 +21,8 @@ from math import floor, isfinite
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from devices.time_forms import UnreadTimeError, parse_form, parse_with_format
+
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 
 SCALES: dict[str, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -28,7 +31,10 @@ SCALES: dict[str, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns"
 AUTO_BOUNDS: tuple[tuple[float, int], ...] = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000))
 """Magnitudes below which a number is in seconds, milliseconds, microseconds, with the unit's nanoseconds."""
 
-EXPECTED = "expected ISO 8601 such as 2024-05-01T12:00:00Z, or a number of s, ms, us or ns since 1970"
+EXPECTED = (
+    "expected ISO 8601 such as 2024-05-01T12:00:00Z, or a number of s, ms, us or ns since 1970; `time_format` reads "
+    "other forms"
+)
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LARGEST = 2**63 - 1
@@ -43,7 +49,10 @@ _ISO = re.compile(
 _ISO_BASIC = re.compile(
     r"(\d{4})(\d\d)(\d\d)[Tt](\d\d)(\d\d)(?:(\d\d)(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?", re.ASCII
 )
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_COMPACT = (19_700_101_000_000, 21_000_101_000_000)
+"""Whole numbers between these write a date and time (20260719145754); as milliseconds they would be after 2594."""
+_COMPACT_LENGTHS = frozenset({8, 12, 14})
 
 
 class BadTimeError(ValueError):
@@ -71,10 +80,14 @@ def parse_zone(name: str) -> tzinfo:
         raise ValueError(f"unknown time zone {name!r}: expected UTC, +02:00 or a name such as Europe/Berlin") from None
 
 
-def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> int:
+def parse_time(
+    value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC, *, form: str = "", near: int | None = None
+) -> int:
     """Nanoseconds since the epoch (int64 range) for a time as devices write it.
 
-    `value` is text, int, float or datetime; `unit` is that of bare numbers; `zone` that of date-times that name none.
+    `value` is text, int, float or datetime; `unit` is that of bare numbers; `zone` that of date-times that name none;
+    `form`, where given, the format of strftime(3) that text has. Of the two times that a clock shows twice when it is
+    put back, the one nearer to `near` (ns, usually the arrival) counts, else the earlier.
     Integers and text are exact to the nanosecond, what is finer being cut off in date-times and rounded half to even
     in numbers. A float is rounded to the microsecond, about the resolution that a float64 of seconds since 1970 has:
     1680962879.62 is .620000000.
@@ -85,6 +98,8 @@ def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> in
     if isinstance(value, int):
         if abs(value) > _LARGEST:
             raise BadTimeError(value, _RANGE)
+        if unit == "auto" and _COMPACT[0] <= value < _COMPACT[1]:
+            return _text(str(value), value, unit, zone, "", near)
         return _checked(value * _scale(abs(value), unit), value)
     if isinstance(value, float):
         if not isfinite(value):
@@ -95,19 +110,43 @@ def parse_time(value: object, unit: TimeUnit = "auto", zone: tzinfo = UTC) -> in
     if not isinstance(value, str):
         raise BadTimeError(value)
     text = value.strip()
-    if len(text) > _LONGEST:
+    if not text or len(text) > _LONGEST:
         raise BadTimeError(value)
-    if found := _ISO.fullmatch(text) or _ISO_BASIC.fullmatch(text):
-        return _iso(value, found, zone)
-    if _NUMBER.fullmatch(text):
-        if text.lstrip("+-").isdigit():
-            number = int(text)
-            return _checked(number * _scale(abs(number), unit), value)
+    return _text(text, value, unit, zone, form, near)
+
+
+def _text(text: str, value: object, unit: TimeUnit, zone: tzinfo, form: str, near: int | None) -> int:
+    if form:
         try:
-            return _decimal(Decimal(text), unit, value)
-        except InvalidOperation:
-            raise BadTimeError(value) from None
-    raise BadTimeError(value)
+            return _placed(*parse_with_format(text, form), zone, value, near)
+        except UnreadTimeError as error:
+            raise BadTimeError(value, str(error)) from None
+    if found := _ISO.fullmatch(text) or _ISO_BASIC.fullmatch(text):
+        return _iso(value, found, zone, near)
+    if _NUMBER.fullmatch(text) and (unit != "auto" or len(text) not in _COMPACT_LENGTHS or not text.isdigit()):
+        return _number(text.replace(",", "."), unit, value)
+    try:
+        return _placed(*parse_form(text), zone, value, near)
+    except UnreadTimeError as error:
+        if _NUMBER.fullmatch(text):
+            return _number(text.replace(",", "."), unit, value)
+        raise BadTimeError(value, str(error)) from None
+
+
+def _number(text: str, unit: TimeUnit, value: object) -> int:
+    if text.lstrip("+-").isdigit():
+        number = int(text)
+        return _checked(number * _scale(abs(number), unit), value)
+    try:
+        return _decimal(Decimal(text), unit, value)
+    except InvalidOperation:
+        raise BadTimeError(value) from None
+
+
+def _placed(seconds: int, nanoseconds: int, named: tzinfo | None, zone: tzinfo, value: object, near: int | None) -> int:
+    """The time at which a clock in its named zone, else in `zone`, shows these seconds since 1970."""
+    seconds -= _offset(seconds, named or zone, value, near)
+    return _checked(seconds * 1_000_000_000 + nanoseconds, value)
 
 
 def _scale(magnitude: float | Decimal, unit: TimeUnit) -> int:
@@ -150,10 +189,10 @@ def _decimal(number: Decimal, unit: TimeUnit, value: object) -> int:
     return _checked(int(scaled.to_integral_value(ROUND_HALF_EVEN)), value)
 
 
-def _iso(value: str, found: re.Match[str], zone: tzinfo) -> int:
+def _iso(value: object, found: re.Match[str], zone: tzinfo, near: int | None) -> int:
     year, month, day, hour, minute, second, fraction, utc, sign, zone_hours, zone_minutes = found.groups()
     h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
-    if h > 23 or m > 59 or s > 60 or int(zone_hours or 0) > 23 or int(zone_minutes or 0) > 59:
+    if h > 24 or (h == 24 and (m or s)) or m > 59 or s > 60 or int(zone_hours or 0) > 23 or int(zone_minutes or 0) > 59:
         raise BadTimeError(value, "hour, minute, second or zone out of range")
     try:
         days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
@@ -164,14 +203,20 @@ def _iso(value: str, found: re.Match[str], zone: tzinfo) -> int:
         offset = int(zone_hours) * 3_600 + int(zone_minutes or 0) * 60
         seconds -= offset if sign == "+" else -offset
     elif utc is None and zone is not UTC:
-        seconds -= _offset(seconds, zone, value)
+        seconds -= _offset(seconds, zone, value, near)
     return _checked(seconds * 1_000_000_000 + int((fraction or "")[:9].ljust(9, "0")), value)
 
 
-def _offset(local_seconds: int, zone: tzinfo, value: str) -> int:
-    """Seconds that `zone` is ahead of UTC at a local time; of two in the hour that repeats, the earlier."""
+def _offset(local_seconds: int, zone: tzinfo, value: object, near: int | None) -> int:
+    """Seconds that `zone` is ahead of UTC at a local time; of two in the hour that repeats, the nearer to `near`."""
+    if zone is UTC:
+        return 0
     try:
-        offset = (datetime(1970, 1, 1) + timedelta(seconds=local_seconds)).replace(tzinfo=zone).utcoffset()
+        local = (datetime(1970, 1, 1) + timedelta(seconds=local_seconds)).replace(tzinfo=zone)
+        first, second = (int((local.replace(fold=fold).utcoffset() or timedelta()).total_seconds()) for fold in (0, 1))
     except OverflowError as error:
         raise BadTimeError(value, str(error)) from None
-    return 0 if offset is None else int(offset.total_seconds())
+    if first <= second or near is None:
+        return first
+    arrival = near // 1_000_000_000
+    return second if abs(local_seconds - second - arrival) < abs(local_seconds - first - arrival) else first

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from common.suggestions import nearest
 
 MAX_TOPIC_BYTES = 65_535
 """Longest topic name or filter that MQTT can carry, in bytes of UTF-8 (MQTT 5.0, 1.5.4)."""
@@ -61,6 +64,33 @@ def covers(wider: str, narrower: str) -> bool:
     return len(wide) == len(narrow)
 
 
+class Pattern:
+    """A topic pattern: levels that hold `*` for any characters, `+` for a whole level, `**` for one level or more.
+
+    `literals` tells how certain a match is: two for each level without a wildcard, one for each with some literal
+    characters, and one for the match itself.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        levels = text.split("/")
+        self._expression = re.compile("/".join(map(_level_expression, levels)), re.DOTALL)
+        self._guarded = levels[0] in ("+", "*", "**")
+        self.literals = 1 + sum(0 if level in ("+", "*", "**") else 1 if "*" in level else 2 for level in levels)
+
+    def matches(self, topic: str) -> bool:
+        """Whether `topic` is of this pattern; a wildcard at the first level matches no `$` topic."""
+        return not (self._guarded and topic.startswith("$")) and self._expression.fullmatch(topic) is not None
+
+
+def _level_expression(level: str) -> str:
+    if level == "**":
+        return ".*"
+    if level == "+":
+        return "[^/]*"
+    return "[^/]*".join(map(re.escape, level.split("*")))
+
+
 class TopicTooShortError(ValueError):
     """The topic has no level at a place that a template names."""
 
@@ -74,13 +104,31 @@ class _Metric:
     """Stands for the reading's metric."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Stands for what the payload says in a field."""
+
+    name: str
+
+
 _PLACE = re.compile(r"\{([^{}]*)\}|(\{\{)|(\}\})|([{}])|([^{}]+)")
 _TOPIC = re.compile(r"topic(?:\[(?:(-?\d+)|(-?\d*):(-?\d*))\])?")
-_EXPECTED = "expected {topic}, {topic[1]}, {topic[-1]}, {topic[0:-1]} or {metric}; write {{ and }} for braces"
+_NAME = re.compile(r"[A-Za-z_][\w.\-]*\??")
+_EXPECTED = (
+    "expected {topic}, {topic[1]}, {topic[-1]}, {topic[0:-1]}, {metric}, {device} as the payload names it, or a field "
+    "of the payload such as {serial}, or {channel?} where it may be missing; write {{ and }} for braces"
+)
+DEVICE = "device"
+"""The field that stands for the device as the payload names it, in whatever field that is."""
+
+
+def without_gaps(name: str) -> str:
+    """A name of levels without the empty ones, which parts that are missing leave."""
+    return "/".join(level for level in name.split("/") if level)
 
 
 class Template:
-    """A name made of literal text and parts of the topic: `"{topic[1]}"`, `"plant-{topic[0:-1]}"`, `"{metric}"`.
+    """A name made of literal text, parts of the topic and fields of the payload: `"{topic[1]}"`, `"{model}/{id}"`.
 
     Levels count from 0, negative from the end, as in Python; a slice is joined with `/`. `{{` and `}}` stand for
     braces. Raises ValueError at construction, naming the position and what was expected there.
@@ -88,7 +136,7 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._parts: list[str | _Level | slice | _Metric] = []
+        self._parts: list[str | _Level | slice | _Metric | _Field] = []
         self.uses_topic = False
         self.uses_metric = False
         if not text:
@@ -102,11 +150,18 @@ class Template:
             else:
                 self._parts.append(self._place(inner, match.start()))
 
-    def _place(self, inner: str, position: int) -> _Level | slice | _Metric:
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the payload that the name is made of, in order."""
+        return tuple(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Field)))
+
+    def _place(self, inner: str, position: int) -> _Level | slice | _Metric | _Field:
         if inner == "metric":
             self.uses_metric = True
             return _Metric()
         found = _TOPIC.fullmatch(inner)
+        if found is None and _NAME.fullmatch(inner) and nearest(inner.partition(".")[0], ("topic", "metric")) is None:
+            return _Field(inner)
         if found is None:
             raise ValueError(f"template {self.text!r}: character {position}: unknown {{{inner}}}; {_EXPECTED}")
         self.uses_topic = True
@@ -115,8 +170,8 @@ class Template:
             return _Level(int(index))
         return slice(int(first) if first else None, int(last) if last else None)
 
-    def render(self, topic_levels: list[str], metric: str) -> str:
-        """The name for a message on the topic of these levels and a reading of `metric`.
+    def render(self, topic_levels: list[str], metric: str, fields: Mapping[str, str] | None = None) -> str:
+        """The name for a message on the topic of these levels and a reading of `metric`; `fields` of its payload.
 
         Raises TopicTooShortError where the topic lacks a level that the template names.
         """
@@ -126,6 +181,8 @@ class Template:
                 out.append(part)
             elif isinstance(part, _Metric):
                 out.append(metric)
+            elif isinstance(part, _Field):
+                out.append((fields or {}).get(part.name, ""))
             elif isinstance(part, slice):
                 levels = topic_levels[part]
                 if not levels:
@@ -138,7 +195,8 @@ class Template:
                     out.append(topic_levels[part.index])
                 except IndexError:
                     raise TopicTooShortError(self._too_short(topic_levels, f"topic[{part.index}]")) from None
-        return "".join(out)
+        name = "".join(out)
+        return without_gaps(name) if any(field.endswith("?") for field in self.fields) else name
 
     def _too_short(self, topic_levels: list[str], place: str) -> str:
         topic = "/".join(topic_levels)

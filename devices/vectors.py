@@ -12,20 +12,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from devices.batch import NO_TIME
-from devices.codec import Codec, Decoded
+from devices.codec import Codec, Decoded, Role
 from devices.messages import MessageChunk
 from devices.rejection_reasons import Reason
 
 
 class ExpectedReading(BaseModel):
-    """One reading, by name. `time` is ns since the epoch; absent where the payload has none."""
+    """One reading, by name. `time` is ns since the epoch; absent where there is none. A state's value is text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: str = ""
     metric: str
     time: int = NO_TIME
-    value: float
+    value: float | str
+    unit: str = ""
 
 
 class ExpectedRejection(BaseModel):
@@ -36,6 +37,30 @@ class ExpectedRejection(BaseModel):
     reason: Reason
     detail: str
     whole: bool = True
+
+
+class ExpectedPresence(BaseModel):
+    """What a message says of whether a device is there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str
+    online: bool
+
+
+class EarlierMessage(BaseModel):
+    """A message that came before: a birth, a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topic: str
+    payload: str = ""
+    payload_hex: str = ""
+
+    @property
+    def data(self) -> bytes:
+        """The payload's bytes."""
+        return bytes.fromhex(self.payload_hex) if self.payload_hex else self.payload.encode()
 
 
 class Vector(BaseModel):
@@ -50,13 +75,15 @@ class Vector(BaseModel):
     parameters: dict[str, Any] = {}
     readings: tuple[ExpectedReading, ...] = ()
     rejected: tuple[ExpectedRejection, ...] = ()
+    before: tuple[EarlierMessage, ...] = ()
+    presence: tuple[ExpectedPresence, ...] = ()
 
     @model_validator(mode="after")
     def _says_something(self) -> Vector:
         if self.payload and self.payload_hex:
             raise ValueError(f"vector {self.name!r}: has both payload and payload_hex, expected one")
-        if not self.readings and not self.rejected:
-            raise ValueError(f"vector {self.name!r}: expects neither readings nor rejections")
+        if not self.readings and not self.rejected and not self.presence:
+            raise ValueError(f"vector {self.name!r}: expects no readings, no rejections and no presence")
         return self
 
     @property
@@ -71,17 +98,28 @@ def load_vectors(path: Path) -> list[Vector]:
         return [Vector(**table) for table in tomllib.load(file)["vector"]]
 
 
-def decode_alone(codec: Codec, payload: bytes) -> Decoded:
+ARRIVAL = 1_793_491_200_000_000_000
+"""When the payloads of vectors arrive: 2026-11-01T00:00:00Z."""
+
+
+def decode_alone(codec: Codec, payload: bytes, topic: str = "", arrival: int = ARRIVAL) -> Decoded:
     """What a codec makes of one payload alone."""
-    return codec.decode(MessageChunk.of([(b"", payload, 1, 0)]).payloads())
+    return codec.decode(MessageChunk.of([(topic.encode(), payload, arrival, 0)]).payloads())
 
 
 def named_readings(codec: Codec, decoded: Decoded) -> list[ExpectedReading]:
     """Decoded columns as readings with their names."""
     columns = (decoded.metric, decoded.device, decoded.time, decoded.value)
-    return [
-        ExpectedReading(
-            device=codec.devices[device] if device >= 0 else "", metric=codec.metrics[metric], time=time, value=value
+    found = []
+    for metric, device, time, value in zip(*(column.tolist() for column in columns), strict=True):
+        name = codec.metrics[metric]
+        found.append(
+            ExpectedReading(
+                device=codec.devices[device] if device >= 0 else "",
+                metric=str(name),
+                time=time,
+                value=codec.words[int(value)] if name.role == Role.TEXT else value,
+                unit=name.unit,
+            )
         )
-        for metric, device, time, value in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    return found

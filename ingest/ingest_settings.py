@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.durations import Duration
+from devices.kinds import Kind
 from devices.profile import find_profile
-from devices.times import parse_time
+from devices.times import parse_time, parse_zone
 from devices.topics import Template, validate_filter
 
 
@@ -83,7 +84,13 @@ class MetricSettings(BaseModel):
     detectors: list[str] | None = Field(
         default=None, description="Detectors that score these metrics, instead of the route's."
     )
-    unit: str = Field(default="", description="Unit of the values, for display.")
+    unit: str = Field(
+        default="", description="Unit of the values; values that come in another unit of the quantity are converted."
+    )
+    kind: Kind | None = Field(
+        default=None,
+        description="What the metric is, where its name misleads; measurements, counters and states are scored.",
+    )
     ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
 
 
@@ -96,7 +103,7 @@ class RouteSettings(BaseModel):
     profile: ProfileName = Field(
         default="",
         description='Kind of device, such as "tasmota": filter, codec, names and units are its profile\'s where they '
-        "are not set here.",
+        "are not set here. A route that sets nothing but its filter finds the profile of each topic by itself.",
     )
     filter: RouteFilter = Field(
         default="", description='MQTT topic filter, for example "plant/+/+". Needed where no profile is named.'
@@ -110,13 +117,22 @@ class RouteSettings(BaseModel):
     )
     device: TemplateText = Field(
         default="",
-        description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}". '
-        "Empty: the whole topic; for a plain number the topic without its last level.",
+        description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}", and over '
+        'fields of the payload: "{model}/{id}", "{device}" for the device that the payload names. That one counts '
+        "before a template over the topic alone. Empty: the device in the payload, else the whole topic; for a plain "
+        "number the topic without its last level.",
     )
     metric: TemplateText = Field(
         default="",
         description='Metric name as a template: "{metric}" is the name in the payload. '
         'Empty: "{metric}"; for a plain number the last level of the topic.',
+    )
+    time_zone: str = Field(
+        default="", description='Zone of times that name none: "+02:00", "Europe/Berlin". Empty: as the codec, UTC.'
+    )
+    time_format: str = Field(
+        default="",
+        description='Form of times that are text, as in strftime(3): "%d/%m/%Y %H:%M". Empty: by their looks.',
     )
     detectors: list[str] = Field(default=["default"], description="Names of the detectors that score the readings.")
     reorder_window: Duration = Field(
@@ -125,12 +141,26 @@ class RouteSettings(BaseModel):
         "0: each is scored at once, and one behind its series' newest is stored as late.",
     )
     future_skew: Duration = Field(
-        default="5m", description="How far ahead of its arrival a reading's time may lie before it is rejected."
+        default="5m",
+        description="How far ahead of its arrival a reading's time may lie; beyond, its arrival counts instead.",
     )
     earliest: Time = Field(
-        default="2000-01-01T00:00:00Z", description="Readings before this time are rejected as too old to be true."
+        default="2000-01-02T00:00:00Z",
+        description="Times before this are of clocks that were never set: the reading's arrival counts instead.",
     )
     metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the route leaves it to the messages how they are read."""
+        return self.model_fields_set.isdisjoint({"profile", "codec", "device", "metric"})
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value:
+            parse_zone(value)
+        return value
 
     @model_validator(mode="after")
     def _has_a_filter(self) -> Self:

@@ -58,6 +58,7 @@ def counts_of(
     alarms_opened: int,
     waiting: int,
     device_rows: int,
+    conflicts: int,
 ) -> dict[str, int]:
     """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one, and so
     do a redelivered one, which is not decoded again, and a device's row that was scored, since it becomes a point.
@@ -69,10 +70,17 @@ def counts_of(
     counts["messages"] = len(whole.chunk)
     counts["redelivered"] = counts["duplicates"] = len(whole.chunk) - len(entry.chunk)
     taken = len(readings.series) + sum(each.count for each in readings.rejections) + readings.ignored
+    taken += len(readings.states) + readings.no_data.total()
     counts["received"] = taken + counts["redelivered"] + device_rows
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += rejection.count
     counts["dropped.ignored"] = readings.ignored
+    for reason, count in readings.no_data.items():
+        counts[f"dropped.{reason.value}"] = count
+    counts["dropped.state"] = len(readings.states)
+    for odd in readings.odd:
+        counts[f"odd.{odd.kind}"] += odd.readings
+    counts["conflicts"] = conflicts
     counts["waiting"] = waiting
     counts["anomalies"] = anomalies
     counts["alarms_opened"] = alarms_opened

@@ -56,6 +56,9 @@ class Orderer:
     nothing, and a replay releases the same readings at the same places. The state is `newest` per series, `high`
     per device, and the readings that wait. `reorders` says whether any route has a window at all.
 
+    Different values of a series at one time are a conflict, not duplicates: each is kept, a nanosecond after the one
+    before, in order of arrival.
+
     A time further ahead than `future_skew` ns of the arrival of what comes now was given by a clock that has been set
     back since: it is forgotten, so that what comes now is not late.
     """
@@ -63,7 +66,9 @@ class Orderer:
     def __init__(self, *, reorders: bool, future_skew: int = 2**62) -> None:
         self._reorders = reorders
         self._future_skew = future_skew
-        self._newest = np.empty(0, np.int64)
+        self.conflicts = 0
+        """Of the readings released last, those that moved to a nanosecond of their own."""
+        self._newest = _Newest(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         self._high = np.empty(0, np.int64)
         self._waiting = _nothing()
 
@@ -74,7 +79,8 @@ class Orderer:
 
     def grow(self, series: int, devices: int) -> None:
         """Make room for that many series and devices."""
-        self._newest = grown(self._newest, series, NO_TIME)
+        newest, said = (grown(times, series, NO_TIME) for times in (self._newest.newest, self._newest.said))
+        self._newest = _Newest(newest, said, grown(self._newest.last, series, np.nan))
         self._high = grown(self._high, devices, NO_TIME)
 
     def step(self, arrived: Arrived, moments: NDArray[np.int64]) -> Ordered:
@@ -85,9 +91,12 @@ class Orderer:
         released = arrived.arrival
         if self.waiting or self._reorders:
             arrived, released = self._reorder(arrived, moments)
-        batch = arrived.batch
+        # The caller's times stay as they are.
+        batch = Batch(arrived.batch.series, arrived.batch.time.copy(), arrived.batch.value)
         late = np.empty(len(batch), np.bool_)
-        _mark_late(batch.series, batch.time, released, self._future_skew, self._newest, late)
+        self.conflicts = _mark_late(
+            batch.series, batch.time, batch.value, released, self._future_skew, self._newest, late
+        )
         return Ordered(batch, late, arrived.arrival, released)
 
     def _reorder(self, arrived: Arrived, moments: NDArray[np.int64]) -> tuple[Arrived, NDArray[np.int64]]:
@@ -107,7 +116,9 @@ class Orderer:
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the whole state."""
         return {
-            "newest": self._newest.copy(),
+            "newest": self._newest.newest.copy(),
+            "said": self._newest.said.copy(),
+            "last": self._newest.last.copy(),
             "high": self._high.copy(),
             "waiting.series": self._waiting.batch.series,
             "waiting.time": self._waiting.batch.time,
@@ -121,7 +132,9 @@ class Orderer:
         """Take over a state that `state` returned, by this version or the one before it."""
         window = np.array(state["waiting.window" if "waiting.window" in state else "waiting.lag"], np.int64)
         arrival = state["waiting.arrival"] if "waiting.arrival" in state else state["waiting.due"] - window
-        self._newest = np.array(state["newest"], np.int64)
+        newest = np.array(state["newest"], np.int64)
+        last = np.array(state["last"], np.float64) if "last" in state else np.full(len(newest), np.nan)
+        self._newest = _Newest(newest, np.array(state.get("said", newest), np.int64), last)
         self._high = np.array(state["high"], np.int64)
         self._waiting = Arrived(
             Batch(
@@ -145,21 +158,46 @@ class _Waiting(NamedTuple):
     due: NDArray[np.int64]
 
 
+class _Newest(NamedTuple):
+    """Of each series: the `newest` time, what it was `said` to be before a conflict moved it, and the `last` value."""
+
+    newest: NDArray[np.int64]
+    said: NDArray[np.int64]
+    last: NDArray[np.float64]
+
+
 @njit(nogil=True)
 def _mark_late(
     series: NDArray[np.int32],
     time: NDArray[np.int64],
+    value: NDArray[np.float64],
     released: NDArray[np.int64],
     future_skew: int,
-    newest: NDArray[np.int64],
+    known: _Newest,
     late: NDArray[np.bool_],
-) -> None:
-    """Mark rows at or behind their series' newest time, and advance `newest`; one too far ahead does not count."""
+) -> int:
+    """Mark rows behind their series' newest time, and advance that; one too far ahead does not count.
+
+    Another value at the newest time is a conflict: it moves to the nanosecond after the last one. The same value again
+    is late, at the time of the one that it repeats. Returns how many conflicts there are.
+    """
+    conflicts = 0
     for i in range(len(series)):
         s = series[i]
-        late[i] = time[i] <= newest[s] <= released[i] + future_skew
+        if time[i] > known.newest[s] or known.newest[s] > released[i] + future_skew:
+            known.newest[s] = known.said[s] = time[i]
+            known.last[s] = value[i]
+            late[i] = False
+            continue
+        same = time[i] == known.said[s]
+        late[i] = not same or value[i] == known.last[s]
         if not late[i]:
-            newest[s] = time[i]
+            known.newest[s] += 1
+            known.last[s] = value[i]
+            conflicts += 1
+        if same:
+            time[i] = known.newest[s]
+    return conflicts
 
 
 @njit(nogil=True)

@@ -25,6 +25,7 @@ from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettin
 from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
 from ingest.not_learned import NotLearned, Stretch
+from ingest.observed import Observer
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
@@ -63,17 +64,18 @@ class Engine:
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
         )
-        self.settings = _as_json([route.settings for route in self.router.routes], detectors, alarm, limits)
+        self.settings = _as_json(self.router.settings, detectors, alarm, limits)
         self.host = DetectorHost(detectors, self.registry)
-        self.choices = RouteChoices(self.router.routes)
+        self.choices = RouteChoices(self.router.first_routes)
         self.not_learned = NotLearned(self.registry)
         self.alarms = Alarms(alarm)
         self.liveness = Liveness()
+        self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
-        self._windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
+        first = self.router.first_routes
         self._orderer = Orderer(
-            reorders=bool(self._windows.any()),
-            future_skew=max((route.future_skew for route in self.router.routes), default=0),
+            reorders=any(route.reorder_window for route in first),
+            future_skew=max((route.future_skew for route in first), default=0),
         )
 
     @property
@@ -94,13 +96,14 @@ class Engine:
         acted, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
+        states = self.observer.step(readings, new.chunk)
         followed = self._follow(self._incoming(readings, new, entry))
         points = followed.points()
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
             points=points,
-            series=self.registry.records[self._stored_series :],
+            series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
             dead_letters=dead_letters_of(readings, new, entry),
             alarms=acted + followed.alarms.records,
             actions=actions,
@@ -112,7 +115,9 @@ class Engine:
                 alarms_opened=followed.alarms.opened,
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch),
+                conflicts=self._orderer.conflicts,
             ),
+            states=states,
         )
         self._stored_series = len(self.registry)
         self.position = entry.position + 1
@@ -124,7 +129,7 @@ class Engine:
         Everything from the route on is the same as in `step`. Raises RouteError where the topic or a metric is refused.
         """
         route, series = self.router.row_series(rows.topic, rows.metrics, int(rows.arrival[0]) if len(rows) else 0)
-        return self._follow(rows.incoming(series, int(self._windows[route]) if route >= 0 else 0))
+        return self._follow(rows.incoming(series, self.router.routes[route].reorder_window if route >= 0 else 0))
 
     def tick(self, moment: int) -> Followed:
         """What follows from arrival time having come to `moment` (ns), without a message."""
@@ -152,6 +157,8 @@ class Engine:
             "settings_from": self.settings_from,
             "fingerprints": self.host.fingerprints(),
             "not_learned": self.not_learned.state(),
+            "router": self.router.state(),
+            "observed": self.observer.state(),
         }
         return arrays, rest
 
@@ -168,6 +175,8 @@ class Engine:
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
         self.not_learned.load(rest.get("not_learned", ()))
+        self.router.load(rest.get("router", {}))
+        self.observer.load(rest.get("observed", {}))
         same = rest["settings"] == self.settings
         self.settings_from = int(rest["settings_from"]) if same else position
         if same and self.choices.load(arrays["route"]) and (anew or self.choices.any_knowledge):
@@ -223,9 +232,10 @@ class Engine:
     def _incoming(self, readings: Readings, new: JournalEntry, entry: JournalEntry) -> Incoming:
         """Decoded readings on their way; `entry` is the whole one, in which redelivered messages pass time too."""
         window = np.zeros(len(readings.series), np.int64)
-        if self._windows.any() and len(window):
+        windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
+        if windows.any() and len(window):
             topics, _ = self.router.topics(new.chunk.data, new.chunk.spans)
-            window = self._windows[self.router.route_of(topics)[readings.message]]
+            window = windows[self.router.route_of(topics)[readings.message]]
         return Incoming(
             Batch(readings.series, readings.time, readings.value),
             arrival=new.chunk.arrival[readings.message],

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
-from common.durations import parse_duration
 from common.growth import grown
-from detectors.knowledge import Knowledge
-from devices.codec import UNNAMED, Codec
+from devices.codec import Codec, MetricName
+from devices.codec import Role as ValueRole
 from devices.codecs import codec_registry as codecs
+from devices.kinds import SCORED, Kind
+from devices.profile import Profile, find_profile, load_profiles, recognise
+from devices.quantities import conversion
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
-from devices.times import parse_time
-from devices.topics import Template, TopicTooShortError, covers, matches
-from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
-from ingest.profiles import with_profile
+from devices.topics import TopicTooShortError, covers, matches
+from ingest.discovery import Discovery
+from ingest.ingest_settings import ComponentSettings, RouteSettings
+from ingest.route_entry import Route, RouteError, component_of
 from ingest.rows import PREFIX
 from ingest.topic_table import TopicTable
+
+__all__ = ["IGNORED", "REFUSED", "Refusal", "Route", "RouteError", "Router", "Unresolved"]
 
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
@@ -30,70 +34,9 @@ REFUSED = -3
 _UNKNOWN = -1
 
 
-NO_OVERRIDE = -1
-
 Assign = Callable[[int, int, int, int], object]
-"""Takes a series that a topic brings for the first time, the number of its route, that of the route's override, and
-the arrival of the message, in ns."""
-
-
-class RouteError(ValueError):
-    """A route that cannot work; the message names its setting, the value and what was expected."""
-
-
-class Route:
-    """One route of the configuration, checked, with its templates ready; `codec` may be shared with other routes."""
-
-    def __init__(self, settings: RouteSettings, detector_names: Sequence[str], codec: Codec) -> None:
-        self.settings = settings
-        self.name = settings.name or settings.filter
-        self.codec = codec
-        self.device = Template(settings.device) if settings.device else None
-        self.metric = Template(settings.metric) if settings.metric else None
-        self.reorder_window = parse_duration(settings.reorder_window)
-        self.future_skew = parse_duration(settings.future_skew)
-        self.earliest = parse_time(settings.earliest)
-        for names in (settings.detectors, *(m.detectors for m in settings.metrics)):
-            for name in names or ():
-                if name not in detector_names:
-                    raise RouteError(f'route "{self.name}": detector "{name}" is not among {sorted(detector_names)}')
-
-    def names(self, levels: list[str], device: str | None, metric: str) -> tuple[str, str]:
-        """Device and metric name of a reading. `device` is what the payload says, if anything."""
-        if metric == UNNAMED:
-            named = levels[-1] if len(levels) > 1 else "value"
-            parent = "/".join(levels[:-1]) if len(levels) > 1 else levels[0]
-        else:
-            named, parent = metric, "/".join(levels)
-        if self.device is not None:
-            parent = self.device.render(levels, named)
-        elif device is not None:
-            parent = device
-        return parent, self.metric.render(levels, named) if self.metric is not None else named
-
-    def override_of(self, metric: str) -> int:
-        """The number of the first override whose pattern matches the metric's name, -1 where none does."""
-        matching = (number for number, m in enumerate(self.settings.metrics) if fnmatchcase(metric, m.match))
-        return next(matching, NO_OVERRIDE)
-
-    def override_at(self, number: int) -> MetricSettings | None:
-        """The override of a number that `override_of` gave."""
-        return None if number == NO_OVERRIDE else self.settings.metrics[number]
-
-    def detectors_at(self, number: int) -> list[str]:
-        """Names of the detectors that score the metrics of an override."""
-        override = self.override_at(number)
-        return override.detectors if override and override.detectors is not None else self.settings.detectors
-
-    @property
-    def knows(self) -> bool:
-        """Whether the settings say anything of the series beside their detectors."""
-        return False
-
-    def knowledge_at(self, number: int) -> Knowledge:
-        """What the settings say of the metrics of an override."""
-        del number
-        return Knowledge()
+"""Takes a series that a topic brings for the first time, the place of its route in the configuration, what the route
+decides for it (`Route.override_of`), and the arrival of the message, in ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +66,16 @@ class _CodecTables:
 
     series: NDArray[np.int32] = field(default_factory=lambda: np.full((16, 4), _UNKNOWN, np.int32))
     by_device: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    conversions: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    roles: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 class Router:
     """All routes, and what has been resolved so far. The first route whose filter matches a topic takes it.
+
+    A route that sets nothing but its filter leaves it to the topic and payload: where they are of a profile, the
+    profile says how they are read. `routes` grows by the profiles' kinds of messages as they are met; `first_routes`
+    has one for each route of the configuration.
 
     `assign` is called for each topic that brings a series, before the next series is met: series that it adds to the
     registry are so numbered in the order of the messages, however the journal was cut.
@@ -139,32 +88,35 @@ class Router:
         registry: SeriesRegistry,
         *,
         max_topics: int,
-        assign: Assign = lambda _series, _route, _override, _arrival: None,
+        assign: Assign = lambda _series, _place, _override, _arrival: None,
     ) -> None:
+        self.settings = list(routes)
         self.codecs: list[Codec] = []
-        self._codec_numbers: dict[str, int] = {}
-        chosen = [with_profile(settings) for settings in routes]
-        self.routes = [Route(settings, detector_names, self._codec(settings)) for settings in chosen]
-        self.codec_of_route = np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
+        self.routes: list[Route] = []
         self.registry = registry
+        self.discovery = Discovery()
         self._assign = assign
+        self._detector_names = list(detector_names)
+        self._codec_numbers: dict[str, int] = {}
+        self._tables: list[_CodecTables] = []
+        self._numbers: dict[tuple[int, str, int], int] = {}
+        self._places: list[int] = []
+        self._recognised: dict[str, str] = {}
         self._max_topics = max_topics
         self._topics = TopicTable()
         self._levels: list[list[str]] = []
+        self._chosen: list[Route] = []
         self._route_of = np.empty(64, np.int32)
-        self._tables = [_CodecTables() for _ in self.codecs]
+        self.first_routes: list[Route] = []
+        for place, settings in enumerate(self.settings):
+            profile = find_profile(settings.profile) if settings.profile else None
+            numbers = [self._number(place, profile, each) for each in range(len(profile.messages) if profile else 1)]
+            self.first_routes.append(self.routes[numbers[0]])
 
-    def _codec(self, settings: RouteSettings) -> Codec:
-        """The codec of a route: one instance for all routes that ask for the same, so that it decodes their messages
-        in one call.
-        """
-        chosen = settings.codec
-        if not isinstance(chosen, ComponentSettings):
-            chosen = ComponentSettings(type=chosen)
-        number = self._codec_numbers.setdefault(chosen.model_dump_json(), len(self.codecs))
-        if number == len(self.codecs):
-            self.codecs.append(codecs.create(chosen.type, chosen.parameters))
-        return self.codecs[number]
+    @property
+    def codec_of_route(self) -> NDArray[np.int32]:
+        """Number of each route's codec, (routes,) int32."""
+        return np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
 
     @property
     def filters(self) -> dict[str, int]:
@@ -174,8 +126,9 @@ class Router:
         subscription that it matches.
         """
         wanted: dict[str, int] = {}
-        for route in self.routes:
-            wanted[route.settings.filter] = max(route.settings.qos, wanted.get(route.settings.filter, 0))
+        for settings in self.settings:
+            for each in _filters(settings):
+                wanted[each] = max(settings.qos, wanted.get(each, 0))
         return {
             narrow: qos
             for narrow, qos in wanted.items()
@@ -191,7 +144,8 @@ class Router:
             for message in np.flatnonzero(found < 0).tolist():
                 topic = data[spans[message, 0] : spans[message, 1]]
                 if topic not in added:
-                    added[topic] = self._add_topic(topic)
+                    payload = data[spans[message, 2] : spans[message, 3]]
+                    added[topic] = self._add_topic(topic, payload)
                 outcome = added[topic]
                 if isinstance(outcome, Refusal):
                     refused[message] = outcome
@@ -204,6 +158,33 @@ class Router:
         if len(topics) and topics.min() < 0:
             return np.where(topics < 0, np.int32(-1), self._route_of[topics])
         return self._route_of[topics]
+
+    def taken(self, topic: int) -> Route | None:
+        """The route that takes a topic, by its number; None where there is no such topic."""
+        if topic >= len(self._topics):
+            return None
+        return self._chosen[topic]
+
+    def is_ignored(self, topic: int) -> bool:
+        """Whether the route that takes a topic ignores it."""
+        return int(self._route_of[topic]) == IGNORED
+
+    def levels(self, topic: int) -> list[str]:
+        """The levels of a topic, by its number."""
+        return self._levels[topic]
+
+    def owner(self, topic: int) -> str:
+        """The device that messages on a topic are of, as far as the topic tells."""
+        route = int(self._route_of[topic])
+        return self.routes[route].owner(self._levels[topic]) if route >= 0 else "/".join(self._levels[topic])
+
+    def roles(self, codec: int) -> NDArray[np.uint8] | None:
+        """The role of each of a codec's metrics, (metrics,) uint8; None where all are numbers."""
+        metrics = self.codecs[codec].metrics
+        table = self._tables[codec]
+        if len(table.roles) < len(metrics):
+            table.roles = np.array([name.role for name in metrics], np.uint8)
+        return table.roles if table.roles.any() else None
 
     def series(self, readings: Unresolved) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
         """Series of each reading of one codec, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
@@ -248,14 +229,73 @@ class Router:
             ]
         return series, bool(unknown) or has_device
 
-    def _add_topic(self, raw: bytes) -> int | Refusal:
+    def convert(
+        self, codec: int, series: NDArray[np.int32], metric: NDArray[np.int32], value: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The values in the units of their series: a payload may tell another unit than the series began with."""
+        conversions = self._tables[codec].conversions
+        if not conversions:
+            return value
+        value = value.copy()
+        for (number, code), (scale, offset) in conversions.items():
+            rows = (series == number) & (metric == code)
+            value[rows] = value[rows] * scale + offset
+        return value
+
+    def describe(self, topic: int, payload: bytes) -> None:
+        """Take in a message that describes devices: units of series that are known and of those that will be."""
+        route = self.routes[int(self._route_of[topic])]
+        form = route.message.describes if route.message is not None else ""
+        levels = self._levels[topic]
+        if not form or not self.discovery.learn(form, route.owner(levels), "/".join(levels), payload):
+            return
+        for table in self._tables:
+            table.series.fill(_UNKNOWN)
+            table.by_device.clear()
+            table.conversions.clear()
+
+    def state(self) -> dict[str, Any]:
+        """What was learned from messages and would not be learned again from later ones, as JSON."""
+        return {"discovery": self.discovery.state(), "recognised": dict(self._recognised)}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.discovery.load(saved.get("discovery", {}))
+        self._recognised = dict(saved.get("recognised", {}))
+
+    def _number(self, place: int, profile: Profile | None, message: int) -> int:
+        """The number of the route at a place of the configuration, for a kind of message of a profile."""
+        key = (place, "" if profile is None else profile.name, message)
+        if key not in self._numbers:
+            settings = self.settings[place]
+            kind = None if profile is None else profile.messages[message]
+            component = component_of(settings, kind)
+            codec = self._codec(component)
+            route = Route(settings, self._detector_names, codec, component, profile=profile, message=kind)
+            self._numbers[key] = len(self.routes)
+            self._places.append(place)
+            self.routes.append(route)
+        return self._numbers[key]
+
+    def _codec(self, chosen: ComponentSettings) -> Codec:
+        """The codec of a route: one instance for all routes that ask for the same, so that it decodes their messages
+        in one call.
+        """
+        number = self._codec_numbers.setdefault(chosen.model_dump_json(), len(self.codecs))
+        if number == len(self.codecs):
+            self.codecs.append(codecs.create(chosen.type, chosen.parameters))
+            self._tables.append(_CodecTables())
+        return self.codecs[number]
+
+    def _add_topic(self, raw: bytes, payload: bytes) -> int | Refusal:
         try:
             topic = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             return Refusal(Reason.BAD_TOPIC, f"topic {raw[:80]!r}: expected UTF-8, byte {error.start} is not")
         if not topic or any(ord(c) < 0x20 or c in "+#\x7f" for c in topic):
             return Refusal(Reason.BAD_TOPIC, f"topic {topic[:80]!r}: expected no control character, + or #")
-        route = next((i for i, r in enumerate(self.routes) if matches(r.settings.filter, topic)), None)
+        chosen = ((place, self._choose(place, topic, payload)) for place in range(len(self.settings)))
+        place, route = next(((place, route) for place, route in chosen if route is not None), (-1, None))
         if route is None:
             return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
         if len(self._topics) >= self._max_topics:
@@ -264,10 +304,45 @@ class Router:
             )
         number = self._topics.add(raw)
         self._levels.append(topic.split("/"))
+        self._chosen.append(self.routes[route])
         self._route_of = grown(self._route_of, number + 1, IGNORED)
-        ignored = any(matches(each, topic) for each in self.routes[route].settings.ignore)
+        ignored = any(matches(each, topic) for each in self.settings[place].ignore)
         self._route_of[number] = IGNORED if ignored else route
         return number
+
+    def _choose(self, place: int, topic: str, payload: bytes) -> int | None:
+        """The number of the route that takes a topic, of those at a place of the configuration; None if none does."""
+        settings = self.settings[place]
+        if not any(matches(each, topic) for each in _filters(settings)):
+            return None
+        if settings.profile:
+            profile = find_profile(settings.profile)
+            found = self._recognise(topic, payload, profile)
+            if found is not None:
+                return self._number(place, *found)
+            readings = (i for i, each in enumerate(profile.messages) if each.role.outcome is None)
+            return self._number(place, profile, next(readings, 0)) if settings.filter else None
+        if settings.is_open:
+            found = self._recognise(topic, payload, None)
+            if found is not None:
+                return self._number(place, *found)
+        return self._number(place, None, 0)
+
+    def _recognise(self, topic: str, payload: bytes, only: Profile | None) -> tuple[Profile, int] | None:
+        """The profile of a topic, and which of its messages; of one profile alone where it is given.
+
+        What its first payload decides is remembered, so that a restart decides the same.
+        """
+        known = self._recognised.get(topic)
+        if known is not None:
+            name, _, number = known.partition(" ")
+            profile = load_profiles().get(name)
+            return None if profile is None or int(number) >= len(profile.messages) else (profile, int(number))
+        profiles = load_profiles().values() if only is None else [only]
+        found = recognise(topic, payload, profiles)
+        if any(each.payload and each.certainty(topic) for profile in profiles for each in profile.messages):
+            self._recognised[topic] = "" if found is None else f"{found[0].name} {found[1]}"
+        return found
 
     def row_series(self, topic: str, metrics: Sequence[str], arrival: int) -> tuple[int, NDArray[np.int32]]:
         """The route of a topic, and the series of metrics whose names are at hand, as if a message had brought them.
@@ -276,7 +351,7 @@ class Router:
         """
         raw = topic.encode()
         found, _ = self._topics.find(raw, np.array([[0, len(raw), len(raw), len(raw)]], np.int32))
-        number: int | Refusal = int(found[0]) if found[0] >= 0 else self._add_topic(raw)
+        number: int | Refusal = int(found[0]) if found[0] >= 0 else self._add_topic(raw, b"{}")
         if isinstance(number, Refusal):
             raise RouteError(number.detail)
         route = int(self._route_of[number])
@@ -284,7 +359,7 @@ class Router:
             return route, np.full(len(metrics), IGNORED, np.int32)
         series = []
         for metric in metrics:
-            known = self._series_of(number, None, metric, arrival)
+            known = self._series_of(number, None, MetricName(metric), arrival)
             if isinstance(known, Refusal):
                 raise RouteError(known.detail)
             series.append(known)
@@ -299,45 +374,78 @@ class Router:
             return known
         codec = self.codecs[readings.codec]
         device_said = codec.devices[device] if device >= 0 else None
-        series = self._series_of(topic, device_said, codec.metrics[metric], int(readings.arrival[row]))
+        said = codec.metrics[metric]
+        series = self._series_of(topic, device_said, said, int(readings.arrival[row]))
         if isinstance(series, Refusal):
             return series
+        if said.unit and series >= 0:
+            carried = conversion(said.unit, self.registry.records[series].unit) or (1.0, 0.0)
+            if carried != (1.0, 0.0):
+                table.conversions[series, metric] = carried
         if device >= 0:
             table.by_device[key] = series
         else:
             table.series[topic, metric] = series
         return series
 
-    def _series_of(self, topic: int, device_said: str | None, metric: str, arrival: int) -> int | Refusal:
+    def _series_of(self, topic: int, device_said: str | None, said: MetricName, arrival: int) -> int | Refusal:
         """The series of a metric as its codec names it, with its detectors; IGNORED by an override."""
-        number = int(self._route_of[topic])
-        chosen = self.routes[number]
+        chosen = self.routes[int(self._route_of[topic])]
         try:
-            device_name, metric_name = chosen.names(self._levels[topic], device_said, metric)
+            device, metric = chosen.names(self._levels[topic], device_said, said)
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
-        if metric_name.startswith(PREFIX):
+        if metric.startswith(PREFIX):
             return Refusal(
-                Reason.RESERVED,
-                f'metric "{metric_name[:200]}": names that begin with "{PREFIX}" are of devices\' scores',
+                Reason.RESERVED, f'metric "{metric[:200]}": names that begin with "{PREFIX}" are of devices\' scores'
             )
-        which = chosen.override_of(metric_name)
-        override = chosen.override_at(which)
+        override = chosen.override_at(chosen.override_of(metric))
         if override is not None and override.ignore:
             return IGNORED
         try:
-            series, _ = self.registry.find_or_add(device_name, metric_name, override.unit if override else "")
+            series, kind = self._find(chosen, topic, said, device, metric)
         except TooManySeriesError as error:
             return Refusal(Reason.TOO_MANY_SERIES, str(error))
-        self._assign(series, number, which, arrival)
+        if kind != Kind.TEXT:
+            which = chosen.override_of(metric, scored=kind in SCORED)
+            self._assign(series, self._places[int(self._route_of[topic])], which, arrival)
         return series
+
+    def _find(self, route: Route, topic: int, said: MetricName, device: str, metric: str) -> tuple[int, Kind]:
+        """The series and kind of a metric, in the unit that the route states, else the payload, a description, the
+        profile. Raises TooManySeriesError.
+        """
+        words = said.role == ValueRole.TEXT
+        described = "" if words else self.discovery.unit("/".join(self._levels[topic]), str(said), device, metric)
+        told = said.unit or described
+        override = route.override_at(route.override_of(metric))
+        unit = (override.unit if override else "") or told or route.usual_unit(metric)
+        kind = route.kind(metric, unit, words=words)
+        series, new = self.registry.find_or_add(device, metric, unit, kind.value)
+        if new is not None or words:
+            return series, kind
+        known = self.registry.records[series]
+        if said.unit and known.unit and conversion(said.unit, known.unit) is None:
+            # Nothing carries one unit to the other: two quantities under one name are two series.
+            series, _ = self.registry.find_or_add(device, f"{metric} ({said.unit})", said.unit, kind.value)
+        elif known.kind == Kind.TEXT:
+            self.registry.describe(series, unit=unit, kind=kind.value)
+        elif (unit and not known.unit) or (described and not said.unit and known.unit != unit):
+            self.registry.describe(series, unit=unit)
+        return series, kind
 
     def _fit(self, table: _CodecTables, metrics: int) -> None:
         rows, columns = table.series.shape
         if len(self._topics) > rows or metrics > columns:
-            grown = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
-            grown[:rows, :columns] = table.series
-            table.series = grown
+            larger = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
+            larger[:rows, :columns] = table.series
+            table.series = larger
+
+
+def _filters(settings: RouteSettings) -> Sequence[str]:
+    if settings.filter:
+        return (settings.filter,)
+    return find_profile(settings.profile).subscribe
 
 
 @njit(nogil=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord, StateRecord
 
 
 class StorageFullError(Exception):
@@ -87,6 +87,7 @@ class StepOutput:
     counts: dict[str, int] = field(default_factory=dict)
     devices: list[DevicePresence] = field(default_factory=list)
     actions: list[ActionRecord] = field(default_factory=list)
+    states: list[StateRecord] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -104,16 +105,21 @@ class StepOutput:
             counts=dict(counts),
             devices=[device for output in outputs for device in output.devices],
             actions=[action for output in outputs for action in output.actions],
+            states=[state for output in outputs for state in output.states],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """Where the points of a commit went: they sum to the points given. `late` are stored too, behind newer ones."""
+    """Where the points of a commit went: they sum to the points given. `late` are stored too, behind newer ones.
+
+    `conflicts`, among the stored and late ones, are those that met another value at their time and were moved.
+    """
 
     stored: int
     duplicates: int
     late: int
+    conflicts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

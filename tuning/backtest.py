@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from ingest.profiles import with_profile
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
@@ -25,7 +26,6 @@ from ingest.ingest_settings import (
     RouteSettings,
 )
 from ingest.pipeline import Engine
-from ingest.profiles import with_profile
 from ingest.route import RouteError
 from tuning.recordings import Recording, RecordingChunk, RecordingError
 from tuning.track import Track, TrackBuilder

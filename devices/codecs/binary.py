@@ -32,17 +32,21 @@ class _TreeCodec(ABC):
         self._tree = TreeReader(parameters)
         self.metrics = self._tree.metrics.items
         self.devices = self._tree.devices.items
+        self.words = self._tree.words.items
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
         rows = Rows()
         for i, payload in enumerate(payloads.to_list()):
+            if not payload:
+                rows.reject(i, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+                continue
             try:
                 root = self._loads(payload)
             except MalformedError as error:
                 rows.reject(i, Reason.MALFORMED, f"{error} in {len(payload)} bytes {excerpt(payload)}")
             else:
-                self._tree.read(i, root, len(payload), rows)
+                self._tree.read(i, root, len(payload), rows, payloads.arrival_of(i))
         return rows.decoded()
 
     @abstractmethod

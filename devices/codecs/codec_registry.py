@@ -8,18 +8,22 @@ from typing import Any
 from common.suggestions import unknown
 from devices.codec import Codec
 from devices.codecs.auto import AutoCodec
+from devices.codecs.availability import AvailabilityCodec
 from devices.codecs.binary import CborCodec, MsgpackCodec
 from devices.codecs.influx_line import InfluxLineCodec
 from devices.codecs.json_payload import JsonCodec
+from devices.codecs.packed import PackedCodec
 from devices.codecs.plain import PlainCodec
 from devices.codecs.senml import SenmlCodec
 
 CODECS: tuple[type[Codec], ...] = (
     AutoCodec,
+    AvailabilityCodec,
     CborCodec,
     InfluxLineCodec,
     JsonCodec,
     MsgpackCodec,
+    PackedCodec,
     PlainCodec,
     SenmlCodec,
 )

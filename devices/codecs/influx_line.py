@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from devices.batch import NO_TIME
 from devices.codec import Decoded
-from devices.codecs.readings import NOTHING, CodecParameters, Names, Rows, TooManyNamesError, excerpt, not_finite
+from devices.codecs.readings import NOTHING, CodecParameters, MetricNames, Names, Rows, TooManyNamesError, excerpt
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, TimeUnit, parse_time
@@ -25,7 +25,8 @@ class InfluxLineParameters(CodecParameters):
 
     device: tuple[str, ...] = Field(
         default=(),
-        description="Tags whose values, joined by /, name the device; empty takes all tags in order of their keys.",
+        description="Tags whose values, joined by /, name the device; empty takes the tag host, with the values of the "
+        "other tags in the metric, or where there is none all tags in order of their keys.",
     )
     measurement: bool = Field(
         default=True, description="Whether metrics begin with the measurement: weather.temperature."
@@ -71,21 +72,28 @@ class InfluxLineCodec:
     name: ClassVar[str] = "influx_line"
     Parameters: ClassVar[type[BaseModel]] = InfluxLineParameters
 
-    def __init__(self, parameters: InfluxLineParameters) -> None:
+    def __init__(
+        self, parameters: InfluxLineParameters, metrics: MetricNames | None = None, devices: Names | None = None
+    ) -> None:
         self.parameters = parameters
-        self._metric_names = Names("metric", parameters.max_names)
-        self._device_names = Names("device", parameters.max_names)
+        self._metric_names = MetricNames(parameters.max_names) if metrics is None else metrics
+        self._device_names = Names("device", parameters.max_names) if devices is None else devices
         self.metrics = self._metric_names.items
         self.devices = self._device_names.items
+        self.words: list[str] = []
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
         rows = Rows()
         for i, payload in enumerate(payloads.to_list()):
-            self._decode_one(i, payload, rows)
+            self.decode_one(i, payload, rows)
         return rows.decoded()
 
-    def _decode_one(self, message: int, payload: bytes, rows: Rows) -> None:
+    def decode_one(self, message: int, payload: bytes, rows: Rows) -> None:
+        """Add the readings of one payload to `rows`, or its rejection."""
+        if not payload.strip(b"\0 \r\n"):
+            rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+            return
         try:
             text = payload.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -99,8 +107,6 @@ class InfluxLineCodec:
                 self._line(message, line.strip(" \t"), rows)
             except _LineError as error:
                 detail = str(error)
-            except BadTimeError as error:
-                reason, detail = Reason.BAD_TIME, str(error)
             except TooManyNamesError as error:
                 reason, detail = Reason.TOO_MANY_SERIES, str(error)
             if detail:
@@ -112,29 +118,38 @@ class InfluxLineCodec:
         if found is None:
             raise _LineError(f"{excerpt(line)}: expected MEASUREMENT,TAG=VALUE FIELD=VALUE TIME")
         measurement, *tags = _COMMA.findall(found["head"])
-        time = NO_TIME if found["time"] is None else parse_time(found["time"], self.parameters.time_unit)
+        time = NO_TIME
+        if found["time"] is not None:
+            try:
+                time = parse_time(found["time"], self.parameters.time_unit)
+            except BadTimeError as error:
+                rows.note(message, "time_unread", str(error))
         fields = self._fields(found["fields"])
-        device_name = self._device_name(tags)
+        device_name, labels = self._device_name(tags)
         device = self._device_names.code(device_name) if device_name else -1
+        before = [_unescape(measurement), *labels] if self.parameters.measurement else labels
         for key, value in fields:
-            path = f"{_unescape(measurement)}.{key}" if self.parameters.measurement else key
+            path = ".".join([*before, key])
             if not isfinite(value):
-                rows.reject(message, Reason.NOT_FINITE, not_finite(path, value), whole=False)
+                rows.refuse(message, path, value, value)
                 continue
             try:
                 rows.add(message, self._metric_names.code(path), value, device, time)
             except TooManyNamesError as error:
                 rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=False)
 
-    def _device_name(self, tags: list[str]) -> str:
+    def _device_name(self, tags: list[str]) -> tuple[str, list[str]]:
+        """The device that the tags name, and what of them stands in the metric."""
         values: dict[str, str] = {}
         for tag in tags:
             found = _TAG.fullmatch(tag)
             if found is None:
                 raise _LineError(f"tag {excerpt(tag)}: expected KEY=VALUE")
             values[_unescape(found["key"])] = _unescape(found["value"])
+        if not self.parameters.device and "host" in values:
+            return values["host"], [values[key] for key in sorted(values) if key != "host"]
         keys = self.parameters.device or sorted(values)
-        return "/".join(values[key] for key in keys if key in values)
+        return "/".join(values[key] for key in keys if key in values), []
 
     def _fields(self, text: str) -> list[tuple[str, float]]:
         """Fields that are numbers. All are read before any is taken, so that a bad line gives nothing."""

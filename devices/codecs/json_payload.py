@@ -26,8 +26,9 @@ _STRING_OR_ODD_NUMBER = re.compile(
 class JsonCodec:
     """Reads JSON payloads; the rules of what is a reading are stated in `devices.codecs.tree`.
 
-    A byte-order mark is skipped. `NaN`, `Infinity` and numbers beyond float64, which JSON does not have but devices
-    send, reject the one reading. Of a key that occurs twice in an object, the last counts.
+    A byte-order mark and NUL bytes at the end are skipped. Several texts, one a line (NDJSON), are read one by one.
+    `NaN`, `Infinity` and numbers beyond float64, which JSON does not have but devices send, reject the one reading. Of
+    a key that occurs twice in an object, the last counts.
     """
 
     name: ClassVar[str] = "json"
@@ -39,21 +40,34 @@ class JsonCodec:
         self.layouts = LayoutReader(self._tree)
         self.names = self._tree.metrics
         self.metrics = self.names.items
+        self.word_names = self._tree.words
+        self.device_names = self._tree.devices
         self.devices = self._tree.devices.items
+        self.words = self._tree.words.items
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
         return self.layouts.decode(payloads, self.decode_one)
 
-    def decode_one(self, message: int, payload: bytes, rows: Rows) -> bool:
-        """Add the readings of one payload to `rows`, or its rejection. Returns whether the payload is JSON."""
+    def decode_one(self, message: int, payload: bytes, rows: Rows, arrival: int | None = None) -> bool:
+        """Add the readings of one payload to `rows`, or its rejection. Returns whether the payload is one JSON text."""
         try:
             root = loads(payload)
         except orjson.JSONDecodeError as error:
-            rows.reject(message, Reason.MALFORMED, _malformed(payload, error))
+            roots = _lines(payload)
+            if roots:
+                self._tree.read_all(message, roots, len(payload), rows, arrival)
+            elif not payload.strip(b" \t\r\n\0"):
+                rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+            else:
+                rows.reject(message, Reason.MALFORMED, _malformed(payload, error))
             return False
-        self._tree.read(message, root, len(payload), rows)
+        self._tree.read(message, root, len(payload), rows, arrival)
         return True
+
+    def add_fields(self, message: int, fields: dict[str, str], size: int, rows: Rows) -> None:
+        """Add the readings of named fields that are text; `size` is the payload's, in bytes."""
+        self._tree.read(message, fields, size, rows)
 
 
 def loads(payload: bytes) -> object:
@@ -68,6 +82,15 @@ def loads(payload: bytes) -> object:
         if lenient == payload:
             raise
         return orjson.loads(lenient)
+
+
+def _lines(payload: bytes) -> list[object]:
+    """The trees of a payload of one JSON text or several, one a line, with NUL bytes at the end; none if it is not."""
+    lines = [line for line in payload.rstrip(b"\0 \t\r\n").split(b"\n") if line.strip()]
+    try:
+        return [loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        return []
 
 
 def _quoted(found: re.Match[bytes]) -> bytes:
@@ -86,10 +109,14 @@ def _overflows(number: bytes) -> bool:
         return False
 
 
+_UNESCAPED = re.compile(rb':\s*"\s*[{\[]\s*"')
+
+
 def _malformed(payload: bytes, error: orjson.JSONDecodeError) -> str:
-    if not payload:
-        return "empty payload, expected JSON"
     # The position counts characters of the text that orjson saw; bytes and characters agree up to the first non-ASCII.
     text = payload.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
     at = len(text[: error.pos].encode("utf-8", "replace")) + (len(payload) - len(payload.removeprefix(BYTE_ORDER_MARK)))
-    return f"byte {min(at, len(payload))}: {error.msg} near {excerpt(payload[max(0, at - 20) : at + 20])}"
+    shown = f"byte {min(at, len(payload))}: {error.msg} near {excerpt(payload[max(0, at - 20) : at + 20])}"
+    if _UNESCAPED.search(payload):
+        return f"{shown}: JSON stands in quotes without escapes; whoever wraps it must escape its quotes"
+    return shown

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from devices.batch import NO_TIME
-from devices.codec import Decoded, Rejected
+from devices.codec import Decoded, Note, Rejected, Role
 from devices.codecs.kernels import (
     ANY,
     BELOW_TIME,
@@ -35,9 +36,11 @@ from devices.codecs.kernels import (
     rules_of,
 )
 from devices.codecs.readings import Names, Rows, TooManyNamesError
-from devices.codecs.tree import PLAUSIBLE_TIME, TreeReader, is_identity
+from devices.codecs.shapes import name_fields, value_field
+from devices.codecs.tree import PLAUSIBLE_TIME, TreeReader
+from devices.kinds import is_identity
 from devices.messages import Payloads
-from devices.numbers import text_to_number
+from devices.numbers import LONGEST_STATE, is_state, text_to_number
 from devices.times import SCALES
 
 MOST_LAYOUTS = 64
@@ -46,14 +49,13 @@ MOST_LAYOUTS = 64
 LONGEST_PAYLOAD = 16_384
 """Longest payload, in bytes, that a layout is learned from."""
 
-LONGEST_PROSE = 64
-"""Longest text that may differ from payload to payload."""
-
 MOST_SLOTS = 4_096
 """Most slots of a layout."""
 
 MOST_PATIENCE = 4_096
 """Most payloads left to the general path between two attempts to learn that came to nothing."""
+
+_NO_STATE = -1
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"|(-?\d[\d.eE+-]*)|(true|false)|null|[{}\[\]:,]')
@@ -117,7 +119,7 @@ class _Marker:
         if text is not None:
             decoded: str = orjson.loads(symbol)
             kind = LITERAL if not decoded or key in self._named else TEXT if is_identity(key) else PROSE
-            if kind == PROSE and (len(decoded) > LONGEST_PROSE or text_to_number(decoded) is not None):
+            if kind == PROSE and (len(decoded) > LONGEST_STATE or text_to_number(decoded) is not None):
                 kind = LITERAL
             marked = _Text(decoded)
             marked.leaf = self._leaf(token.start(1), token.end(1), kind)
@@ -185,11 +187,56 @@ class _Learner(TreeReader):
             self.leaves[value.leaf].kind = TEXT
         return result
 
-    def _time_leaf(self, value: object) -> int:
+    def fixed(self, value: object) -> str:
+        if not isinstance(value, (_Number, _Text)) or self.leaves[value.leaf].kind == NUMBER:
+            raise _UnlearnableError
+        self.leaves[value.leaf].kind = LITERAL
+        return super().fixed(value)
+
+    def inner(self, text: str) -> object:  # noqa: ARG002
+        raise _UnlearnableError
+
+    def unsteady(self) -> None:
+        raise _UnlearnableError
+
+    def _text(self, value: str, path: str, device: int, time: int) -> None:
+        if not isinstance(value, _Text) or self.leaves[value.leaf].kind != PROSE:
+            if is_state(value) or value.lstrip()[:1] in ("{", "["):
+                raise _UnlearnableError
+            return
+        code = self.metric_code(path, "", Role.TEXT)
+        if code >= 0:
+            place = _Number(0)
+            place.leaf = value.leaf
+            self._rows.add(self._message, code, place, device, time)
+
+    def _pair_time(self, value: object) -> int | None:  # noqa: ARG002
+        raise _UnlearnableError
+
+    def _own_device(self, device: int, key: str) -> int:  # noqa: ARG002
+        raise _UnlearnableError
+
+    def _telegraf(self, node: dict[Any, object], depth: int, device: int, time: int) -> None:
+        tags = node.get("tags")
+        if isinstance(tags, dict) and any(isinstance(tag, _Number) for tag in tags.values()):
+            raise _UnlearnableError
+        super()._telegraf(node, depth, device, time)
+
+    def _walk_shape(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
+        if value_field(node) is not None:
+            _require_text_names([node])
+        return super()._walk_shape(node, path, depth, device, time)
+
+    def _walk_list(self, children: list[object], path: str, depth: int, device: int, time: int) -> None:
+        if self.parameters.shapes:
+            _require_text_names(children, path)
+        super()._walk_list(children, path, depth, device, time)
+
+    def _time_leaf(self, value: object, near: int | None = None) -> int:  # noqa: ARG002
         if isinstance(value, _Number):
             self.leaves[value.leaf].kind = TIME_NUMBER
             return value.leaf
-        if isinstance(value, _Text):
+        if isinstance(value, _Text) and not self.parameters.time_format:
             self.leaves[value.leaf].kind = TIME_TEXT
             return value.leaf
         raise _UnlearnableError
@@ -209,6 +256,13 @@ class _DeviceLeaves(Names):
         return name.leaf
 
 
+def _require_text_names(nodes: list[object], container: str = "") -> None:
+    """A number may be a name by its being whole, which a layout does not hold."""
+    for node in nodes:
+        if isinstance(node, dict) and any(isinstance(node.get(name), _Number) for name in name_fields(container)):
+            raise _UnlearnableError
+
+
 @dataclass(slots=True)
 class _Layout:
     operations: list[tuple[int, bytes, int, int]]
@@ -224,9 +278,12 @@ class LayoutReader:
         self._learner = _Learner(reader)
         parameters = reader.parameters
         row = (parameters.metric, parameters.value) if parameters.metric else ()
-        self._named = frozenset(
-            (*row, parameters.device.rpartition(".")[2], parameters.device) if parameters.device else row
-        )
+        devices = [
+            name
+            for field in reader.device_fields
+            for name in (field.removesuffix("?"), field.removesuffix("?").rpartition(".")[2])
+        ]
+        self._named = frozenset((*row, *devices))
         self._rules = rules_of(
             scale=SCALES.get(parameters.time_unit, 0),
             zoneless=parameters.time_zone == "UTC",
@@ -242,8 +299,9 @@ class LayoutReader:
         self._waited = 0
         self._learned = 0
         self._devices: dict[bytes, int] = {}
+        self._words: dict[bytes, int] = {}
 
-    def decode(self, payloads: Payloads, decode_one: Callable[[int, bytes, Rows], bool]) -> Decoded:
+    def decode(self, payloads: Payloads, decode_one: Callable[[int, bytes, Rows, int | None], bool]) -> Decoded:
         """Decode payloads of known layouts compiled and the others by `decode_one`, learning from those.
 
         `decode_one` adds the readings of one payload to the rows, and says whether to consider it as a layout. Early
@@ -259,7 +317,7 @@ class LayoutReader:
             known = self._learned
             for i in pending[:head].tolist():
                 payload = payloads[i]
-                if decode_one(i, payload, rows):
+                if decode_one(i, payload, rows, payloads.arrival_of(i)):
                     self.learn(payload)
             pending = pending[head:]
             head *= 2
@@ -269,7 +327,7 @@ class LayoutReader:
                 parts.append(part)
                 pending = pending[unread]
         slow = rows.decoded()
-        return _merged([*parts, slow], slow.rejected)
+        return _merged([*parts, slow], slow.rejected, slow.notes)
 
     def read(self, payloads: Payloads) -> tuple[Decoded, NDArray[np.intp]]:
         """The readings of all payloads of known layouts, and the indices of the payloads that are of none."""
@@ -288,10 +346,42 @@ class LayoutReader:
             message, metric, device, time, value, spans, unread, self._hits,
         )  # fmt: skip
         decoded = Decoded(message[:rows], metric[:rows], device[:rows], time[:rows], value[:rows])
+        unread = unread[:left]
         if devices:
-            decoded, unread = self._name_devices(payloads.data, decoded, spans[:devices], unread[:left])
+            decoded, unread = self._name_devices(payloads.data, decoded, spans[:devices], unread)
+        if self._reader.metrics.has_roles and rows:
+            decoded, unread = self._name_states(payloads.data, decoded, unread)
+        return decoded, unread
+
+    def _name_states(self, data: bytes, decoded: Decoded, unread: NDArray[np.intp]) -> tuple[Decoded, NDArray[np.intp]]:
+        """Put codes for the places of states. Prose is left out; payloads that hold nothing else are left unread."""
+        names, known = self._reader.metrics.items, self._words
+        is_text = np.array([name.role == Role.TEXT for name in names], np.bool_)[decoded.metric]
+        places = np.flatnonzero(is_text)
+        if not len(places):
             return decoded, unread
-        return decoded, unread[:left]
+        drop, over = [], set()
+        for row, place in zip(places.tolist(), decoded.value[places].astype(np.int64).tolist(), strict=True):
+            start, length = divmod(place, 128)
+            text = data[start : start + length]
+            code = known.get(text, _NO_STATE) if length <= LONGEST_STATE else _NO_STATE
+            if code == _NO_STATE and length <= LONGEST_STATE and is_state(text.decode("ascii")):
+                try:
+                    code = known[text] = self._reader.words.code(text.decode("ascii"))
+                except TooManyNamesError:
+                    over.add(int(decoded.message[row]))
+            decoded.value[row] = code
+            if code == _NO_STATE:
+                drop.append(row)
+        if not drop:
+            return decoded, unread
+        keep = np.ones(len(decoded.message), np.bool_)
+        keep[drop] = False
+        left = {*over, *(set(decoded.message[drop].tolist()) - set(decoded.message[keep].tolist()))}
+        if over:
+            keep &= ~np.isin(decoded.message, list(over))
+        kept = decoded.take(keep)
+        return kept, np.union1d(unread, np.array(sorted(left), np.intp))
 
     def _name_devices(
         self, data: bytes, decoded: Decoded, spans: NDArray[np.int32], unread: NDArray[np.intp]
@@ -311,13 +401,12 @@ class LayoutReader:
             codes[i] = code
         device = codes[decoded.device]
         full = device == -2
+        named = Decoded(decoded.message, decoded.metric, device, decoded.time, decoded.value)
         if not full.any():
-            return Decoded(decoded.message, decoded.metric, device, decoded.time, decoded.value), unread
+            return named, unread
         over = np.unique(decoded.message[full])
         keep = ~np.isin(decoded.message, over)
-        kept = Decoded(
-            decoded.message[keep], decoded.metric[keep], device[keep], decoded.time[keep], decoded.value[keep]
-        )
+        kept = named.take(keep)
         return kept, np.union1d(unread, over)
 
     def learn(self, payload: bytes) -> None:
@@ -356,9 +445,9 @@ class LayoutReader:
             marker = _Marker(payload, self._named)
             self._learner.leaves = marker.leaves
             self._learner.read(0, marker.root, len(payload), rows)
-        except (orjson.JSONDecodeError, _UnlearnableError):
+        except (orjson.JSONDecodeError, _UnlearnableError, TooManyNamesError):
             return None
-        if rows.rejected:
+        if rows.rejected or rows.notes:
             return None
         slots = [leaf for leaf in marker.leaves if leaf.kind != LITERAL]
         places = {id(leaf): i for i, leaf in enumerate(slots)}
@@ -381,12 +470,12 @@ class LayoutReader:
         return _Layout(operations, outputs, len(slots))
 
 
-def _merged(parts: list[Decoded], rejected: list[Rejected]) -> Decoded:
+def _merged(parts: list[Decoded], rejected: list[Rejected], notes: list[Note]) -> Decoded:
     """The rows of all parts in order of message; the rows of one message come from one part."""
     parts = [part for part in parts if len(part.message)]
     if len(parts) < 2:
         only = parts[0] if parts else Rows().decoded()
-        return Decoded(only.message, only.metric, only.device, only.time, only.value, rejected)
+        return replace(only, rejected=rejected, notes=notes)
     message = np.concatenate([part.message for part in parts])
     order = np.argsort(message, kind="stable")
     return Decoded(
@@ -396,6 +485,7 @@ def _merged(parts: list[Decoded], rejected: list[Rejected]) -> Decoded:
         np.concatenate([part.time for part in parts])[order],
         np.concatenate([part.value for part in parts])[order],
         rejected,
+        notes,
     )
 
 

@@ -1,32 +1,43 @@
 """Decode, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
 
 `21.5`, `21,5`, `21.5 °C`, `on` are one reading without a name of its own (`UNNAMED`): the route names it by the topic.
-Several numbers are the metrics `0`, `1`, ...: split at `;` where there is one, else at commas. One comma alone between
-digits (`21,5`) is a decimal comma, not a list; `21, 5` and `1,2,3` are lists. A JSON array of numbers is a list too.
+A short text that is no number is a state. Several numbers are the metrics `0`, `1`, ...: split at `;` where there is
+one, else at commas. `21, 5` and `1,2,3` are lists, and so is a JSON array of numbers. One comma between digits is a
+decimal comma where one digit follows, a unit, or nothing but zero stands before it; of `21,40` nothing tells whether it
+is 21.4 or the two numbers 21 and 40, and the parameter `comma` says so.
 """
 
 from __future__ import annotations
 
 import re
 from math import isfinite
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import orjson
 from pydantic import BaseModel, Field
 
-from devices.codec import UNNAMED, Decoded
-from devices.codecs.readings import CodecParameters, Names, Rows, TooManyNamesError, excerpt, finite, not_finite
+from devices.batch import NO_TIME
+from devices.codec import UNNAMED, Decoded, Role
+from devices.codecs.readings import CodecParameters, MetricNames, Names, Rows, TooManyNamesError, excerpt, finite
 from devices.messages import Payloads
-from devices.numbers import text_to_number, to_number
+from devices.numbers import is_state, text_to_number, to_number, unit_of
 from devices.rejection_reasons import Reason
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?(?:\s*[^\d\s,;][^,;]*)?|[^,;]*\d,\d{3}\.\d+[^,;]*", re.ASCII)
+_ONE_COMMA = re.compile(r"[+-]?(\d+),(\d+)(?:[eE][+-]?\d+)?(\s*[^\d\s,;][^,;]*)?", re.ASCII)
+_THOUSANDS = re.compile(r"[^,;]*\d,\d{3}\.\d+[^,;]*", re.ASCII)
 _LONGEST = 65_536
+
+Comma = Literal["auto", "decimal", "list"]
 
 
 class PlainParameters(CodecParameters):
     """How plain text is read."""
 
+    comma: Comma = Field(
+        default="auto",
+        description="What one comma between digits is: a decimal comma, or what parts a list; auto refuses "
+        "the doubtful ones.",
+    )
     error_values: tuple[float, ...] = Field(
         default=(), description="Numbers by which a device says that it has no value, such as 65535 or -127."
     )
@@ -38,11 +49,15 @@ class PlainCodec:
     name: ClassVar[str] = "plain"
     Parameters: ClassVar[type[BaseModel]] = PlainParameters
 
-    def __init__(self, parameters: PlainParameters, names: Names | None = None) -> None:
+    def __init__(
+        self, parameters: PlainParameters, names: MetricNames | None = None, words: Names | None = None
+    ) -> None:
         self.parameters = parameters
-        self._names = Names("metric", parameters.max_names) if names is None else names
+        self._names = MetricNames(parameters.max_names) if names is None else names
+        self._words = Names("state", parameters.max_names) if words is None else words
         self._error_values = frozenset(parameters.error_values)
         self.metrics = self._names.items
+        self.words = self._words.items
         self.devices: list[str] = []
 
     def decode(self, payloads: Payloads) -> Decoded:
@@ -58,25 +73,45 @@ class PlainCodec:
         if number is not None:
             self._add(message, UNNAMED, number, payload, rows, whole=True)
             return
-        try:
-            text = payload[: _LONGEST + 1].decode("utf-8-sig").strip()
-        except UnicodeDecodeError as error:
-            rows.reject(message, Reason.MALFORMED, f"byte {error.start}: no UTF-8 text: {excerpt(payload)}")
-            return
         if len(payload) > _LONGEST:
             rows.reject(message, Reason.TOO_LARGE, f"{len(payload)} bytes of text, at most {_LONGEST} are read")
             return
-        values = self._split(text)
-        if values is None:
-            self._add(message, UNNAMED, text_to_number(text), text, rows, whole=True)
+        try:
+            text = payload.decode("utf-8-sig").strip().strip("\0")
+        except UnicodeDecodeError as error:
+            rows.reject(message, Reason.MALFORMED, f"byte {error.start}: no UTF-8 text: {excerpt(payload)}")
             return
-        for i, value in enumerate(values):
-            self._add(message, str(i), to_number(value), value, rows, whole=False)
+        self.decode_text(message, text, rows)
+
+    def decode_text(self, message: int, text: str, rows: Rows) -> None:
+        """As `decode_one`, of a text without blanks around it."""
+        if not text:
+            rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+            return
+        comma = _ONE_COMMA.fullmatch(text)
+        if comma is not None and self.parameters.comma == "auto" and _is_doubtful(comma):
+            detail = (
+                f"{excerpt(text)} may be one number with a decimal comma, or two numbers; "
+                'codec = { type = "plain", comma = "decimal" } (or "list") says which'
+            )
+            rows.reject(message, Reason.MALFORMED, detail)
+            return
+        values = self._split(text, one=comma is not None)
+        if values is None:
+            decimal = text.replace(",", ".") if comma is not None else text
+            self._add(message, UNNAMED, text_to_number(decimal), text, rows, whole=True)
+            return
+        self.add_list(message, values, rows)
         if not values:
             rows.reject(message, Reason.NO_READING, f"{excerpt(text)}: an empty list")
 
-    def _split(self, text: str) -> list[object] | None:
-        """The members of a list, or None for a single value."""
+    def add_list(self, message: int, values: list[object], rows: Rows, time: int = NO_TIME, first: int = 0) -> None:
+        """Add the members of a list as the metrics `first`, `first` + 1, ..."""
+        for i, value in enumerate(values, start=first):
+            self._add(message, str(i), to_number(value), value, rows, whole=False, time=time)
+
+    def _split(self, text: str, *, one: bool) -> list[object] | None:
+        """The members of a list, or None for a single value; `one`: the text is digits with one comma in them."""
         if text.startswith("["):
             try:
                 members: list[object] = orjson.loads(text)
@@ -84,23 +119,47 @@ class PlainCodec:
                 return None
             return members
         if ";" in text:
-            return list(text.split(";"))
-        if "," not in text or _DECIMAL_COMMA.fullmatch(text):
+            parts = text.split(";")
+        elif "," not in text or _THOUSANDS.fullmatch(text) or (one and self.parameters.comma != "list"):
             return None
-        return list(text.split(","))
-
-    def _add(self, message: int, metric: str, number: float | None, value: object, rows: Rows, *, whole: bool) -> None:
-        if number is None:
-            shown = excerpt(value)
-            place = f"{metric}: " if metric else ""
-            rows.reject(message, Reason.NO_READING, f"{place}{shown} is no number or word for one", whole=whole)
-        elif not finite(number, self._error_values):
-            rows.reject(message, Reason.NOT_FINITE, not_finite(metric, value), whole=whole)
         else:
-            try:
-                rows.add(message, self._names.code(metric), number)
-            except TooManyNamesError as error:
-                rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=whole)
+            parts = text.split(",")
+        numbers = [part for part in parts if to_number(part) is not None]
+        return list(parts) if numbers else None
+
+    def _add(
+        self,
+        message: int,
+        metric: str,
+        number: float | None,
+        value: object,
+        rows: Rows,
+        *,
+        whole: bool,
+        time: int = NO_TIME,
+    ) -> None:
+        try:
+            if number is None and isinstance(value, str) and is_state(value):
+                code = self._words.code(value.strip())
+                rows.add(message, self._names.code(metric, "", Role.TEXT), float(code), time=time)
+            elif number is None:
+                place = f"{metric}: " if metric else ""
+                prose = isinstance(value, str) and any(character.isalpha() for character in value)
+                reason = Reason.TEXT if prose else Reason.NO_READING
+                rows.reject(message, reason, f"{place}{excerpt(value)} is no number or state", whole=whole)
+            elif not finite(number, self._error_values):
+                rows.refuse(message, metric, number, value, whole=whole)
+            else:
+                unit = unit_of(value) if isinstance(value, str) else ""
+                rows.add(message, self._names.code(metric, unit), number, time=time)
+        except TooManyNamesError as error:
+            rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=whole)
+
+
+def _is_doubtful(comma: re.Match[str]) -> bool:
+    """Whether digits around one comma may as well be two numbers, or thousands."""
+    whole, fraction, unit = comma.groups()
+    return unit is None and whole.strip("0") != "" and len(fraction) > 1
 
 
 def _bare_number(payload: bytes) -> float | None:

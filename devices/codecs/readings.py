@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from devices.batch import NO_TIME
-from devices.codec import Decoded, Rejected
+from devices.codec import Decoded, MetricName, Note, Rejected, Role
+from devices.numbers import MOST_EXACT
+from devices.quantities import canonical
 from devices.rejection_reasons import Reason
 
 MAX_NAMES = 100_000
@@ -58,6 +60,33 @@ class Names:
         return code
 
 
+class MetricNames:
+    """A table of metrics that only grows; one name has a code for each unit and role that it is told in."""
+
+    def __init__(self, most: int) -> None:
+        self.items: list[MetricName] = []
+        self.has_roles = False
+        """Whether any metric is other than numbers."""
+        self._codes: dict[tuple[str, str, Role], int] = {}
+        self._most = most
+
+    def code(self, name: str, unit: str = "", role: Role = Role.VALUE) -> int:
+        """The code of a metric, given at first sight; `unit` is as the payload writes it.
+
+        Raises TooManyNamesError at the bound.
+        """
+        key = (name, canonical(unit) if unit else "", role)
+        code = self._codes.get(key)
+        if code is None:
+            code = len(self.items)
+            if code >= self._most:
+                raise TooManyNamesError(f"metric {excerpt(name)}: {self._most} names are the limit")
+            self._codes[key] = code
+            self.items.append(MetricName(*key))
+            self.has_roles |= role != Role.VALUE
+        return code
+
+
 class Rows:
     """Readings of one decode call, gathered row by row and handed over as columns."""
 
@@ -70,6 +99,7 @@ class Rows:
         self.rejected: list[Rejected] = []
         self._more: list[tuple[int, Reason]] = []
         self._pairs: dict[tuple[int, Reason], tuple[int, Reason]] = {}
+        self.notes: list[Note] = []
 
     def add(self, message: int, metric: int, value: float, device: int = -1, time: int = NO_TIME) -> None:
         """Take one reading; `value` must be finite."""
@@ -98,6 +128,28 @@ class Rows:
         else:
             self.rejected.append(Rejected(message, reason, detail, whole))
 
+    def refuse(self, message: int, path: str, number: float, value: object, *, whole: bool = False) -> None:
+        """Name a value that cannot be stored: infinite, or the device's way to say that it has none."""
+        if number in (inf, -inf):
+            self.reject(message, Reason.NOT_FINITE, f"{_place(path)}{excerpt(value)} is no finite value", whole=whole)
+        else:
+            self.reject(
+                message, Reason.NO_VALUE, f"{_place(path)}{excerpt(value)} says that there is no value", whole=whole
+            )
+
+    def note(self, message: int, kind: str, detail: str) -> None:
+        """Say what is odd about a message whose readings are taken all the same."""
+        self.notes.append(Note(message, kind, detail))
+
+    def note_rounded(self, message: int, path: str, value: object) -> None:
+        """Say so where a whole number is beyond what a float64 holds exactly."""
+        if isinstance(value, int) and abs(value) > MOST_EXACT and int(float(value)) != value:
+            self.note(
+                message,
+                "rounded",
+                f"{path}: {value} is stored as {float(value):.0f}: whole numbers beyond 2^53 are rounded",
+            )
+
     def settle(self, message: int, mark: tuple[int, int, int], detail: str) -> None:
         """Account for a message that was decoded from `mark` on: reject it whole where nothing came of it."""
         if mark == self.mark():
@@ -112,6 +164,7 @@ class Rows:
             np.array(self.time, np.int64),
             np.array(self.value, np.float64),
             self.rejected + self._counted(),
+            self.notes,
         )
 
     def _counted(self) -> list[Rejected]:
@@ -122,9 +175,8 @@ class Rows:
         ]
 
 
-def not_finite(path: str, value: object) -> str:
-    """The detail of a reading without a finite value."""
-    return f"{path}: {excerpt(value)} is no finite value"
+def _place(path: str) -> str:
+    return f"{path}: " if path else ""
 
 
 def excerpt(value: object, most: int = 60) -> str:

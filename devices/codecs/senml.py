@@ -2,11 +2,13 @@
 
 The device is the base name without a separator at its end, the metric the name: base name `urn:dev:ow:10e2073a0108:`
 and name `voltage` are the metric `voltage` of the device `urn:dev:ow:10e2073a0108`. Numbers (`v`) and truth values
-(`vb`) are readings, and so is a sum (`s`), as the metric with `.sum` at its end; text and data (`vs`, `vd`) are none.
+(`vb`) are readings, and so is a sum (`s`), as the metric with `.sum` at its end; text (`vs`) is a state, data (`vd`)
+nothing. Units are those of `u` and `bu`.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import isfinite
 from typing import ClassVar
 
@@ -14,21 +16,21 @@ import orjson
 from pydantic import BaseModel
 
 from devices.batch import NO_TIME
-from devices.codec import UNNAMED, Decoded
+from devices.codec import UNNAMED, Decoded, Role
 from devices.codecs.binary import MalformedError, load_cbor
 from devices.codecs.json_payload import BYTE_ORDER_MARK, loads
 from devices.codecs.readings import (
     NOTHING,
     CodecParameters,
+    MetricNames,
     Names,
     Rows,
     TooManyNamesError,
     excerpt,
     finite,
-    not_finite,
 )
 from devices.messages import Payloads
-from devices.numbers import to_number
+from devices.numbers import is_state, to_number
 from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, parse_time
 
@@ -60,6 +62,7 @@ class _Base:
 
     def __init__(self) -> None:
         self.name = ""
+        self.unit = ""
         self.time: float = 0
         self.value = 0.0
         self.sum = 0.0
@@ -68,6 +71,8 @@ class _Base:
         """Take over the base fields of a record."""
         if "bn" in record:
             self.name = _text(record, "bn")
+        if "bu" in record:
+            self.unit = _text(record, "bu")
         if "bt" in record:
             self.time = _number(record, "bt")
         if "bv" in record:
@@ -81,9 +86,8 @@ class _Base:
 class SenmlCodec:
     """Reads SenML packs; JSON where the first byte is a bracket, else CBOR.
 
-    A time that counts from now is the message's arrival where it is zero or absent; other such times cannot be told
-    from the payload alone and reject the record. A record with a field that must be understood (its name ends in `_`)
-    is rejected.
+    A time that counts from now is so long before or after the message's arrival. A record
+    with a field that must be understood (its name ends in `_`) is rejected.
     """
 
     name: ClassVar[str] = "senml"
@@ -91,19 +95,24 @@ class SenmlCodec:
 
     def __init__(self, parameters: SenmlParameters) -> None:
         self.parameters = parameters
-        self._metric_names = Names("metric", parameters.max_names)
+        self._metric_names = MetricNames(parameters.max_names)
+        self._words = Names("state", parameters.max_names)
         self._device_names = Names("device", parameters.max_names)
         self.metrics = self._metric_names.items
         self.devices = self._device_names.items
+        self.words = self._words.items
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
         rows = Rows()
         for i, payload in enumerate(payloads.to_list()):
-            self._decode_one(i, payload, rows)
+            self._decode_one(i, payload, payloads.arrival_of(i), rows)
         return rows.decoded()
 
-    def _decode_one(self, message: int, payload: bytes, rows: Rows) -> None:
+    def _decode_one(self, message: int, payload: bytes, arrival: int | None, rows: Rows) -> None:
+        if not payload:
+            rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+            return
         try:
             pack = _pack(payload)
         except MalformedError as error:
@@ -117,32 +126,48 @@ class SenmlCodec:
                     raise _RecordError(Reason.MALFORMED, f"{excerpt(record)}: expected a map")
                 labelled: dict[str, object] = {_label(key): value for key, value in record.items()}
                 base.take(labelled)
-                self._record(message, labelled, base, rows)
+                self._record(message, labelled, base, arrival, rows)
             except _RecordError as error:
                 rows.reject(message, error.reason, f"record {i}: {error}", whole=False)
             except TooManyNamesError as error:
                 rows.reject(message, Reason.TOO_MANY_SERIES, f"record {i}: {error}", whole=False)
         rows.settle(message, mark, NOTHING)
 
-    def _record(self, message: int, record: dict[str, object], base: _Base, rows: Rows) -> None:
+    def _record(self, message: int, record: dict[str, object], base: _Base, arrival: int | None, rows: Rows) -> None:
         for key in record:
             if isinstance(key, str) and key.endswith("_"):
                 raise _RecordError(Reason.MALFORMED, f"field {excerpt(key)} must be understood and is not")
         values = {key: _value(record, key, base) for key in ("v", "vb", "s") if key in record}
         if not values and base.value and "vs" not in record and "vd" not in record and "n" in record:
             values["v"] = base.value
-        if not values:
+        word = record.get("vs")
+        if not values and not (isinstance(word, str) and is_state(word)):
             return
         name = _text(record, "n") if "n" in record else ""
         device_name = base.name.rstrip(":/_-.")
-        time = _time(base.time + _number(record, "t", 0.0))
+        time = self._time(message, base.time + _number(record, "t", 0.0), arrival, rows)
         device = self._device_names.code(device_name) if device_name else -1
+        unit = _text(record, "u") if "u" in record else base.unit
+        if not values:
+            code = self._metric_names.code(name or UNNAMED, "", Role.TEXT)
+            rows.add(message, code, float(self._words.code(str(word).strip())), device, time)
         for key, value in values.items():
             metric = f"{name}.sum" if key == "s" else name or UNNAMED
             if finite(value, frozenset()):
-                rows.add(message, self._metric_names.code(metric.lstrip(".")), value, device, time)
+                rows.add(message, self._metric_names.code(metric.lstrip("."), unit), value, device, time)
             else:
-                rows.reject(message, Reason.NOT_FINITE, not_finite(f"{metric}.{key}", value), whole=False)
+                rows.refuse(message, f"{metric}.{key}", value, record[key])
+
+    def _time(self, message: int, seconds: float, arrival: int | None, rows: Rows) -> int:
+        if seconds == 0:
+            return NO_TIME
+        if seconds < RELATIVE_BELOW:
+            return NO_TIME if arrival is None else arrival + round(seconds * 1e9)
+        try:
+            return parse_time(seconds, "s")
+        except BadTimeError as error:
+            rows.note(message, "time_unread", f"t: {error}")
+            return NO_TIME
 
 
 def _pack(payload: bytes) -> list[object]:
@@ -174,10 +199,11 @@ def _text(record: dict[str, object], key: str) -> str:
 
 def _number(record: dict[str, object], key: str, default: float = 0.0) -> float:
     value = record.get(key, default)
+    if isinstance(value, datetime) and key in ("t", "bt"):
+        value = value.timestamp()  # CBOR's tag 1
     number = to_number(value) if not isinstance(value, (str, bool)) else None
     if number is None or not isfinite(number):
-        reason = Reason.BAD_TIME if key in ("t", "bt") else Reason.MALFORMED
-        raise _RecordError(reason, f"{key}: {excerpt(value)}; expected a finite number")
+        raise _RecordError(Reason.MALFORMED, f"{key}: {excerpt(value)}; expected a finite number")
     return number
 
 
@@ -189,16 +215,3 @@ def _value(record: dict[str, object], key: str, base: _Base) -> float:
     if number is None or (key != "vb" and isinstance(value, bool)):
         raise _RecordError(Reason.MALFORMED, f"{key}: {excerpt(value)}; expected a number")
     return number + (base.value if key == "v" else base.sum if key == "s" else 0.0)
-
-
-def _time(seconds: float) -> int:
-    if seconds == 0:
-        return NO_TIME
-    if seconds < RELATIVE_BELOW:
-        raise _RecordError(
-            Reason.BAD_TIME, f"t: {seconds:g} s counts from now; expected seconds since 1970, at least {RELATIVE_BELOW}"
-        )
-    try:
-        return parse_time(seconds, "s")
-    except BadTimeError as error:
-        raise _RecordError(Reason.BAD_TIME, f"t: {error}") from error

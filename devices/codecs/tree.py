@@ -3,10 +3,12 @@
 The rules, the same for all three:
 
 - Every number in the tree is a reading; its metric is the path of keys joined by dots, list places counted from 0
-  (`axis.0`). What counts as a number is stated in `devices.numbers`; text that is no number is no reading, and text in
-  a field named like an identity (`id`, `serial`, `firmware`, ...) is none even where it looks like one.
+  (`axis.0`). What counts as a number is stated in `devices.numbers`. Short text that is no number is a state. A field
+  named like an identity (`id`, `serial`, `firmware`, ...) is no reading, unless `include` names metrics.
 - A map with a time field dates everything in it that is not dated deeper, and one with the `device` field names the
-  device likewise. Time fields are no readings. Without a time field, the time is the message's arrival.
+  device likewise. Time fields are no readings. Without a time field, or with one that cannot be read, the time is the
+  message's arrival.
+- Shapes in which names are values are read as `devices.codecs.shapes` states. Text that holds JSON is read as JSON.
 - A map in a list that has a time or device of its own is a reading of its own: its place in the list is no part of
   the metric, so `[{"ts": 1, "temp": 20}, {"ts": 2, "temp": 21}]` is two readings of `temp`.
 - With the parameter `metric`, a map that has that field and the `value` field is a row: one reading, so named.
@@ -16,28 +18,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+import orjson
 from pydantic import Field, field_validator
 
 from devices.batch import NO_TIME
-from devices.codec import UNNAMED
+from devices.codec import UNNAMED, Role
+from devices.codecs import shapes
 from devices.codecs.readings import (
     NOTHING,
     CodecParameters,
+    MetricNames,
     Names,
     Rows,
     TooManyNamesError,
     excerpt,
     finite,
-    not_finite,
 )
-from devices.numbers import to_number
+from devices.kinds import is_identity
+from devices.numbers import MOST_EXACT, doubtful_comma, is_state, to_number, unit_of
 from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, TimeUnit, parse_time, parse_zone
+from devices.topics import without_gaps
 
 TIME_FIELDS = (
     "time",
@@ -66,23 +73,8 @@ digit, or a number of at least `PLAUSIBLE_TIME`.
 PLAUSIBLE_TIME = 1e8
 """Least number that an unasked-for `t` may be to count as a time: in seconds, March 1973."""
 
-IDENTITY_FIELDS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        id name deviceid devid deveui eui devicename friendlyname serial serialnumber serialno sn mac macaddress ip
-        ipaddress imei imsi iccid uuid guid model modelid type devicetype version firmware firmwareversion fw sw hw
-        fwver hardware hardwareversion software softwareversion unit units uom tempunit src source gateway gatewayid
-        topic
-        """,
-    )
-)
-"""Names of fields whose text is never a number, compared in lower case without `_` and `-`."""
-
-IDENTITY_ENDINGS = ("_id", "Id", "ID", "_eui", "_version", "_unit")
-
-MOST_PLAIN = 2.0**63
-"""Numbers below this in magnitude are finite whatever their type."""
+MOST_PLAIN = float(MOST_EXACT)
+"""Numbers up to this one in magnitude are exact and finite whatever their type."""
 
 MAX_NAME = 512
 """Longest metric or device name taken, in characters."""
@@ -105,8 +97,14 @@ class TreeParameters(CodecParameters):
         default="auto", description="Unit of times that are bare numbers; auto goes by magnitude."
     )
     time_zone: str = Field(default="UTC", description="Zone of date-times that name none: UTC, +02:00, Europe/Berlin.")
+    time_format: str = Field(
+        default="",
+        description="Form of times that are text, as in strftime(3): %d/%m/%Y %H:%M:%S; empty goes by looks.",
+    )
     device: str = Field(
-        default="", description="Dotted path of the field that names the device; empty leaves it to the route."
+        default="",
+        description="Dotted path of the field that names the device, or several in braces with text between them: "
+        "{model}/{id}; empty leaves it to the route.",
     )
     metric: str = Field(
         default="",
@@ -117,6 +115,13 @@ class TreeParameters(CodecParameters):
         default="",
         description="Dotted path of the part that holds the readings; metric names begin below it, while time and "
         "device are looked for around it too.",
+    )
+    unit_fields: dict[str, str] = Field(
+        default={}, description="Fields of the payload that state a unit, with the glob of the metrics that it is of."
+    )
+    shapes: bool = Field(
+        default=True,
+        description="Whether rows, named records, devices by key and the like are recognised by themselves.",
     )
     include: tuple[str, ...] = Field(default=("*",), description="Globs of the metrics to take.")
     exclude: tuple[str, ...] = Field(default=(), description="Globs of the metrics to leave out, even where included.")
@@ -137,12 +142,11 @@ class TreeParameters(CodecParameters):
         return value
 
 
-class _BadFieldError(Exception):
-    """A field that must be a time is none."""
-
-
 class _TooDeepError(Exception):
     """The tree is nested deeper, or unfolds to more, than the limit."""
+
+
+_PLACE = re.compile(r"\{([^{}]+)\}")
 
 
 class TreeReader:
@@ -150,33 +154,52 @@ class TreeReader:
 
     def __init__(self, parameters: TreeParameters) -> None:
         self.parameters = parameters
-        self.metrics = Names("metric", parameters.max_names)
+        self.metrics = MetricNames(parameters.max_names)
         self.devices = Names("device", parameters.max_names)
+        self.words = Names("state", parameters.max_names)
         self.error_values = frozenset(parameters.error_values)
         self.zone = UTC if parameters.time_zone == "UTC" else parse_zone(parameters.time_zone)
-        self._parse_time: Callable[[object], int] = partial(parse_time, unit=parameters.time_unit, zone=self.zone)
+        self._parse_time: Callable[..., int] = partial(
+            parse_time, unit=parameters.time_unit, zone=self.zone, form=parameters.time_format
+        )
         self.implicit_time = not parameters.time
         self.time_fields = tuple(parameters.time or TIME_FIELDS)
         self._dotted = frozenset(name for name in self.time_fields if "." in name)
         self._time_names = frozenset(name.split(".")[0] for name in self.time_fields) | frozenset(self.time_fields)
+        self.device_fields = tuple(_PLACE.findall(parameters.device)) or (
+            (parameters.device,) if parameters.device else ()
+        )
+        self._takes_identities = parameters.include != ("*",)
         self._metric_codes: dict[str, int] = {}
+        self._other_codes: dict[tuple[str, str, Role], int] = {}
         self._skip: set[str] = set()
+        self._units: list[tuple[str, str]] = []
         self._budget = 0
+        self._message = 0
+        self._rows = Rows()
+        self._arrival: int | None = None
 
-    def read(self, message: int, root: object, size: int, rows: Rows) -> None:
-        """Add the readings of one payload's tree to `rows`, or its rejection.
+    def read(self, message: int, root: object, size: int, rows: Rows, arrival: int | None = None) -> None:
+        """Add the readings of one payload's tree to `rows`, or its rejection; as `read_all`."""
+        self.read_all(message, [root], size, rows, arrival)
+
+    def read_all(self, message: int, roots: list[object], size: int, rows: Rows, arrival: int | None = None) -> None:
+        """Add the readings of one payload's trees to `rows`, or its rejection.
 
         `size` is the payload's in bytes: a tree of more nodes than that is one part used over and over (CBOR tag 29).
+        `arrival` (ns) tells the two times apart that a clock shows twice.
         """
         self._budget = size + 1
+        self._message, self._rows, self._arrival = message, rows, arrival
         mark = rows.mark()
-        if self._skip:
-            self._skip.clear()
         try:
-            if self.parameters.root:
-                self._walk_from_root(message, root, rows)
-            else:
-                self._walk(message, root, "", 0, -1, NO_TIME, rows)
+            for root in roots:
+                self._skip.clear()
+                self._units.clear()
+                if self.parameters.root:
+                    self._walk_from_root(root)
+                else:
+                    self._walk(root, "", 0, -1, NO_TIME)
         except _TooDeepError as error:
             rows.rewind(mark)
             rows.reject(message, Reason.MALFORMED, str(error))
@@ -185,7 +208,7 @@ class TreeReader:
 
     def is_time(self, path: str, value: object) -> bool:
         """Whether the value of the time field `path` is meant as a time at all."""
-        if value is _ABSENT or value is None or value == "":
+        if value is _ABSENT or value is None or value == "" or isinstance(value, (bool, dict, list)):
             return False
         if self.implicit_time and path == "t" and not isinstance(value, str):
             return isinstance(value, (int, float)) and value >= PLAUSIBLE_TIME
@@ -193,117 +216,275 @@ class TreeReader:
             return isinstance(value, str) and len(value) >= 10 and value[0].isdigit()
         return True
 
-    def metric_code(self, path: str) -> int:
+    def metric_code(self, path: str, unit: str = "", role: Role = Role.VALUE) -> int:
         """The code of the metric at `path`, -1 where it is left out. Raises TooManyNamesError."""
-        code = self._metric_codes.get(path)
+        if not unit and role == Role.VALUE:
+            code = self._metric_codes.get(path)
+            if code is None:
+                code = self._new_code(path, unit, role)
+                if len(self._metric_codes) < self.parameters.max_names:
+                    self._metric_codes[path] = code
+            return code
+        key = (path, unit, role)
+        code = self._other_codes.get(key)
         if code is None:
-            taken = any(fnmatchcase(path, glob) for glob in self.parameters.include)
-            taken = taken and not any(fnmatchcase(path, glob) for glob in self.parameters.exclude)
-            if taken and len(path) > MAX_NAME:
-                raise TooManyNamesError(f"metric {excerpt(path)}: longer than {MAX_NAME} characters")
-            code = self.metrics.code(path) if taken else -1
-            if len(self._metric_codes) < self.parameters.max_names:
-                self._metric_codes[path] = code
+            code = self._new_code(path, unit, role)
+            if len(self._other_codes) < self.parameters.max_names:
+                self._other_codes[key] = code
         return code
 
-    def _walk_from_root(self, message: int, node: object, rows: Rows) -> None:
+    def _new_code(self, path: str, unit: str, role: Role) -> int:
+        taken = any(fnmatchcase(path, glob) for glob in self.parameters.include)
+        taken = taken and not any(fnmatchcase(path, glob) for glob in self.parameters.exclude)
+        if taken and len(path) > MAX_NAME:
+            raise TooManyNamesError(f"metric {excerpt(path)}: longer than {MAX_NAME} characters")
+        return self.metrics.code(path, unit, role) if taken else -1
+
+    def word(self, text: str) -> float:
+        """The value that stands for a state. Raises TooManyNamesError."""
+        return float(self.words.code(text))
+
+    def fixed(self, value: object) -> str:
+        """Text of a leaf that the readings' names or units depend on."""
+        return str(value)
+
+    def inner(self, text: str) -> object:
+        """The tree that is written in a leaf. Raises orjson.JSONDecodeError."""
+        return orjson.loads(text)
+
+    def unsteady(self) -> None:
+        """Called where what is read depends on more than the places of the payload's parts."""
+
+    def _walk_from_root(self, node: object) -> None:
         """Walk the part of the tree at the parameter `root`, under the time and device of the maps around it."""
         time, device = NO_TIME, -1
         inside = self.parameters.root + "."
         path = ""
-        try:
-            for name in self.parameters.root.split("."):
-                if not isinstance(node, dict) or name not in node:
-                    return
-                time = self._time(node, path, time)
-                if self.parameters.device:
+        for name in self.parameters.root.split("."):
+            if not isinstance(node, dict) or name not in node:
+                return
+            time = self._time(node, path, time)
+            if self.device_fields:
+                try:
                     device = self._device(node, path, device)
-                node = node[name]
-                path = f"{path}.{name}" if path else name
-        except _BadFieldError as error:
-            rows.reject(message, Reason.BAD_TIME, str(error))
-            return
-        except TooManyNamesError as error:
-            rows.reject(message, Reason.TOO_MANY_SERIES, str(error))
-            return
+                except TooManyNamesError as error:
+                    self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error))
+                    return
+            node = node[name]
+            path = f"{path}.{name}" if path else name
         self._skip = {skipped.removeprefix(inside) for skipped in self._skip if skipped.startswith(inside)}
-        self._walk(message, node, "", 0, device, time, rows)
+        if isinstance(node, str):
+            node = self._inner(node) or node
+        self._walk(node, "", 0, device, time)
 
-    def _walk(self, message: int, node: object, path: str, depth: int, device: int, time: int, rows: Rows) -> None:
+    def _walk(self, node: object, path: str, depth: int, device: int, time: int, unit: str = "") -> None:
         kind = type(node)
-        if kind is dict or kind is list:
-            self._budget -= len(node)  # type: ignore[arg-type]
-            if self._budget < 0:
-                raise _TooDeepError(f"{path or 'payload'}: holds parts that refer to each other")
-            if depth >= self.parameters.max_depth:
-                raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
-            if kind is dict:
-                self._walk_map(message, node, path, depth, device, time, rows)  # type: ignore[arg-type]
-                return
-            children: list[object] = node  # type: ignore[assignment]
-            for i, child in enumerate(children):
-                inner = f"{path}.{i}" if path else str(i)
-                if type(child) is dict and self._is_record(child):
-                    inner = path
-                self._walk(message, child, inner, depth + 1, device, time, rows)
+        if kind is not dict and kind is not list:
+            self._leaf(node, path or SINGLE, device, time, unit)
+            return
+        self._budget -= len(node)  # type: ignore[arg-type]
+        if self._budget < 0:
+            raise _TooDeepError(f"{path or 'payload'}: holds parts that refer to each other")
+        if depth >= self.parameters.max_depth:
+            raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
+        if kind is dict:
+            self._walk_map(node, path, depth, device, time)  # type: ignore[arg-type]
         else:
-            self._leaf(message, node, path or SINGLE, device, time, rows)
+            self._walk_list(node, path, depth, device, time)  # type: ignore[arg-type]
 
-    def _walk_map(
-        self, message: int, node: dict[Any, object], path: str, depth: int, device: int, time: int, rows: Rows
-    ) -> None:
+    def _walk_list(self, children: list[object], path: str, depth: int, device: int, time: int) -> None:
+        rows = named = None
+        if self.parameters.shapes and not self.parameters.metric and children and type(children[0]) is dict:
+            rows = all(isinstance(child, dict) and shapes.row_fields(child, alone=False) for child in children)
+            named = None if rows else shapes.record_name(children, path)
+        for i, child in enumerate(children):
+            inner = f"{path}.{i}" if path else str(i)
+            if rows:
+                self._row(child, path, depth + 1, device, time)  # type: ignore[arg-type]
+                continue
+            if type(child) is dict:
+                if named is not None:
+                    inner = _join(path, self.fixed(child[named]))
+                    self._skip.add(_join(inner, named))
+                elif self._is_record(child):
+                    inner = path
+            self._walk(child, inner, depth + 1, device, time)
+
+    def _walk_map(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> None:
         if not self._time_names.isdisjoint(node):
-            try:
-                time = self._time(node, path, time)
-            except _BadFieldError as error:
-                rows.reject(message, Reason.BAD_TIME, str(error), whole=depth == 0)
-                return
-        if self.parameters.device:
+            time = self._time(node, path, time)
+        if self.device_fields:
             try:
                 device = self._device(node, path, device)
             except TooManyNamesError as error:
-                rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=depth == 0)
+                self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=depth == 0)
                 return
+        for field, glob in self.parameters.unit_fields.items():
+            if isinstance(node.get(field), str):
+                self._units.append((glob, self.fixed(node[field])))
+                self._skip.add(_join(path, field))
         if self.parameters.metric and self._is_row(node):
             name = node[self.parameters.metric]
-            self._leaf(message, node[self.parameters.value], str(name) or SINGLE, device, time, rows, row=True)
-            return
+            value = node[self.parameters.value]
+            self._leaf(value, str(name) or SINGLE, device, time, self._unit_beside(node), row=True)
+        elif not self.parameters.shapes or not self._walk_shape(node, path, depth, device, time):
+            self._walk_fields(node, path, depth, device, time)
+
+    def _walk_fields(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> None:
+        plain = not self._units
         for key, child in node.items():
             name = key if type(key) is str else excerpt(key)
             inner = f"{path}.{name}" if path else name
             kind = type(child)
-            if (kind is float or kind is int) and inner and inner not in self._skip:
+            if plain and (kind is float or kind is int) and inner and inner not in self._skip:
                 # The common case, short: a plain number of a metric that is known.
                 code = self._metric_codes.get(inner, -1)
-                if code >= 0 and -MOST_PLAIN < child < MOST_PLAIN and child not in self.error_values:  # type: ignore[operator]
-                    rows.add(message, code, float(child), device, time)  # type: ignore[arg-type]
+                if code >= 0 and -MOST_PLAIN <= child <= MOST_PLAIN and child not in self.error_values:  # type: ignore[operator]
+                    self._rows.add(self._message, code, float(child), device, time)  # type: ignore[arg-type]
                     continue
             if kind is dict or kind is list:
-                self._walk(message, child, inner, depth + 1, device, time, rows)
-            elif isinstance(child, str) and is_identity(name):
-                continue
-            else:
-                self._leaf(message, child, inner or SINGLE, device, time, rows)
+                self._walk_child(name, child, inner, depth, device, time)
+            elif not is_identity(name) or self._takes_identities:
+                self._leaf(child, inner or SINGLE, device, time, "")
 
-    def _leaf(
-        self, message: int, value: object, path: str, device: int, time: int, rows: Rows, *, row: bool = False
-    ) -> None:
+    def _walk_child(self, name: str, child: object, inner: str, depth: int, device: int, time: int) -> None:
+        if self.parameters.shapes:
+            if shapes.is_pair(child):
+                at = self._pair_time(child[0])  # type: ignore[index]
+                if at is not None:
+                    self._leaf(child[1], inner, device, at, "")  # type: ignore[index]
+                    return
+            if isinstance(child, list) and name.lower() in shapes.CONTAINERS and _holds_rows(child):
+                inner = inner.rpartition(".")[0]
+        self._walk(child, inner, depth + 1, device, time)
+
+    def _walk_shape(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
+        """Read a map of a known shape; False where it is of none."""
+        if shapes.is_telegraf(node):
+            self._telegraf(node, depth, device, time)
+            return True
+        values = node.get("values")
+        if isinstance(values, dict) and not self._time_names.isdisjoint(node):
+            self._walk(values, path, depth + 1, device, time)
+            return True
+        if not self.parameters.metric and shapes.row_fields(node, alone=True) and not path:
+            self._row(node, path, depth, device, time)
+            return True
+        if path and shapes.is_wrapper(node):
+            self._value(node, shapes.value_field(node) or "", path, device, time)
+            return True
+        lists = {key: child for key, child in node.items() if shapes.is_device_list(key, child)}
+        if not lists or any(isinstance(child, dict) for child in node.values()):
+            return False
+        for key, child in lists.items():
+            owner = self._own_device(device, key)
+            for record in child:  # type: ignore[attr-defined]
+                if shapes.row_fields(record, alone=False):
+                    self._row(record, "", depth + 2, owner, time)
+                else:
+                    self._walk(record, "", depth + 2, owner, time)
+        return True
+
+    def _row(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> None:
+        """Read a map that names its one value."""
+        if depth >= self.parameters.max_depth:
+            raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
+        name, value = shapes.row_fields(node, alone=False) or ("", "")
+        metric = _join(path, self.fixed(node[name]))
+        if not self._time_names.isdisjoint(node):
+            time = self._time(node, path, time)
+        self._value(node, value, metric, device, time)
+
+    def _value(self, node: dict[Any, object], field: str, metric: str, device: int, time: int) -> None:
+        if shapes.has_quality(node):
+            self.unsteady()
+            if shapes.is_bad_quality(node):
+                detail = f"{metric}: the row says that its value {excerpt(node[field])} is of bad quality"
+                self._rows.reject(self._message, Reason.NO_VALUE, detail, whole=False)
+                return
+        self._leaf(node[field], metric, device, time, self._unit_beside(node), row=True)
+
+    def _telegraf(self, node: dict[Any, object], depth: int, device: int, time: int) -> None:
+        tags = node.get("tags")
+        labels = [self.fixed(node["name"])]
+        if isinstance(tags, dict):
+            for key in sorted(key for key in tags if isinstance(key, str)):
+                if key == "host" and isinstance(tags[key], str) and device < 0:
+                    device = self._named_device(tags[key], device)
+                elif isinstance(tags[key], (str, int)):
+                    labels.append(self.fixed(tags[key]))
+        self._walk(node["fields"], ".".join(labels), depth + 1, device, time)
+
+    def _own_device(self, device: int, key: str) -> int:
+        """The device that a key names, below the one that the payload names around it."""
+        around = f"{self.devices.items[device]}/" if device >= 0 else ""
+        return self._named_device(around + key, device)
+
+    def _named_device(self, name: str, inherited: int) -> int:
+        if len(name) > MAX_NAME:
+            return inherited
+        try:
+            return self.devices.code(name)
+        except TooManyNamesError as error:
+            self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=False)
+            return inherited
+
+    def _leaf(self, value: object, path: str, device: int, time: int, unit: str, *, row: bool = False) -> None:
         if path in self._skip and not row:
             return
         number = value if type(value) is float else to_number(value)
         if number is None:
+            if isinstance(value, str):
+                self._text(value, path, device, time)
             return
+        if isinstance(value, str) and not unit:
+            unit = unit_of(value)
+        if self._units and not unit:
+            unit = next((stated for glob, stated in self._units if fnmatchcase(path, glob)), "")
         try:
-            code = self.metric_code(path)
+            code = self.metric_code(path, unit)
         except TooManyNamesError as error:
-            rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=False)
+            self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=False)
             return
         if code < 0:
             return
         if finite(number, self.error_values):
-            rows.add(message, code, number, device, time)
+            self._rows.note_rounded(self._message, path, value)
+            self._rows.add(self._message, code, number, device, time)
         else:
-            rows.reject(message, Reason.NOT_FINITE, not_finite(path, value), whole=False)
+            self._rows.refuse(self._message, path, number, value)
+
+    def _text(self, value: str, path: str, device: int, time: int) -> None:
+        """Take text that is no number: JSON, or a state."""
+        inner = self._inner(value)
+        if inner is not None:
+            name = path.rpartition(".")[2].lower()
+            self._walk(inner, path.rpartition(".")[0] if name in shapes.CONTAINERS else path, 1, device, time)
+        elif doubtful_comma(value):
+            detail = (
+                f"{path}: {excerpt(value)} may have a decimal comma or a thousands comma; expected one that is clear"
+            )
+            self._rows.reject(self._message, Reason.MALFORMED, detail, whole=False)
+        elif is_state(value):
+            try:
+                code = self.metric_code(path, "", Role.TEXT)
+                if code >= 0:
+                    self._rows.add(self._message, code, self.word(value.strip()), device, time)
+            except TooManyNamesError as error:
+                self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=False)
+
+    def _inner(self, text: str) -> object:
+        """The map or list that is written in a text; None where none is."""
+        if text.lstrip()[:1] in ("{", "["):
+            with suppress(orjson.JSONDecodeError):
+                found = self.inner(text)
+                self._budget += len(text)
+                return found if isinstance(found, (dict, list)) else None
+        return None
+
+    def _unit_beside(self, node: dict[Any, object]) -> str:
+        unit = shapes.unit_beside(node)
+        return "" if unit is None else self.fixed(unit)
 
     def _time(self, node: dict[Any, object], path: str, inherited: int) -> int:
         """The map's own time, or the one inherited. Every time field present is marked as no reading."""
@@ -317,17 +498,34 @@ class TreeReader:
             self._skip.add(f"{path}.{name}" if path else name)
             if found is None and value is not None and value != "":
                 try:
-                    found = self._parse_time(value)
+                    found = self._parse_time(value, near=self._arrival)
                 except BadTimeError as error:
-                    raise _BadFieldError(f"{path}.{name}: {error}" if path else f"{name}: {error}") from error
+                    self._rows.note(self._message, "time_unread", f"{_join(path, name)}: {error}")
         return inherited if found is None else found
 
+    def _pair_time(self, value: object) -> int | None:
+        try:
+            return self._parse_time(value, near=self._arrival)
+        except BadTimeError:
+            return None
+
     def _device(self, node: dict[Any, object], path: str, inherited: int) -> int:
-        value = _get(node, self.parameters.device)
-        if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
-            return inherited
-        self._skip.add(f"{path}.{self.parameters.device}" if path else self.parameters.device)
-        name = value if isinstance(value, str) else excerpt(value)
+        """The code of the device that the map names by all its fields, or the one inherited."""
+        parts: dict[str, str] = {}
+        for field in self.device_fields:
+            value = _get(node, field.removesuffix("?"))
+            if field.endswith("?") and (value is _ABSENT or value is None):
+                parts[field] = ""
+                continue
+            if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
+                return inherited
+            parts[field] = value if isinstance(value, str) else excerpt(value)
+        for field in self.device_fields:
+            self._skip.add(_join(path, field.removesuffix("?")))
+        name = parts[self.device_fields[0]]
+        if self.parameters.device != self.device_fields[0]:
+            name = _PLACE.sub(lambda found: parts[found[1]], self.parameters.device)
+            name = without_gaps(name) if "?" in self.parameters.device else name
         if len(name) > MAX_NAME:
             raise TooManyNamesError(f"device {excerpt(name)}: longer than {MAX_NAME} characters")
         return self.devices.code(name)
@@ -338,7 +536,9 @@ class TreeReader:
             for name in self.time_fields:
                 if self.is_time(name, _get(node, name)):
                     return True
-        if self.parameters.device and _get(node, self.parameters.device) not in (_ABSENT, None, ""):
+        if any(_get(node, field.removesuffix("?")) not in (_ABSENT, None, "") for field in self.device_fields):
+            return True
+        if self.parameters.shapes and shapes.is_telegraf(node):
             return True
         return bool(self.parameters.metric) and self._is_row(node)
 
@@ -349,9 +549,15 @@ class TreeReader:
         )
 
 
-def is_identity(name: str) -> bool:
-    """Whether the text of a field of this name is never a number."""
-    return name.endswith(IDENTITY_ENDINGS) or name.lower().replace("_", "").replace("-", "") in IDENTITY_FIELDS
+def _holds_rows(children: list[object]) -> bool:
+    return bool(children) and all(
+        isinstance(child, dict) and (shapes.row_fields(child, alone=False) is not None or shapes.is_telegraf(child))
+        for child in children
+    )
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
 
 
 def _get(node: dict[Any, object], path: str) -> object:

@@ -283,7 +283,10 @@ class CountsReply(BaseModel):
     late: int = Field(description="Stored behind newer points of their series; neither scored nor learned.")
     duplicates: int = Field(description="Same series and time as a point already stored, or redelivered.")
     rejected: dict[str, int] = Field(description="By reason.")
-    dropped: dict[str, int] = Field(description="By reason.")
+    dropped: dict[str, int] = Field(
+        description="What became no point and was no error, by reason: `state` (told in words, kept as a state), "
+        "`no_value`, `availability`, `command`, `cleared`, `log`, `metadata`, `copy`, `text`, `retained`, `ignored`."
+    )
     redelivered: int = Field(description="Messages that the broker sent again although they had come; duplicates.")
     upstream_dropped: int = Field(description="Messages that the broker says it dropped, of all its clients.")
     in_flight: int

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from driftline.http.app import openapi_document
 from driftline.reference.reference_cli import cli_page
-from driftline.reference.reference_components import codecs_page, detectors_page, profiles_page
+from driftline.reference.reference_components import codecs_page, connect_pages, detectors_page, profiles_page
 from driftline.reference.reference_settings import config_schema, configuration_page, sample_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ PAGES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("docs/reference/cli.md", cli_page),
     ("docs/reference/openapi.json", lambda: openapi_document().decode()),
 )
-"""Each generated file, relative to the project, and what gives its text."""
+"""Each generated file, relative to the project, and what gives its text; beside them stand those of docs/connect/."""
 
 
 def write_pages(root: Path = ROOT) -> list[str]:
@@ -55,7 +55,9 @@ def page_differences(root: Path = ROOT) -> list[str]:
 
 
 def _differing(root: Path) -> list[tuple[str, str]]:
-    return [(name, text) for name, make in PAGES if _stored(root / name) != (text := make())]
+    pages = {name: make() for name, make in PAGES}
+    pages |= {f"docs/connect/{name}": text for name, text in connect_pages().items()}
+    return [(name, text) for name, text in pages.items() if _stored(root / name) != text]
 
 
 def _stored(path: Path) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from detectors.detector_registry import DETECTORS, ROW_DETECTORS
 from devices.codecs.codec_registry import CODECS
 from devices.profile import load_profiles
+from devices.vectors import Vector
 from driftline.reference.reference_settings import GENERATED, settings_table
 
 
@@ -45,20 +46,51 @@ def codecs_page() -> str:
 def profiles_page() -> str:
     """docs/reference/profiles.md."""
     introduction = (
-        "A device profile is a ready-made route for one kind of device, chosen by name. What the route sets itself "
-        'wins over the profile:\n\n```toml\n[[routes]]\nprofile = "tasmota"\n```'
+        "A device profile says how one kind of device is read. A broker with such devices needs no configuration: the "
+        "profile of each topic is found by its shape and its first payload. A route may name a profile; what it sets "
+        'itself wins:\n\n```toml\n[[routes]]\nprofile = "tasmota"\ntime_zone = "Europe/Berlin"\n```'
     )
-    parts = [GENERATED, "# Device profiles", introduction]
+    table = ["| profile | devices | topics |", "|---|---|---|"]
     for name, profile in load_profiles().items():
-        setup = [("topics", profile.filter), ("device", profile.device), ("metric", profile.metric)]
-        table = ["| | |", "|---|---|", *(f"| {what} | `{value}` |" for what, value in setup)]
-        table += [f"| codec | `{profile.codec.type}` |", f"| maker's page | <{profile.reference}> |"]
-        parts += [f"## `{name}`", profile.description, "\n".join(table)]
-        example = next((vector for vector in profile.vectors if vector.readings and vector.payload), None)
-        if example is not None:
-            readings = "\n".join(f"{each.device} {each.metric} = {each.value:g}" for each in example.readings)
-            parts.append(f"For example, `{example.payload}` on `{example.topic}` gives:\n\n```text\n{readings}\n```")
-    return "\n\n".join(parts) + "\n"
+        topics = ", ".join(f"`{each}`" for each in profile.subscribe)
+        table.append(f"| [`{name}`](../connect/{name}.md) | {profile.description} | {topics} |")
+    return "\n\n".join([GENERATED, "# Device profiles", introduction, "\n".join(table)]) + "\n"
+
+
+def connect_pages() -> dict[str, str]:
+    """The pages of docs/connect/ by file name: one for each family of devices, with its examples."""
+    pages = {}
+    for name, profile in load_profiles().items():
+        parts = [GENERATED, f"# {profile.title or name}", profile.description]
+        if profile.notes:
+            parts.append(profile.notes)
+        parts.append(
+            f"The maker's page: <{profile.reference}>. It works with no configuration. To set something, name it:"
+        )
+        parts.append(f'```toml\n[[routes]]\nprofile = "{name}"\n```')
+        table = ["| topics | messages | device | metric |", "|---|---|---|---|"]
+        for message in profile.messages:
+            topics = ", ".join(f"`{each}`" for each in message.topics)
+            named = message.role.outcome is None
+            device, metric = (f"`{text}`" if named and text else "" for text in (message.device, message.metric))
+            table.append(f"| {topics} | {message.role.value} | {device} | {metric} |")
+        parts.append("\n".join(table))
+        parts += [_example(vector) for vector in profile.vectors if vector.payload]
+        pages[f"{name}.md"] = "\n\n".join(parts) + "\n"
+    return pages
+
+
+def _example(vector: Vector) -> str:
+    outcome = []
+    for each in vector.readings:
+        value = each.value if isinstance(each.value, str) else f"{each.value:.10g}"
+        outcome.append(f"{each.device} {each.metric} = {value} {each.unit}".rstrip())
+    outcome += [f"{each.device} is {'online' if each.online else 'offline'}" for each in vector.presence]
+    outcome += [f"{each.reason.value}: {each.detail}" for each in vector.rejected]
+    before = "".join(f"After `{each.payload}` on `{each.topic}`: " for each in vector.before)
+    name = vector.name[:1].upper() + vector.name[1:]
+    lines = "\n".join(outcome)
+    return f"{name}: {before}`{vector.payload}` on `{vector.topic}` gives\n\n```text\n{lines}\n```"
 
 
 def _page(title: str, introduction: str, components: Iterable[tuple[str, type, type[BaseModel]]]) -> str:

@@ -15,6 +15,7 @@ from driftline.config import Config
 from ingest.decode import Decoder, Readings
 from ingest.ingest_settings import ComponentSettings
 from ingest.route import Router
+from ingest.route_entry import Route
 from ingest.rows import PREFIX
 
 
@@ -41,40 +42,77 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
     )
     chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)])
     readings = Decoder(router, max_payload=limits.max_payload).decode(chunk)
-    assigned = {series: router.routes[route].detectors_at(override) for series, (route, override, _) in chosen.items()}
+    assigned = {
+        series: router.first_routes[route].detectors_at(override) for series, (route, override, _) in chosen.items()
+    }
 
     yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
     yield from _routes(router, topic)
+    yield from _outcomes(readings)
+    for row in range(len(readings.series)):
+        yield from _reading(config, registry, assigned, readings, row, arrival)
+    for state in readings.states:
+        record = registry.records[state.series]
+        yield Line("decode", f'"{record.device}" "{record.metric}" is "{state.text}" (a state, kept as its changes)')
+    yield from _devices(config, registry, assigned, readings)
+    stored = len(readings.series)
+    kept = f", {len(readings.states)} states" if readings.states else ""
+    nothing = not stored and not readings.states and not readings.presence and not readings.last_known
+    yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored{kept}", lost=nothing)
+
+
+def _outcomes(readings: Readings) -> Iterator[Line]:
+    """What of a message gave no reading, and what is odd about it."""
     for rejection in readings.rejections:
         what = "the whole message" if rejection.whole else "a reading"
         yield Line("decode", f"{what} is rejected: {rejection.reason}: {rejection.detail}", lost=True)
+    for _, reason, detail in readings.no_data_details:
+        yield Line("decode", f"no data: {reason}: {detail}")
     if readings.ignored:
         yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)
-    for row in range(len(readings.series)):
-        yield from _reading(config, registry, assigned, readings, row, arrival)
-    yield from _devices(config, registry, assigned, readings)
-    stored = len(readings.series)
-    yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored", lost=not stored)
+    for odd in readings.odd:
+        yield Line(
+            "decode", _ODD[odd.kind].format(detail=odd.detail) if odd.kind in _ODD else f"{odd.kind}: {odd.detail}"
+        )
+
+
+_ODD = {
+    "clock_not_set": "{detail}: the device's clock is not set; its arrival counts instead",
+    "clock_ahead": "{detail}: too far ahead of its arrival to be believed; its arrival counts instead. Local time "
+    "without a zone? `time_zone` on the route says which",
+    "clock_behind": "{detail}: well before its arrival. Local time without a zone? `time_zone` on the route says which",
+    "time_unread": "its time cannot be read, and its arrival counts instead: {detail}",
+}
 
 
 def _routes(router: Router, topic: bytes) -> Iterator[Line]:
+    """Which route takes the topic, the first of a router's, and as what."""
     try:
         text = topic.decode()
     except UnicodeDecodeError:
         return
-    taken = False
-    for route in router.routes:
-        found = matches(route.settings.filter, text)
-        if found and not taken and any(matches(ignored, text) for ignored in route.settings.ignore):
-            outcome = "ignores it: the topic is among those that hold no readings"
-        elif found and not taken:
-            outcome = f"takes it, and reads it as {_codec(route.settings.codec)}"
-        elif found:
-            outcome = "would match too, but an earlier route has taken it"
+    chosen = router.taken(0)
+    for settings in router.settings:
+        shown = settings.filter or f"profile {settings.profile}"
+        name = settings.name or settings.profile or settings.filter
+        if chosen is not None and chosen.settings is settings:
+            yield Line("route", f'"{name}" ({shown}) takes it, {_way(router, chosen)}')
+            chosen = None
+        elif settings.filter and matches(settings.filter, text):
+            yield Line("route", f'"{name}" ({shown}) would match too, but another route takes it')
         else:
-            outcome = "does not match"
-        taken |= found
-        yield Line("route", f'"{route.name}" ({route.settings.filter}) {outcome}')
+            yield Line("route", f'"{name}" ({shown}) does not match')
+
+
+def _way(router: Router, route: Route) -> str:
+    if router.is_ignored(0):
+        return "and ignores it: the topic is among those that hold no readings"
+    read = f"and reads it as {_codec(route.component)}"
+    if route.profile is None:
+        return read
+    if route.role.outcome is not None:
+        return f"as {route.profile.title or route.profile.name}: messages of the kind {route.role.value}, not decoded"
+    return f"as {route.profile.title or route.profile.name} (profile {route.profile.name}), {read}"
 
 
 def _codec(codec: ComponentSettings | str) -> str:

@@ -74,15 +74,6 @@ def _advance(
     return fresh, before
 
 
-def repeats(series: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mark the rows whose (series, time) stands in an earlier row of the same batch, shape (n,)."""
-    order = np.lexsort((time, series))
-    same = (series[order][1:] == series[order][:-1]) & (time[order][1:] == time[order][:-1])
-    mask = np.zeros(len(series), np.bool_)
-    mask[order[1:]] = same
-    return mask
-
-
 def stored_columns(
     points: ScoredBatch,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +28,9 @@ from storage.archive import archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters, letters_path
 from storage.embedded import schema
-from storage.embedded.columns import NewestTimes, repeats
+from storage.embedded.columns import NewestTimes
 from storage.embedded.compaction import move_sorted
+from storage.embedded.conflicts import sort_out
 from storage.embedded.letter_table import carry_over
 from storage.embedded.older import QueriesWithOlder
 from storage.embedded.priority import made_giving_way
@@ -55,8 +57,8 @@ _QUERY_MEMORY_SHARE = 2
 """What a query makes outside the database engine's own bound may take so many times as much."""
 
 _FIND_STORED = """
-SELECT b.row FROM behind b SEMI JOIN (
-    SELECT series, time FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
+SELECT b.row, p.value FROM behind b JOIN (
+    SELECT series, time, value FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
 ) p USING (series, time)
 """
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
@@ -142,8 +144,9 @@ class EmbeddedStore(QueriesWithOlder):
     def commit(self, output: StepOutput, ahead: Callable[[StepOutput], object] | None = None) -> CommitResult:
         """Store one output in one transaction; it is on disk when this returns.
 
-        Output wholly before `position` is ignored. A point whose (series, time) is stored already is a duplicate: the
-        first one stays. A point that the engine marked late counts as late. The ledger grows by
+        Output wholly before `position` is ignored. A point whose value is stored already at its series and time is
+        a duplicate. One that meets another value there is a conflict: it is kept at the next free nanosecond, and
+        counted among the conflicts too. A point that the engine marked late counts as late. The ledger grows by
         `output.counts` and by "stored", "duplicates" and "late". Raises ValueError where the output begins before
         `position` and ends behind it, StorageFullError where there is no room: then nothing was stored, and the same
         commit may be tried again.
@@ -170,13 +173,13 @@ class EmbeddedStore(QueriesWithOlder):
             try:
                 connection = self._writer()
                 with self._transaction(connection, "storing results"):
-                    keep, result = self._sort_out(connection, points, fresh)
+                    kept, result = self._sort_out(connection, points, fresh)
                     counts = self._counted(output.counts, result)
-                    write_points(connection, points if keep is None else points.take(keep))
+                    write_points(connection, kept)
                     write_rows(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
                     if ahead is not None:
-                        ahead(output if keep is None else replace(output, points=points.take(keep)))
+                        ahead(output if kept is points else replace(output, points=kept))
             except BaseException:
                 self._newest.undo(points.series, before)
                 raise
@@ -315,35 +318,42 @@ class EmbeddedStore(QueriesWithOlder):
 
     def _sort_out(
         self, connection: duckdb.DuckDBPyConnection, points: ScoredBatch, fresh: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.bool_] | None, CommitResult]:
-        """Which points to write (None for all of them), and where each of them went."""
+    ) -> tuple[ScoredBatch, CommitResult]:
+        """The points to write, each at a time that is free, and where all of them went."""
         behind = np.flatnonzero(~fresh)
         if not len(behind):
             late = int(np.count_nonzero(points.late))
-            return None, CommitResult(len(points) - late, 0, late)
-        duplicate = repeats(points.series, points.time)
-        time = points.time[behind]
-        connection.register("behind", {"row": behind, "series": points.series[behind], "time": timestamps(time)})
-        stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()["row"]
-        duplicate[stored] = True
-        duplicate[self._archived_rows(connection, time)] = True
+            return points, CommitResult(len(points) - late, 0, late)
+        time, duplicate, conflicts = sort_out(points, behind, partial(self._find_stored, connection))
         late = int(np.count_nonzero(points.late & ~duplicate))
         duplicates = int(np.count_nonzero(duplicate))
-        return ~duplicate, CommitResult(len(points) - late - duplicates, duplicates, late)
+        kept = replace(points, time=time).take(~duplicate)
+        return kept, CommitResult(len(points) - late - duplicates, duplicates, late, conflicts)
 
-    def _archived_rows(self, connection: duckdb.DuckDBPyConnection, time: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of the registered `behind`, whose times are `time`, that stand in the archive."""
+    def _find_stored(
+        self, connection: duckdb.DuckDBPyConnection, series: NDArray[np.int32], time: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The rows that stand in the database or the archive already, and the values there."""
+        connection.register("behind", {"row": np.arange(len(series)), "series": series, "time": timestamps(time)})
+        stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()
+        archived = self._archived_rows(connection, time)
+        rows = np.concatenate([np.asarray(stored["row"], np.intp), np.asarray(archived["row"], np.intp)])
+        return rows, np.concatenate([np.asarray(each["value"], np.float64) for each in (stored, archived)])
+
+    def _archived_rows(self, connection: duckdb.DuckDBPyConnection, time: NDArray[np.int64]) -> dict[str, Any]:
+        """Rows of the registered `behind`, whose times are `time`, that stand in the archive, and their values."""
         with self._archive_lock:
             files = _overlapping(self._archived, int(time.min()), int(time.max()))
         if not files or self.archive is None:
-            return np.empty(0, np.int64)
+            return {"row": np.empty(0, np.intp), "value": np.empty(0)}
         relation = self.archive.relation(files)
         found = connection.execute(_FIND_STORED.replace("stored.point", relation), [int(time.min()), int(time.max())])
-        return np.asarray(found.fetchnumpy()["row"], np.int64)
+        return dict(found.fetchnumpy())
 
     def _counted(self, increments: dict[str, int], result: CommitResult) -> dict[str, int]:
         counts = dict(self._counts)
         own = {"stored": result.stored, "duplicates": result.duplicates, "late": result.late}
+        own |= {"conflicts": result.conflicts} if result.conflicts else {}
         for name, count in [*increments.items(), *own.items()]:
             counts[name] = counts.get(name, 0) + count
         return counts

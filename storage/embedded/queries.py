@@ -78,7 +78,9 @@ class StoreQueries(ABC):
     def series(self) -> list[SeriesRecord]:
         """Every known series, in order of its index."""
         with self._reading() as cursor:
-            rows = cursor.execute("SELECT series, device, metric, unit FROM stored.series ORDER BY series").fetchall()
+            rows = cursor.execute(
+                "SELECT series, device, metric, unit, kind FROM stored.series ORDER BY series"
+            ).fetchall()
         return [SeriesRecord(*row) for row in rows]
 
     def points(

@@ -20,7 +20,17 @@ SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nulli
     nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late, nullif(novelty, 'nan')
 FROM incoming
 """
-_INSERT_SERIES = "INSERT OR IGNORE INTO stored.series SELECT unnest($1), unnest($2), unnest($3), unnest($4)"
+_INSERT_SERIES = """
+INSERT INTO stored.series (series, device, metric, unit, kind)
+SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5)
+ON CONFLICT (series) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
+"""
+_INSERT_STATES = """
+INSERT OR IGNORE INTO stored.state
+SELECT series, make_timestamp_ns(time), text FROM (
+    SELECT unnest($1) AS series, unnest($2::BIGINT[]) AS time, unnest($3) AS text
+)
+"""
 _PUT_ALARM = """
 INSERT OR REPLACE INTO stored.alarm
 VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, ?, nullif(?::DOUBLE, 'nan'), ?, ?,
@@ -54,9 +64,14 @@ def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
     """Write the new series, alarms and actions of `output`; of several records of an alarm the last one counts."""
+    """Write the new series, changes of states and alarms of `output`; of an alarm's records the last one counts."""
     if output.series:
-        rows = [(s.series, s.device, s.metric, s.unit) for s in output.series]
+        last = {record.series: record for record in output.series}
+        rows = [(s.series, s.device, s.metric, s.unit, s.kind) for s in last.values()]
         connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
+    if output.states:
+        states = [(state.series, state.time, state.text) for state in output.states]
+        connection.execute(_INSERT_STATES, [list(column) for column in zip(*states, strict=True)])
     if output.alarms:
         newest = {record.alarm: record for record in output.alarms}
         connection.executemany(_PUT_ALARM, [_alarm_row(record) for record in newest.values()])

@@ -14,7 +14,7 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 LETTERS_IN_A_TABLE = 2
 """The last version that held the dead letters."""
 
@@ -50,6 +50,15 @@ CREATE TABLE IF NOT EXISTS stored.action(
 """
 """What people did, by its place in the journal: the history of alarms."""
 
+STATE_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.state(
+    series INTEGER NOT NULL,
+    time TIMESTAMP_NS NOT NULL,
+    text VARCHAR NOT NULL,
+    PRIMARY KEY (series, time)
+);
+"""
+
 TABLES = f"""
 CREATE SCHEMA stored;
 CREATE TABLE stored.meta(name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -60,7 +69,8 @@ CREATE TABLE stored.series(
     series INTEGER PRIMARY KEY,
     device VARCHAR NOT NULL,
     metric VARCHAR NOT NULL,
-    unit VARCHAR NOT NULL
+    unit VARCHAR NOT NULL,
+    kind VARCHAR DEFAULT 'measurement'
 );
 CREATE TABLE stored.alarm(
     alarm BIGINT PRIMARY KEY,
@@ -84,7 +94,7 @@ CREATE TABLE stored.alarm(
 {_ACTION_TABLE}
 CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
 INSERT INTO stored.progress VALUES (0, '{{}}');
-"""
+{STATE_TABLE}"""
 
 MIGRATIONS = {
     1: "".join(
@@ -104,12 +114,13 @@ MIGRATIONS = {
         )
     )
     + _ACTION_TABLE,
+    4: "ALTER TABLE stored.series ADD COLUMN IF NOT EXISTS kind VARCHAR DEFAULT 'measurement';" + STATE_TABLE,
 }
 """What makes a database of this version one of the next.
 
 Up to version 1 `above` was NULL where there was no bound. Up to version 2 dead letters were in a table, a row for each
 rejected reading; `storage.embedded.letter_table` carries them over first. Up to version 3 there was no novelty, and
-nothing of what people did.
+nothing of what people did. Up to version 4 a series had no kind, and states were not kept.
 """
 
 POINT_VIEW = """
@@ -139,7 +150,9 @@ CREATE OR REPLACE VIEW points AS
     SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late,
         p.novelty
     FROM stored.point p JOIN stored.series s USING (series);
-CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit FROM stored.series;
+CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit, kind FROM stored.series;
+CREATE OR REPLACE VIEW states AS
+    SELECT s.device, s.metric, c.time, c.text FROM stored.state c JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW alarms AS
     SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score, a.value, a.expected,
         a.reason, a.parts, a.acknowledged_by, a.acknowledged_at, a.shelved_until, a.cleared_reason, a.note, a.feedback

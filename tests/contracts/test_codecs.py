@@ -96,7 +96,7 @@ def test_a_batch_reads_as_its_payloads_one_by_one(name: str) -> None:
     decoded = check_promises(batch, items)
     one_by_one = []
     for i, item in enumerate(items):
-        alone = decode_alone(single, item)
+        alone = decode_alone(single, item, arrival=i + 1)
         one_by_one += [(i, *row[1:]) for row in rows_of(single, alone)]
     assert rows_of(batch, decoded) == one_by_one
     assert rows_of(batch, batch.decode(payloads_of(items))) == one_by_one

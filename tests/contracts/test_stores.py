@@ -117,25 +117,27 @@ def test_output_that_straddles_the_position_is_refused(open_store: OpenStore) ->
 def test_points_written_twice_change_nothing(open_store: OpenStore) -> None:
     store = open_store()
     store.commit(step(0, scored([0, 1], [10, 10], [1.0, 2.0])))
-    assert store.commit(step(1, scored([1, 0], [10, 10], [7.0, 8.0]))) == CommitResult(0, 2, 0)
+    assert store.commit(step(1, scored([1, 0], [10, 10], [2.0, 1.0]))) == CommitResult(0, 2, 0)
     store = open_store()
-    assert store.commit(step(2, scored([0], [10], [9.0]))) == CommitResult(0, 1, 0)
+    assert store.commit(step(2, scored([0], [10], [1.0]))) == CommitResult(0, 1, 0)
     assert store.points(0).value.tolist() == [1.0]
     assert store.points(1).value.tolist() == [2.0]
     assert store.counts()["duplicates"] == 3
 
 
-def test_the_first_of_equal_points_in_one_batch_stays(open_store: OpenStore) -> None:
+def test_of_points_at_one_time_equal_ones_are_duplicates_and_others_are_kept(open_store: OpenStore) -> None:
     store = open_store()
-    points = scored([0, 0, 0, 0], [10, 5, 10, 5], [1.0, 2.0, 3.0, 4.0])
-    assert store.commit(step(0, points)) == CommitResult(2, 2, 0)
-    assert store.points(0).value.tolist() == [2.0, 1.0]
+    points = scored([0, 0, 0, 0], [10, 5, 10, 5], [1.0, 2.0, 3.0, 2.0])
+    assert store.commit(step(0, points)) == CommitResult(3, 1, 0, 1)
+    assert store.points(0).value.tolist() == [2.0, 1.0, 3.0]
+    assert store.points(0).time.tolist() == [5, 10, 11]
+    assert store.commit(step(1, points)) == CommitResult(0, 4, 0)
 
 
 def test_points_out_of_order_land_in_their_place(open_store: OpenStore) -> None:
     store = open_store()
     store.commit(step(0, scored([0, 0], [10, 30], [1.0, 3.0])))
-    assert store.commit(step(1, scored([0, 0, 0], [20, 30, 40], [2.0, 9.0, 4.0]))) == CommitResult(2, 1, 0)
+    assert store.commit(step(1, scored([0, 0, 0], [20, 30, 40], [2.0, 3.0, 4.0]))) == CommitResult(2, 1, 0)
     assert open_store().points(0).time.tolist() == [10, 20, 30, 40]
     assert open_store().points(0).value.tolist() == [1.0, 2.0, 3.0, 4.0]
 
@@ -149,7 +151,7 @@ def test_points_marked_late_count_as_late(open_store: OpenStore) -> None:
 def test_counts_add_up_and_survive(open_store: OpenStore) -> None:
     store = open_store()
     store.commit(step(0, scored([0], [1]), counts={"received": 2, "rejected.malformed": 1}))
-    store.commit(step(1, scored([0, 0], [2, 2]), counts={"received": 2}))
+    store.commit(step(1, scored([0, 0], [2, 2], [5.0, 5.0]), counts={"received": 2}))
     expected = {"received": 4, "rejected.malformed": 1, "stored": 2, "duplicates": 1, "late": 0}
     assert store.counts() == expected
     assert open_store().counts() == expected
@@ -332,8 +334,7 @@ def test_an_external_database_gives_back_what_the_embedded_one_does(oracle: Embe
 def test_writing_again_and_out_of_order_changes_nothing(oracle: EmbeddedStore, external: External) -> None:
     points = recent(300)
     early, late = points.take(np.arange(300) < 150), points.take(np.arange(300) >= 150)
-    moved = replace(late, value=late.value + 1)
-    outputs = [step(0, late, series=NAMES), step(1, early), step(2, moved), step(3, early)]
+    outputs = [step(0, late, series=NAMES), step(1, early), step(2, late), step(3, early)]
     write_both(oracle, external, outputs)
     for again in (outputs[0], outputs[1]):
         external.sink.write(again)

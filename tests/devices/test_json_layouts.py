@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.codec import Decoded
+from devices.codec import Decoded, Role
 from devices.codecs.codec_registry import create
 from devices.codecs.compile_codecs import compile_all
 from devices.codecs.json_payload import JsonCodec
@@ -25,9 +25,15 @@ def payloads_of(items: list[bytes]) -> Payloads:
 
 
 def named(codec: JsonCodec, decoded: Decoded) -> list[tuple[object, ...]]:
-    """Readings with names for codes, and values by their bits."""
+    """Readings with names for codes, words for states, and values by their bits."""
     return [
-        (m, codec.metrics[k], codec.devices[d] if d >= 0 else None, t, struct.pack("<d", v))
+        (
+            m,
+            (str(codec.metrics[k]), codec.metrics[k].unit, codec.metrics[k].role),
+            codec.devices[d] if d >= 0 else None,
+            t,
+            codec.words[int(v)] if codec.metrics[k].role == Role.TEXT else struct.pack("<d", v),
+        )
         for m, k, d, t, v in zip(
             decoded.message.tolist(),
             decoded.metric.tolist(),
@@ -47,7 +53,7 @@ def generally(items: list[bytes], **parameters: object) -> tuple[list[tuple[obje
     for i, item in enumerate(items):
         codec.decode_one(i, item, rows)
     decoded = rows.decoded()
-    return named(codec, decoded), list(decoded.rejected)
+    return named(codec, decoded), [list(decoded.rejected), list(decoded.notes)]
 
 
 def check(items: list[bytes], **parameters: object) -> JsonCodec:
@@ -57,7 +63,7 @@ def check(items: list[bytes], **parameters: object) -> JsonCodec:
     expected = generally(items, **parameters)
     for _ in range(3):
         decoded = codec.decode(payloads_of(items))
-        assert (named(codec, decoded), list(decoded.rejected)) == expected
+        assert (named(codec, decoded), [list(decoded.rejected), list(decoded.notes)]) == expected
     return codec
 
 
@@ -92,7 +98,26 @@ TEXTS = st.one_of(
 ).map(json.dumps)
 OTHERS = st.sampled_from(["true", "false", "null", "[]", "{}", "[1,2.5]", '{"a":1}', "NaN", "tru"])
 VALUES = st.one_of(NUMBERS, NUMBERS, TEXTS, OTHERS)
-KEYS = st.sampled_from(["a", "b", "id", "device", "t", "ts", "time", "state", "value", "name", "a.b", "x_id"])
+KEYS = st.sampled_from(
+    [
+        "a",
+        "b",
+        "id",
+        "device",
+        "t",
+        "ts",
+        "time",
+        "state",
+        "value",
+        "name",
+        "a.b",
+        "x_id",
+        "unit",
+        "q",
+        "values",
+        "tags",
+    ]
+)
 
 
 @st.composite
@@ -102,7 +127,22 @@ def payload_families(draw: st.DrawFn) -> list[bytes]:
     for _ in range(draw(st.integers(1, 2))):
         keys = draw(st.lists(KEYS, min_size=1, max_size=5))
         space = draw(st.sampled_from(["", " "]))
-        nested = draw(st.sampled_from(["%s", "[%s]", '{"n":%s}', '[{"ts":5,"c":1},%s]', '{"k":[%s,%s]}']))
+        nested = draw(
+            st.sampled_from(
+                [
+                    "%s",
+                    "[%s]",
+                    '{"n":%s}',
+                    '[{"ts":5,"c":1},%s]',
+                    '{"k":[%s,%s]}',
+                    '{"values":[%s,%s]}',
+                    '{"M":[%s]}',
+                    '{"ts":1700000000,"values":%s}',
+                    '{"name":"cpu","tags":%s,"fields":%s}',
+                    '{"x":["2024-01-01 00:00",1],"y":%s}',
+                ]
+            )
+        )
         kinds = [draw(st.sampled_from([VALUES, NUMBERS, TEXTS, EPOCHS, DATES])) for _ in keys]
         for _ in range(draw(st.integers(2, 4))):
             fields = f",{space}".join(f'"{key}":{space}{draw(kind)}' for key, kind in zip(keys, kinds, strict=True))

@@ -280,10 +280,9 @@ def test_explain_says_what_makes_a_row_of_a_device(tmp_path: Path, capsys: Captu
     ("topic", "payload", "options", "said"),
     [
         ("a", '{"x": ', [], "the whole message is rejected: malformed"),
-        ("a", "nan", [], "not_finite"),
-        ("a", "1", ["--retained"], "rejected: retained"),
+        ("a", "nan", [], "no data: no_value"),
+        ("pump/set", "1", [], "no data: command"),
         ("a/#", "1", [], "bad_topic"),
-        ("a", '{"x": 1, "time": "2199-01-01T00:00:00Z"}', [], "rejected: future"),
     ],
 )
 def test_explain_says_why_nothing_is_stored(
@@ -293,6 +292,21 @@ def test_explain_says_why_nothing_is_stored(
     out = capsys.readouterr().out
     assert said in out
     assert "0 points would be stored" in out
+
+
+def test_explain_says_what_is_odd_about_a_time_that_costs_nothing(capsys: Captured) -> None:
+    assert main(["explain", "a", '{"x": 1, "time": "2199-01-01T00:00:00Z"}']) == 0
+    out = capsys.readouterr().out
+    assert "too far ahead of its arrival to be believed; its arrival counts instead" in out
+    assert "1 point would be stored" in out
+
+
+def test_explain_names_the_family_and_the_states(capsys: Captured) -> None:
+    assert main(["explain", "zigbee2mqtt/hall/thermostat", '{"local_temperature": 18.5, "system_mode": "heat"}']) == 0
+    out = capsys.readouterr().out
+    assert "as zigbee2mqtt (profile zigbee2mqtt), and reads it as json" in out
+    assert '"hall/thermostat" "local_temperature" = 18.5 °C on arrival' in out
+    assert '"hall/thermostat" "system_mode" is "heat"' in out
 
 
 def test_explain_reads_a_payload_from_a_file(tmp_path: Path, capsys: Captured) -> None:

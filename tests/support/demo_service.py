@@ -268,7 +268,7 @@ def fill_with_plant(
 
 _BAD = [
     ("pump-00", b'{"temperature": 21.', "malformed", "unexpected end of the JSON text at byte 19"),
-    ("tank-02", b'{"level": "n/a"}', "not_finite", 'level: "n/a" is not a number'),
+    ("tank-02", b'{"level": "1,234"}', "malformed", 'level: "1,234" may have a decimal comma'),
     ("meter-03", b"\xff\xfe\x00", "malformed", "byte 0xff at 0 begins no JSON value"),
 ]
 

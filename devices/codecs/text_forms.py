@@ -1,0 +1,96 @@
+"""Decode, what a text payload is by its looks: log lines, `key=value` pairs, CSV with a time, line protocol."""
+
+from __future__ import annotations
+
+import re
+
+from devices.numbers import NO_VALUE_WORDS, text_to_number
+from devices.times import BadTimeError, parse_time
+
+_LOG = re.compile(
+    r"\x1b\[|\[[DIWEVC]\]\[|(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?(?:DBG|INF|WRN|ERR|MQT|RSL|DEBUG|INFO|WARN|WARNING|ERROR|"
+    r"TRACE|FATAL|NOTICE)\b\s*[:\]\s(-]",
+)
+_LINE_PROTOCOL = re.compile(
+    r"[^\s,={}\[\]\"':;]+(?:,[^\s,=]+=(?:[^\s,=\\]|\\.)+)*[ ]+[^\s,=]+=(?:\"(?:[^\"\\]|\\.)*\"|[^\s,]+)"
+    r"(?:,[^\s,=]+=(?:\"(?:[^\"\\]|\\.)*\"|[^\s,]+))*(?:[ ]+-?\d{9,19})?[ ]*"
+)
+_PAIR = re.compile(
+    r"\s*([A-Za-z_][\w.\-/ ]{0,63}?)\s*[=:]\s*([^\s,;=:]+(?:[ ][^\s,;=:\d]{1,6}(?=[,;]|$))?)\s*(?:[,;&|]|\s|$)"
+)
+_MOST_PAIRS = 256
+
+
+def is_log_line(text: str) -> bool:
+    """Whether the text is a line of a device's log: coloured, or with a level in front as firmware writes it."""
+    return _LOG.match(text) is not None
+
+
+def is_line_protocol(text: str) -> bool:
+    """Whether every line of the text is InfluxDB line protocol with a measurement and at least one field."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return bool(lines) and all(
+        len(line) <= 4096 and "=" in line and _LINE_PROTOCOL.fullmatch(line.strip()) for line in lines
+    )
+
+
+def key_value_pairs(text: str) -> list[tuple[str, str]] | None:
+    """The pairs of `temp=21.5 hum=40` or `temp: 21.5, hum: 40`; None where the text is not that alone.
+
+    At least one value must be a number.
+    """
+    if len(text) > 4096:
+        return None
+    pairs: list[tuple[str, str]] = []
+    at = 0
+    while at < len(text):
+        found = _PAIR.match(text, at)
+        if found is None or len(pairs) >= _MOST_PAIRS:
+            return None
+        pairs.append((found[1].strip(), found[2].strip()))
+        at = found.end()
+    numbers = [value for _, value in pairs if text_to_number(value) is not None]
+    return pairs if pairs and numbers else None
+
+
+def time_and_values(text: str) -> tuple[int, list[str]] | None:
+    """The time (ns) and values of `2026-07-23T10:00:00Z,21.5,40`; None where the first member is no time."""
+    separator = next((each for each in (";", "\t", ",") if each in text), None)
+    if separator is None:
+        return None
+    first, *rest = (member.strip() for member in text.split(separator))
+    if (
+        len(first) < 10
+        or not first[0].isdigit()
+        or (first.replace(".", "", 1).isdigit() and not 1e9 <= float(first) < 1e19)
+    ):
+        return None
+    if not all(member.casefold() in NO_VALUE_WORDS or text_to_number(member) is not None for member in rest):
+        return None
+    try:
+        return parse_time(first), rest
+    except BadTimeError:
+        return None
+
+
+def looks_like(payload: bytes) -> str:
+    """What a payload that is no text may be, with the setting that reads it, as the end of a sentence."""
+    import cbor2  # noqa: PLC0415  only where something is wrong
+    import msgpack  # noqa: PLC0415
+
+    try:
+        if isinstance(cbor2.loads(payload), (dict, list)):
+            return 'it looks like CBOR, which codec = "cbor" reads'
+    except Exception:
+        pass
+    try:
+        if isinstance(msgpack.unpackb(payload, strict_map_key=False), (dict, list)):
+            return 'it looks like MessagePack, which codec = "msgpack" reads'
+    except Exception:
+        pass
+    if len(payload) >= 4 and payload[0] == 0x08 and (b"\x12" in payload or b"\x18" in payload):
+        return 'it looks like protobuf; Sparkplug B is read by codec = "sparkplug" on topics that begin with spBv1.0/'
+    return (
+        f"it looks like {len(payload)} bytes of packed numbers, which codec = "
+        '{ type = "packed", format = "<f", names = ["temperature"] } reads, with the format of Python\'s struct'
+    )

@@ -1,0 +1,124 @@
+"""What kind of thing a metric is, by its name and unit: only what is worth watching is scored unless the route says so.
+
+Identities (ids, addresses, ports, versions) are no metrics at all: their numbers measure nothing. They are taken where
+a route's `include` names them. The other kinds are metrics; a route's `metrics` setting corrects a kind that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+
+
+class Kind(StrEnum):
+    """What a metric is."""
+
+    MEASUREMENT = "measurement"
+    """A quantity that goes up and down: temperature, power, level."""
+    COUNTER = "counter"
+    """A total that only grows, until it is reset: energy, rain, volume."""
+    STATE = "state"
+    """One of few values: on or off, open or closed, a mode."""
+    TEXT = "text"
+    """A state told in words."""
+    DIAGNOSTIC = "diagnostic"
+    """What a device says of itself: signal strength, battery, uptime, free memory, frame counters."""
+    TIME = "time"
+    """A point in time or a time of day."""
+    POSITION = "position"
+    """Where a device is: latitude, longitude."""
+
+
+SCORED = frozenset({Kind.MEASUREMENT, Kind.COUNTER, Kind.STATE})
+"""Kinds that detectors score by default."""
+
+_IDENTITIES = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    id name deviceid devid deveui eui devicename friendlyname serial serialnumber serialno sn mac macaddress ip
+    ipaddress imei imsi iccid uuid guid model modelid type devicetype version firmware firmwareversion fw sw hw
+    fwver swver hwver hardware hardwareversion software softwareversion unit units uom tempunit src source dst gateway
+    gatewayid topic device node nodeid unitid zip zipcode postalcode postcode phone phonenumber pin port fport channel
+    channelid protocol protocolid subtype seq seqno sequence sequencenumber msgid messageid packetid deduplicationid
+    uplinkid devaddr address addr slaveid slaveaddress cmdid commandid host hostname clientid userid username
+    manufacturer vendor product productid groupid ssid bssid networkid panid meterid equipmentid tenantid
+    applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion
+    """,
+    )
+)
+_IDENTITY_ENDINGS = ("_id", "Id", "ID", "_eui", "EUI", "_version", "Version", "_unit", "_addr", "_address", "Address")
+
+_DIAGNOSTIC = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    linkquality lqi rssi snr signal signalstrength wifisignal wifirssi lorasnr esnr dbm spreadingfactor datarate dr sf
+    bandwidth frequencyhz battery batterylevel batterypercent batteryvoltage batteryok batterylow batt bat vbat vcc
+    uptime uptimesec heap freeheap freemem freememory loadavg sleep mqttcount fcnt fcntup fcntdown framecounter counter
+    bootcount restarts reboots reconnects lastseen cpu ram rawrssi noise
+    """,
+    )
+) - {"cpu", "noise", "counter"}
+_COUNTER = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    total energy energytotal totalenergy totalforward rain raintotal totalrain rainmm volume totalvolume count pulses
+    pulsecount
+    odometer mileage energyexported energyimported kwh wh consumption totalizer
+    """,
+    )
+)
+_COUNTER_UNITS = frozenset({"Wh", "kWh", "MWh", "Wmin", "GJ", "pulses"})
+_STATE = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    state status on open opened closed contact occupancy presence motion door window lock locked alarm tamper smoke
+    leak waterleak water_leak vibration relay switch output input power_state mode valve_state running active
+    """,
+    )
+) - {"vibration"}
+_TIME = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        time timestamp ts date datetime epoch unixtime lastseen lastupdate lastupdated minutets createdat updatedat
+        receivedat totalstarttime sunrise sunset localtime utc tst
+        """,
+    )
+)
+_POSITION = frozenset({"lat", "lon", "lng", "latitude", "longitude", "gpslat", "gpslon", "gpslatitude", "gpslongitude"})
+_STATE_INPUT = re.compile(r"(?:relay|switch|input|output|light|led|door|contact|pump|valve|fan)[._:]?\d*")
+_SQUASHED = re.compile(r"[_\-\s]")
+
+
+@lru_cache(maxsize=65_536)
+def is_identity(name: str) -> bool:
+    """Whether a field of this name holds an identity: neither its text nor its number is a reading."""
+    return name.endswith(_IDENTITY_ENDINGS) or _squash(name) in _IDENTITIES
+
+
+def kind_of(metric: str, unit: str = "", *, words: bool = False) -> Kind:
+    """The kind of a metric by its name (dotted; the last part counts most) and unit; `words`: its values are words."""
+    if words:
+        return Kind.TEXT
+    last = metric.rpartition(".")[2]
+    squashed = _squash(last)
+    if squashed in _DIAGNOSTIC or unit == "dBm":
+        return Kind.DIAGNOSTIC
+    if squashed in _POSITION:
+        return Kind.POSITION
+    if squashed in _TIME:
+        return Kind.TIME
+    if unit in _COUNTER_UNITS or squashed in _COUNTER:
+        return Kind.COUNTER
+    if not unit and (squashed in _STATE or _STATE_INPUT.fullmatch(squashed)):
+        return Kind.STATE
+    return Kind.MEASUREMENT
+
+
+def _squash(name: str) -> str:
+    return _SQUASHED.sub("", name).lower()

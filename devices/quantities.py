@@ -1,0 +1,96 @@
+"""Units as devices write them: one spelling for each, and how to carry a value from one to another of its quantity."""
+
+from __future__ import annotations
+
+_SPELLINGS = {
+    "C": "°C",
+    "ºC": "°C",
+    "℃": "°C",
+    "degC": "°C",
+    "Cel": "°C",
+    "celsius": "°C",
+    "F": "°F",
+    "ºF": "°F",
+    "℉": "°F",
+    "degF": "°F",
+    "fahrenheit": "°F",
+    "°K": "K",
+    "kelvin": "K",
+    "%RH": "%",
+    "percent": "%",
+    "µA": "µA",
+    "lux": "lx",
+    "m2": "m²",
+    "m3": "m³",
+    "m3/h": "m³/h",
+    "ug/m3": "µg/m³",
+    "µg/m3": "µg/m³",
+    "mg/m3": "mg/m³",
+    "W/m2": "W/m²",
+    "L/min": "l/min",
+    "L/h": "l/h",
+    "L/s": "l/s",
+    "L": "l",
+    "kmh": "km/h",
+    "kph": "km/h",
+    "watt": "W",
+    "volt": "V",
+    "ampere": "A",
+    "secs": "s",
+    "sec": "s",
+    "seconds": "s",
+    "minutes": "min",
+    "hours": "h",
+    "days": "d",
+}
+"""Other spellings of a unit, SenML's (RFC 8428, section 12.1) among them."""
+
+_QUANTITIES: dict[str, dict[str, tuple[float, float]]] = {
+    "temperature": {"°C": (1.0, 0.0), "°F": (5 / 9, -160 / 9), "K": (1.0, -273.15)},
+    "power": {"W": (1.0, 0.0), "mW": (1e-3, 0.0), "kW": (1e3, 0.0), "MW": (1e6, 0.0)},
+    "energy": {
+        "Wh": (1.0, 0.0), "kWh": (1e3, 0.0), "MWh": (1e6, 0.0), "Wmin": (1 / 60, 0.0), "J": (1 / 3600, 0.0),
+        "kJ": (1 / 3.6, 0.0), "MJ": (1e6 / 3600, 0.0), "GJ": (1e9 / 3600, 0.0),
+    },
+    "voltage": {"V": (1.0, 0.0), "mV": (1e-3, 0.0), "kV": (1e3, 0.0), "µV": (1e-6, 0.0)},
+    "current": {"A": (1.0, 0.0), "mA": (1e-3, 0.0), "kA": (1e3, 0.0), "µA": (1e-6, 0.0)},
+    "pressure": {
+        "Pa": (1.0, 0.0), "hPa": (1e2, 0.0), "kPa": (1e3, 0.0), "MPa": (1e6, 0.0), "bar": (1e5, 0.0),
+        "mbar": (1e2, 0.0), "psi": (6894.757293168, 0.0), "mmHg": (133.322387415, 0.0), "inHg": (3386.389, 0.0),
+    },
+    "length": {
+        "m": (1.0, 0.0), "mm": (1e-3, 0.0), "cm": (1e-2, 0.0), "km": (1e3, 0.0), "in": (0.0254, 0.0),
+        "ft": (0.3048, 0.0), "mi": (1609.344, 0.0),
+    },
+    "speed": {"m/s": (1.0, 0.0), "km/h": (1 / 3.6, 0.0), "mph": (0.44704, 0.0), "kn": (1852 / 3600, 0.0)},
+    "volume": {"l": (1.0, 0.0), "ml": (1e-3, 0.0), "m³": (1e3, 0.0), "gal": (3.785411784, 0.0)},
+    "flow": {"l/min": (1.0, 0.0), "l/h": (1 / 60, 0.0), "l/s": (60.0, 0.0), "m³/h": (1000 / 60, 0.0)},
+    "mass": {"kg": (1.0, 0.0), "g": (1e-3, 0.0), "mg": (1e-6, 0.0), "t": (1e3, 0.0), "lb": (0.45359237, 0.0)},
+    "time": {"s": (1.0, 0.0), "ms": (1e-3, 0.0), "min": (60.0, 0.0), "h": (3600.0, 0.0), "d": (86_400.0, 0.0)},
+    "frequency": {"Hz": (1.0, 0.0), "kHz": (1e3, 0.0), "MHz": (1e6, 0.0), "GHz": (1e9, 0.0)},
+}  # fmt: skip
+"""Units by quantity: scale and offset that carry a value to the quantity's first unit."""
+
+_QUANTITY_OF = {unit: name for name, units in _QUANTITIES.items() for unit in units}
+
+
+def canonical(unit: str) -> str:
+    """The one spelling of a unit; a unit that is not known stays as it is, without blanks around it."""
+    text = unit.strip().replace("μ", "µ")
+    return _SPELLINGS.get(text) or _SPELLINGS.get(text.lower(), text)
+
+
+def conversion(source: str, target: str) -> tuple[float, float] | None:
+    """Scale and offset that carry a value from one unit to another: `value * scale + offset`.
+
+    None where the two are not known to be of one quantity.
+    """
+    source, target = canonical(source), canonical(target)
+    if source == target:
+        return 1.0, 0.0
+    quantity = _QUANTITY_OF.get(source)
+    if quantity is None or quantity != _QUANTITY_OF.get(target):
+        return None
+    scale, offset = _QUANTITIES[quantity][source]
+    to_scale, to_offset = _QUANTITIES[quantity][target]
+    return scale / to_scale, (offset - to_offset) / to_scale

@@ -1,0 +1,154 @@
+"""Beside route: what descriptions on the broker tell of the readings: units, and what they are of.
+
+Read are the attributes of Homie 3 and 4 (`.../$unit`), Homie 5's `$description`, Home Assistant's discovery messages
+and zigbee2mqtt's list of devices. A description may come before or after the first reading; nothing of it is a reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from devices.codec import UNNAMED
+from devices.quantities import canonical
+from devices.topics import matches
+
+MOST_DESCRIBED = 200_000
+"""Most metrics that descriptions are kept of; beyond, new ones are passed over."""
+
+_ABBREVIATIONS = {
+    "stat_t": "state_topic", "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template", "~": "~",
+    "cmps": "components", "stat_cla": "state_class", "dev_cla": "device_class",
+}  # fmt: skip
+"""Home Assistant's short keys (its MQTT integration, "Supported abbreviations in MQTT discovery messages")."""
+
+_FIELD_OF_TEMPLATE = re.compile(r"value_json((?:\.[A-Za-z_]\w*|\[\s*['\"][^'\"]+['\"]\s*\]|\[\s*\d+\s*\])+)")
+_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]+)['\"]\s*\]|\[\s*(\d+)\s*\]")
+
+
+class Discovery:
+    """Units by device and metric, and by the topic and field that a reading stands in."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[tuple[str, str], str] = {}
+        self._by_topic: dict[tuple[str, str], str] = {}
+        self._by_filter: dict[tuple[str, str], str] = {}
+
+    def unit(self, topic: str, field: str, device: str, metric: str) -> str:
+        """The unit of a reading: `field` is its path in the payload, UNNAMED where the payload is the value alone."""
+        found = self._by_topic.get((topic, field)) or self._by_name.get((device, metric))
+        if found or not self._by_filter:
+            return found or ""
+        of_field = (each for each in self._by_filter.items() if each[0][1] == field)
+        return next((unit for (filter_, _), unit in of_field if matches(filter_, topic)), "")
+
+    def learn(self, form: str, device: str, topic: str, payload: bytes) -> bool:
+        """Take in a description of one of the forms of a profile; returns whether anything is new in it."""
+        before = len(self._by_name), len(self._by_topic), len(self._by_filter)
+        if sum(before) >= MOST_DESCRIBED:
+            return False
+        changed = False
+        for table, key, unit in self._described(form, device, topic, payload):
+            if unit and table.get(key) != unit:
+                table[key] = unit
+                changed = True
+        return changed
+
+    def state(self) -> dict[str, Any]:
+        """All that was learned, as JSON."""
+        tables = {"name": self._by_name, "topic": self._by_topic, "filter": self._by_filter}
+        return {name: [[*key, unit] for key, unit in table.items()] for name, table in tables.items()}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self._by_name, self._by_topic, self._by_filter = (
+            {(first, second): unit for first, second, unit in saved.get(name, [])}
+            for name in ("name", "topic", "filter")
+        )
+
+    def _described(
+        self, form: str, device: str, topic: str, payload: bytes
+    ) -> Iterator[tuple[dict[tuple[str, str], str], tuple[str, str], str]]:
+        if form == "homie":
+            levels = topic.split("/")
+            if levels[-1] == "$unit":
+                unit = canonical(payload[:64].decode("utf-8", "replace"))
+                yield self._by_name, (device, ".".join(levels[-3:-1])), unit
+            return
+        try:
+            root = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return
+        if form == "homie5":
+            for metric, unit in _homie5(root):
+                yield self._by_name, (device, metric), unit
+        elif form == "zigbee2mqtt":
+            for name, metric, unit in _zigbee2mqtt(root):
+                yield self._by_name, (name, metric), unit
+        elif isinstance(root, dict):
+            for state_topic, field, unit in _homeassistant(root):
+                wild = "+" in state_topic or "#" in state_topic
+                yield self._by_filter if wild else self._by_topic, (state_topic, field), unit
+
+
+def _homie5(root: object) -> Iterator[tuple[str, str]]:
+    for node, described in _maps(root, "nodes"):
+        for name, property_ in _maps(described, "properties"):
+            yield f"{node}.{name}", canonical(str(property_.get("unit") or ""))
+
+
+def _zigbee2mqtt(root: object) -> Iterator[tuple[str, str, str]]:
+    for device in root if isinstance(root, list) else []:
+        if not isinstance(device, dict) or not isinstance(device.get("friendly_name"), str):
+            continue
+        definition = device.get("definition")
+        exposed = definition.get("exposes") if isinstance(definition, dict) else None
+        for each in _exposed(exposed):
+            name, unit = each.get("property") or each.get("name"), each.get("unit")
+            if isinstance(name, str) and isinstance(unit, str):
+                yield device["friendly_name"], name, canonical(unit)
+
+
+def _exposed(exposed: object, depth: int = 0) -> Iterator[dict[str, Any]]:
+    for each in exposed if isinstance(exposed, list) and depth < 4 else []:
+        if isinstance(each, dict):
+            yield each
+            yield from _exposed(each.get("features"), depth + 1)
+
+
+def _homeassistant(root: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """State topic, field and unit of each sensor that a discovery message describes: one, or all of a device."""
+    shared = {_ABBREVIATIONS.get(key, key): value for key, value in root.items()}
+    components = shared.get("components")
+    parts = list(components.values()) if isinstance(components, dict) else [{}]
+    for part in parts:
+        if not isinstance(part, dict):
+            continue
+        said = shared | {_ABBREVIATIONS.get(key, key): value for key, value in part.items()}
+        topic, unit, template = (said.get(key) for key in ("state_topic", "unit_of_measurement", "value_template"))
+        if not isinstance(topic, str) or not isinstance(unit, str):
+            continue
+        base = said.get("~")
+        if isinstance(base, str):
+            topic = base + topic[1:] if topic.startswith("~") else topic[:-1] + base if topic.endswith("~") else topic
+        field = _field(template) if isinstance(template, str) else UNNAMED
+        if field is not None:
+            yield topic, field, canonical(unit)
+
+
+def _field(template: str) -> str | None:
+    """The path of the field that a template shows; UNNAMED for the whole payload, None where it is not that simple."""
+    found = _FIELD_OF_TEMPLATE.search(template)
+    if found is None:
+        return UNNAMED if re.search(r"\bvalue\b", template) else None
+    return ".".join(next(part for part in step if part) for step in _STEP.findall(found[1]))
+
+
+def _maps(node: object, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    inside = node.get(key) if isinstance(node, dict) else None
+    for name, child in inside.items() if isinstance(inside, dict) else []:
+        if isinstance(child, dict):
+            yield name, child

@@ -1,0 +1,165 @@
+"""Route: one route of the configuration, or one kind of message of a profile, ready to name readings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from common.durations import parse_duration
+from detectors.knowledge import Knowledge
+from devices.codec import UNNAMED, Codec
+from devices.codecs import codec_registry as codecs
+from devices.kinds import Kind, kind_of
+from devices.profile import Profile, ProfileMessage, Role
+from devices.times import parse_time
+from devices.topics import DEVICE, Template
+from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
+
+_SEPARATOR = "\x1f"
+"""Between the fields of a payload that a device's name is made of."""
+
+
+NO_OVERRIDE = -1
+UNSCORED = -(1 << 20)
+"""Added to an override's number for metrics of kinds that are not scored by default."""
+
+
+class RouteError(ValueError):
+    """A route that cannot work; the message names its setting, the value and what was expected."""
+
+
+class Route:
+    """One route, checked, with its templates ready; `codec`, made of `component`, may be shared with other routes.
+
+    `settings` are the configured route's. Where `message` is given, it is the route as it works for those messages of
+    the profile: what the route itself does not set is the profile's.
+    """
+
+    def __init__(
+        self,
+        settings: RouteSettings,
+        detector_names: Sequence[str],
+        codec: Codec,
+        component: ComponentSettings,
+        *,
+        profile: Profile | None = None,
+        message: ProfileMessage | None = None,
+    ) -> None:
+        self.settings = settings
+        self.profile = profile
+        self.message = message
+        self.role = message.role if message is not None else Role.READINGS
+        self.name = settings.name or (profile.name if profile is not None else settings.filter)
+        self.codec = codec
+        self.component = component
+        self.device = _template(settings.device or (message.device if message is not None else ""))
+        self.metric = _template(settings.metric or (message.metric if message is not None else ""))
+        self.reorder_window = parse_duration(settings.reorder_window)
+        self.future_skew = parse_duration(settings.future_skew)
+        self.earliest = parse_time(settings.earliest)
+        for names in (settings.detectors, *(m.detectors for m in settings.metrics)):
+            for name in names or ():
+                if name not in detector_names:
+                    raise RouteError(f'route "{self.name}": detector "{name}" is not among {sorted(detector_names)}')
+
+    def names(self, levels: list[str], device: str | None, metric: str) -> tuple[str, str]:
+        """Device and metric name of a reading. `device` is what the payload says, if anything: it comes first."""
+        if metric == UNNAMED:
+            named = levels[-1] if len(levels) > 1 else "value"
+            parent = "/".join(levels[:-1]) if len(levels) > 1 else levels[0]
+            if not named:
+                named = "value"
+        else:
+            named, parent = metric, "/".join(levels)
+        return self._device(levels, device, named, parent), self._metric(levels, named)
+
+    def owner(self, levels: list[str]) -> str:
+        """The device that a message is of, as far as its topic tells."""
+        try:
+            return self.names(levels, None, UNNAMED if self.device is None else "value")[0]
+        except ValueError:
+            return "/".join(levels)
+
+    def _device(self, levels: list[str], said: str | None, metric: str, parent: str) -> str:
+        template = self.device
+        if template is None:
+            return parent if said is None else said
+        if not template.fields:
+            return template.render(levels, metric) if said is None else said
+        if said is None:
+            return parent
+        fields = [name for name in template.fields if name != DEVICE]
+        values = dict(zip(fields, said.split(_SEPARATOR), strict=False)) if fields else {}
+        return template.render(levels, metric, {DEVICE: said.rpartition(_SEPARATOR)[2], **values})
+
+    def _metric(self, levels: list[str], named: str) -> str:
+        return self.metric.render(levels, named) if self.metric is not None else named
+
+    def override_of(self, metric: str, *, scored: bool = True) -> int:
+        """What the settings decide for a metric: the number of the first override whose pattern matches its name, -1
+        where none does; moved below `UNSCORED` for a metric that is not `scored` unless an override says so.
+        """
+        matching = (number for number, m in enumerate(self.settings.metrics) if fnmatchcase(metric, m.match))
+        number = next(matching, NO_OVERRIDE)
+        return number if scored else number + UNSCORED
+
+    def override_at(self, number: int) -> MetricSettings | None:
+        """The override of a number that `override_of` gave."""
+        number = number - UNSCORED if number < NO_OVERRIDE else number
+        return None if number == NO_OVERRIDE else self.settings.metrics[number]
+
+    def detectors_at(self, number: int) -> list[str]:
+        """Names of the detectors that score the metrics of an override."""
+        override = self.override_at(number)
+        if override is not None and override.detectors is not None:
+            return override.detectors
+        return [] if number < NO_OVERRIDE else self.settings.detectors
+
+    @property
+    def knows(self) -> bool:
+        """Whether the settings say anything of the series beside their detectors."""
+        return False
+
+    def knowledge_at(self, number: int) -> Knowledge:
+        """What the settings say of the metrics of an override."""
+        del number
+        return Knowledge()
+
+    def usual_unit(self, metric: str) -> str:
+        """The unit that a metric of the route's profile has where nothing else tells it."""
+        return self.profile.unit(metric) if self.profile is not None else ""
+
+    def kind(self, metric: str, unit: str, *, words: bool) -> Kind:
+        """What the metric is: by the route, its profile, its name and unit."""
+        override = self.override_at(self.override_of(metric))
+        if override is not None and override.kind is not None:
+            return override.kind
+        by_profile = self.profile.kind(metric) if self.profile is not None and not words else None
+        return by_profile or kind_of(metric, unit, words=words)
+
+
+def component_of(settings: RouteSettings, message: ProfileMessage | None) -> ComponentSettings:
+    """The codec of a route for a kind of message, with all parameters that bear on it. Raises ValueError."""
+    chosen = settings.codec
+    if message is not None and (message.role != Role.READINGS or "codec" not in settings.model_fields_set):
+        chosen = ComponentSettings(type=message.codec.type, **message.codec.parameters)
+    elif not isinstance(chosen, ComponentSettings):
+        chosen = ComponentSettings(type=chosen)
+    known = codecs.find(chosen.type).Parameters.model_fields
+    parameters: dict[str, Any] = dict(chosen.parameters)
+    for name in ("time_zone", "time_format"):
+        value = getattr(settings, name)
+        if value and name in known:
+            parameters[name] = value
+    device = settings.device or (message.device if message is not None else "")
+    fields = [name for name in Template(device).fields if name != DEVICE] if device else []
+    if fields:
+        if "device" not in known:
+            raise RouteError(f'device: "{device}" names fields, which codec "{chosen.type}" does not have')
+        parameters["device"] = fields[0] if len(fields) == 1 else _SEPARATOR.join(f"{{{name}}}" for name in fields)
+    return ComponentSettings(type=chosen.type, **parameters)
+
+
+def _template(text: str) -> Template | None:
+    return Template(text) if text else None
