@@ -33,6 +33,7 @@ class AlarmView:
     value: float
     reason: str
     link: str = ""
+    shelved_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

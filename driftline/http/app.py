@@ -13,6 +13,7 @@ from dashboards.web_files import WebFile, load_web_files
 from driftline.access.gate import Gate
 from driftline.http.access_guard import AccessGuard
 from driftline.http.access_routes import access_router
+from driftline.http.action_routes import action_router
 from driftline.http.alarm_routes import alarm_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
@@ -21,7 +22,7 @@ from driftline.http.http_settings import HttpSettings
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
-from driftline.http.read_routes import reading_router
+from driftline.http.read_routes import alarm_replies, reading_router
 from driftline.http.schemas import ErrorReply
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
@@ -64,7 +65,11 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         app.include_router(more, prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
-        for acting in (notice_router(lambda: view.notifier, _audit(gate)), tune_router(view, _audit(gate))):
+        for acting in (
+            action_router(view, lambda numbers: alarm_replies(view, numbers), _audit(gate)),
+            notice_router(lambda: view.notifier, _audit(gate)),
+            tune_router(view, _audit(gate)),
+        ):
             app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))

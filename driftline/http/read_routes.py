@@ -23,6 +23,7 @@ from driftline.http.reply import Instant, json_response
 from driftline.http.view import DeviceState, ServiceView, Status
 from storage.embedded.database import EmbeddedStore
 
+_MOST_ACTED = 10_000
 MAX_SERIES_A_REQUEST = 100
 """Most series whose points one request may ask for."""
 
@@ -219,6 +220,15 @@ def _device(view: ServiceView, state: DeviceState, records: Iterable[SeriesRecor
         for record in records
     ]
     return dataclasses.asdict(state) | {"metrics": metrics}
+
+
+def alarm_replies(view: ServiceView, numbers: list[int]) -> list[dict[str, Any]]:
+    """Alarms by number, of those that are open and those cleared last."""
+    store = view.store
+    wanted = set(numbers)
+    stored = store.alarms(limit=_MOST_ACTED, open_only=True) + store.alarms(AlarmState.CLEARED, limit=_MOST_ACTED)
+    records = {record.series: record for record in store.series()}
+    return [alarm_reply(alarm, records[alarm.series]) for alarm in stored if alarm.alarm in wanted]
 
 
 def alarm_reply(alarm: AlarmRecord, record: SeriesRecord) -> dict[str, Any]:

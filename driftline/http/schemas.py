@@ -212,6 +212,12 @@ class AlarmReply(BaseModel):
     expected: float | None = Field(description="What was expected instead.")
     reason: str = Field(description="One sentence.")
     parts: dict[str, float] = Field(description="What each detector, or channel of a device, gave the score.")
+    acknowledged_by: str = Field(default="", description="Who has taken it on; empty where nobody has.")
+    acknowledged_at: int | None = None
+    shelved_until: int | None = Field(default=None, description="Until when nobody is to be told of it.")
+    cleared_reason: str = Field(default="", description='Why it ended: "back to normal", "by maria", ...')
+    note: str = Field(default="", description="What was said about it last.")
+    feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
     incident: int | None = Field(
         default=None, description="Number of the alarm that began the incident of which this is part."
     )

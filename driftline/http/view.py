@@ -7,14 +7,16 @@ engine. Steps are published to the live feed once they are in the store, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
+from devices.records import ActionRecord
 from driftline.http.events import Subscription
 from storage.embedded.database import EmbeddedStore
 
@@ -169,6 +171,10 @@ class ServiceView(Protocol):
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed (`LiveFeed.subscribe`)."""
+        ...
+
+    def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
+        """Do what a person asks, and tell what came of each. Raises ActionError where that cannot be told now."""
         ...
 
     def alarm_settings(self) -> AlarmSettings:

@@ -108,6 +108,7 @@ class NoticeDesk:
             cleared=alarm.cleared,
             value=alarm.value,
             reason=alarm.reason,
+            shelved_until=alarm.shelved_until,
             link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
         )
 

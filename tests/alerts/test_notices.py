@@ -207,6 +207,16 @@ def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told
     assert keys(web) == ["alarm-7-opened"]
 
 
+def test_of_a_shelved_alarm_nobody_is_told(told, web: HttpReceiver, clock: Clock) -> None:
+    notifier = told(webhook(web), webhook(web).model_copy(update={"name": "next", "after": "5m"}))
+    notifier.offer(replace(ALARM, shelved_until=NOW + HOUR))
+    notifier.offer(replace(ALARM, alarm=8))
+    notifier.offer(replace(ALARM, alarm=8, shelved_until=NOW + HOUR))
+    clock.now += 301 * SECOND
+    flush(notifier)
+    assert keys(web) == ["alarm-8-opened"]
+
+
 def test_only_those_told_of_an_alarm_are_told_of_its_end(told, web: HttpReceiver) -> None:
     notifier = told(webhook(web, min_severity="critical"))
     notifier.offer(ALARM)

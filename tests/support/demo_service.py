@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy as np
 from letters import letter
 from numpy.typing import NDArray
 
+from alerts.actions import Acknowledge, Action, DoNotLearn, Feedback, Shelve
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
 from storage.embedded.database import EmbeddedStore
@@ -40,6 +41,7 @@ class DemoService:
         ]
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
+        self.acted: list[Action] = []
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
         self.seen: dict[int, int] = {}
@@ -130,6 +132,24 @@ class DemoService:
         subscription = self.feed.subscribe(wake)
         self.subscribed += 1
         return subscription
+
+    def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
+        """Keep what was asked, and do the little of it that tests look at."""
+        self.acted.extend(actions)
+        done = []
+        for number, action in enumerate(actions):
+            alarm = None if isinstance(action, DoNotLearn) else action.alarm
+            if alarm is not None:
+                record = self._alarms[alarm]
+                if isinstance(action, Acknowledge):
+                    record = replace(record, state=AlarmState.ACKNOWLEDGED, acknowledged_by=action.by)
+                elif isinstance(action, Shelve):
+                    record = replace(record, shelved_until=action.until)
+                elif isinstance(action, Feedback):
+                    record = replace(record, feedback=action.verdict)
+                self.step(alarms=[replace(record, note=action.note or record.note)])
+            done.append(ActionRecord(self._position, number, alarm, action.kind, action.by, action.at, ""))
+        return done
 
     def alarm_settings(self) -> AlarmSettings:
         return AlarmSettings()

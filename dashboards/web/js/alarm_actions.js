@@ -91,8 +91,9 @@ export function feedback(alarms, done) {
       field("Note (optional)", "note", { maxlength: 500 }),
     ],
     submit: async ({ verdict, note }) => {
-      await act(alarms, "feedback", { verdict, note });
-      tell("Thank you: your answer is kept with the alarm");
+      if (verdict === "exclude") await act(alarms, "do_not_learn", { note });
+      else await act(alarms, "feedback", { verdict, note });
+      tell(verdict === "exclude" ? "What comes from this stretch is not taken for normal" : "Thank you: your answer is kept with the alarm");
       await done();
     },
   }));

@@ -16,7 +16,7 @@ const empty = {
   all: ["No alarm yet", "When a device behaves unlike itself, it appears here with the reason."],
 };
 
-const isShelved = (alarm) => alarm.state !== "cleared" && Boolean(alarm.shelved_until);
+const isShelved = (alarm) => alarm.state !== "cleared" && alarm.shelved_until > Date.now() * 1e6;
 const stateOf = (alarm) => (alarm.state === "cleared" ? "cleared" : isShelved(alarm) ? "shelved" : "active");
 const rank = (alarm) => severities.indexOf(alarm.severity) + (alarm.severity && severities.includes(alarm.severity) ? 0 : 4);
 
@@ -128,7 +128,7 @@ export async function showAlarms({ root, search, signal }) {
       h("td", {}, h("span", { class: `chip ${isActive ? (isShelved(alarm) ? "" : alarm.state) : ""}` }, isShelved(alarm) ? "shelved" : alarm.state), h("span", { class: "sub" }, alarm.severity), whose(alarm)),
       h("td", { class: "device" }, h("a", { href: link }, h("b", {}, alarm.device)), h("span", { class: "sub" }, alarm.metric),
         incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident`) : null),
-      h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null),
+      h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null),
       h("td", { class: "right" }, `${number(alarm.value)}${unit}`, h("span", { class: "sub" }, alarm.expected === null ? "" : `expected ${number(alarm.expected)}${unit}`)),
       h("td", { class: "still" }, h("span", { class: "meter bad" }, bar), ` ${alarm.peak_score.toFixed(1)}`),
       h("td", { class: "right" }, moment(alarm.opened), h("span", { class: "sub" }, ago(alarm.opened, now))),

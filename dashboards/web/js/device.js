@@ -318,6 +318,7 @@ function lifeOf(alarm) {
   const said = [
     alarm.acknowledged_by ? `taken on by ${alarm.acknowledged_by}` : "",
     alarm.shelved_until && alarm.state !== "cleared" ? `shelved until ${moment(alarm.shelved_until)}` : "",
+    alarm.feedback ? `marked ${alarm.feedback}` : "",
     alarm.note ? `“${alarm.note}”` : "",
   ].filter(Boolean);
   return said.length ? h("span", { class: "sub" }, said.join(", ")) : null;
