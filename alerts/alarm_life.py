@@ -103,6 +103,10 @@ class Alarms:
         """The score that raises an alarm for this series now."""
         return self._policy.threshold(series)
 
+    def thresholds(self) -> NDArray[np.float64]:
+        """The same of every series, and of some that are not there yet."""
+        return self._policy.thresholds()
+
     @property
     def open_series(self) -> NDArray[np.intp]:
         """Series with an open alarm."""

@@ -143,6 +143,14 @@ def _threshold(limits: Limits, own_budget: float, log_cadence: float) -> float:
 
 
 @njit(nogil=True)
+def _thresholds(
+    limits: Limits, own_budget: NDArray[np.float64], log_cadence: NDArray[np.float64], found: NDArray[np.float64]
+) -> None:
+    for series in range(len(found)):
+        found[series] = _threshold(limits, own_budget[series], log_cadence[series])
+
+
+@njit(nogil=True)
 def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],
@@ -217,6 +225,12 @@ class AlarmPolicy:
         log_cadence = float(self._state.log_cadence[series]) if known else math.nan
         own_budget = float(self._own_budget[series]) if known else math.nan
         return float(_threshold(self._limits, own_budget, log_cadence))
+
+    def thresholds(self) -> NDArray[np.float64]:
+        """The score that raises an alarm now, of every series there is room for."""
+        found = np.empty(len(self._state.log_cadence))
+        _thresholds(self._limits, self._own_budget, self._state.log_cadence, found)
+        return found
 
     def last_time(self, series: int) -> int:
         """Time of the newest reading of a series, in ns; -1 before the first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import dataclasses
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from driftline.http.access_guard import identity_of
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
 from driftline.http.reply import Instant, json_response
-from driftline.http.view import DeviceState, ServiceView, Status
+from driftline.http.view import DeviceState, Learning, ServiceView, Status
 from storage.embedded.database import EmbeddedStore
 
 _MOST_ACTED = 10_000
@@ -72,7 +73,8 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         metrics = defaultdict(list)
         for record in store.series():
             metrics[record.device].append(record)
-        found = [_device(view, state, metrics[state.device]) for state in view.device_states()]
+        learning = view.learning()
+        found = [_device(learning, state, metrics[state.device]) for state in view.device_states()]
         return json_response({"time": view.counts().time, "devices": found})
 
     @router.get("/devices/{device:path}", response_model=schemas.DeviceReply, tags=["devices"])
@@ -82,7 +84,7 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         if device not in states:
             raise unknown("device", device, states)
         records = [record for record in store.series() if record.device == device]
-        return json_response(_device(view, states[device], records))
+        return json_response(_device(view.learning(), states[device], records))
 
     @router.get("/series", response_model=schemas.SeriesListReply, tags=["devices"])
     def series(device: DeviceFilter = None) -> Response:
@@ -105,10 +107,11 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         """Points of the series listed, or of a device, as columns. More than `max_points` are thinned on the server."""
         chosen = _choose(store.series(), series, device, metric)
         replies = []
+        learning = view.learning()
         for record in chosen:
             found = store.points(record.series, start, end, max_points or settings.max_points)
             columns = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-            replies.append(dataclasses.asdict(record) | _learning(view, record.series) | columns)
+            replies.append(dataclasses.asdict(record) | _learning(learning, record.series) | columns)
         return json_response({"series": replies})
 
     @router.get("/sparklines", response_model=schemas.SparklinesReply, tags=["points"])
@@ -201,9 +204,15 @@ def _of_device(records: list[SeriesRecord], device: str | None) -> list[SeriesRe
     return chosen
 
 
-def _learning(view: ServiceView, series: int) -> dict[str, Any]:
-    warming = view.warming(series)
-    return {"warming": warming if warming.seen < warming.needed else None, "threshold": view.threshold(series)}
+def _learning(learning: Learning, series: int) -> dict[str, Any]:
+    if series >= len(learning.seen):
+        return {"warming": None, "threshold": None}
+    seen, needed = int(learning.seen[series]), int(learning.needed[series])
+    threshold = float(learning.threshold[series])
+    return {
+        "warming": {"seen": seen, "needed": needed} if seen < needed else None,
+        "threshold": None if math.isnan(threshold) else threshold,
+    }
 
 
 def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, limit: int) -> list[AlarmRecord]:
@@ -214,9 +223,9 @@ def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, 
     return not_cleared + store.alarms(AlarmState.CLEARED, series, limit)
 
 
-def _device(view: ServiceView, state: DeviceState, records: Iterable[SeriesRecord]) -> dict[str, Any]:
+def _device(learning: Learning, state: DeviceState, records: Iterable[SeriesRecord]) -> dict[str, Any]:
     metrics = [
-        {"series": record.series, "metric": record.metric, "unit": record.unit} | _learning(view, record.series)
+        {"series": record.series, "metric": record.metric, "unit": record.unit} | _learning(learning, record.series)
         for record in records
     ]
     return dataclasses.asdict(state) | {"metrics": metrics}

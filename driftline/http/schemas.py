@@ -145,6 +145,7 @@ class PointsSeries(SeriesReply):
     lower: Column = Field(description="Lower edge of the expected band.")
     upper: Column = Field(description="Upper edge of the expected band.")
     anomaly: list[bool] = Field(description="The verdict.")
+    novelty: Column = Field(description="How new the reading is to its series, in decades; null where nothing says.")
     missing: str = Field(description="What could not be read, as when an external database is away; else empty.")
 
 
@@ -169,6 +170,7 @@ class PointsReply(BaseModel):
                 "lower": [20.6, 20.6],
                 "upper": [22.4, 22.4],
                 "anomaly": [False, True],
+                "novelty": [0.0, 5.1],
             }
         ]
     )
@@ -221,6 +223,12 @@ class AlarmReply(BaseModel):
     incident: int | None = Field(
         default=None, description="Number of the alarm that began the incident of which this is part."
     )
+    acknowledged_by: str = Field(default="", description="Who takes care of it; empty while nobody does.")
+    acknowledged_at: int | None = Field(default=None, description="Since when, by the service's clock.")
+    shelved_until: int | None = Field(default=None, description="Event time before which nobody is told of it.")
+    cleared_reason: str = Field(default="", description='Why it ended: "back to normal", "by Ana", ...')
+    note: str = Field(default="", description="What was said of it last.")
+    feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
 
 
 class AlarmListReply(BaseModel):

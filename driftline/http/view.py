@@ -13,6 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
@@ -129,11 +132,14 @@ class DeviceState:
 
 
 @dataclass(frozen=True, slots=True)
-class Warming:
-    """How far a series' detectors are from their first score: readings `seen` of those `needed`."""
+class Learning:
+    """Of every series, all (series,): readings `seen` of those `needed` before its first score, int64, 0 and 0 where
+    there is nothing to learn; and the score that raises an alarm, float64, NaN where it is not known yet.
+    """
 
-    seen: int
-    needed: int
+    seen: NDArray[np.int64]
+    needed: NDArray[np.int64]
+    threshold: NDArray[np.float64]
 
 
 class ServiceView(Protocol):
@@ -161,8 +167,8 @@ class ServiceView(Protocol):
         """Every device known, in any order."""
         ...
 
-    def warming(self, series: int) -> Warming:
-        """How far the series' detectors have warmed up; `seen` equal to `needed` where there is nothing to learn."""
+    def learning(self) -> Learning:
+        """How far every series has warmed up, and its threshold: one call for all, however many there are."""
         ...
 
     def threshold(self, series: int) -> float | None:

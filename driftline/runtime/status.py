@@ -17,7 +17,17 @@ from devices.batch import NO_TIME
 from devices.records import ActionRecord
 from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, SinkCounts, StageHealth, Status, Warming
+from driftline.http.view import (
+    About,
+    Counts,
+    DeviceLife,
+    DeviceState,
+    Health,
+    Learning,
+    SinkCounts,
+    StageHealth,
+    Status,
+)
 from driftline.runtime.action_desk import ActionDesk
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
@@ -154,9 +164,11 @@ class ServiceStatus:
             for i in range(len(online))
         ]
 
-    def warming(self, series: int) -> Warming:
-        """How far the series' detectors have warmed up."""
-        return Warming(*self._engine.engine.warming(series))
+    def learning(self) -> Learning:
+        """How far every series has warmed up, and its threshold."""
+        engine = self._engine.engine
+        seen, needed = engine.learning()
+        return Learning(seen, needed, engine.alarms.thresholds()[: len(seen)])
 
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""

@@ -17,7 +17,7 @@ from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, StageHealth, Status, Warming
+from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, Learning, StageHealth, Status
 from storage.embedded.database import EmbeddedStore
 from storage.store import StepOutput
 
@@ -122,8 +122,11 @@ class DemoService:
             for name in names
         ]
 
-    def warming(self, series: int) -> Warming:
-        return Warming(min(self.seen.get(series, 0), NEEDED), NEEDED)
+    def learning(self) -> Learning:
+        count = max(self._records, default=-1) + 1
+        seen = np.array([min(self.seen.get(series, 0), NEEDED) for series in range(count)], np.int64)
+        threshold = np.array([self.threshold(series) or np.nan for series in range(count)])
+        return Learning(seen, np.full(count, NEEDED), threshold)
 
     def threshold(self, series: int) -> float | None:
         return THRESHOLD if self.seen.get(series, 0) >= NEEDED else None
