@@ -113,10 +113,26 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
     errors += _component_errors(data)
     errors += _reference_errors(data)
     errors += _missing_extras(data)
+    if config is not None:
+        errors += _session_errors(config, data)
     if errors or config is None:
         errors.sort(key=lambda found: _order_in_file(found[0], data))
         raise ConfigError([f"{name}: {place(path)}: {sentence}" for path, sentence in errors])
     return config
+
+
+def _session_errors(config: Config, data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """A session that the broker forgets keeps no promise: what it promised to deliver would be lost with it."""
+    if not config.broker.clean_session:
+        return []
+    expected = "expected qos = 0 in every route beside broker.clean_session = true"
+    if not data.get("routes"):
+        return [(("broker", "clean_session"), f"the routes that hold where none are set ask for QoS 1; {expected}")]
+    return [
+        (("routes", number, "qos"), f"got {route.qos}, {expected}")
+        for number, route in enumerate(config.routes)
+        if route.qos
+    ]
 
 
 def _hint_at_brackets(text: str) -> str:

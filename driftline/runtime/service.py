@@ -43,6 +43,7 @@ from driftline.runtime.warm_start import warm_start
 from ingest.broker_settings import read_password
 from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
+from ingest.subscriptions import check_filters
 from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
 from storage.external.reader_choice import external_reader
@@ -119,8 +120,16 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop_asked.set())
         self.start()
-        self._say_what_runs()
-        failed = False
+        try:
+            self._say_what_runs()
+            failed = self._look_after_all()
+        finally:
+            self._console.print("stopping: finishing what has been received")
+            self.stop()
+        return 1 if failed else 0
+
+    def _look_after_all(self) -> bool:
+        """Until the service is asked to stop, or a stage has stopped by itself: then True."""
         with LiveLine(self.status, self._console) as line:
             while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
                 line.refresh()
@@ -130,18 +139,20 @@ class Service:
                 self._note_filters()
                 self._balance()
                 if self._stopped_by_itself():
-                    failed = True
-                    break
-        self._console.print("stopping: finishing what has been received")
-        self.stop()
-        return 1 if failed else 0
+                    return True
+        return False
 
     def request_stop(self) -> None:
         """Ask `run` to end. Any thread may call it."""
         self._stop_asked.set()
 
     def reload(self, config: Config) -> None:
-        """Put a checked configuration in place between two engine steps, keeping the state of unchanged detectors."""
+        """Put a checked configuration in place between two engine steps, keeping the state of unchanged detectors.
+
+        The new engine is made, and its filters are checked, before anything of the old one is let go: what is raised
+        until then leaves the configuration in force as it was.
+        """
+        filters = self._session_filters(new_engine(config, []).router.filters)
         if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
             self._console.print("[yellow]broker, http and data settings take effect at the next start[/]")
         if config.sinks != self.config.sinks or config.spool != self.config.spool:
@@ -164,10 +175,20 @@ class Service:
             say_anew(anew, self._say)
 
         self._engine.between_steps(swap)
-        self._notices.configure(config.notices)
         self.config = self.status.config = config
-        self._remember_all_filters(self._engine.engine.router.filters)
-        self._session.resubscribe(self._engine.engine.router.filters)
+        self._remember_all_filters(filters)
+        self._session.resubscribe(filters)
+        self._notices.configure(config.notices)
+
+    def _session_filters(self, filters: dict[str, int]) -> dict[str, int]:
+        """Filters as the running session can take them: one that the broker forgets has QoS 0 until the next start.
+
+        Raises ValueError for a filter that is none.
+        """
+        clean = self._session.settings.clean_session
+        wanted = {name: 0 if clean else quality for name, quality in filters.items()}
+        check_filters(wanted, clean_session=clean)
+        return wanted
 
     @property
     def url(self) -> str:
@@ -401,6 +422,9 @@ class Service:
             for one in error.errors:
                 self._console.print(f"[red]{one}[/]", highlight=False)
             self._console.print("the configuration in force stays as it was")
+        except Exception:
+            log.exception("the configuration %s could not be put in force", self._config_file)
+            self._console.print("[red]the configuration could not be put in force: it stays as it was[/]")
         else:
             self._console.print(f"configuration {self._config_file} is in force")
 
