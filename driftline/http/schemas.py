@@ -223,12 +223,6 @@ class AlarmReply(BaseModel):
     incident: int | None = Field(
         default=None, description="Number of the alarm that began the incident of which this is part."
     )
-    acknowledged_by: str = Field(default="", description="Who takes care of it; empty while nobody does.")
-    acknowledged_at: int | None = Field(default=None, description="Since when, by the service's clock.")
-    shelved_until: int | None = Field(default=None, description="Event time before which nobody is told of it.")
-    cleared_reason: str = Field(default="", description='Why it ended: "back to normal", "by Ana", ...')
-    note: str = Field(default="", description="What was said of it last.")
-    feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
 
 
 class AlarmListReply(BaseModel):
