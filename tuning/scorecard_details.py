@@ -1,4 +1,4 @@
-"""Beside the flow: every fault and every alarm of a score card as rows, to look at one by one."""
+"""Every fault and every alarm of a score card as rows, to look at one by one."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from tuning.corpora import Card
 from tuning.intervals import Figure, mean, median, rate, share
 from tuning.scorecard import AlarmOutcome, FaultOutcome, Score, Verdict
 
-SILENT_KINDS = ("silent death", "dropout")
 STUCK_KINDS = ("stuck", "silent death")
 
 
@@ -129,10 +128,10 @@ def unseen_reasons(score: Score) -> list[tuple[str, str, int]]:
 
 
 def cards(score: Score, *, title: str = "Score card") -> list[Card]:
-    """The tables that a person reads."""
+    """The tables that a person reads; those without a row are left out."""
     total = overall(score)
     head = ["figure", "value", "target"]
-    missed = [
+    summary = [
         ["faults", f"{total.faults}, of which {total.unseen} cannot be seen", ""],
         ["found (recall)", total.found.text(), "0.85"],
         ["found, first occurrences", total.first.text(), ""],
@@ -147,14 +146,15 @@ def cards(score: Score, *, title: str = "Score card") -> list[Card]:
         ["false alarms a sensor-week, learning time", total.false_rate_learning.text(), ""],
         ["stuck and silent death found", _found(score, STUCK_KINDS).text(), "0.95"],
     ]
-    return [
-        Card(title, head, missed),
+    tables = [
+        Card(title, head, summary),
         _table("By kind of fault", "kind", by_kind(score), _KIND_COLUMNS),
         _table("By world", "world", by_world(score), _WORLD_COLUMNS),
         _table("By what raised the alarm first", "detector", by_detector(score), _DETECTOR_COLUMNS),
         Card("Faults that only knowing the past cannot see", ["kind", "why", "faults"],
              [list(row) for row in unseen_reasons(score)]),
     ]  # fmt: skip
+    return [table for table in tables if table.rows]
 
 
 def as_json(score: Score, about: Mapping[str, Any]) -> dict[str, Any]:
