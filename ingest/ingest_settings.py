@@ -190,7 +190,9 @@ class SnapshotSettings(BaseModel):
 
 
 DEFAULT_ROUTES = [
-    RouteSettings(name="everything", filter="#", ignore=["driftline/truth/#", "driftline/notices/#"]),
+    RouteSettings(
+        name="everything", filter="#", ignore=["driftline/truth/#", "driftline/simulator/#", "driftline/notices/#"]
+    ),
 ]
 """What an empty configuration routes: every topic, payloads told apart by their looks; but not what a simulator says of
 its own faults, which no device measures."""

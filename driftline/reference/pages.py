@@ -15,6 +15,7 @@ from driftline.http.app import openapi_document
 from driftline.reference.reference_cli import cli_page
 from driftline.reference.reference_components import codecs_page, connect_pages, detectors_page, profiles_page
 from driftline.reference.reference_settings import config_schema, configuration_page, sample_configuration
+from driftline.reference.reference_simulator import simulator_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,6 +27,7 @@ PAGES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("docs/reference/codecs.md", codecs_page),
     ("docs/reference/profiles.md", profiles_page),
     ("docs/reference/cli.md", cli_page),
+    ("docs/reference/simulator.md", simulator_page),
     ("docs/reference/openapi.json", lambda: openapi_document().decode()),
 )
 """Each generated file, relative to the project, and what gives its text; beside them stand those of docs/connect/."""

@@ -417,9 +417,13 @@ def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
 def test_what_a_simulator_says_of_its_faults_is_no_metric_of_a_device_and_no_sign_of_life() -> None:
     engine = make_engine(*DEFAULT_ROUTES)
     label = [{"ts": "2026-03-01T12:00:00Z", "temperature": 1, "kind": "stuck"}]
-    output = Feeder(engine)(("driftline/truth/plant/hall-1/press-01", label, FLAG_RETAIN), ("other", b"1"))
+    output = Feeder(engine)(
+        ("driftline/truth/plant/hall-1/press-01", label, FLAG_RETAIN),
+        ("driftline/simulator/inject", {"device": "press-01", "kind": "stuck", "seconds": 60}),
+        ("other", b"1"),
+    )
     assert names(engine) == [("other", "value")]
-    assert output.counts["dropped.ignored"] == 1
+    assert output.counts["dropped.ignored"] == 2
     assert output.dead_letters == []
 
 
