@@ -17,6 +17,7 @@ TARGETS = [
     "docs",
     "docs-check",
     "check",
+    "pictures",
     "lock",
     "lock-check",
     "bench",
