@@ -1,6 +1,6 @@
 # `make` alone lists the targets. `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run stack test lint types docs docs-check check pictures lock lock-check bench scorecard test-faults clean
+.PHONY: help setup dev run stack test lint types docs docs-check check mutants pictures lock lock-check bench scorecard test-faults clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -49,6 +49,9 @@ docs-check: dev ## Fail where a generated file is not what `make docs` writes
 	@$(PYTHON) -m driftline.reference --check
 
 check: lint types docs-check test ## Everything that CI runs
+
+mutants: dev ## Put small bugs into a room, and see whether its tests notice: make mutants ROOM=alerts
+	@$(PYTHON) tests/support/mutants.py $(or $(ROOM),alerts) $(ARGS)
 
 pictures: dev ## Make the guides' pictures again from a running service (needs Chromium and VictoriaMetrics)
 	@PYTHONPATH=tests/support $(PYTHON) tests/support/make_pictures.py

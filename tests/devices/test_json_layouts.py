@@ -18,6 +18,7 @@ from devices.codecs.json_payload import JsonCodec
 from devices.codecs.kernels import read_layouts
 from devices.codecs.readings import Rows
 from devices.messages import MessageChunk, Payloads
+from devices.rejection_reasons import Reason
 
 
 def payloads_of(items: list[bytes]) -> Payloads:
@@ -224,3 +225,17 @@ def test_layouts_beyond_the_most_kept_still_read() -> None:
 def test_names_at_the_limit_are_rejected_on_both_paths() -> None:
     items = [f'{{"device":"d{i}","a":{i}}}'.encode() for i in range(40)]
     check(items, device="device", max_names=10)
+
+
+def test_the_calendar_of_the_compiled_path_is_the_gregorian_one() -> None:
+    days = ["2000-02-29", "2024-02-29", "2096-02-29", "2099-12-31", "2100-02-28", "2100-03-01", "2101-01-01"]
+    items = [b'{"ts": "%sT00:00:00Z", "x": %d.5}' % (day.encode(), i) for i, day in enumerate(days)]
+    codec = check(items)
+    decoded = codec.decode(payloads_of(items))
+    second = 1_000_000_000
+    assert [time // second for time in decoded.time.tolist()] == [
+        951_782_400, 1_709_164_800, 3_981_312_000, 4_102_358_400, 4_107_456_000, 4_107_542_400, 4_133_980_800,
+    ]  # fmt: skip
+    no_such_day = [*items, b'{"ts": "2100-02-29T00:00:00Z", "x": 1.5}']
+    (rejected,) = check(no_such_day).decode(payloads_of(no_such_day)).rejected
+    assert (rejected.message, rejected.reason) == (len(items), Reason.BAD_TIME)

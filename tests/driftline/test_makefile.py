@@ -17,6 +17,7 @@ TARGETS = [
     "docs",
     "docs-check",
     "check",
+    "mutants",
     "pictures",
     "lock",
     "lock-check",

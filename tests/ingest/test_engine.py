@@ -146,6 +146,18 @@ def test_bad_input_lands_in_the_dead_letters_with_its_reason(
     assert [v for _, _, v in columns(output.points)] == [1.0, 2.0]
 
 
+def test_a_payload_of_exactly_the_limit_is_read_and_one_byte_more_is_not() -> None:
+    engine = make_engine()
+    limit = LimitSettings().max_payload
+    whole = b'{"x": 7, "note": "' + b"y" * (limit - 20) + b'"}'
+    assert len(whole) == limit
+    output = Feeder(engine)(("d", whole), ("d", whole + b" "))
+    assert [v for _, _, v in columns(output.points)] == [7.0]
+    assert [(d.offset, d.reason, d.detail) for d in output.dead_letters] == [
+        (1, "too_large", f"payload of {limit + 1} bytes: expected at most limits.max_payload = {limit}")
+    ]
+
+
 def test_one_bad_reading_does_not_take_its_neighbours_along() -> None:
     output = Feeder(make_engine())(("d", b'{"a": 1, "b": "unavailable", "c": 3}'))
     assert [v for _, _, v in columns(output.points)] == [1.0, 3.0]

@@ -18,6 +18,7 @@ import pytest
 
 from devices.messages import FLAG_REDELIVERED
 from ingest.broker_settings import BrokerSettings
+from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
 
 pytestmark = pytest.mark.timeout(60)
@@ -477,6 +478,26 @@ def test_a_qos_2_message_delivered_again_is_handed_out_once(drive: Any, wait_unt
     assert driven.got == [b"first", b"second"]
     wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 3)
     assert broker.received.count(b"\x70\x02\x00\x07") == 1
+
+
+def test_what_an_old_connection_brought_is_not_acknowledged_on_the_next(
+    drive: Any, wait_until: Any, scripted: Any
+) -> None:
+    """The broker gives the identifier to another message meanwhile: its acknowledgement would lose that one."""
+    once = b"\x32\x06\x00\x01t\x00\x09a"
+    broker = scripted([ACCEPTED, b"\x90\x03\x00\x01\x01" + once], [RESUMED, b"\x90\x03\x00\x01\x01"])
+    session = make(broker.url, {"t": 1}, protocol="3.1.1")
+    held: list[Group] = []
+    acknowledge = session.acknowledge
+    session.acknowledge = held.append
+    drive(session)
+    wait_until(lambda: held and held[0].pending)
+    session._client.socket().shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: session.connections == 2 and session.subscribed)
+    acknowledge(held[0])
+    session.resubscribe({"t": 1, "u": 1})
+    wait_until(lambda: b"\x00\x01u\x01" in broker.received, what="a packet sent after it on the new connection")
+    assert broker.received.count(b"\x40\x02\x00\x09") == 0
 
 
 def test_an_old_broker_is_spoken_to_in_its_version(drive: Any, wait_until: Any, scripted: Any) -> None:

@@ -102,6 +102,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 204
+        self.most_lines = 1_000_000
         self.taken: list[str] = []
         self.asked: list[tuple[str, str | None]] = []
 
@@ -115,6 +116,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, self.headers["Authorization"]))
         refused = any("value=3.5," in line for line in lines)
         status = self.server.status if self.server.status != 204 else 400 if refused else 204
+        if len(lines) > self.server.most_lines:
+            status = 413
         if status == 204:
             self.server.taken += lines
         answer = b"" if status == 204 else json.dumps({"code": "invalid", "message": "no such luck"}).encode()
@@ -167,6 +170,15 @@ def test_a_server_in_trouble_is_an_error_to_try_again(server: Server, status: in
         server.status = 204
         assert sink.write(output()) == []
     assert len(server.taken) == 2
+
+
+def test_a_write_that_is_too_large_for_the_server_is_split_until_it_fits(server: Server) -> None:
+    server.most_lines = 3
+    with sink_on(server) as sink:
+        refused = sink.write(output(20))
+    # The value 3.5 is what this server refuses; all others are there, each once.
+    assert [line.line.split("value=")[1][:3] for line in refused] == ["3.5"]
+    assert len(server.taken) == len(set(server.taken)) == 19
 
 
 def test_a_server_that_is_away_is_an_error_to_try_again(server: Server) -> None:

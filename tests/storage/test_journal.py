@@ -112,6 +112,17 @@ def test_compaction_bounds_the_size(tmp_path: Path) -> None:
         assert journal.first_position > 150
 
 
+def test_compaction_for_room_ends_at_three_quarters_and_removes_no_more(tmp_path: Path) -> None:
+    mebibyte = 1 << 20
+    with SqliteJournal(tmp_path / "journal.db", JournalSettings(max_bytes=96 * mebibyte)) as journal:
+        for i in range(80):
+            journal.append(block(mebibyte, i))
+        removed = journal.compact(80, 80)
+        kept = journal.next_position - journal.first_position
+        assert removed + kept == 80
+        assert 70 <= kept <= 72
+
+
 def test_full_journal_refuses_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = SqliteJournal(path, SMALL).open()

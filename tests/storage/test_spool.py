@@ -116,6 +116,19 @@ def test_a_full_spool_drops_the_oldest_and_counts_it(tmp_path: Path) -> None:
         assert spool.lag("fast") == SinkLag(0, 0, 0, 0, 0)
 
 
+def test_what_a_sink_has_just_taken_is_not_counted_as_dropped_for_it(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", ["taken", "waiting"], max_bytes=20_000) as spool:
+        spool.append(output(0, n=100))
+        [(first, _)] = spool.read("taken")
+        spool.advance("taken", first)
+        position = 1
+        while not spool.lag("waiting").dropped:
+            spool.append(output(position, n=100))
+            position += 1
+        assert spool.lag("waiting").dropped == 100
+        assert spool.lag("taken").dropped == 0
+
+
 def test_new_sinks_begin_with_the_next_output_and_old_ones_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     with Spool(path, ["old"]) as spool:

@@ -1,8 +1,8 @@
 """Makes the guides' pictures from the real product: `make pictures`.
 
 The page's pictures are screenshots of `driftline up --demo`, taken once it has alarms; the dashboards' are drawn from a
-simulated plant in VictoriaMetrics. The manifest beside them holds a digest of what each group of pictures shows, so that
-a test can tell when they are out of date.
+simulated plant in VictoriaMetrics. The manifest beside them holds a digest of what each group of pictures shows, so
+that a test can tell when they are out of date.
 """
 
 from __future__ import annotations

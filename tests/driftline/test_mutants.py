@@ -1,0 +1,46 @@
+"""The mutation tester makes one change at a time, and leaves the rest as it is."""
+
+import ast
+from pathlib import Path
+
+import mutants
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a < b", "a <= b"), ("a == b", "a != b"), ("a + b", "a - b"), ("a and b", "a or b"), ("not a", "a"),
+        ("min(a, b)", "max(a, b)"), ("a[3]", "a[4]"), ("f(x=True)", "f(x=False)"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_expression_is_changed(
+    before: str, after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    (tmp_path / "module.py").write_text(f"LIMIT = 3\n\ndef f(a, b):\n    return {before}\n")
+    (found,) = mutants.mutants(Path("module.py"))
+    assert found.source == f"LIMIT = 3\n\ndef f(a, b):\n    return {after}"
+    assert found.line == 4
+
+
+def test_mutants_of_one_file_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    source = "def f(a, b):\n    if a < b and a > 0:\n        return a + b\n    return a * 2"
+    (tmp_path / "module.py").write_text(source)
+    found = list(mutants.mutants(Path("module.py")))
+    assert len(found) == 7
+    for each in found:
+        ast.parse(each.source)
+        changed = [new for old, new in zip(source.splitlines(), each.source.splitlines(), strict=True) if old != new]
+        assert len(changed) == 1
+
+
+def test_a_mutant_that_a_test_notices_is_told_from_one_that_lives(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("def f(a):\n    return a + 1\n")
+    (tmp_path / "test_module.py").write_text("import module\n\ndef test_f():\n    assert module.f(0) == 1\n")
+    noticed = mutants.Mutant(Path("module.py"), 2, "", "", "def f(a):\n    return a - 1\n")
+    lives = mutants.Mutant(Path("module.py"), 2, "", "", "def f(a):\n    return 1 + a\n")
+    assert mutants.is_killed(tmp_path, noticed, ["test_module.py"], 60)
+    assert not mutants.is_killed(tmp_path, lives, ["test_module.py"], 60)
+    assert (tmp_path / "module.py").read_text() == "def f(a):\n    return a + 1\n"
