@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devices.profile import find_profile
 from devices.topics import Template, TopicTooShortError, covers
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
+from ingest.route import topic_filters
 
 
 def config_warnings(config: Config) -> list[str]:
@@ -20,18 +20,15 @@ def config_warnings(config: Config) -> list[str]:
     ]
 
 
-def _filter(route: RouteSettings) -> str:
-    return route.filter or find_profile(route.profile).filter
-
-
 def _shadowed_routes(routes: list[RouteSettings]) -> Iterator[str]:
-    filters = [_filter(route) for route in routes]
-    for number, topic_filter in enumerate(filters):
-        first = next((i for i, earlier in enumerate(filters[:number]) if covers(earlier, topic_filter)), None)
+    for number, route in enumerate(routes):
+        # A route with a profile leaves to the next what it does not recognise.
+        earlier = [(i, each.filter) for i, each in enumerate(routes[:number]) if each.filter and not each.profile]
+        first = next((found for found in earlier if all(covers(found[1], each) for each in topic_filters(route))), None)
         if first is not None:
             yield (
-                f'routes[{number}]: no message reaches it: routes[{first}] takes all of "{topic_filter}" with its '
-                f'filter "{filters[first]}"; put the narrower route first'
+                f"routes[{number}]: no message reaches it: routes[{first[0]}] takes all of "
+                f'"{", ".join(topic_filters(route))}" with its filter "{first[1]}"; put the narrower route first'
             )
 
 
@@ -45,7 +42,9 @@ def _unused_detectors(config: Config) -> Iterator[str]:
 
 def _names_from_missing_levels(routes: list[RouteSettings]) -> Iterator[str]:
     for number, route in enumerate(routes):
-        levels = _filter(route).split("/")
+        if not route.filter:
+            continue
+        levels = route.filter.split("/")
         levels = levels[2:] if levels[0] == "$share" else levels
         if levels[-1] == "#":
             continue

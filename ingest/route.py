@@ -127,7 +127,7 @@ class Router:
         """
         wanted: dict[str, int] = {}
         for settings in self.settings:
-            for each in _filters(settings):
+            for each in topic_filters(settings):
                 wanted[each] = max(settings.qos, wanted.get(each, 0))
         return {
             narrow: qos
@@ -313,7 +313,7 @@ class Router:
     def _choose(self, place: int, topic: str, payload: bytes) -> int | None:
         """The number of the route that takes a topic, of those at a place of the configuration; None if none does."""
         settings = self.settings[place]
-        if not any(matches(each, topic) for each in _filters(settings)):
+        if not any(matches(each, topic) for each in topic_filters(settings)):
             return None
         if settings.profile:
             profile = find_profile(settings.profile)
@@ -442,7 +442,8 @@ class Router:
             table.series = larger
 
 
-def _filters(settings: RouteSettings) -> Sequence[str]:
+def topic_filters(settings: RouteSettings) -> Sequence[str]:
+    """The topic filters of a route: its own, else those of its profile."""
     if settings.filter:
         return (settings.filter,)
     return find_profile(settings.profile).subscribe

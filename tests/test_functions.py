@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     "alerts", "benchmarks", "common", "dashboards", "detectors", "devices", "driftline", "firmware-sim", "ingest",
-    "storage", "tests", "tuning",
+    "storage", "tuning",
 )  # fmt: skip
 MOST_LINES = 60
 
@@ -42,7 +42,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
         for function in functions(ast.parse(path.read_text(encoding="utf-8")))
         if not is_kernel(function)
     ]
-    assert len(measured) > 1_000
+    assert len(measured) > 1_000, "the folders were found"
     assert [f"{place}: {lines} lines" for lines, place in measured if lines > MOST_LINES] == []
 
 

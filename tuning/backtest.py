@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from ingest.profiles import with_profile
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
@@ -26,7 +25,7 @@ from ingest.ingest_settings import (
     RouteSettings,
 )
 from ingest.pipeline import Engine
-from ingest.route import RouteError
+from ingest.route import RouteError, topic_filters
 from tuning.recordings import Recording, RecordingChunk, RecordingError
 from tuning.track import Track, TrackBuilder
 
@@ -63,8 +62,8 @@ class Plan:
 
         Where no route takes it, it is one that takes everything: a recording is scored in any case.
         """
-        known = [with_profile(route) for route in self.routes]
-        taken = next((route for route in known if matches(route.filter, topic)), RouteSettings(filter="#"))
+        taking = (route for route in self.routes if any(matches(each, topic) for each in topic_filters(route)))
+        taken = next(taking, RouteSettings(filter="#"))
         if self.detector is not None:
             overrides = [metric.model_copy(update={"detectors": None}) for metric in taken.metrics]
             taken = taken.model_copy(update={"detectors": [self.detector], "metrics": overrides})

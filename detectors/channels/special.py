@@ -1,4 +1,4 @@
-"""Stage 5 of 7: the channels for special signals and special faults together, each asked where the kind is right."""
+"""Score: the channels for special signals and special faults together, each asked where the kind is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 5 of 7: each series judged as its kind deserves, by the channels for special signals alone."""
+"""Score: each series judged as its kind deserves, by the channels for special signals alone."""
 
 from __future__ import annotations
 
