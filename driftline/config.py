@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from alerts.alarm_settings import AlarmSettings
+from alerts.maintenance import MaintenanceSettings
 from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
 from common.extras import how_to_install, is_installed
@@ -67,6 +68,9 @@ class Config(BaseModel):
     http: HttpSettings = Field(default=HttpSettings(), description="The API, the page and the metrics.")
     alarm: AlarmSettings = Field(
         default=AlarmSettings(), description="When a score becomes an alarm, and when it ends."
+    )
+    maintenance: list[MaintenanceSettings] = Field(
+        default=[], description="Times at which alarms of some devices are expected, and nobody is told of them."
     )
     notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")

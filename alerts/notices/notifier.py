@@ -98,12 +98,13 @@ class Notifier:
     def offer(self, alarm: AlarmView) -> None:
         """Queue what the alarm's present state calls for; what was queued before is not queued again.
 
-        Of a shelved alarm nobody is told that it opened, and a reminder of it is spared.
+        Of an alarm that is shelved, or under maintenance, nobody is told that it opened, and a reminder is spared.
         """
         now = self._clock()
         event: NoticeEvent = "cleared" if alarm.state == "cleared" else "opened"
-        if event == "opened" and alarm.shelved_until is not None and alarm.shelved_until > now:
-            self.outbox.put(alarm.alarm, "shelved", [], now, follow_up=False)
+        is_shelved = alarm.shelved_until is not None and alarm.shelved_until > now
+        if event == "opened" and (is_shelved or alarm.maintenance):
+            self.outbox.put(alarm.alarm, "suppressed", [], now, follow_up=False)
             return
         if now - (alarm.cleared or alarm.opened) > _OLDEST:
             return

@@ -34,6 +34,7 @@ class AlarmView:
     reason: str
     link: str = ""
     shelved_until: int | None = None
+    maintenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

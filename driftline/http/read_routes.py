@@ -148,7 +148,12 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
         number = incident_of(incidents(found, lambda series: records[series].device))
         replies = [
-            alarm_reply(alarm, records[alarm.series]) | {"incident": number[alarm.alarm]} for alarm in found[:limit]
+            alarm_reply(alarm, records[alarm.series])
+            | {
+                "incident": number[alarm.alarm],
+                "maintenance": view.maintenance(records[alarm.series].device, alarm.opened),
+            }
+            for alarm in found[:limit]
         ]
         return json_response({"alarms": replies})
 

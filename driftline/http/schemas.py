@@ -220,6 +220,7 @@ class AlarmReply(BaseModel):
     cleared_reason: str = Field(default="", description='Why it ended: "back to normal", "by maria", ...')
     note: str = Field(default="", description="What was said about it last.")
     feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
+    maintenance: str = Field(default="", description="Name of the maintenance during which it opened; else empty.")
     incident: int | None = Field(
         default=None, description="Number of the alarm that began the incident of which this is part."
     )

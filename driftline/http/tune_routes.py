@@ -99,10 +99,12 @@ def tune_router(view: ServiceView, audit: Audit) -> APIRouter:
         end = int(newest.time.max()) + 1 if len(newest) else view.counts().time
         start = end - int(days * DAY)
         replies = []
+        first = end
         for record in records:
             points = view.store.points(record.series, start, end)
             if not len(points.time):
                 continue
+            first = min(first, int(points.time[0]))
             would = preview(points, settings)
             were = [alarm for alarm in view.store.alarms(series=record.series, limit=_MOST_ALARMS) if _in(alarm, start)]
             replies.append(
@@ -117,7 +119,9 @@ def tune_router(view: ServiceView, audit: Audit) -> APIRouter:
                 }
             )
         now = view.alarm_settings().budget_of(device, "*")
-        return json_response({"start": start, "end": end, "budget": budget, "budget_now": now, "series": replies})
+        return json_response(
+            {"start": max(start, first), "end": end, "budget": budget, "budget_now": now, "series": replies}
+        )
 
     @router.post("/tune", response_model=BudgetChangeReply)
     def apply(who: Admin, given: BudgetChange) -> Response:

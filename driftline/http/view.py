@@ -183,6 +183,10 @@ class ServiceView(Protocol):
         """Do what a person asks, and tell what came of each. Raises ActionError where that cannot be told now."""
         ...
 
+    def maintenance(self, device: str, time: int) -> str:
+        """The name of the maintenance that the device is under at the time (ns); "" where it is under none."""
+        ...
+
     def alarm_settings(self) -> AlarmSettings:
         """The alarm settings in force."""
         ...

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.channels import Publish
 from alerts.notices.notice_settings import NoticeSettings, read_secret
 from alerts.notices.notifier import Notifier
@@ -34,6 +35,7 @@ class NoticeDesk:
         self,
         path: Path,
         configured: Sequence[NoticeSettings],
+        maintenance: Sequence[MaintenanceSettings],
         store: EmbeddedStore,
         subscribe: Callable[[Callable[[], None]], Subscription],
         *,
@@ -43,6 +45,7 @@ class NoticeDesk:
     ) -> None:
         self._outbox = Outbox(path)
         self.notifier = Notifier(self._outbox, _with_secrets(configured), clock=clock, publish=publish)
+        self._maintenance = maintenance
         self._store = store
         self._subscribe = subscribe
         self._page_url = page_url.rstrip("/")
@@ -57,8 +60,9 @@ class NoticeDesk:
         self.notifier.start()
         self._thread.start()
 
-    def configure(self, configured: Sequence[NoticeSettings]) -> None:
-        """Put other channels of the configuration in place. Raises OSError where a secret cannot be read."""
+    def configure(self, configured: Sequence[NoticeSettings], maintenance: Sequence[MaintenanceSettings]) -> None:
+        """Put other channels and windows in place. Raises OSError where a secret cannot be read."""
+        self._maintenance = maintenance
         self.notifier.configure(_with_secrets(configured))
 
     def stop(self) -> None:
@@ -109,6 +113,7 @@ class NoticeDesk:
             value=alarm.value,
             reason=alarm.reason,
             shelved_until=alarm.shelved_until,
+            maintenance=maintenance_of(self._maintenance, record.device, alarm.opened),
             link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
         )
 

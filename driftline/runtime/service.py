@@ -178,7 +178,7 @@ class Service:
         self.config = self.status.config = config
         self._remember_all_filters(filters)
         self._session.resubscribe(filters)
-        self._notices.configure(config.notices)
+        self._notices.configure(config.notices, config.maintenance)
 
     def _session_filters(self, filters: dict[str, int]) -> dict[str, int]:
         """Filters as the running session can take them: one that the broker forgets has QoS 0 until the next start.
@@ -384,6 +384,7 @@ class Service:
         self._notices = NoticeDesk(
             self.folder.notices,
             self.config.notices,
+            self.config.maintenance,
             self._store,
             self._feed.subscribe,
             clock=self._clock,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
+from alerts.maintenance import maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
 from devices.records import ActionRecord
@@ -181,6 +182,10 @@ class ServiceStatus:
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
         return self._feed.subscribe(wake)
+
+    def maintenance(self, device: str, time: int) -> str:
+        """The name of the maintenance that the device is under at the time (ns); "" where it is under none."""
+        return maintenance_of(self.config.maintenance, device, time)
 
     def alarm_settings(self) -> AlarmSettings:
         """The alarm settings in force."""

@@ -207,9 +207,10 @@ def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told
     assert keys(web) == ["alarm-7-opened"]
 
 
-def test_of_a_shelved_alarm_nobody_is_told(told, web: HttpReceiver, clock: Clock) -> None:
+def test_of_an_alarm_shelved_or_under_maintenance_nobody_is_told(told, web: HttpReceiver, clock: Clock) -> None:
     notifier = told(webhook(web), webhook(web).model_copy(update={"name": "next", "after": "5m"}))
     notifier.offer(replace(ALARM, shelved_until=NOW + HOUR))
+    notifier.offer(replace(ALARM, alarm=9, maintenance="cleaning"))
     notifier.offer(replace(ALARM, alarm=8))
     notifier.offer(replace(ALARM, alarm=8, shelved_until=NOW + HOUR))
     clock.now += 301 * SECOND

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alerts.actions import Acknowledge, Action, DoNotLearn, Feedback, Shelve
 from alerts.alarm_settings import AlarmSettings
+from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
@@ -42,6 +43,7 @@ class DemoService:
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
         self.acted: list[Action] = []
+        self.windows: list[MaintenanceSettings] = []
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
         self.seen: dict[int, int] = {}
@@ -153,6 +155,9 @@ class DemoService:
                 self.step(alarms=[replace(record, note=action.note or record.note)])
             done.append(ActionRecord(self._position, number, alarm, action.kind, action.by, action.at, ""))
         return done
+
+    def maintenance(self, device: str, time: int) -> str:
+        return maintenance_of(self.windows, device, time)
 
     def alarm_settings(self) -> AlarmSettings:
         return AlarmSettings()

@@ -16,7 +16,7 @@ const empty = {
   all: ["No alarm yet", "When a device behaves unlike itself, it appears here with the reason."],
 };
 
-const isShelved = (alarm) => alarm.state !== "cleared" && alarm.shelved_until > Date.now() * 1e6;
+const isShelved = (alarm) => alarm.state !== "cleared" && (alarm.shelved_until > Date.now() * 1e6 || Boolean(alarm.maintenance));
 const stateOf = (alarm) => (alarm.state === "cleared" ? "cleared" : isShelved(alarm) ? "shelved" : "active");
 const rank = (alarm) => severities.indexOf(alarm.severity) + (alarm.severity && severities.includes(alarm.severity) ? 0 : 4);
 
@@ -137,7 +137,7 @@ export async function showAlarms({ root, search, signal }) {
   }
 
   function whose(alarm) {
-    if (isShelved(alarm)) return h("span", { class: "sub" }, `until ${moment(alarm.shelved_until)}`);
+    if (isShelved(alarm)) return h("span", { class: "sub" }, alarm.maintenance ? `maintenance: ${alarm.maintenance}` : `until ${moment(alarm.shelved_until)}`);
     return alarm.acknowledged_by && alarm.state === "acknowledged" ? h("span", { class: "sub" }, `by ${alarm.acknowledged_by}`) : null;
   }
 

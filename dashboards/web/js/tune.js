@@ -70,7 +70,7 @@ export async function showTune({ root, name, search, signal }) {
     const marks = (alarms, kind, title) => alarms.slice(0, 400).map((alarm) => {
       const mark = h("i", { class: kind, title: title(alarm) });
       const span = found.end - found.start;
-      mark.style.left = `${(100 * (alarm.opened - found.start)) / span}%`;
+      mark.style.left = `min(${(100 * (alarm.opened - found.start)) / span}%, 100% - 3px)`;
       mark.style.width = `max(3px, ${(100 * ((alarm.cleared ?? found.end) - alarm.opened)) / span}%)`;
       return mark;
     });

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from pydantic import ValidationError
+
+from alerts.maintenance import MaintenanceSettings, maintenance_of
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
+
+
+WEEKLY = MaintenanceSettings(
+    name="cleaning", devices=["plant/hall-1/*"], hours=["Sun 02:00-04:00"], time_zone="Europe/Berlin"
+)
+ONCE = MaintenanceSettings(name="new motor", devices=["*/pump-07"], start="2026-03-02T08:00Z", end="2026-03-02T16:00Z")
+
+
+@pytest.mark.parametrize(
+    ("device", "time", "name"),
+    [
+        ("plant/hall-1/pump-01", "2026-03-01T01:30+00:00", "cleaning"),
+        ("plant/hall-1/pump-01", "2026-03-01T03:00+00:00", ""),
+        ("plant/hall-2/pump-01", "2026-03-01T01:30+00:00", ""),
+        ("plant/hall-2/pump-07", "2026-03-02T08:00+00:00", "new motor"),
+        ("plant/hall-2/pump-07", "2026-03-02T16:00+00:00", ""),
+    ],
+)
+def test_a_window_is_for_its_devices_at_its_time(device: str, time: str, name: str) -> None:
+    assert maintenance_of([WEEKLY, ONCE], device, at(time)) == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "hours: missing"),
+        ({"hours": ["at night"]}, 'got "at night", expected days and hours'),
+        ({"start": "2026-03-02T08:00Z", "end": "2026-03-01T08:00Z"}, "expected a time after start"),
+        ({"start": "soon"}, "soon"),
+        ({"hours": ["02:00-04:00"], "time_zone": "Berlin"}, 'unknown "Berlin"'),
+    ],
+)
+def test_what_is_no_window_is_said(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        MaintenanceSettings(name="x", **settings)  # type: ignore[arg-type]
