@@ -174,7 +174,23 @@ class LimitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_series: int = Field(default=1_000_000, ge=1, description="Most series in all; beyond, readings are rejected.")
+    max_series: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Most series in all; beyond, readings are rejected. Not set: fewer where memory is small.",
+    )
+    max_scored_series: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Most series that detectors score; those beyond are stored unscored. Not set: as many as fit into "
+        "the memory of the control group or the machine.",
+    )
+    max_new_series_an_hour: int = Field(
+        default=100_000,
+        ge=1,
+        description="New series that detectors take up at once within an hour; those beyond are stored unscored until "
+        "they have sent 20 readings. Not set: an eighth of max_scored_series.",
+    )
     max_series_per_device: int = Field(default=1_000, ge=1, description="Most series of one device.")
     max_payload: int = Field(default=1_048_576, ge=64, description="Largest payload in bytes that is decoded.")
 

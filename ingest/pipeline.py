@@ -18,6 +18,7 @@ from devices.batch import NO_TIME, Batch
 from devices.messages import FLAG_RETAIN
 from devices.records import ActionRecord, AlarmRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
+from ingest.admission import Admission
 from ingest.decode import Decoder, Readings
 from ingest.detector_host import DetectorHost, HostScores
 from ingest.followed import Followed, Incoming, RecordedRows
@@ -68,6 +69,7 @@ class Engine:
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes)
         self.not_learned = NotLearned(self.registry)
+        self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
         self.liveness = Liveness()
         self.observer = Observer(self.registry)
@@ -152,6 +154,7 @@ class Engine:
         arrays["liveness"] = self.liveness.state()
         arrays["alarm"] = alarm_arrays
         arrays["route"] = self.choices.state()
+        arrays["admission"] = self.admission.state()
         rest |= {
             "settings": self.settings,
             "settings_from": self.settings_from,
@@ -177,6 +180,10 @@ class Engine:
         self.not_learned.load(rest.get("not_learned", ()))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
+        if "admission" in arrays:
+            self.admission.load(arrays["admission"])
+        else:
+            self.admission.admit_all([each for each in range(len(self.registry)) if self.host.assigned(each)])
         same = rest["settings"] == self.settings
         self.settings_from = int(rest["settings_from"]) if same else position
         if same and self.choices.load(arrays["route"]) and (anew or self.choices.any_knowledge):
@@ -196,12 +203,15 @@ class Engine:
 
         Where several topics bring one series the first of them chooses, so that it does not depend on restarts.
         """
-        if self.choices.take(series, route, override):
-            self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), arrival)
+        if not self.choices.take(series, route, override):
+            return
+        names = self.choices.detectors(series)
+        if not names or self.admission.admits(series, arrival):
+            self.host.assign(series, names, self.choices.knowledge(series), arrival)
 
     def _describe(self) -> None:
         """Give every series to its detectors again: to those that start anew, and with what people know of it."""
-        for series in self.choices.chosen():
+        for series in filter(self.admission.is_admitted, self.choices.chosen()):
             self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), NO_TIME)
 
     def _act(self, entry: JournalEntry) -> tuple[list[AlarmRecord], list[ActionRecord]]:
@@ -231,6 +241,8 @@ class Engine:
 
     def _incoming(self, readings: Readings, new: JournalEntry, entry: JournalEntry) -> Incoming:
         """Decoded readings on their way; `entry` is the whole one, in which redelivered messages pass time too."""
+        for series, arrival in self.admission.due(readings.series, new.chunk.arrival[readings.message]):
+            self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), arrival)
         window = np.zeros(len(readings.series), np.int64)
         windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
         if windows.any() and len(window):
@@ -253,7 +265,8 @@ class Engine:
         self.liveness.observe(device[live], batch.time[live], incoming.arrival[live])
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
         taken = ordered.on_time()
-        scores = self.host.step(taken, self.not_learned.learn(taken.batch))
+        learn = self.not_learned.learn(taken.batch) & self.admission.learns(taken.batch.series, taken.arrival)
+        scores = self.host.step(taken, learn)
         verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores))
         return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
 from common.growth import grown
 from devices.codec import Codec, MetricName
 from devices.codec import Role as ValueRole
@@ -24,9 +23,13 @@ from ingest.discovery import Discovery
 from ingest.ingest_settings import ComponentSettings, RouteSettings
 from ingest.route_entry import Route, RouteError, component_of
 from ingest.rows import PREFIX
+from ingest.series_table import SeriesTable
 from ingest.topic_table import TopicTable
 
 __all__ = ["IGNORED", "REFUSED", "Refusal", "Route", "RouteError", "Router", "Unresolved"]
+
+LONGEST_TOPIC, MOST_LEVELS = 1_024, 32
+"""Longest topic and name that is remembered, since memory must hold them all."""
 
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
@@ -62,9 +65,9 @@ class Unresolved:
 
 @dataclass(slots=True)
 class _CodecTables:
-    """What is known of one codec's (topic, metric code) pairs: `series` int32 (topics, metric codes)."""
+    """Series of one codec by topic and metric code, and by the device too where the payload names it."""
 
-    series: NDArray[np.int32] = field(default_factory=lambda: np.full((16, 4), _UNKNOWN, np.int32))
+    series: SeriesTable = field(default_factory=SeriesTable)
     by_device: dict[tuple[int, int, int], int] = field(default_factory=dict)
     conversions: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     roles: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
@@ -218,9 +221,7 @@ class Router:
         """Series of each reading, `_UNKNOWN` where it is to be resolved yet, and whether any is."""
         table = self._tables[readings.codec]
         topic, metric, device = readings.topic, readings.metric, readings.device
-        self._fit(table, len(self.codecs[readings.codec].metrics))
-        series = np.empty(len(topic), np.int32)
-        unknown, has_device = _look_up(table.series, topic, metric, device, series)
+        series, unknown, has_device = table.series.find(topic, metric, device)
         if has_device:
             named = device >= 0
             series[named] = [
@@ -250,7 +251,7 @@ class Router:
         if not form or not self.discovery.learn(form, route.owner(levels), "/".join(levels), payload):
             return
         for table in self._tables:
-            table.series.fill(_UNKNOWN)
+            table.series.clear()
             table.by_device.clear()
             table.conversions.clear()
 
@@ -298,6 +299,12 @@ class Router:
         place, route = next(((place, route) for place, route in chosen if route is not None), (-1, None))
         if route is None:
             return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
+        if len(raw) > LONGEST_TOPIC or topic.count("/") >= MOST_LEVELS:
+            return Refusal(
+                Reason.BAD_TOPIC,
+                f'topic "{topic[:80]}..." of {len(raw)} bytes and {topic.count("/") + 1} levels: expected at most '
+                f"{LONGEST_TOPIC} bytes and {MOST_LEVELS} levels",
+            )
         if len(self._topics) >= self._max_topics:
             return Refusal(
                 Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
@@ -369,7 +376,7 @@ class Router:
         table = self._tables[readings.codec]
         topic, metric, device = (int(column[row]) for column in (readings.topic, readings.metric, readings.device))
         key = (topic, metric, device)
-        known = table.by_device.get(key, _UNKNOWN) if device >= 0 else int(table.series[topic, metric])
+        known = table.by_device.get(key, _UNKNOWN) if device >= 0 else table.series.get(topic, metric)
         if known != _UNKNOWN:
             return known
         codec = self.codecs[readings.codec]
@@ -385,7 +392,7 @@ class Router:
         if device >= 0:
             table.by_device[key] = series
         else:
-            table.series[topic, metric] = series
+            table.series.put(topic, metric, series)
         return series
 
     def _series_of(self, topic: int, device_said: str | None, said: MetricName, arrival: int) -> int | Refusal:
@@ -395,6 +402,11 @@ class Router:
             device, metric = chosen.names(self._levels[topic], device_said, said)
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
+        if len(device) > LONGEST_TOPIC or len(metric) > LONGEST_TOPIC:
+            return Refusal(
+                Reason.TOO_MANY_SERIES,
+                f'"{device[:80]}" "{metric[:80]}": expected names of at most {LONGEST_TOPIC} characters',
+            )
         if metric.startswith(PREFIX):
             return Refusal(
                 Reason.RESERVED, f'metric "{metric[:200]}": names that begin with "{PREFIX}" are of devices\' scores'
@@ -434,40 +446,9 @@ class Router:
             self.registry.describe(series, unit=unit)
         return series, kind
 
-    def _fit(self, table: _CodecTables, metrics: int) -> None:
-        rows, columns = table.series.shape
-        if len(self._topics) > rows or metrics > columns:
-            larger = np.full((_room(rows, len(self._topics)), _room(columns, metrics)), _UNKNOWN, np.int32)
-            larger[:rows, :columns] = table.series
-            table.series = larger
-
 
 def topic_filters(settings: RouteSettings) -> Sequence[str]:
     """The topic filters of a route: its own, else those of its profile."""
     if settings.filter:
         return (settings.filter,)
     return find_profile(settings.profile).subscribe
-
-
-@njit(nogil=True)
-def _look_up(
-    table: NDArray[np.int32],
-    topic: NDArray[np.int32],
-    metric: NDArray[np.int32],
-    device: NDArray[np.int32],
-    series: NDArray[np.int32],
-) -> tuple[int, bool]:
-    """Fill `series` from `table`; returns how many are unknown, and whether any row names a device."""
-    unknown = 0
-    has_device = False
-    for row in range(len(topic)):
-        series[row] = table[topic[row], metric[row]]
-        unknown += series[row] == _UNKNOWN
-        has_device |= device[row] >= 0
-    return unknown, has_device
-
-
-def _room(have: int, need: int) -> int:
-    while have < need:
-        have *= 2
-    return have

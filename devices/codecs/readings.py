@@ -14,6 +14,7 @@ from devices.numbers import MOST_EXACT
 from devices.quantities import canonical
 from devices.rejection_reasons import Reason
 
+_MOST_NAME_BYTES = 16 << 20
 MAX_NAMES = 100_000
 """Default bound of a codec's metric and device name tables."""
 
@@ -47,6 +48,7 @@ class Names:
         self.codes: dict[str, int] = {}
         self._kind = kind
         self._most = most
+        self._bytes = 0
 
     def code(self, name: str) -> int:
         """The code of `name`, given at first sight. Raises TooManyNamesError at the bound."""
@@ -55,6 +57,10 @@ class Names:
             code = len(self.items)
             if code >= self._most:
                 raise TooManyNamesError(f"{self._kind} {excerpt(name)}: {self._most} names are the limit")
+            if self._bytes + len(name) > _MOST_NAME_BYTES:
+                most = f"{_MOST_NAME_BYTES >> 20} MiB"
+                raise TooManyNamesError(f"{self._kind} {excerpt(name)}: {most} of names are the limit")
+            self._bytes += len(name)
             self.codes[name] = code
             self.items.append(name)
         return code

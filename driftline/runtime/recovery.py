@@ -11,6 +11,7 @@ from alerts.alarm_settings import AlarmSettings
 from detectors.detector import State
 from devices.records import SeriesRecord
 from driftline.config import Config
+from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
@@ -26,7 +27,8 @@ _ALL_ALARMS = 1_000_000
 
 def new_engine(config: Config, known: Sequence[SeriesRecord]) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
-    return Engine(config.routes, config.detectors, config.alarm, config.limits, known)
+    limits = fitted(config.limits, allowed_bytes())
+    return Engine(config.routes, config.detectors, config.alarm, limits, known)
 
 
 def restored_engine(

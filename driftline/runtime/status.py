@@ -241,6 +241,12 @@ class ServiceStatus:
         if lag > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
         registry = self._engine.engine.registry
+        admission = self._engine.engine.admission
+        if waiting := admission.waiting:
+            why = "limits.max_scored_series is reached" if admission.full else "many came at once"
+            return StageHealth(
+                "engine", Status.YELLOW, f"{waiting:,} new series are stored without being scored: {why}"
+            )
         if word := registry.near_limit(_NEAR_LIMIT):
             return StageHealth("engine", Status.YELLOW, f"{word}; readings of series beyond are rejected")
         return StageHealth("engine", Status.GREEN, f"{len(registry)} series")
