@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, cast
 
 import orjson
@@ -15,11 +15,12 @@ from driftline.http.access_guard import AccessGuard
 from driftline.http.access_routes import access_router
 from driftline.http.action_routes import action_router
 from driftline.http.alarm_routes import alarm_router
+from driftline.http.bounds import Bounds, QueryPool
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
-from driftline.http.live import LivePoints, LiveStreams, SeriesFilter
+from driftline.http.live import LivePoints, LiveStreams, SeriesFilter, TooManyStreamsError
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.read_routes import alarm_replies, reading_router
@@ -56,10 +57,12 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     )
     streams = LiveStreams(view, settings.max_live_clients)
     app.state.streams = streams
+    queries = QueryPool()
+    app.state.queries = queries
     app.state.has_gate = gate is not None
     refusals: dict[int | str, dict[str, Any]] = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
     checks = [Depends(_refuse_unknown_parameters)]
-    app.include_router(reading_router(view, settings), prefix=PREFIX, responses=refusals, dependencies=checks)
+    app.include_router(reading_router(view, settings, queries), prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
     for more in (alarm_router(view), download_router(view)):
         app.include_router(more, prefix=PREFIX, responses=refusals, dependencies=checks)
@@ -76,6 +79,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     install_error_handlers(app)
     if gate is not None:
         app.add_middleware(AccessGuard, gate=gate, open_metrics=settings.metrics_without_sign_in)
+    app.add_middleware(Bounds)
     app.add_middleware(Guard, settings=settings)
     return app
 
@@ -138,16 +142,26 @@ def _live_router(view: ServiceView, streams: LiveStreams) -> APIRouter:
         `alarms`: alarms that changed, as `/alarms` gives them. `gap`: steps were missed; `reason` is `slow` or
         `reconnected`, `missed` their number, null after a restart. `heartbeat`: nothing happened for 10 s.
         """
-        if streams.full:
-            raise ApiError(503, "too_many_clients", "events: too many live clients; raise http.max_live_clients")
         wanted = SeriesFilter(view, frozenset(series or ()), frozenset(device or ()))
+        stream = streams.follow(wanted, points, last_event_id)
+        try:
+            # The stream takes its place among the clients before anything is answered.
+            first = await anext(stream)
+        except TooManyStreamsError as error:
+            raise ApiError(503, "too_many_clients", str(error)) from None
         return StreamingResponse(
-            streams.follow(wanted, points, last_event_id),
+            _chained(first, stream),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     return router
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for event in rest:
+        yield event
 
 
 def _page_router(files: Mapping[str, WebFile]) -> APIRouter:

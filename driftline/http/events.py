@@ -100,7 +100,7 @@ class LiveFeed:
     reconnects after a restart is told of the gap.
     """
 
-    def __init__(self, *, first: int = 0, max_steps: int = 1_024, max_points: int = 200_000) -> None:
+    def __init__(self, *, first: int = 0, max_steps: int = 1_024, max_points: int = 50_000) -> None:
         if max_steps < 1 or max_points < 1:
             raise ValueError(f"live feed: max_steps {max_steps} and max_points {max_points} must be at least 1")
         self._max_steps = max_steps

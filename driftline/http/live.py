@@ -75,6 +75,10 @@ class SeriesFilter:
         return mask
 
 
+class TooManyStreamsError(Exception):
+    """As many streams are open as may be."""
+
+
 class LiveStreams:
     """All open streams of one server: bounded in number, and closed together from any thread."""
 
@@ -87,11 +91,6 @@ class LiveStreams:
         self._closed = False
         self._records: dict[int, SeriesRecord] = {}
 
-    @property
-    def full(self) -> bool:
-        """Whether no more streams may open."""
-        return self._closed or len(self._open) >= self._limit
-
     def close(self) -> None:
         """End every stream, and open none any more."""
         with self._lock:
@@ -101,7 +100,10 @@ class LiveStreams:
             end()
 
     async def follow(self, wanted: SeriesFilter, points: LivePoints, last_id: str | None) -> AsyncIterator[bytes]:
-        """The events of one stream, as bytes of the wire format, until it is closed."""
+        """The events of one stream, as bytes of the wire format, until it is closed.
+
+        Raises TooManyStreamsError, before the first event, where there are as many already as may be.
+        """
         loop = asyncio.get_running_loop()
         woken, ended = asyncio.Event(), asyncio.Event()
         key = object()
@@ -111,9 +113,11 @@ class LiveStreams:
             woken.set()
 
         with self._lock:
+            if self._closed or len(self._open) >= self._limit:
+                raise TooManyStreamsError(
+                    f"events: {len(self._open)} live clients are there already; raise http.max_live_clients"
+                )
             self._open[key] = lambda: _call(loop, end)
-            if self._closed:
-                ended.set()
         try:
             with self._view.subscribe(lambda: _call(loop, woken.set)) as listener:
                 listener.alarms_only = points is LivePoints.NONE

@@ -18,13 +18,16 @@ from alerts.incidents import incident_of, incidents
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
+from driftline.http.bounds import QueryPool, QuickAnswers
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
 from driftline.http.reply import Instant, json_response
 from driftline.http.view import DeviceState, Learning, ServiceView, Status
 from storage.embedded.database import EmbeddedStore
+from storage.embedded.query_watch import QueryStop
 
 _MOST_ACTED = 10_000
+_ANSWER_BYTES = 16 << 20
 MAX_SERIES_A_REQUEST = 100
 """Most series whose points one request may ask for."""
 
@@ -36,26 +39,27 @@ Start = Annotated[
 End = Annotated[Instant | None, Query(alias="to", description="First time left out; unset: none.")]
 
 
-def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
+def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool) -> APIRouter:
     """The endpoints that read from `view`, without a prefix."""
     router = APIRouter()
     store = view.store
+    quick = QuickAnswers()
 
     @router.get("/health", response_model=schemas.HealthReply, tags=["service"])
-    def health(request: Request) -> Response:
+    async def health(request: Request) -> Response:
         """State of the service, stage by stage. The HTTP status is 503 where a stage is red, else 200.
 
         Who has not signed in sees the status alone.
         """
-        found = view.health()
+        found = await quick.get(view.health)
         stages = [dataclasses.asdict(stage) for stage in found.stages] if identity_of(request) else []
         status = 503 if found.status is Status.RED else 200
         return json_response({"status": found.status, "stages": stages}, status=status)
 
     @router.get("/counts", response_model=schemas.CountsReply, tags=["service"])
-    def counts() -> Response:
+    async def counts() -> Response:
         """Where every reading went since the database was begun."""
-        return json_response(view.counts())
+        return json_response(await quick.get(view.counts))
 
     @router.get("/about", response_model=schemas.AboutReply, tags=["service"])
     def about() -> Response:
@@ -163,11 +167,15 @@ def reading_router(view: ServiceView, settings: HttpSettings) -> APIRouter:
         return json_response({"dead_letters": [_dead_letter(letter) for letter in store.dead_letters(limit)]})
 
     @router.post("/query", response_model=schemas.QueryReply, tags=["points"])
-    def query(request: schemas.QueryRequest) -> Response:
-        """Rows of one read-only SQL query over points, alarms, dead_letters and devices."""
+    async def query(request: schemas.QueryRequest, asked: Request) -> Response:
+        """Rows of one read-only SQL query over points, alarms, dead_letters and devices, as far as 16 MiB hold them."""
         limit = min(request.limit or settings.max_query_rows, settings.max_query_rows)
-        result = store.query(request.sql, limit)
-        return json_response({"columns": result.columns, "rows": result.rows, "truncated": result.truncated})
+
+        def answer(stop: QueryStop) -> Response:
+            found = store.query(request.sql, limit, max_bytes=_ANSWER_BYTES, stop=stop)
+            return json_response({"columns": found.columns, "rows": found.rows, "truncated": found.truncated})
+
+        return await queries.run(asked, answer)
 
     return router
 

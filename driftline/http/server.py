@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import threading
+import time
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from driftline.http.http_settings import DEFAULT_PORT, HttpSettings
 
+log = logging.getLogger(__name__)
+
 _PORTS_TRIED = 100
 _STOP_SECONDS = 2
+_AGAIN_SECONDS = 0.5
+_REQUEST_WITHIN = 10.0
 
 
 class PortTakenError(OSError):
@@ -58,9 +65,10 @@ class HttpServer:
             ssl_certfile=self._settings.tls_certificate,
             ssl_keyfile=self._settings.tls_key,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            http=_ImpatientProtocol,
         )
         self._server = _Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
+        self._thread = threading.Thread(target=self._server.run_on, args=(listener,), name="http", daemon=True)
         self._thread.start()
         self._server.ready.wait()
 
@@ -69,6 +77,7 @@ class HttpServer:
         if self._server is None or self._thread is None:
             return
         self._app.state.streams.close()
+        self._app.state.queries.close()
         self._server.should_exit = True
         self._thread.join(timeout=2 * _STOP_SECONDS + 1)
         self._server = self._thread = None
@@ -85,11 +94,33 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            super().run(sockets)
-        finally:
-            self.ready.set()
+    def run_on(self, listener: socket.socket) -> None:
+        """Serve until told to end; what ends it otherwise is said, and it begins again."""
+        with listener:
+            while True:
+                try:
+                    self.run([listener.dup()])
+                except Exception:
+                    log.exception("the HTTP server has failed")
+                finally:
+                    self.ready.set()
+                if self.should_exit:
+                    return
+                log.error("the HTTP server ended by itself: it begins again")
+                self.started = False
+                time.sleep(_AGAIN_SECONDS)
+
+
+class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """Closes a connection on which no request has come within some seconds, so that such ones do not pile up."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(_REQUEST_WITHIN, self._close_without_request)
+
+    def _close_without_request(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
 
 
 def _listen(settings: HttpSettings) -> socket.socket:

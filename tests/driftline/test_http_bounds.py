@@ -1,0 +1,137 @@
+"""Requests made to cost much: refused, cut or stopped, while health goes on answering."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from demo_service import DemoService
+
+from driftline.http import server as serving
+from driftline.http.app import create_app
+from driftline.http.http_settings import HttpSettings
+from driftline.http.server import HttpServer
+
+SLOW = b'{"sql": "SELECT count(*) FROM range(1000000000000) t(a) WHERE a % 7 = 3"}'
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HttpServer]:
+    service = DemoService(tmp_path / "store.duckdb")
+    settings = HttpSettings(port=0, max_live_clients=3)
+    running = HttpServer(create_app(service, settings), settings)
+    running.start()
+    yield running
+    running.stop()
+    service.close()
+
+
+def connect(server: HttpServer) -> http.client.HTTPConnection:
+    address = urlsplit(server.url)
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+
+
+def post(server: HttpServer, body: bytes) -> tuple[int, str]:
+    connection = connect(server)
+    connection.request("POST", "/api/v1/query", body, {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    return reply.status, reply.read().decode()
+
+
+def healthy(server: HttpServer) -> bool:
+    connection = connect(server)
+    connection.request("GET", "/api/v1/health")
+    return connection.getresponse().status == 200
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(server: HttpServer) -> None:
+    connection = connect(server)
+    connection.putrequest("POST", "/api/v1/query")
+    connection.putheader("Content-Length", str(3 << 30))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection = connect(server)
+    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    connection.request("POST", "/api/v1/query", iter([b" " * 100_000] * 12), headers, encode_chunked=True)
+    reply = connection.getresponse()
+    assert (reply.status, b"longer than 1048576 bytes" in reply.read()) == (413, True)
+
+
+def test_an_answer_is_cut_at_its_bytes_and_says_so(server: HttpServer) -> None:
+    status, text = post(server, b'{"sql": "SELECT concat(range, sha256(\'x\')) FROM range(9000)", "limit": 9000}')
+    assert (status, '"truncated":false' in text) == (200, True)
+    wide = "concat(" + ", ".join(["sha256('x')"] * 100) + ")"
+    status, text = post(server, f'{{"sql": "SELECT {wide} FROM range(9000)", "limit": 9000}}'.encode())
+    assert (status, '"truncated":true' in text) == (200, True)
+    assert len(text) < 20 << 20
+
+
+def test_slow_queries_wait_in_their_own_pool_and_end_with_their_clients(
+    server: HttpServer, wait_until: Callable[..., None]
+) -> None:
+    clients = []
+    for _ in range(16):
+        connection = connect(server)
+        connection.request("POST", "/api/v1/query", SLOW, {"Content-Type": "application/json"})
+        clients.append(connection)
+    running = server._app.state.queries._running
+    wait_until(lambda: len(running) == 16, within=60, what="all queries")
+    assert healthy(server)
+    status, text = post(server, SLOW)
+    assert (status, "16 queries run or wait already" in text) == (503, True)
+    for connection in clients:
+        connection.close()
+    wait_until(lambda: not running, within=60, what="queries that ended with their clients")
+    assert post(server, b'{"sql": "SELECT 1"}')[0] == 200
+
+
+def test_no_more_live_clients_than_may_be_even_when_they_come_at_once(
+    server: HttpServer, wait_until: Callable[..., None]
+) -> None:
+    statuses: list[int] = []
+    kept = []
+
+    def follow() -> None:
+        connection = connect(server)
+        kept.append(connection)
+        connection.request("GET", "/api/v1/events")
+        statuses.append(connection.getresponse().status)
+
+    threads = [threading.Thread(target=follow) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] * 3 + [503] * 9
+
+
+def test_connections_without_a_request_are_closed(
+    server: HttpServer, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_REQUEST_WITHIN", 0.2)
+    address = urlsplit(server.url)
+    silent = [socket.create_connection((address.hostname, address.port)) for _ in range(50)]
+    assert healthy(server)
+    for each in silent:
+        each.settimeout(30)
+        assert each.recv(1) == b"", "closed by the server"
+        each.close()
+
+
+def test_a_server_that_fails_begins_again(server: HttpServer, wait_until: Callable[..., None]) -> None:
+    inner = server._server
+    assert inner is not None
+    inner.servers[0].get_loop().call_soon_threadsafe(inner.servers[0].get_loop().stop)
+    wait_until(lambda: _answers(server), within=30, what="an answer after the failure")
+
+
+def _answers(server: HttpServer) -> bool:
+    try:
+        return healthy(server)
+    except OSError:
+        return False
