@@ -38,8 +38,8 @@ _MARGIN = 1.2
 _DEAD = 0.02
 """Share of the usual noise below which a signal is dead; that is not taken for usual however long it lasts."""
 _ODD = 3.0
-_RARELY = math.log10(STRETCH / 2.0) - math.log10(2.0)
-"""Decades for there being one stretch in 32 readings, which overlap, and two questions."""
+_RARELY = math.log10(STRETCH / 2.0) - math.log10(2.0) - 0.5
+"""Decades for one stretch in 32 readings, which overlap, and two questions; together a third of the budget is theirs."""
 
 
 class NoiseState(NamedTuple):
@@ -80,17 +80,23 @@ def _learn_time(noise: Any, time: int) -> bool:
 
 
 @njit(allocates=False)
-def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: float) -> None:
-    """Learn the noise of one stretch: the hour's share, and how far noise strays from what is expected."""
+def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: float, odd: bool) -> None:
+    """Learn the noise of one stretch: the hour's share, and how far noise strays from what is expected.
+
+    Odd noise teaches the hour a little, so that what comes each day at its hour is usual within a week.
+    """
     noise, tables = state.noise[slot], state.tables[slot]
     noise[WINDOWS] += 1.0
-    if noise[LEARNED] >= _FEWEST and expected > 0.0 and recent > 0.0:
+    if not odd and noise[LEARNED] >= _FEWEST and expected > 0.0 and recent > 0.0:
         sizes_learn(tables[LOUDER : LOUDER + SIZES], recent / expected)
         sizes_learn(tables[QUIETER : QUIETER + SIZES], expected / recent)
     hour = BY_HOUR + int(clock % DAY // HOUR)
     if noise[USUAL] > 0.0:
+        factor = float(tables[hour])
         share = min(max(recent / noise[USUAL], 0.05), 20.0)
-        tables[hour] = share if tables[hour] == 0.0 else tables[hour] + _HOUR_RATE * (share - tables[hour])
+        if factor > 0.0 and odd:
+            share = min(max(share, factor / _CLIP), factor * _CLIP)
+        tables[hour] = share if factor == 0.0 else factor + _HOUR_RATE * (share - factor)
 
 
 @njit(allocates=False)
@@ -141,11 +147,13 @@ def _learn(
         if odd and time - noise[ODD_SINCE] > DAY and recent > _DEAD * noise[USUAL]:
             noise[USUAL] *= recent / expected
             noise[ODD_SINCE] = 0.0
-        elif not odd or not _knows_hours(noise):
-            rate = max(_USUAL_RATE, 1.0 / (noise[LEARNED] + 1.0))
-            noise[USUAL] += rate * (size - noise[USUAL])
+        else:
+            odd = odd and _knows_hours(noise)
+            if not odd:
+                rate = max(_USUAL_RATE, 1.0 / (noise[LEARNED] + 1.0))
+                noise[USUAL] += rate * (size - noise[USUAL])
             if noise[LEARNED] % STRETCH == 0.0:
-                _learn_stretch(state, slot, clock, recent, expected)
+                _learn_stretch(state, slot, clock, recent, expected, odd)
     noise[LEARNED] += 1.0
 
 
