@@ -32,10 +32,10 @@ SIZES_COLUMN = Column(np.float32, (SIZES,))
 MEMORY = 4_096.0
 """Sizes counted before all counts are halved, so that the oldest fade."""
 
-_IN_TAIL = 8.0
+_IN_TAIL = 16.0
 _PRIOR_STEEPNESS = 2.0
 _PRIOR_WEIGHT = 4.0
-_FLATTEST, _STEEPEST = 0.7, 6.0
+_FLATTEST, _STEEPEST = 0.7, 8.0
 _BIN_LOG = math.log(2.0) / PER_OCTAVE
 
 
@@ -84,9 +84,9 @@ def sizes_learn(sizes: Any, size: float) -> None:
 
 @njit(allocates=False)
 def _fit(sizes: Any, total: float) -> None:
-    """The Pareto tail of the eight largest sizes, a bin's sizes taken to lie evenly in it.
+    """The Pareto tail of the sixteen largest sizes, a bin's sizes taken to lie evenly in it.
 
-    Its steepness is drawn to 2 while there are few, and lies between 0.7 and 6.
+    Its steepness is drawn to 2 while there are few, and lies between 0.7 and 8.
     """
     needed = min(_IN_TAIL, total)
     above, excess = 0.0, 0.0

@@ -30,7 +30,7 @@ expected noise, and the reverse."""
 STRETCH = 32.0
 """Readings over which noise is averaged."""
 _FEWEST = 4.0 * STRETCH
-_USUAL_RATE, _HOUR_RATE, _GAP_RATE = 0.001, 0.1, 0.05
+_USUAL_RATE, _HOUR_RATE, _ODD_HOUR_RATE, _GAP_RATE = 0.001, 0.1, 0.05, 0.05
 _CLIP = 4.0
 _LONG_GAP = 5.0
 _DAYS_TO_TRUST_HOURS = 3.0
@@ -38,8 +38,8 @@ _MARGIN = 1.2
 _DEAD = 0.02
 """Share of the usual noise below which a signal is dead; that is not taken for usual however long it lasts."""
 _ODD = 3.0
-_RARELY = math.log10(STRETCH / 2.0) - math.log10(2.0) - 0.5
-"""Decades for one stretch in 32 readings, which overlap, and two questions; together a third of the budget is theirs."""
+_RARELY = math.log10(STRETCH / 2.0) - math.log10(2.0) - 0.3
+"""Decades for one stretch in 32 readings, which overlap, and two questions, to which half of the budget is given."""
 
 
 class NoiseState(NamedTuple):
@@ -96,7 +96,8 @@ def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: f
         share = min(max(recent / noise[USUAL], 0.05), 20.0)
         if factor > 0.0 and odd:
             share = min(max(share, factor / _CLIP), factor * _CLIP)
-        tables[hour] = share if factor == 0.0 else factor + _HOUR_RATE * (share - factor)
+        rate = _ODD_HOUR_RATE if odd else _HOUR_RATE
+        tables[hour] = share if factor == 0.0 else factor + rate * (share - factor)
 
 
 @njit(allocates=False)
