@@ -30,7 +30,7 @@ ALARM = AlarmSettings(threshold=4.0, clear_after="5s", clear_readings=5)
 
 ROUTES = {
     "as it comes": RouteSettings(filter="#"),
-    "profile": RouteSettings(profile="tasmota", filter="replay/#", detectors=["default"]),
+    "profile": RouteSettings(profile="tasmota", filter="replay/#", device="{topic[1]}", detectors=["default"]),
     "ignored topic": RouteSettings(filter="#", ignore=["replay/pump"]),
     "ignored metric": RouteSettings(filter="#", metrics=[MetricSettings(match="pow*", ignore=True)]),
     "reorder window": RouteSettings(filter="#", reorder_window="4s"),
