@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from common.extras import MissingExtraError
+from common.visible import visible
 from driftline.cli.commands.alarms import alarms
 from driftline.cli.commands.backtest import backtest
 from driftline.cli.commands.backup import backup
@@ -105,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         app(arguments)
     except CommandError as error:
         for line in error.lines:
-            print(f"driftline: {line}", file=sys.stderr)
+            print(f"driftline: {visible(line)}", file=sys.stderr)
         return error.code
     except MissingExtraError as error:
         print(f"driftline: {error}", file=sys.stderr)

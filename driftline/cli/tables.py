@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from common.visible import visible
+
 
 class Format(StrEnum):
     """How rows are printed."""
@@ -134,7 +136,7 @@ def _is_time(values: Sequence[Any]) -> bool:
 def _cell(value: Any, *, time: bool) -> str:
     if time and value and (match := _TIME.fullmatch(value)):
         return f"{match[1]} {match[2]}"
-    return _text(value, digits=6).replace("\n", " ")
+    return visible(_text(value, digits=6).replace("\n", " "))
 
 
 def _text(value: Any, *, digits: int | None = None) -> str:

@@ -6,7 +6,6 @@ import base64
 import codecs
 import dataclasses
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
 from alerts.incidents import incident_of, incidents
+from common.visible import without_secrets
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
@@ -282,8 +282,5 @@ def mask_secrets(value: Any, name: str = "") -> Any:
     if isinstance(value, str) and value:
         if any(word in name.lower() for word in _SECRET_WORDS) and not name.endswith(("_file", "_env")):
             return "********"
-        return _ADDRESS_PASSWORD.sub(r"\1********\2", value)
+        return without_secrets(value)
     return value
-
-
-_ADDRESS_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^@\s]+(@)")

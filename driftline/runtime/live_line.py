@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from common.visible import visible, without_secrets
 from driftline.http.view import Counts, ServiceView, Status
 
 _LOG_EVERY_SECONDS = 30.0
@@ -59,5 +60,5 @@ class LiveLine:
         )
         for stage in health.stages:
             if stage.status is not Status.GREEN:
-                line.append(f"  {stage.stage}: {stage.message}", style=_COLOURS[stage.status])
+                line.append(f"  {stage.stage}: {without_secrets(visible(stage.message))}", style=_COLOURS[stage.status])
         return line

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from common.durations import parse_duration
+from common.visible import visible, without_secrets
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
@@ -81,6 +82,7 @@ class Service:
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._stop_asked = threading.Event()
+        self._failing: dict[str, str] = {}
         self._closers: list[tuple[str, Callable[[], object]]] = []
         self._config_stamp = self._read_config_stamp()
 
@@ -124,7 +126,7 @@ class Service:
             self._say_what_runs()
             failed = self._look_after_all()
         finally:
-            self._console.print("stopping: finishing what has been received")
+            self._say("stopping: finishing what has been received")
             self.stop()
         return 1 if failed else 0
 
@@ -132,15 +134,33 @@ class Service:
         """Until the service is asked to stop, or a stage has stopped by itself: then True."""
         with LiveLine(self.status, self._console) as line:
             while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
-                line.refresh()
-                self._reload_if_changed()
-                self._backups.look()
-                self._look_after_clock()
-                self._note_filters()
-                self._balance()
+                for look in (
+                    line.refresh,
+                    self._reload_if_changed,
+                    self._backups.look,
+                    self._look_after_clock,
+                    self._note_filters,
+                    self._balance,
+                ):
+                    self._attempt(look)
                 if self._stopped_by_itself():
                     return True
         return False
+
+    def _attempt(self, look: Callable[[], None]) -> None:
+        """Do it; what goes wrong, as on a full disk, is logged once and tried again the next time round.
+
+        What a full disk means for messages is decided by the journal and the store alone.
+        """
+        name = look.__name__
+        try:
+            look()
+        except Exception as error:
+            if self._failing.get(name) != str(error):
+                log.exception("looking after the service: %s failed; it is tried again", name.strip("_"))
+            self._failing[name] = str(error)
+        else:
+            self._failing.pop(name, None)
 
     def request_stop(self) -> None:
         """Ask `run` to end. Any thread may call it."""
@@ -154,12 +174,12 @@ class Service:
         """
         filters = self._session_filters(new_engine(config, []).router.filters)
         if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
-            self._console.print("[yellow]broker, http and data settings take effect at the next start[/]")
+            self._warn("broker, http and data settings take effect at the next start")
         if config.sinks != self.config.sinks or config.spool != self.config.spool:
-            self._console.print("[yellow]sinks and spool settings take effect at the next start[/]")
+            self._warn("sinks and spool settings take effect at the next start")
 
         if config.archive != self.config.archive or config.store != self.config.store:
-            self._console.print("[yellow]store and archive settings take effect at the next start[/]")
+            self._warn("store and archive settings take effect at the next start")
 
         def swap() -> None:
             old = self._engine.engine
@@ -305,10 +325,13 @@ class Service:
             time.sleep(0.01)
 
     def _say(self, word: str) -> None:
-        self._console.print(word, highlight=False, markup=False)
+        self._console.print(without_secrets(visible(word)), highlight=False, markup=False)
 
     def _warn(self, word: str) -> None:
-        self._console.print(word, style="yellow", highlight=False, markup=False)
+        self._console.print(without_secrets(visible(word)), style="yellow", highlight=False, markup=False)
+
+    def _fail(self, word: str) -> None:
+        self._console.print(without_secrets(visible(word)), style="red", highlight=False, markup=False)
 
     def _request_tick(self) -> None:
         self._receiver.request_tick()
@@ -371,8 +394,11 @@ class Service:
 
     def _remember_all_filters(self, filters: dict[str, int]) -> None:
         """Old and new, so that a kill before the broker has taken the old ones back leaves none behind for good."""
-        self.folder.remember_subscribed({**self.folder.subscribed(), **filters})
         self._filters_noted = False
+        try:
+            self.folder.remember_subscribed({**self.folder.subscribed(), **filters})
+        except OSError as error:
+            log.warning("the topic filters cannot be written down yet: %s", error)
 
     def _note_filters(self) -> None:
         if not self._filters_noted and self._session.subscribed:
@@ -402,14 +428,14 @@ class Service:
         self._fleet = demo
 
     def _say_what_runs(self) -> None:
-        say = self._console.print
+        say = self._say
         say(f"broker    {self._broker.url} ({self._broker.kind})")
         if self._demo:
             say(f"fleet     {self._fleet.description}")
         say(f"database  {self.folder.database}")
         for sink in self.config.sinks:
             say(f"sink      {sink.name}: {sink.url}")
-        say(f"page      [bold]{self.url}[/]")
+        say(f"page      {self.url}")
 
     def _reload_if_changed(self) -> None:
         stamp = self._read_config_stamp()
@@ -421,13 +447,13 @@ class Service:
             self.reload(with_demo_route(config) if self._demo else config)
         except ConfigError as error:
             for one in error.errors:
-                self._console.print(f"[red]{one}[/]", highlight=False)
-            self._console.print("the configuration in force stays as it was")
+                self._fail(one)
+            self._say("the configuration in force stays as it was")
         except Exception:
             log.exception("the configuration %s could not be put in force", self._config_file)
-            self._console.print("[red]the configuration could not be put in force: it stays as it was[/]")
+            self._fail("the configuration could not be put in force: it stays as it was")
         else:
-            self._console.print(f"configuration {self._config_file} is in force")
+            self._say(f"configuration {self._config_file} is in force")
 
     def _read_config_stamp(self) -> tuple[int, int] | None:
         try:
@@ -452,6 +478,6 @@ class Service:
     def _stopped_by_itself(self) -> bool:
         for stage in self.status.health().stages:
             if stage.message.startswith("stopped:"):
-                self._console.print(f"[red]{stage.stage} {stage.message}[/]")
+                self._fail(f"{stage.stage} {stage.message}")
                 return True
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def backup(
     from storage.embedded.database import EmbeddedStore
     from storage.store import StorageCorruptError, StorageFullError
 
+    os.umask(0o077)
     folder = DataFolder(data_folder(config, data))
     try:
         if running_service(folder.path) is not None:

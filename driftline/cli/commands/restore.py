@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def restore(
     from driftline.runtime.data_backup import restore as put_back
     from driftline.runtime.data_folder import DataFolder, FolderInUseError
 
+    os.umask(0o077)
     folder = DataFolder(data_folder(config, data))
     try:
         files = put_back(directory, folder)

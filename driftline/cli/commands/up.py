@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,7 @@ def up(
     from driftline.runtime.data_folder import FolderInUseError
     from driftline.runtime.service import Service
     from driftline.runtime.stack import StackError, stack_beside
+    from driftline.runtime.visible_log import VisibleFormatter
     from storage.store import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
@@ -57,7 +59,9 @@ def up(
         log_time_format=_utc,
         omit_repeated_times=False,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    handler.setFormatter(VisibleFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    os.umask(0o077)
     settings = _with_port(read_config(config), port)
     folder = data_folder(config, data)
 

@@ -1,0 +1,32 @@
+"""What others name cannot reach a terminal as control sequences, and secrets of addresses are not shown."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from common.visible import visible, without_secrets
+from driftline.runtime.visible_log import VisibleFormatter
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert visible("pump\x1b[31m\r\x07 ü°C\tok\nnext") == "pump\\x1b[31m\\r\\x07 ü°C\tok\nnext"
+    assert visible("a\u202eb\x9bc") == "a\\u202eb\\x9bc"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://h:8086/?token=s3cret&db=a", "http://h:8086/?token=********&db=a"),
+        ("http://user:s3cret@h/x?API_KEY=a", "http://user:********@h/x?API_KEY=********"),
+        ("http://h/path?db=a", "http://h/path?db=a"),
+    ],
+)
+def test_secrets_of_an_address_are_hidden(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+def test_a_log_line_shows_neither() -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 1, "topic %s at %s", ("a\x1b[2J", "mqtt://u:p@h"), None)
+    assert VisibleFormatter("%(message)s").format(record) == "topic a\\x1b[2J at mqtt://u:********@h"
