@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class DataFolder:
         self.session = path / "session.json"
         self.upstream = path / "upstream.json"
         self.client = path / "client-id"
+        self._losses = path / "losses.json"
         self.clock = path / "clock.json"
         self._service = path / "service.json"
         self._token = path / "service.token"
@@ -98,6 +99,23 @@ class DataFolder:
     def remember_subscribed(self, filters: dict[str, int]) -> None:
         """Write down the session's topic filters."""
         _write(self.session, {"filters": filters})
+
+    @property
+    def losses(self) -> list[str]:
+        """What was lost and not confirmed by a person yet, a sentence each."""
+        try:
+            return [str(word) for word in json.loads(self._losses.read_text())["words"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def remember_losses(self, words: Sequence[str]) -> None:
+        """Write down what was lost, beside what is not confirmed yet."""
+        if words:
+            _write(self._losses, {"words": list(dict.fromkeys([*self.losses, *words]))})
+
+    def forget_losses(self) -> None:
+        """A person knows what was lost."""
+        self._losses.unlink(missing_ok=True)
 
     def clock_state(self) -> dict[str, int | str]:
         """What the last run knew of the host's clock (`ClockWatch.state`); empty where there was none."""

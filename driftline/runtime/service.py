@@ -34,6 +34,7 @@ from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.live_line import LiveLine
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
+from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import new_engine, restored_engine, say_anew
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
@@ -249,6 +250,19 @@ class Service:
         self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
         self._closers.append(("backup", self._backups.stop))
 
+    def _compare_parts(self) -> None:
+        lost = what_is_lost(
+            stored=self._store.position,
+            journal_first=self._journal.first_position,
+            journal_next=self._journal.next_position,
+            snapshots=self._snapshots.positions,
+            database=str(self.folder.database),
+            journal=str(self.folder.journal),
+        )
+        for word in lost:
+            self._fail(word)
+        self.folder.remember_losses(lost)
+
     def _watch_clock(self) -> None:
         self._clock_watch = ClockWatch(
             self._clock,
@@ -256,7 +270,9 @@ class Service:
             last_arrival=self._journal.last_arrival,
             saved=self.folder.clock_state(),
         )
-        self._confirmations = Confirmations(self.folder.path, {"clock": self._clock_watch.confirm})
+        self._confirmations = Confirmations(
+            self.folder.path, {"clock": self._clock_watch.confirm, "storage": self.folder.forget_losses}
+        )
         self._look_after_clock()
 
     def _look_after_clock(self) -> None:
@@ -284,6 +300,7 @@ class Service:
 
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
+        self._compare_parts()
         engine = restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn)
         self._sinks = Sinks(
             self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
@@ -350,6 +367,7 @@ class Service:
             self._sinks,
         )
         self.status.clock_watch = self._clock_watch
+        self.status.losses = lambda: self.folder.losses
         self._sinks.watch(self.status.presence)
         self.status.config_file = self._config_file
         self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)

@@ -73,6 +73,7 @@ class ServiceStatus:
         self.upstream: UpstreamWatch | None = None
         self._notifier: Notifier | None = None
         self.clock_watch: ClockWatch | None = None
+        self.losses: Callable[[], list[str]] = list
         self.broker_url = ""
         self.config_file: Path | None = None
         self._store = store
@@ -134,7 +135,7 @@ class ServiceStatus:
         """The state of every stage."""
         stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
         clock = self.clock_watch.problem if self.clock_watch is not None else ""
-        found = {"clock": clock, "archive": self._store.archive_problem}
+        found = {"clock": clock, "archive": self._store.archive_problem, "data": "; ".join(self.losses())}
         troubles = [StageHealth(stage, Status.RED, word) for stage, word in found.items() if word]
         return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health(), *troubles))
 

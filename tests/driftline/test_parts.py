@@ -1,0 +1,56 @@
+"""Parts of a data folder that do not belong together are named, red until a person confirms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driftline.runtime.confirmations import Confirmations, ask_to_confirm
+from driftline.runtime.data_folder import DataFolder
+from driftline.runtime.parts import what_is_lost
+
+
+@pytest.mark.parametrize(
+    ("stored", "first", "after", "snapshots", "words"),
+    [
+        (100, 0, 120, [80, 90, 100], []),
+        (0, 0, 0, [], []),
+        (100, 100, 100, [100], []),
+        (0, 40, 120, [80, 90], ["var/points.duckdb stands at journal position 0, and the journal begins at 40"]),
+        (70, 40, 120, [80, 90], ["var/points.duckdb stands at journal position 70, although 90 was stored already"]),
+        (100, 60, 80, [70], ["var/journal.db ends at position 80, and var/points.duckdb holds 100"]),
+    ],
+)
+def test_a_part_that_is_older_than_the_others_know_it_is_named(
+    stored: int, first: int, after: int, snapshots: list[int], words: list[str]
+) -> None:
+    found = what_is_lost(
+        stored=stored,
+        journal_first=first,
+        journal_next=after,
+        snapshots=snapshots,
+        database="var/points.duckdb",
+        journal="var/journal.db",
+    )
+    assert len(found) == len(words)
+    assert all(said.startswith(word) for said, word in zip(found, words, strict=True))
+    assert all("`driftline confirm storage`" in said for said in found)
+
+
+def test_a_loss_is_kept_over_restarts_until_it_is_confirmed(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.remember_losses(["one is lost"])
+    folder.remember_losses(["one is lost", "another too"])
+    folder.remember_losses([])
+    assert DataFolder(tmp_path).losses == ["one is lost", "another too"]
+    confirmations = Confirmations(tmp_path, {"storage": folder.forget_losses, "clock": lambda: None})
+    confirmations.look()
+    assert len(folder.losses) == 2
+    ask_to_confirm(tmp_path, "clock")
+    ask_to_confirm(tmp_path, "storage")
+    confirmations.look()
+    assert folder.losses == []
+    folder.remember_losses(["again"])
+    confirmations.look()
+    assert folder.losses == ["again"]
