@@ -15,6 +15,7 @@ from devices.kinds import Kind
 from devices.profile import find_profile
 from devices.times import parse_time, parse_zone
 from devices.topics import Template, validate_filter
+from ingest.knowledge_settings import KnowledgeSettings
 
 
 def _check_filter(text: str) -> str:
@@ -75,7 +76,7 @@ class ComponentSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
-class MetricSettings(BaseModel):
+class MetricSettings(KnowledgeSettings):
     """What differs for the metrics of a route whose names match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,7 +95,7 @@ class MetricSettings(BaseModel):
     ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
 
 
-class RouteSettings(BaseModel):
+class RouteSettings(KnowledgeSettings):
     """Which messages, how they are read, whose they are, and what scores them. The first route that matches wins."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -166,6 +167,11 @@ class RouteSettings(BaseModel):
     def _has_a_filter(self) -> Self:
         if not self.filter and not self.profile:
             raise ValueError('expected a "filter" or a "profile"')
+        for metric in self.metrics:
+            try:
+                metric.knowledge(self)
+            except ValueError as error:
+                raise ValueError(f'metrics that match "{metric.match}": {error}') from error
         return self
 
 

@@ -119,12 +119,12 @@ class Route:
     @property
     def knows(self) -> bool:
         """Whether the settings say anything of the series beside their detectors."""
-        return False
+        return self.settings.says_something or any(metric.says_something for metric in self.settings.metrics)
 
     def knowledge_at(self, number: int) -> Knowledge:
         """What the settings say of the metrics of an override."""
-        del number
-        return Knowledge()
+        override = self.override_at(number)
+        return self.settings.knowledge() if override is None else override.knowledge(self.settings)
 
     def usual_unit(self, metric: str) -> str:
         """The unit that a metric of the route's profile has where nothing else tells it."""

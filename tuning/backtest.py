@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
 from detectors.detector_registry import scores_rows
-from devices.topics import matches
 from ingest.followed import RecordedRows
 from ingest.ingest_settings import (
     DEFAULT_DETECTORS,
@@ -25,7 +24,7 @@ from ingest.ingest_settings import (
     RouteSettings,
 )
 from ingest.pipeline import Engine
-from ingest.route import RouteError, topic_filters
+from ingest.route_entry import RouteError
 from tuning.recordings import Recording, RecordingChunk, RecordingError
 from tuning.track import Track, TrackBuilder
 
@@ -57,19 +56,17 @@ class Plan:
         """All detectors that can be named."""
         return {TOGETHER: DEFAULT_DETECTORS[TOGETHER], **self.detectors}
 
-    def route(self, topic: str) -> RouteSettings:
-        """The route that takes a topic, with its profile, and with the detectors of this plan.
+    def routes_in_force(self) -> list[RouteSettings]:
+        """The routes with the detectors of this plan, and one behind them that takes what none of them takes."""
+        return [self._adjusted(route) for route in (*self.routes, RouteSettings(name="recordings", filter="#"))]
 
-        Where no route takes it, it is one that takes everything: a recording is scored in any case.
-        """
-        taking = (route for route in self.routes if any(matches(each, topic) for each in topic_filters(route)))
-        taken = next(taking, RouteSettings(filter="#"))
+    def _adjusted(self, route: RouteSettings) -> RouteSettings:
         if self.detector is not None:
-            overrides = [metric.model_copy(update={"detectors": None}) for metric in taken.metrics]
-            taken = taken.model_copy(update={"detectors": [self.detector], "metrics": overrides})
-        if self.multivariate and not any(self._scores_rows(name) for name in _named(taken)):
-            taken = _with_detector(taken, TOGETHER)
-        return taken
+            overrides = [metric.model_copy(update={"detectors": None}) for metric in route.metrics]
+            route = route.model_copy(update={"detectors": [self.detector], "metrics": overrides})
+        if self.multivariate and not any(self._scores_rows(name) for name in _named(route)):
+            route = _with_detector(route, TOGETHER)
+        return route
 
     def _scores_rows(self, name: str) -> bool:
         return name in self.settings and scores_rows(self.settings[name].type)
@@ -88,9 +85,8 @@ class Backtest:
         self._channels = tuple(channels)
         room = 2 * len(channels) + 64
         limits = LimitSettings(max_series=room, max_series_per_device=room)
-        route = plan.route(self._topic)
         try:
-            self._engine = Engine([route], plan.settings, plan.alarm, limits)
+            self._engine = Engine(plan.routes_in_force(), plan.settings, plan.alarm, limits)
             _, series = self._engine.router.row_series(self._topic, channels, 0)
         except RouteError as error:
             raise RecordingError(f"{stem}: {error}") from error

@@ -159,15 +159,15 @@ def test_the_first_move_of_a_channel_that_never_moved_shows_among_others() -> No
     assert np.flatnonzero(track.device_anomaly)[0] in range(800, 805)
 
 
-def test_detectors_are_those_of_the_route_of_the_replay() -> None:
+def test_a_detector_that_is_named_scores_every_channel_and_the_route_decides_the_rest() -> None:
     route = RouteSettings(
-        filter="replay/pump", detectors=["slow"], metrics=[MetricSettings(match="bat*", detectors=["limit"])]
+        filter="replay/pump", detectors=["slow"], metrics=[MetricSettings(match="bat*", detectors=["limit"], unit="V")]
     )
-    plan = Plan(routes=[route])
-    assert plan.route("replay/pump") == route
-    assert plan.route("replay/oven").detectors == ["default"]
-    mine = Plan(routes=[route], detector="mine").route("replay/pump")
-    assert (mine.detectors, mine.metrics[0].match, mine.metrics[0].detectors) == (["mine"], "bat*", None)
+    first, last = Plan(routes=[route], detector="mine").routes_in_force()
+    assert (first.filter, first.detectors) == ("replay/pump", ["mine"])
+    assert (first.metrics[0].match, first.metrics[0].detectors, first.metrics[0].unit) == ("bat*", None, "V")
+    assert (last.filter, last.detectors) == ("#", ["mine"])
+    assert Plan(routes=[route]).routes_in_force()[0] == route
 
 
 def test_a_wider_budget_gives_more_anomalies_and_the_same_scores() -> None:

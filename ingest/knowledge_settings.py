@@ -1,0 +1,92 @@
+"""Route: its settings of what a person knows of a series, for the detectors that score it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from common.durations import Duration, parse_duration
+from detectors.knowledge import Direction, Knowledge
+from detectors.knowledge import Kind as SignalKind
+
+Hour = Annotated[float, Field(ge=0, le=24)]
+
+
+class KnowledgeSettings(BaseModel):
+    """Plain facts, none of them needed. What an override of metrics leaves out is its route's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    signal: SignalKind | None = Field(
+        default=None, description="How the values behave, in place of what is recognised from them."
+    )
+    direction: Direction | None = Field(
+        default=None, description="The side on which a deviation counts: above, below or both (as where unset)."
+    )
+    smallest_deviation: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="A smaller deviation from what was expected, in the metric's unit, is no anomaly.",
+    )
+    smallest_relative_deviation: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="The same as a share of what was expected: 0.1 is a tenth.",
+    )
+    lower_limit: float | None = Field(
+        default=None, description="Lower values are physically impossible, and always an anomaly."
+    )
+    upper_limit: float | None = Field(
+        default=None, description="Higher values are physically impossible, and always an anomaly."
+    )
+    shortest_duration: Duration | None = Field(
+        default=None, description="A deviation has to last so long before it counts."
+    )
+    plant_time_zone: str | None = Field(
+        default=None,
+        description='Where the plant is, such as "Europe/Berlin": hours and days that repeat are those of its clocks.',
+    )
+    ignored_hours: list[tuple[Hour, Hour]] | None = Field(
+        default=None,
+        description="Hours of the day, from and to, in which nothing counts: [[22, 6]] is every night.",
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        self.knowledge()
+        return self
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any fact is given."""
+        return any(getattr(self, name) is not None for name in KnowledgeSettings.model_fields)
+
+    def knowledge(self, route: KnowledgeSettings | None = None) -> Knowledge:
+        """The facts as detectors take them; those that are not given here are the route's.
+
+        Raises ValueError where they contradict one another.
+        """
+        given: dict[str, Any] = {
+            name: value
+            for name in KnowledgeSettings.model_fields
+            if (value := _first(getattr(self, name), None if route is None else getattr(route, name))) is not None
+        }
+        return Knowledge(
+            kind=given.get("signal"),
+            direction=given.get("direction", "both"),
+            smallest_deviation=given.get("smallest_deviation", 0.0),
+            smallest_relative_deviation=given.get("smallest_relative_deviation", 0.0),
+            lower_limit=given.get("lower_limit", -math.inf),
+            upper_limit=given.get("upper_limit", math.inf),
+            time_zone=given.get("plant_time_zone", "UTC"),
+            shortest_duration=parse_duration(given.get("shortest_duration", "0s")) / 1e9,
+            ignored_hours=tuple((start, end) for start, end in given.get("ignored_hours", ())),
+        )
+
+
+def _first(*values: object) -> object | None:
+    return next((value for value in values if value is not None), None)
