@@ -65,7 +65,7 @@ def test_reading_a_file_in_chunks_gives_the_same_scores(tmp_path: Path) -> None:
 
 def test_every_row_has_a_result_and_late_ones_are_not_learned(tmp_path: Path) -> None:
     values, order = made("stationary", 200), np.arange(200)
-    late = np.insert(order, [100, 150], [60, 149])
+    late = np.insert(order, [100, 150], [60, 148])
     spoilt = values[late]
     spoilt[[100, 151]] = 1e6
     track = score_columns(ZSCORE, "a", ["value"], times(200)[late], spoilt)
