@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,4 +114,17 @@ class Codec(Protocol):
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
+        ...
+
+
+@runtime_checkable
+class StatefulCodec(Codec, Protocol):
+    """A codec whose readings depend on messages before: its state is saved with the engine's."""
+
+    def state(self) -> dict[str, Any]:
+        """What it has learned from messages, as JSON."""
+        ...
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
         ...

@@ -159,6 +159,19 @@ class DeviceStatuses:
         }
 
 
+def mostly_refused(statuses: DeviceStatuses) -> str:
+    """A sentence about the devices most of whose messages are refused, with the newest reason; empty where none is."""
+    found = [
+        (name, status) for name, status in statuses if status.refused >= 3 and 2 * status.refused > status.messages
+    ]
+    if not found:
+        return ""
+    name, status = max(found, key=lambda each: each[1].refused_at)
+    others = f", and so are those of {len(found) - 1:,} other devices" if len(found) > 1 else ""
+    remedy = "; `driftline explain TOPIC PAYLOAD` shows one step by step"
+    return f'most messages of device "{name}" are refused{others}: {status.reason}: {status.detail}{remedy}'
+
+
 def _duration(nanoseconds: int) -> str:
     seconds = abs(nanoseconds) / 1e9
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):

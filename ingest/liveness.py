@@ -1,6 +1,13 @@
-"""Which devices are heard from. A retained message is history, not a sign of life."""
+"""Which devices are heard from. A retained message is history, not a sign of life.
+
+A device may send on several topics in one burst, at steady intervals, on change alone, or a few times a day. So silence
+is not measured by the usual interval between messages but by the longest that the device has been silent for: by a
+little more than that where its intervals are alike, by several times that, and by a day at least, where they are not.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,72 +17,132 @@ from common.growth import grown
 from detectors.detector import State
 from devices.batch import NO_TIME
 
-_CADENCE_WEIGHT = 0.1
-_MISSED = 5.0
-_LEAST_SILENCE = 30 * 10**9
-_CLOCK_SET_BACK = 5 * 10**9
+_SECOND = 10**9
+_CLOCK_SET_BACK = 5 * _SECOND
+_LEAST_SILENCE = 30 * _SECOND
+_DAY = 86_400 * _SECOND
+_NEW_FOR = 3 * _DAY
+"""How long a device that has hardly sent is new, before it is silent."""
+_FEWEST = 3
+"""Intervals that a device must have shown before it is not new any more."""
+_STEADY, _STEADY_FACTOR, _CHANGE_FACTOR = 0.5, 5.0, 4.0
+"""A device is steady whose long intervals lie off their mean by at most so much of it, in the mean; how many of its
+longest intervals a steady device, and one that sends on change, may be silent for."""
+_WEIGHT = 0.1
+
+
+class _Heard(NamedTuple):
+    """Per device: newest event time and arrival, the mean of its long intervals, how far they lie off it in the mean,
+    and the longest, in ns, and how many intervals it has shown."""
+
+    last_event: NDArray[np.int64]
+    last_arrival: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    longest: NDArray[np.float64]
+    intervals: NDArray[np.int64]
 
 
 @njit(nogil=True)
-def _observe(
-    device: NDArray[np.int32],
-    time: NDArray[np.int64],
-    arrival: NDArray[np.int64],
-    last_event: NDArray[np.int64],
-    last_arrival: NDArray[np.int64],
-    cadence: NDArray[np.float64],
-) -> None:
+def _observe(device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64], heard: _Heard) -> None:
     for i in range(len(device)):
         d = device[i]
-        gap = arrival[i] - last_arrival[d]
+        gap = arrival[i] - heard.last_arrival[d]
         if gap < -_CLOCK_SET_BACK:
-            last_event[d] = time[i]
-            last_arrival[d] = arrival[i]
+            heard.last_event[d] = time[i]
+            heard.last_arrival[d] = arrival[i]
             continue
-        last_event[d] = max(last_event[d], time[i])
+        heard.last_event[d] = max(heard.last_event[d], time[i])
         if gap <= 1_000_000:  # the readings of one message, or of one burst, are one sign of life
             continue
-        if last_arrival[d] >= 0:
-            cadence[d] = gap if cadence[d] == 0.0 else cadence[d] + _CADENCE_WEIGHT * (gap - cadence[d])
-        last_arrival[d] = arrival[i]
+        if heard.last_arrival[d] >= 0:
+            longest = heard.longest[d]
+            heard.intervals[d] += 1
+            if gap >= longest:
+                # An outage must not make the device be waited for much longer from then on.
+                known = heard.intervals[d] > 20
+                heard.longest[d] = min(float(gap), 4.0 * longest) if known else float(gap)
+            elif gap > 0.1 * longest:
+                heard.longest[d] = longest - 0.005 * (longest - gap)
+            if gap > 0.1 * heard.longest[d]:
+                taken = min(float(gap), heard.longest[d])
+                if heard.mean[d] == 0.0:
+                    heard.mean[d] = taken
+                heard.deviation[d] += _WEIGHT * (abs(taken - heard.mean[d]) - heard.deviation[d])
+                heard.mean[d] += _WEIGHT * (taken - heard.mean[d])
+        heard.last_arrival[d] = arrival[i]
 
 
 class Liveness:
-    """Per device: newest event time, newest arrival, and the arrival cadence that silence is measured by.
+    """Per device: newest event time, newest arrival, and the intervals that silence is measured by.
 
     All times int64 ns; `NO_TIME` where nothing was heard.
     """
 
     def __init__(self) -> None:
-        self.last_event = np.empty(0, np.int64)
-        self.last_arrival = np.empty(0, np.int64)
-        self._cadence = np.empty(0)
+        none, no = np.empty(0, np.int64), np.empty(0)
+        self._heard = _Heard(none, none, no, no, no, none)
+
+    @property
+    def last_event(self) -> NDArray[np.int64]:
+        """Newest event time of each device."""
+        return self._heard.last_event
+
+    @property
+    def last_arrival(self) -> NDArray[np.int64]:
+        """Newest arrival of each device, -1 where nothing was heard."""
+        return self._heard.last_arrival
 
     def grow(self, devices: int) -> None:
         """Make room for that many devices."""
-        self.last_event = grown(self.last_event, devices, NO_TIME)
-        self.last_arrival = grown(self.last_arrival, devices, -1)
-        self._cadence = grown(self._cadence, devices, 0.0)
+        heard = self._heard
+        if devices > len(heard.last_event):
+            self._heard = _Heard(
+                grown(heard.last_event, devices, NO_TIME),
+                grown(heard.last_arrival, devices, -1),
+                grown(heard.mean, devices, 0.0),
+                grown(heard.deviation, devices, 0.0),
+                grown(heard.longest, devices, 0.0),
+                grown(heard.intervals, devices, 0),
+            )
 
     def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
-        _observe(device, time, arrival, self.last_event, self.last_arrival, self._cadence)
+        _observe(device, time, arrival, self._heard)
 
     def silent(self, now: int) -> NDArray[np.bool_]:
-        """Which devices have missed several of their usual intervals by `now` (arrival clock, ns)."""
-        patience = np.maximum(_LEAST_SILENCE, _MISSED * self._cadence)
-        return now - self.last_arrival > patience
+        """Which devices have been silent by `now` (arrival clock, ns) for longer than they ever are."""
+        return (now - self.last_arrival > self.patience()) & (self.last_arrival >= 0)
+
+    def new(self) -> NDArray[np.bool_]:
+        """Which devices have not shown yet how often they send."""
+        return self._heard.intervals < _FEWEST
+
+    def on_change(self) -> NDArray[np.bool_]:
+        """Which devices send at intervals that are not alike, as those do that send on change."""
+        return ~self.new() & (self._heard.deviation > _STEADY * self._heard.mean)
+
+    def patience(self) -> NDArray[np.float64]:
+        """Nanoseconds that each device may be silent for."""
+        longest = self._heard.longest
+        steady = np.maximum(_LEAST_SILENCE, _STEADY_FACTOR * longest)
+        changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
+        known = np.where(self.on_change(), changing, steady)
+        return np.where(self.new(), np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
 
     def state(self) -> State:
         """A copy of the whole state."""
-        return {
-            "last_event": self.last_event.copy(),
-            "last_arrival": self.last_arrival.copy(),
-            "cadence": self._cadence.copy(),
-        }
+        return {name: array.copy() for name, array in self._heard._asdict().items()}
 
     def load(self, state: State) -> None:
-        """Take over a state that `state` returned."""
-        self.last_event = np.array(state["last_event"], np.int64)
-        self.last_arrival = np.array(state["last_arrival"], np.int64)
-        self._cadence = np.array(state["cadence"], np.float64)
+        """Take over a state that `state` returned, by this version or the one before it."""
+        last_event = np.array(state["last_event"], np.int64)
+        none = np.zeros(len(last_event))
+        self._heard = _Heard(
+            last_event,
+            np.array(state["last_arrival"], np.int64),
+            np.array(state.get("mean", none), np.float64),
+            np.array(state.get("deviation", none), np.float64),
+            np.array(state.get("longest", none), np.float64),
+            np.array(state.get("intervals", none), np.int64),
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.growth import grown
-from devices.codec import Codec, MetricName
+from devices.codec import Codec, MetricName, StatefulCodec
 from devices.codec import Role as ValueRole
 from devices.codecs import codec_registry as codecs
 from devices.kinds import SCORED, Kind
@@ -257,12 +257,23 @@ class Router:
 
     def state(self) -> dict[str, Any]:
         """What was learned from messages and would not be learned again from later ones, as JSON."""
-        return {"discovery": self.discovery.state(), "recognised": dict(self._recognised)}
+        codecs_ = {str(i): codec.state() for i, codec in enumerate(self.codecs) if isinstance(codec, StatefulCodec)}
+        names = {number: name for name, number in self._codec_numbers.items()}
+        return {
+            "discovery": self.discovery.state(),
+            "recognised": dict(self._recognised),
+            "codecs": {names[int(i)]: state for i, state in codecs_.items()},
+        }
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
         self.discovery.load(saved.get("discovery", {}))
         self._recognised = dict(saved.get("recognised", {}))
+        for name, state in saved.get("codecs", {}).items():
+            component = ComponentSettings.model_validate_json(name)
+            codec = self._codec(component)
+            if isinstance(codec, StatefulCodec):
+                codec.load(state)
 
     def _number(self, place: int, profile: Profile | None, message: int) -> int:
         """The number of the route at a place of the configuration, for a kind of message of a profile."""

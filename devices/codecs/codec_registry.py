@@ -15,6 +15,7 @@ from devices.codecs.json_payload import JsonCodec
 from devices.codecs.packed import PackedCodec
 from devices.codecs.plain import PlainCodec
 from devices.codecs.senml import SenmlCodec
+from devices.codecs.sparkplug import SparkplugCodec
 
 CODECS: tuple[type[Codec], ...] = (
     AutoCodec,
@@ -26,6 +27,7 @@ CODECS: tuple[type[Codec], ...] = (
     PackedCodec,
     PlainCodec,
     SenmlCodec,
+    SparkplugCodec,
 )
 
 

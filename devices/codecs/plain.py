@@ -144,8 +144,7 @@ class PlainCodec:
                 rows.add(message, self._names.code(metric, "", Role.TEXT), float(code), time=time)
             elif number is None:
                 place = f"{metric}: " if metric else ""
-                prose = isinstance(value, str) and any(character.isalpha() for character in value)
-                reason = Reason.TEXT if prose else Reason.NO_READING
+                reason = Reason.TEXT if isinstance(value, str) else Reason.NO_READING
                 rows.reject(message, reason, f"{place}{excerpt(value)} is no number or state", whole=whole)
             elif not finite(number, self._error_values):
                 rows.refuse(message, metric, number, value, whole=whole)

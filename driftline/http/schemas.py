@@ -106,6 +106,10 @@ class DeviceReply(BaseModel):
         last_event=TIME,
         last_arrival=TIME + 12_000_000,
         open_alarms=1,
+        clock="",
+        refusal="",
+        refused=0,
+        messages=0,
         metrics=[
             {"series": 7, "metric": "temperature", "unit": "°C", "warming": None, "threshold": 4.2},
             {
@@ -122,6 +126,10 @@ class DeviceReply(BaseModel):
     last_event: int | None = Field(description="Newest reading, by the device's own time.")
     last_arrival: int | None = Field(description="Newest message, by the server's clock.")
     open_alarms: int
+    clock: str = Field(description="What is wrong with its clock, with the remedy; empty where nothing is.")
+    refusal: str = Field(description="What of its messages is refused, and why; empty where nothing is.")
+    refused: int = Field(description="Its messages that were refused whole.")
+    messages: int = Field(description="Its messages since the first that was odd.")
     metrics: list[MetricReply]
 
 

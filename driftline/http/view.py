@@ -114,21 +114,31 @@ class About:
 
 
 class DeviceLife(StrEnum):
-    """Whether a device is heard from."""
+    """Whether a device is heard from: `new` has hardly sent yet, `offline` was said to be gone, by it or the broker."""
 
     ONLINE = "online"
     SILENT = "silent"
+    NEW = "new"
+    OFFLINE = "offline"
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """One device as the service sees it: `last_event` in the device's own time, `last_arrival` by our clock (ns)."""
+    """One device as the service sees it: `last_event` in the device's own time, `last_arrival` by our clock (ns).
+
+    `clock` says what is wrong with its clock, `refusal` what of its messages is refused, with the remedy; empty where
+    nothing is. `refused` of `messages` were refused whole.
+    """
 
     device: str
     last_event: int | None
     last_arrival: int | None
     life: DeviceLife
     open_alarms: int
+    clock: str = ""
+    refusal: str = ""
+    refused: int = 0
+    messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.upstream import UpstreamWatch
+from ingest.device_status import DeviceStatus, mostly_refused
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
@@ -154,17 +155,25 @@ class ServiceStatus:
     def device_states(self) -> list[DeviceState]:
         """Every device known."""
         names, online, open_alarms = self.presence()
-        liveness = self._engine.engine.liveness
-        return [
-            DeviceState(
-                device=names[i],
-                last_event=_time(int(liveness.last_event[i])),
-                last_arrival=_time(int(liveness.last_arrival[i])),
-                life=DeviceLife.ONLINE if online[i] else DeviceLife.SILENT,
-                open_alarms=int(open_alarms[i]),
-            )
-            for i in range(len(online))
-        ]
+        engine = self._engine.engine
+        liveness, statuses = engine.liveness, engine.observer.statuses
+        new = liveness.new()
+        states = []
+        for i in range(len(online)):
+            status = statuses.get(names[i]) or DeviceStatus()
+            life = DeviceLife.NEW if new[i] else DeviceLife.ONLINE
+            if status.online is False:
+                life = DeviceLife.OFFLINE
+            elif not online[i]:
+                life = DeviceLife.SILENT
+            last = (_time(int(liveness.last_event[i])), _time(int(liveness.last_arrival[i])))
+            states.append(_device_state(names[i], status, last, life, int(open_alarms[i])))
+        known = set(names)
+        for name, status in statuses:
+            if name not in known:
+                life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
+                states.append(_device_state(name, status, (None, status.refused_at or None), life, 0))
+        return states
 
     def learning(self) -> Learning:
         """How far every series has warmed up, and its threshold."""
@@ -241,6 +250,8 @@ class ServiceStatus:
         lag = self._lag_seconds()
         if lag > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
+        if word := mostly_refused(self._engine.engine.observer.statuses):
+            return StageHealth("engine", Status.YELLOW, word)
         registry = self._engine.engine.registry
         admission = self._engine.engine.admission
         if waiting := admission.waiting:
@@ -286,6 +297,22 @@ def _sink_health(state: SinkState) -> StageHealth:
 
 def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+
+def _device_state(
+    name: str, status: DeviceStatus, last: tuple[int | None, int | None], life: DeviceLife, open_alarms: int
+) -> DeviceState:
+    return DeviceState(
+        device=name,
+        last_event=last[0],
+        last_arrival=last[1],
+        life=life,
+        open_alarms=open_alarms,
+        clock=status.clock,
+        refusal=status.refusal,
+        refused=status.refused,
+        messages=status.messages,
+    )
 
 
 def _time(time: int) -> int | None:

@@ -68,7 +68,7 @@ def check_promises(codec: Codec, items: list[bytes]) -> Decoded:
 def test_vector(name: str, vector: Vector) -> None:
     codec = create(name, vector.parameters)
     for _ in range(2):
-        decoded = decode_alone(codec, vector.data)
+        decoded = decode_alone(codec, vector.data, vector.topic)
         assert named_readings(codec, decoded) == list(vector.readings)
         assert [(r.reason, r.whole) for r in decoded.rejected] == [(e.reason, e.whole) for e in vector.rejected]
         for rejected, expected in zip(decoded.rejected, vector.rejected, strict=True):
