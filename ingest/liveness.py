@@ -23,8 +23,9 @@ _LEAST_SILENCE = 30 * _SECOND
 _DAY = 86_400 * _SECOND
 _NEW_FOR = 3 * _DAY
 """How long a device that has hardly sent is new, before it is silent."""
-_FEWEST = 3
-"""Intervals that a device must have shown before it is not new any more."""
+_FEWEST, _ENOUGH = 3, 20
+"""Intervals that a device must have shown before it is not new any more, and before its longest one is trusted: the
+first ones may all be of one burst."""
 _STEADY, _STEADY_FACTOR, _CHANGE_FACTOR = 0.5, 5.0, 4.0
 """A device is steady whose long intervals lie off their mean by at most so much of it, in the mean; how many of its
 longest intervals a steady device, and one that sends on change, may be silent for."""
@@ -120,7 +121,7 @@ class Liveness:
 
     def on_change(self) -> NDArray[np.bool_]:
         """Which devices send at intervals that are not alike, as those do that send on change."""
-        return ~self.new() & (self._heard.deviation > _STEADY * self._heard.mean)
+        return (self._heard.intervals >= _ENOUGH) & (self._heard.deviation > _STEADY * self._heard.mean)
 
     def patience(self) -> NDArray[np.float64]:
         """Nanoseconds that each device may be silent for."""
@@ -128,7 +129,7 @@ class Liveness:
         steady = np.maximum(_LEAST_SILENCE, _STEADY_FACTOR * longest)
         changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
         known = np.where(self.on_change(), changing, steady)
-        return np.where(self.new(), np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
+        return np.where(self._heard.intervals < _ENOUGH, np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
 
     def state(self) -> State:
         """A copy of the whole state."""

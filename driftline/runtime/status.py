@@ -250,8 +250,8 @@ class ServiceStatus:
         lag = self._lag_seconds()
         if lag > _LAGGING_SECONDS:
             return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
-        if word := mostly_refused(self._engine.engine.observer.statuses):
-            return StageHealth("engine", Status.YELLOW, word)
+        if refused := mostly_refused(self._engine.engine.observer.statuses):
+            return StageHealth("engine", Status.YELLOW, refused)
         registry = self._engine.engine.registry
         admission = self._engine.engine.admission
         if waiting := admission.waiting:
