@@ -246,6 +246,27 @@ def test_an_alarm_leads_to_its_chart_and_back_to_where_the_reader_was(page: Page
     )
 
 
+def test_alarms_are_taken_on_and_shelved_by_keyboard(page: Page) -> None:
+    page.show("#/alarms")
+    page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 1", "alarms")
+    first = page.browser.run("return Number(document.querySelector('tbody tr').dataset.alarm)")
+    page.browser.press("j")
+    page.browser.press("a")
+    page.browser.wait(lambda: "acknowledged" in page.text(f"tr[data-alarm='{first}']"), "the acknowledgement")
+    assert "by local" in page.text(f"tr[data-alarm='{first}']")
+    page.browser.run("document.querySelector(`tr[data-alarm='${arguments[0]}']`).focus()", first)
+    page.browser.press(" ")
+    assert "1 selected" in page.text(".bulk")
+    page.browser.press("s")
+    page.browser.run(
+        "const form = document.querySelector('dialog form'); form.note.value = 'parts'; form.requestSubmit()"
+    )
+    page.browser.wait_for(f"return document.querySelector(\"tr[data-alarm='{first}']\") === null", "the alarm to leave")
+    page.browser.run("document.querySelector('[data-value=shelved]').click()")
+    page.browser.wait(lambda: "“parts”" in page.text("tbody"), "the shelved alarm")
+    assert [type(action).__name__ for action in page.service.acted] == ["Acknowledge", "Shelve"]
+
+
 def test_a_chart_shows_no_line_of_an_alarm_outside_its_time(page: Page) -> None:
     newest = plant_end(page.service)
     page.show(f"#/device/{ODD.replace('/', '%2F')}?from={newest - 1500 * SECOND}&to={newest - 1400 * SECOND}")
@@ -352,7 +373,7 @@ def test_someone_signs_in_and_out(page: Page) -> None:
         page.browser.run(sign_in, "a wrong password")
         page.browser.wait(lambda: page.text("[role=alert]") == "name or password is wrong", "the refusal")
         page.browser.run(sign_in, "a long enough password")
-        page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 2", "the alarms")
+        page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 0", "the alarms")
         assert page.text("#me").split("\n")[0] == "ann"
         page.browser.run("document.querySelector('#me button').click()")
         page.browser.wait_for("return document.querySelector('.sign-in') !== null", "the sign-in again")
