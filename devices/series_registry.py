@@ -97,10 +97,6 @@ class SeriesRegistry:
         """Device index of every series, (len(self),) int32."""
         return self._device_of[: len(self.records)]
 
-    def device_number(self, device: str) -> int | None:
-        """The index of a known device."""
-        return self._devices.get(device)
-
     def _add(self, record: SeriesRecord) -> None:
         number = self._devices.setdefault(record.device, len(self.device_names))
         if number == len(self.device_names):

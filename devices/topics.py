@@ -137,8 +137,6 @@ class Template:
     def __init__(self, text: str) -> None:
         self.text = text
         self._parts: list[str | _Level | slice | _Metric | _Field] = []
-        self.uses_topic = False
-        self.uses_metric = False
         if not text:
             raise ValueError(f"template is empty: {_EXPECTED}")
         for match in _PLACE.finditer(text):
@@ -157,14 +155,12 @@ class Template:
 
     def _place(self, inner: str, position: int) -> _Level | slice | _Metric | _Field:
         if inner == "metric":
-            self.uses_metric = True
             return _Metric()
         found = _TOPIC.fullmatch(inner)
         if found is None and _NAME.fullmatch(inner) and nearest(inner.partition(".")[0], ("topic", "metric")) is None:
             return _Field(inner)
         if found is None:
             raise ValueError(f"template {self.text!r}: character {position}: unknown {{{inner}}}; {_EXPECTED}")
-        self.uses_topic = True
         index, first, last = found.groups()
         if index is not None:
             return _Level(int(index))

@@ -107,11 +107,6 @@ class Outbox:
                     continue
                 _insert(connection, channel, message, alarm, now, due)
 
-    def put_message(self, channel: str, message: Message, now: int) -> None:
-        """Queue a message that is about no alarm."""
-        with self._transaction() as connection:
-            _insert(connection, channel, message, None, now, now)
-
     def state_of(self, alarm: int) -> str | None:
         """The alarm's state as it was last told; None where it was never seen."""
         with self._using() as connection:

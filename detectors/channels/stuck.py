@@ -49,9 +49,6 @@ class StuckState(NamedTuple):
 
 LAYOUT = {"runs": Column(np.float64, (14,)), "rests": Column(np.float64, (RESTS, 3))}
 
-DEFAULT_RESTING = np.zeros(1)
-"""Values at which a flat run is always in order: 0, of what is off."""
-
 
 @njit(allocates=False)
 def run_score(runs: Any, length: float) -> float:

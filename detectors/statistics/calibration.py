@@ -51,10 +51,6 @@ COUNTS = Column(np.float32, (BINS + 1,))
 """The state column of a calibration: a histogram a slot, its total in the last place."""
 
 
-TAIL = Column(np.float64, (4,))
-"""The state column of a fitted tail, see `fit_tail`."""
-
-
 class Prior(NamedTuple):
     """The score's tail on a typical series: P(raw >= x) = min(1, (start / x) ** shape), worth `weight` readings.
 
