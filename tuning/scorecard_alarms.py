@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from devices.fault_labels import WHOLE_DEVICE
 from ingest.liveness import Liveness
 from tuning.backtest import Plan, score_columns
-from tuning.scorecard import Alarm
+from tuning.scorecard import SILENCE, Alarm
 
-Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64]]]
-"""Times, int64 ns, and values of each series, by device and metric, in order of arrival."""
+Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]]
+"""Times, int64 ns, values, and times of arrival of each series, by device and metric, in order of arrival."""
 
-SILENCE = "silence"
 CLOCK_STEP = 60_000_000_000
 """The service looks for silent devices more often than this; for hours of silence a minute is enough."""
 
@@ -23,7 +22,7 @@ CLOCK_STEP = 60_000_000_000
 def alarms_of(plan: Plan, columns: Columns, end: int) -> list[Alarm]:
     """The alarms of the detectors on each series, and of silence on each device, up to `end`, ns."""
     alarms: list[Alarm] = []
-    for (device, metric), (time, value) in columns.items():
+    for (device, metric), (time, value, _) in columns.items():
         alarms += _series_alarms(plan, device, metric, time, value, end)
     return [*alarms, *_silences(columns, end)]
 
@@ -43,19 +42,19 @@ def _silences(columns: Columns, end: int) -> list[Alarm]:
     """When the service would have called each device silent, judged by the arrival of its readings."""
     names = list(dict.fromkeys(device for device, _ in columns))
     number = {name: i for i, name in enumerate(names)}
-    device = np.concatenate([np.full(len(t), number[d], np.int32) for (d, _), (t, _) in columns.items()])
-    time = np.concatenate([t for t, _ in columns.values()])
-    order = np.argsort(time, kind="stable")
-    device, time = device[order], time[order]
+    device = np.concatenate([np.full(len(t), number[d], np.int32) for (d, _), (t, _, _) in columns.items()])
+    arrival = np.concatenate([arrival for _, _, arrival in columns.values()])
+    order = np.argsort(arrival, kind="stable")
+    device, arrival = device[order], arrival[order]
     liveness = Liveness()
     liveness.grow(len(names))
     since: dict[int, int] = {}
     alarms: list[Alarm] = []
-    at, now = 0, int(time[0])
+    at, now = 0, int(arrival[0])
     while now < end:
         now += CLOCK_STEP
-        last = int(np.searchsorted(time, now))
-        liveness.observe(device[at:last], time[at:last], time[at:last])
+        last = int(np.searchsorted(arrival, now))
+        liveness.observe(device[at:last], arrival[at:last], arrival[at:last])
         at = last
         silent = set(
             np.flatnonzero(liveness.silent(now)[: len(names)] & (liveness.last_arrival[: len(names)] >= 0)).tolist()

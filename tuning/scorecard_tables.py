@@ -10,7 +10,7 @@ from typing import Any
 
 from tuning.corpora import Card
 from tuning.intervals import Figure, mean, median, rate, share
-from tuning.scorecard import AlarmOutcome, FaultOutcome, Score, Verdict
+from tuning.scorecard import SILENCE, AlarmOutcome, FaultOutcome, Score, Verdict
 
 STUCK_KINDS = ("stuck", "silent death")
 
@@ -137,6 +137,7 @@ def cards(score: Score, *, title: str = "Score card") -> list[Card]:
         ["found, first occurrences", total.first.text(), ""],
         ["found, recurrences", total.again.text(), "within 0.05 of the first"],
         ["precision", total.precision.text(), "0.90"],
+        ["precision, the silence of devices apart", _precision(score, SILENCE).text(), ""],
         ["F1", "-" if math.isnan(total.f1) else f"{total.f1:.2f}", ""],
         ["share of a fault's time with an alarm open", total.open_share.text(), "0.80"],
         ["alarms a fault", total.alarms_a_fault.text(), "1.1"],
@@ -209,6 +210,13 @@ def _short(figure: Figure, digits: int = 2) -> str:
 
 def _found(score: Score, kinds: Sequence[str]) -> Figure:
     return share(*_hits([f for f in score.faults if f.kind in kinds and not f.unseen]))
+
+
+def _precision(score: Score, without: str) -> Figure:
+    """The precision of all alarms but those of one detector."""
+    kept = [one.verdict for one in score.alarms if not one.learning and one.alarm.detector != without]
+    true = sum(verdict is Verdict.TRUE for verdict in kept)
+    return share(true, true + sum(verdict is Verdict.FALSE for verdict in kept))
 
 
 def _hits(faults: Sequence[FaultOutcome]) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def score_plants(
 def score_plant(plan: Plan, job: PlantJob) -> Score:
     """Make one plant and score it."""
     plant = make_plant(find_world(job.world), job.seed, job.options)
-    columns = {(s.device, s.metric.name): (s.time, s.value) for s in plant.series}
+    columns = {(s.device, s.metric.name): (s.time, s.value, s.sent) for s in plant.series}
     return score_alarms(watch_of(plant), plant.labels, alarms_of(plan, columns, plant.end))
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from common.suggestions import unknown
 from devices.fault_labels import iso_time
-from firmware_sim.samples import Sample
+from firmware_sim.samples import Presence, Sample
 
 SECOND = 1_000_000_000
 MOST_SAMPLES = 60
@@ -41,6 +41,10 @@ class PayloadStyle(ABC):
     @abstractmethod
     def topic(self, identity: DeviceIdentity) -> str:
         """The topic of the device: that of its readings, or the levels above them."""
+
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """How the family says that a device is there."""
+        return Presence(f"{self.topic(identity)}/status")
 
     @abstractmethod
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
@@ -95,6 +99,11 @@ class SenmlStyle(PayloadStyle):
         """`senml/motor-01`."""
         return f"senml/{identity.device}"
 
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """None: the standard knows no such thing."""
+        del identity
+        return None
+
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
         """`[{"bn": "motor-01/", "bt": 1772366400.25}, {"n": "temperature", "u": "Cel", "v": 21.5}]`."""
         found = []
@@ -120,6 +129,10 @@ class Zigbee2MqttStyle(PayloadStyle):
         """`zigbee2mqtt/climate-01`."""
         return f"zigbee2mqtt/{identity.device}"
 
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """`{"state": "online"}` on the topic's level `availability`."""
+        return Presence(f"{self.topic(identity)}/availability", b'{"state":"online"}', b'{"state":"offline"}')
+
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
         """`{"temperature": 21.5, "battery": 87, "linkquality": 120}`."""
         topic = self.topic(identity)
@@ -135,6 +148,10 @@ class TasmotaStyle(PayloadStyle):
     def topic(self, identity: DeviceIdentity) -> str:
         """`tele/motor-01`; telemetry is on its level SENSOR."""
         return f"tele/{identity.device}"
+
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """`Online` on the level LWT."""
+        return Presence(f"{self.topic(identity)}/LWT", b"Online", b"Offline")
 
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
         """`{"Time": "2026-03-01T12:00:00", "MOTOR": {"Temperature": 21.5}}`."""
@@ -156,6 +173,10 @@ class ShellyStyle(PayloadStyle):
         """`motor-01`; notifications are on `motor-01/events/rpc`."""
         return identity.device
 
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """`true` on the level `online`."""
+        return Presence(f"{identity.device}/online", b"true", b"false")
+
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
         """`{"src": "motor-01", "method": "NotifyStatus", "params": {"ts": ..., "temperature:0": {"value": 21.5}}}`."""
         found = []
@@ -171,6 +192,28 @@ class ShellyStyle(PayloadStyle):
         return found
 
 
+class HomieStyle(PayloadStyle):
+    """As the Homie convention, version 5: a topic a property, its value as text."""
+
+    name = "homie"
+    carries_time = False
+
+    def topic(self, identity: DeviceIdentity) -> str:
+        """`homie/5/motor-01`."""
+        return f"homie/5/{identity.device}"
+
+    def presence(self, identity: DeviceIdentity) -> Presence | None:
+        """`ready` on the attribute `$state`."""
+        return Presence(f"{self.topic(identity)}/$state", b"ready", b"lost")
+
+    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
+        """`21.5` on `homie/5/motor-01/motor/temperature`."""
+        topic = f"{self.topic(identity)}/{identity.kind}"
+        return [
+            (f"{topic}/{metric}", orjson.dumps(value)) for sample in samples for metric, value in sample.values.items()
+        ]
+
+
 STYLES: tuple[PayloadStyle, ...] = (
     JsonStyle(),
     PlainStyle(),
@@ -178,6 +221,7 @@ STYLES: tuple[PayloadStyle, ...] = (
     Zigbee2MqttStyle(),
     TasmotaStyle(),
     ShellyStyle(),
+    HomieStyle(),
 )
 """Every style."""
 

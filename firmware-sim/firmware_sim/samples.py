@@ -20,6 +20,15 @@ class Sample:
     values: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How a family of devices says that a device is there, and its broker that it is gone: a retained topic."""
+
+    topic: str
+    online: bytes = b"online"
+    offline: bytes = b"offline"
+
+
 class SampleStream:
     """The samples of a device, in the order in which they leave it, from the one after `since` (ns) on."""
 

@@ -171,6 +171,7 @@ class WorldRun:
             stream = SampleStream(series, since=plant.start - 1)
             options = FirmwareOptions(
                 topic,
+                style.presence(identity),
                 settings.qos,
                 buffer=1_000_000,
                 sleeps=settings.duty_cycle and any(one.metric.signal is Signal.BATTERY for one in series),

@@ -13,7 +13,7 @@ from firmware_sim.firmware.commands import BadCommandError, read_command
 from firmware_sim.firmware.device import Firmware, FirmwareOptions, State
 from firmware_sim.firmware.device_clock import DeviceClock
 from firmware_sim.firmware.mqtt_frames import Will
-from firmware_sim.samples import NEVER, Sample
+from firmware_sim.samples import NEVER, Presence, Sample
 
 SECOND = 1_000_000_000
 
@@ -75,7 +75,7 @@ class Bench:
         self.line = Line()
         self.now = 0
         self.firmware = Firmware(
-            FirmwareOptions("plant/a", drift=0.0, **options),  # type: ignore[arg-type]
+            FirmwareOptions("plant/a", Presence("plant/a/status"), drift=0.0, **options),  # type: ignore[arg-type]
             EverySecond(),
             self.line,
             Writer(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from firmware_sim.payload_styles import STYLES, DeviceIdentity, PayloadStyle
 from firmware_sim.samples import Sample
+from routed import Broker
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import MessageChunk
@@ -17,7 +18,7 @@ START = 1_772_366_400 * SECOND
 IDENTITY = DeviceIdentity("plant", "motor", "motor-01", {"temperature": "°C", "current": "A"})
 SAMPLES = [Sample(START + n * SECOND, {"temperature": 41.5 + n, "current": 12.25}) for n in range(3)]
 
-PROFILES = {"senml": "senml", "zigbee2mqtt": "zigbee2mqtt", "tasmota": "tasmota", "shelly": "shelly"}
+PROFILES = {"senml": "senml", "zigbee2mqtt": "zigbee2mqtt", "tasmota": "tasmota", "shelly": "shelly", "homie": "homie"}
 NAMES = {
     "json": ("plant/motor/motor-01", "temperature"),
     "plain": ("plant/motor/motor-01", "temperature"),
@@ -25,6 +26,7 @@ NAMES = {
     "zigbee2mqtt": ("motor-01", "temperature"),
     "tasmota": ("motor-01", "MOTOR.Temperature"),
     "shelly": ("motor-01", "temperature:0.value"),
+    "homie": ("motor-01", "motor.temperature"),
 }
 """Device and metric of the temperature, as the service names them."""
 
@@ -55,3 +57,14 @@ def test_samples_kept_while_offline_come_as_one_array_in_the_json_style() -> Non
     ((topic, payload),) = style.messages(IDENTITY, SAMPLES)
     assert topic == "plant/motor/motor-01"
     assert payload.count(b'"ts"') == 3
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_the_service_reads_whether_a_device_of_the_style_is_there(style: PayloadStyle) -> None:
+    presence = style.presence(IDENTITY)
+    if presence is None:
+        assert style.name == "senml"
+        return
+    told = Broker().send((presence.topic, presence.online), (presence.topic, presence.offline))
+    assert told.presence == [(NAMES[style.name][0], True), (NAMES[style.name][0], False)]
+    assert told.refused == []

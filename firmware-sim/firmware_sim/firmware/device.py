@@ -26,7 +26,7 @@ from firmware_sim.firmware.commands import BadCommandError, Command, CommandName
 from firmware_sim.firmware.device_clock import DeviceClock
 from firmware_sim.firmware.mqtt_frames import Will
 from firmware_sim.firmware.updates import Update, UpdateState
-from firmware_sim.samples import NEVER, Sample
+from firmware_sim.samples import NEVER, Presence, Sample
 
 SECOND = 1_000_000_000
 BOOT_SECONDS = (1.0, 3.0)
@@ -95,9 +95,13 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareOptions:
-    """What kind of device it is. `drift` is its clock's, in seconds a second; `buffer` how many samples it keeps."""
+    """What kind of device it is. `drift` is its clock's, in seconds a second; `buffer` how many samples it keeps.
+
+    Without `presence` it says neither that it is there nor that it is gone.
+    """
 
     topic: str
+    presence: Presence | None = None
     qos: int = 1
     buffer: int = 5000
     drift: float = 2e-5
@@ -172,7 +176,8 @@ class Firmware:
         """The broker has taken the connection."""
         self._retry = FIRST_RETRY_SECONDS
         self.clock.synchronise(now, self._random.gauss(0, 0.02))
-        self._connection.publish(f"{self.options.topic}/status", b"online", qos=1, retain=True)
+        if (presence := self.options.presence) is not None:
+            self._connection.publish(presence.topic, presence.online, qos=1, retain=True)
         if self._is_bad:
             self._crash_at = now + self._seconds(*CRASH_AFTER_SECONDS)
         elif self._rolled_back:
@@ -245,9 +250,10 @@ class Firmware:
         self._plan(now)
 
     def _connect(self) -> None:
-        topic = self.options.topic
+        presence = self.options.presence
+        will = None if presence is None else Will(presence.topic.encode(), presence.offline)
         self._enter(State.CONNECTING, self._state_until + int(LAST_RETRY_SECONDS * SECOND))
-        self._connection.connect(will=Will(f"{topic}/status".encode(), b"offline"), subscriptions=(f"{topic}/command",))
+        self._connection.connect(will=will, subscriptions=(f"{self.options.topic}/command",))
 
     def _crash(self, now: int) -> None:
         """A bad version falls over its own feet; after three times the one before it is started."""
