@@ -64,9 +64,11 @@ class Guard:
                 "or a name in http.allowed_hosts"
             )
         origin = headers.get("origin")
-        if method not in _SAFE_METHODS and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return f'header Origin: "{origin}" is another site; expected http://{host}'
-        if method not in _SAFE_METHODS and headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+        foreign = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+        # A link to the page may stand anywhere; what another site's page loads or posts by itself may not.
+        if foreign and not (method in _SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"):
             return "header Sec-Fetch-Site: the request comes from another site's page"
         return None
 

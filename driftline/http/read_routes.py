@@ -21,7 +21,7 @@ from driftline.http.access_guard import identity_of
 from driftline.http.bounds import QueryPool, QuickAnswers
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
-from driftline.http.reply import Instant, json_response
+from driftline.http.reply import Instant, json_response, plain_value
 from driftline.http.view import DeviceState, Learning, ServiceView, Status
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.query_watch import QueryStop
@@ -173,7 +173,8 @@ def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool
 
         def answer(stop: QueryStop) -> Response:
             found = store.query(request.sql, limit, max_bytes=_ANSWER_BYTES, stop=stop)
-            return json_response({"columns": found.columns, "rows": found.rows, "truncated": found.truncated})
+            rows = [plain_value(row) for row in found.rows]
+            return json_response({"columns": found.columns, "rows": rows, "truncated": found.truncated})
 
         return await queries.run(asked, answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -25,6 +26,21 @@ def json_response(content: Any, *, status: int = 200) -> Response:
     return Response(
         to_json(content), status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
     )
+
+
+def plain_value(value: Any) -> Any:
+    """A value of a query's answer as JSON can hold it: whole numbers beyond 64 bits, and odd keys, as text."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {str(key): plain_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_value(each) for each in value]
+    return value
 
 
 def _plain(value: Any) -> Any:

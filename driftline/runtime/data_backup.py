@@ -19,6 +19,7 @@ from pathlib import Path
 from zlib import crc32
 
 from devices.messages import MessageChunk
+from driftline.runtime.backup_seal import is_sealed, key_path, seal
 from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
@@ -48,18 +49,19 @@ def back_up(
     target: Path,
     *,
     held: Callable[[], AbstractContextManager[object]] = nullcontext,
+    key_file: Path | None = None,
 ) -> int:
     """Copy everything that a service needs to go on into `target`, a new or empty folder; returns the bytes copied.
 
-    `held` keeps the journal from being compacted while it is entered. The folder comes into being whole or not at all.
-    Raises BackupError, StorageFullError or OSError.
+    `key_file` holds the key of the seal (`backup_seal.key_path`). `held` keeps the journal from being compacted while
+    it is entered. The folder comes into being whole or not at all. Raises BackupError, StorageFullError or OSError.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BackupError(f'"{target}" is not an empty folder: name one that does not exist yet')
     partial = target.with_name(f"{target.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    partial.mkdir(mode=0o700, parents=True)
     try:
         with held():
             _copy_sqlite(folder.snapshots, partial)
@@ -77,6 +79,10 @@ def back_up(
             _copy_file(config_file, partial / CONFIGURATION)
         files = {path.name: [path.stat().st_size, _checksum(path)] for path in sorted(partial.iterdir())}
         manifest = {"version": _VERSION, "made": time.time_ns(), "files": files}
+        try:
+            manifest["seal"] = seal(partial, list(files), key_path() if key_file is None else key_file)
+        except OSError as error:
+            log.warning("the backup has no seal, and needs --trust to be put back: %s", error)
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         if target.exists():
             target.rmdir()
@@ -87,10 +93,11 @@ def back_up(
     return sum(size for size, _ in files.values())
 
 
-def restore(backup: Path, folder: DataFolder) -> list[str]:
+def restore(backup: Path, folder: DataFolder, *, trust: bool = False, key_file: Path | None = None) -> list[str]:
     """Put a backup back into a data folder that holds no data; returns the names of the files.
 
-    Every file is checked first. Raises BackupError, FolderInUseError or OSError.
+    Every file is checked first. One that this user has not made is put back only with `trust`. Raises BackupError,
+    FolderInUseError or OSError.
     """
     try:
         manifest = json.loads((backup / MANIFEST).read_bytes())
@@ -104,6 +111,12 @@ def restore(backup: Path, folder: DataFolder) -> list[str]:
         path = backup / name
         if Path(name).name != name or not path.is_file() or path.stat().st_size != size or _checksum(path) != crc:
             raise BackupError(f'"{path}" is missing or not what was backed up: take another backup')
+    key = key_path() if key_file is None else key_file
+    if not trust and not is_sealed(backup, list(files), manifest.get("seal"), key):
+        raise BackupError(
+            f'"{backup}" was not made by this user on this machine, or was changed since: it holds accounts, and '
+            "models that run code when they are read. If you know where it comes from, put it back with --trust"
+        )
     folder.lock()
     try:
         for path in (folder.journal, folder.database, folder.snapshots, folder.spool):

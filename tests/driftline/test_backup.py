@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
+
+
+@pytest.fixture(autouse=True)
+def key_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -68,3 +74,28 @@ def test_what_is_no_backup_is_refused(folder: DataFolder, tmp_path: Path) -> Non
     (tmp_path / "backup" / MANIFEST).write_text('{"version": 9, "files": {}}')
     with pytest.raises(BackupError, match="version 9"):
         restore(tmp_path / "backup", DataFolder(tmp_path / "again"))
+
+
+def test_a_backup_of_somebody_else_needs_a_word_of_trust(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "var")
+    folder.lock()
+    with EmbeddedStore(folder.database) as store:
+        back_up(folder, store, None, tmp_path / "backup", key_file=tmp_path / "mine.key")
+    folder.release()
+    assert (tmp_path / "mine.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "backup").stat().st_mode & 0o077 == 0
+    again = DataFolder(tmp_path / "again")
+    with pytest.raises(BackupError, match=r"was not made by this user on this machine.*--trust"):
+        restore(tmp_path / "backup", again, key_file=tmp_path / "other.key")
+    assert not again.database.exists()
+    manifest = json.loads((tmp_path / "backup" / "backup.json").read_text())
+    del manifest["seal"]
+    (tmp_path / "unsealed").mkdir()
+    for file in (tmp_path / "backup").iterdir():
+        (tmp_path / "unsealed" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "unsealed" / "backup.json").write_text(json.dumps(manifest))
+    with pytest.raises(BackupError, match="--trust"):
+        restore(tmp_path / "unsealed", again, key_file=tmp_path / "mine.key")
+    restore(tmp_path / "unsealed", again, trust=True)
+    restore(tmp_path / "backup", DataFolder(tmp_path / "own"), key_file=tmp_path / "mine.key")
+    assert (tmp_path / "own" / folder.database.name).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -135,3 +136,41 @@ def _answers(server: HttpServer) -> bool:
         return healthy(server)
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("1::HUGEINT << 100", '"1267650600228229401496703205376"'),
+        ("18446744073709551615::UBIGINT", "18446744073709551615"),
+        ("map([[1, 2]], [3])", '{"key":[[1,2]],"value":[3]}'),
+        ("{'a': [1, NULL]}", '{"a":[1,null]}'),
+        ("'\\x00\\xff'::BLOB", '"AP8="'),
+        ("INTERVAL 3 DAY", '"3 days, 0:00:00"'),
+        ("TIMESTAMP_NS '2026-01-02 03:04:05.678'", '"2026-01-02T03:04:05.678000"'),
+        ("'nan'::DOUBLE", "null"),
+        ("1.50::DECIMAL(9, 2)", "1.5"),
+        ("uuid()  IS NOT NULL", "true"),
+        ("'infinity'::TIMESTAMP", '"9999-12-31T23:59:59.999999"'),
+        ("'101'::BIT", '"101"'),
+        ("TIME '03:04:05'", '"03:04:05"'),
+    ],
+)
+def test_every_type_of_sql_is_answered(server: HttpServer, expression: str, shown: str) -> None:
+    status, text = post(server, json.dumps({"sql": f"SELECT {expression} AS a"}).encode())
+    assert (status, text) == (200, f'{{"columns":["a"],"rows":[[{shown}]],"truncated":false}}')
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 200),
+    ],
+)
+def test_other_sites_can_link_here_and_load_nothing(server: HttpServer, headers: dict[str, str], status: int) -> None:
+    connection = connect(server)
+    connection.request("GET", "/api/v1/devices", headers=headers)
+    assert connection.getresponse().status == status

@@ -13,12 +13,16 @@ from driftline.cli.console import CommandError, ConfigOption, DataOption, data_f
 
 def restore(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `driftline backup` made.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Put back one that another user or machine made, or that has no seal.")
+    ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Check a backup and put it into a data folder that holds no data yet; `driftline up` goes on from there.
 
-    The configuration of the backup is put beside the data, for you to use or to compare.
+    A backup that another user or machine made holds accounts, and may hold models that run code when they are read: it
+    needs --trust. The configuration of the backup is put beside the data, for you to use or to compare.
 
     Example: driftline restore /srv/backups/monday --data /srv/driftline
     """
@@ -29,7 +33,7 @@ def restore(
     os.umask(0o077)
     folder = DataFolder(data_folder(config, data))
     try:
-        files = put_back(directory, folder)
+        files = put_back(directory, folder, trust=trust)
     except (BackupError, FolderInUseError, OSError) as error:
         raise CommandError(str(error)) from None
     with_config = f" --config {folder.path / CONFIGURATION}" if CONFIGURATION in files else ""
