@@ -1,1 +1,1 @@
-"""The HTTP API and the page: reads what the service has stored and what it is doing, and changes nothing."""
+"""The HTTP API and the page: what the service has stored, what it is doing, and what people decide about it."""

@@ -112,7 +112,7 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
         return json_response({"done": [dataclasses.asdict(each) for each in done], "alarms": replies(numbers)})
 
     @router.get("/alarms/history", response_model=HistoryReply)
-    def history(alarm: Annotated[int, Query(description="The alarm's number.")]) -> Response:
+    def history(alarm: Annotated[int, Query(ge=0, le=2**63 - 1, description="The alarm's number.")]) -> Response:
         """What people did about an alarm."""
         return json_response({"actions": [dataclasses.asdict(each) for each in view.store.actions(alarm=alarm)]})
 

@@ -24,6 +24,7 @@ from driftline.http.live import LivePoints, LiveStreams, SeriesFilter, TooManySt
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.read_routes import alarm_replies, reading_router
+from driftline.http.reply import SeriesNumber
 from driftline.http.schemas import ErrorReply
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
@@ -123,7 +124,7 @@ def _live_router(view: ServiceView, streams: LiveStreams) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {}}}, 503: {"model": ErrorReply}},
     )
     async def events(
-        series: Annotated[list[int] | None, Query(description="Only these series.")] = None,
+        series: Annotated[list[SeriesNumber] | None, Query(description="Only these series.")] = None,
         device: Annotated[list[str] | None, Query(description="Only the series of these devices.")] = None,
         points: Annotated[
             LivePoints,

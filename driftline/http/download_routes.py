@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Response
 
 from driftline.http.errors import unknown
 from driftline.http.read_routes import End, Start
+from driftline.http.reply import SeriesNumber
 from driftline.http.view import ServiceView
 
 MOST_POINTS = 1_000_000
@@ -25,7 +26,7 @@ def download_router(view: ServiceView) -> APIRouter:
 
     @router.get("/points.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
     def points_csv(
-        series: Annotated[int, Query(description="The series' number.")], start: Start = None, end: End = None
+        series: Annotated[SeriesNumber, Query(description="The series' number.")], start: Start = None, end: End = None
     ) -> Response:
         """Points of one series as CSV, times in UTC; beyond a million, thinned as `/points` does."""
         record = next((each for each in view.store.series() if each.series == series), None)

@@ -21,7 +21,7 @@ from driftline.http.access_guard import identity_of
 from driftline.http.bounds import QueryPool, QuickAnswers
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
-from driftline.http.reply import Instant, json_response, plain_value
+from driftline.http.reply import Instant, SeriesNumber, json_response, plain_value
 from driftline.http.view import DeviceState, Learning, ServiceView, Status
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.query_watch import QueryStop
@@ -98,7 +98,8 @@ def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool
     @router.get("/points", response_model=schemas.PointsReply, tags=["points"])
     def points(
         series: Annotated[
-            list[int] | None, Query(description=f"Series numbers, at most {MAX_SERIES_A_REQUEST}.", examples=[[7]])
+            list[SeriesNumber] | None,
+            Query(description=f"Series numbers, at most {MAX_SERIES_A_REQUEST}.", examples=[[7]]),
         ] = None,
         device: DeviceFilter = None,
         metric: Annotated[str | None, Query(description="Only this metric of the device.")] = None,
@@ -121,7 +122,7 @@ def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool
     @router.get("/sparklines", response_model=schemas.SparklinesReply, tags=["points"])
     def sparklines(
         points: Annotated[int, Query(ge=2, le=200, description="Newest points of each series.")] = 40,
-        series: Annotated[list[int] | None, Query(description="Only these series.")] = None,
+        series: Annotated[list[SeriesNumber] | None, Query(description="Only these series.")] = None,
     ) -> Response:
         """The newest points of every series, for a small chart each."""
         return json_response(
@@ -136,7 +137,7 @@ def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool
     @router.get("/alarms", response_model=schemas.AlarmListReply, tags=["alarms"])
     def alarms(
         state: Annotated[AlarmState | None, Query(description="Only alarms in this state.")] = None,
-        series: Annotated[int | None, Query(description="Only alarms of this series.")] = None,
+        series: Annotated[SeriesNumber | None, Query(description="Only alarms of this series.")] = None,
         device: DeviceFilter = None,
         limit: Annotated[int, Query(ge=1, le=10_000, description="Most alarms.")] = 200,
     ) -> Response:

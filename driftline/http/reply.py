@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from devices.times import parse_time
 
@@ -50,6 +50,9 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     return str(value)
 
+
+SeriesNumber = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A request parameter that is the number of a series."""
 
 Instant = Annotated[int, BeforeValidator(parse_time, json_schema_input_type=str)]
 """A request parameter that holds a time: ISO 8601 or a number of s, ms, us or ns; int64 nanoseconds once read."""

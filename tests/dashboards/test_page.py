@@ -321,7 +321,11 @@ def test_the_pipeline_closes_its_sums_and_shows_dead_letters(page: Page) -> None
 
 
 @pytest.mark.parametrize(
-    "route", ["#/", "#/alarms", "#/pipeline", "#/device/%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E"]
+    "route",
+    [
+        *("#/", "#/alarms?state=all", "#/pipeline", "#/figures"),
+        *(f"#/{view}/%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E" for view in ("device", "tune")),
+    ],
 )
 def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
     page.show(route)
@@ -330,12 +334,14 @@ def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("route", ["", "alarms?state=all", "figures", "pipeline", "settings", "help", "api", "device"])
+@pytest.mark.parametrize(
+    "route", ["", "alarms?state=all", "tune", "figures", "pipeline", "settings", "help", "api", "device"]
+)
 def test_everyone_can_use_it(page: Page, route: str, theme: str) -> None:
     if route == "device":
         page.show_device(ODD)
     else:
-        page.show(f"#/{route}")
+        page.show(f"#/{route.replace('tune', 'tune/' + ODD.replace('/', '%2F'))}")
         page.browser.wait_for("return document.querySelector('main h1') !== null", "the view")
     page.browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
     page.browser.run("dispatchEvent(new Event('driftline-theme'))")
