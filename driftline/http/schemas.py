@@ -78,6 +78,7 @@ class SeriesReply(BaseModel):
     device: str
     metric: str
     unit: str = Field(description="Unit of values and bands, empty where not known.")
+    kind: str = Field(default="measurement", description="measurement, state, counter, ...: what the metric is.")
 
 
 class SeriesListReply(BaseModel):

@@ -101,7 +101,7 @@ def test_series_of_one_device(client: TestClient, service: DemoService) -> None:
     fill(service)
     assert len(client.get("/api/v1/series").json()["series"]) == 3
     assert client.get("/api/v1/series", params={"device": "tank"}).json() == {
-        "series": [{"series": 2, "device": "tank", "metric": "level", "unit": "%"}]
+        "series": [{"series": 2, "device": "tank", "metric": "level", "unit": "%", "kind": "measurement"}]
     }
 
 
