@@ -7,19 +7,24 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tuning.recordings import RecordingError
 from tuning.track import Track
 
-ONE_CHANNEL = ("timestamp", "value", "anomaly_score", "anomaly", "expected", "lower", "upper", "reason")
+ONE_CHANNEL = ("timestamp", "value", "anomaly_score", "anomaly", "expected", "lower", "upper", "reason", "novelty")
 SEVERAL_CHANNELS = ("timestamp", "anomaly_score", "anomaly", "reason")
 """Columns before the `score_<channel>` columns."""
+ALARMS = ("alarm", "metric", "opened", "cleared", "severity", "peak_score", "value", "reason")
+"""Columns of the list of alarms; times in ISO 8601, `cleared` empty where the alarm is open at the end."""
 
 
 def write_track(track: Track, path: Path) -> None:
     """Write one row for each row of the recording. Makes the folders above. Raises OSError.
 
     `anomaly_score` is a finite number in every row, 0 where there is no score; `score_<channel>`, `expected` and the
-    band are empty there. Times are written as they were read.
+    band are empty there. Times are written as they were read. Beside it, under the same name with the ending
+    `.alarms.csv`, go the alarms with their reasons.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -30,6 +35,10 @@ def write_track(track: Track, path: Path) -> None:
         else:
             writer.writerow([*SEVERAL_CHANNELS, *(f"score_{channel}" for channel in track.channels)])
             writer.writerows(_several_channels(track))
+    with path.with_suffix(".alarms.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ALARMS)
+        writer.writerows(_alarms(track))
 
 
 def output_paths(inputs: Sequence[Path], folder: Path) -> list[Path]:
@@ -70,7 +79,26 @@ def _one_channel(track: Track) -> Iterable[list[object]]:
             _rounded(track.lower[row, 0]),
             _rounded(track.upper[row, 0]),
             track.reason(row) if track.device_anomaly[row] else "",
+            _rounded(track.novelty[row, 0]),
         ]
+
+
+def _alarms(track: Track) -> Iterable[list[object]]:
+    for alarm in track.alarms:
+        yield [
+            alarm.alarm,
+            track.series[alarm.series].metric,
+            _time(alarm.opened),
+            "" if alarm.cleared is None else _time(alarm.cleared),
+            alarm.severity,
+            f"{alarm.peak_score:.3f}",
+            _rounded(alarm.value),
+            alarm.reason,
+        ]
+
+
+def _time(nanoseconds: int) -> str:
+    return f"{np.datetime64(nanoseconds, 'ns')}Z"
 
 
 def _several_channels(track: Track) -> Iterable[list[object]]:

@@ -104,6 +104,19 @@ def test_an_anomaly_says_why_and_warming_scores_are_zero(tmp_path: Path) -> None
     assert all(not row["reason"] for row in rows if row["anomaly"] == "0")
 
 
+def test_the_alarms_are_listed_beside_the_scores_with_their_reasons(tmp_path: Path) -> None:
+    values = made("stationary", 300)
+    values[250:253] = 200.0
+    rows = written(score_columns(ZSCORE, "a", ["value"], times(300), values), tmp_path / "a.csv")
+    assert {row["novelty"] for row in rows} == {""}
+    with (tmp_path / "a.alarms.csv").open(newline="") as file:
+        (alarm,) = [row for row in csv.DictReader(file) if float(row["peak_score"]) > 10]
+    assert (alarm["metric"], alarm["value"], alarm["severity"]) == ("value", "200", "major")
+    assert alarm["opened"] == f"{np.datetime64(int(times(300)[250]), 'ns')}Z"
+    assert alarm["cleared"] > alarm["opened"]
+    assert alarm["reason"].startswith("value 200, expected ")
+
+
 def test_several_channels_have_a_score_each_and_the_highest_together(tmp_path: Path) -> None:
     values = np.column_stack([made("stationary", 300), made("autocorrelated", 300)])
     values[280, 1] = -500.0
