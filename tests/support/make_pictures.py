@@ -71,40 +71,35 @@ def _wait(condition: Any, within: float, what: str) -> Any:
 
 
 def _device_to_show(url: str) -> str:
-    """A device whose alarm is open: of several the one with the most, so that its charts show something."""
+    """The device of the newest alarm, waited for: its charts show something."""
 
     def found() -> str:
-        devices = httpx.get(f"{url}/api/v1/devices", timeout=60).json()["devices"]
-        ranked = sorted(devices, key=lambda each: (-each["open_alarms"], each["device"]))
-        return str(ranked[0]["device"]) if ranked and ranked[0]["open_alarms"] else ""
+        alarms = httpx.get(f"{url}/api/v1/alarms", timeout=60).json()["alarms"]
+        return str(max(alarms, key=lambda each: each["opened"])["device"]) if alarms else ""
 
-    return str(_wait(found, _ALARMS_WITHIN, "an open alarm"))
+    return str(_wait(found, _ALARMS_WITHIN, "an alarm"))
 
 
-def take_page_pictures() -> None:
-    """Write the screenshots of the page."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        with service(folder) as url:
-            device = _device_to_show(url)
-            browser = Browser(folder, patience=60).open()
-            try:
-                for name, view in zip(
-                    PAGES, ("", f"device/{quote(device, safe='')}", "alarms", "pipeline"), strict=True
-                ):
-                    browser.go("about:blank")
-                    browser.go(f"{url}/#/{view}")
-                    browser.wait_for("return !document.querySelector('#loading')", f"the view {view or 'fleet'}")
-                    time.sleep(5.0)  # The live feed fills charts and counts.
-                    browser.screenshot(IMAGES / name)
-                    print(IMAGES / name)
-            finally:
-                browser.close()
+def take_page_pictures(url: str, folder: Path) -> None:
+    """Write the screenshots of a running service's page; `folder` is the browser's own."""
+    views = ("", f"device/{quote(_device_to_show(url), safe='')}", "alarms", "pipeline")
+    browser = Browser(folder, patience=60).open()
+    try:
+        for name, view in zip(PAGES, views, strict=True):
+            browser.go("about:blank")
+            browser.go(f"{url}/#/{view}")
+            browser.wait_for("return !document.querySelector('#loading')", f"the view {view or 'fleet'}")
+            time.sleep(5.0)  # The live feed fills charts and counts.
+            browser.screenshot(IMAGES / name)
+            print(IMAGES / name)
+    finally:
+        browser.close()
 
 
 def main() -> None:
     """Make all pictures and note what they were made of."""
-    take_page_pictures()
+    with tempfile.TemporaryDirectory() as place, service(Path(place)) as url:
+        take_page_pictures(url, Path(place))
     draw_dashboards(IMAGES / "dashboards")
     MANIFEST.write_text(json.dumps({group: digest(group) for group in SOURCES}, indent=2) + "\n")
     print(MANIFEST)
