@@ -28,6 +28,7 @@ from ingest.ingest_settings import (
     RouteSettings,
     SnapshotSettings,
 )
+from storage.external.sink_registry import of_their_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
@@ -75,6 +76,11 @@ class Config(BaseModel):
     notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
+
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _of_their_kind(cls, given: object) -> object:
+        return of_their_kind(given)
 
     @field_validator("detectors")
     @classmethod

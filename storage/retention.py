@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from common.durations import format_duration, parse_duration
 from common.extras import optional
 from storage.external.lines import POINTS
+from storage.external.sink_registry import sink_kind
 from storage.storage_settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def _by_the_service(store: str, subject: str, kept: str) -> Step:
 
 def plan_sink(settings: SinkSettings, token: str) -> list[Step]:
     """What is set in an external database, and what has to be done. Raises OSError where it does not answer."""
-    return _plan_victoria(settings) if settings.type == "victoriametrics" else InfluxPlan(settings, token).steps()
+    return sink_kind(settings.type).plan(settings, token)
 
 
-def _plan_victoria(settings: SinkSettings) -> list[Step]:
+def plan_victoria(settings: SinkSettings) -> list[Step]:
+    """The flags of VictoriaMetrics. Raises OSError where it does not answer."""
     url = f"{settings.url.rstrip('/')}/flags"
     try:
         reply = urllib3.request("GET", url, timeout=parse_duration(settings.timeout) / _SECOND, retries=False)

@@ -96,8 +96,10 @@ class SinkSettings(BaseModel):
     name: str = Field(
         min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$", description="Name in counts, health and messages."
     )
-    type: Literal["influxdb", "victoriametrics"] = Field(
-        default="influxdb", description="What the server is: it decides how data are read back and how long they stay."
+    type: str = Field(
+        default="influxdb",
+        description="What the server is, influxdb or victoriametrics: it decides how data are read back and how long "
+        "they stay.",
     )
     url: str = Field(
         description="Address of the server, such as http://localhost:8086.", pattern=r"^https?://[^/\s]+.*$"
@@ -129,6 +131,14 @@ class SinkSettings(BaseModel):
     downsample: list[DownsampleSettings] = Field(
         default=[], description="Coarser copies that InfluxDB makes by tasks (`driftline storage apply` sets them up)."
     )
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_kind(cls, name: str) -> str:
+        from storage.external.sink_registry import sink_kind  # noqa: PLC0415  which needs these settings
+
+        sink_kind(name)
+        return name
 
 
 class SpoolSettings(BaseModel):

@@ -13,7 +13,7 @@ from driftline.cli.console import CommandError, Exit
 from driftline.config import Config
 from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
-from storage.external.reader_choice import external_reader
+from storage.external.sink_registry import external_reader
 from storage.storage_settings import read_token
 from storage.store import Reader, StorageCorruptError
 

@@ -48,8 +48,8 @@ from ingest.session import MqttSession
 from ingest.subscriptions import check_filters
 from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
-from storage.external.reader_choice import external_reader
 from storage.external.reader_parts import ExternalReader
+from storage.external.sink_registry import external_reader
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 from storage.storage_settings import read_token

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.durations import parse_duration
 from devices.records import SeriesRecord
-from storage.external.influx import InfluxSink, RejectedLine
+from storage.external.sink_registry import SinkWriter, sink_kind
 from storage.external.spool import RefusedLine, SinkLag, Spool
 from storage.storage_settings import SinkSettings, SpoolSettings, read_token
 from storage.store import DevicePresence, StepOutput, StorageCorruptError, StorageFullError
@@ -31,22 +30,6 @@ _STOP_SECONDS = 2.0
 
 Presence = tuple[Sequence[str], NDArray[np.bool_], NDArray[np.int64]]
 """Devices by name, whether each is heard from, and how many of its alarms are open."""
-
-
-class Sink(Protocol):
-    """Where outputs go: `storage.external.influx.InfluxSink`."""
-
-    def open(self) -> object:
-        """Set up without connecting."""
-        ...
-
-    def close(self) -> None:
-        """Close the connections."""
-        ...
-
-    def write(self, output: StepOutput) -> list[RejectedLine]:
-        """Write all of it and return what was refused; OSError where it may be tried again."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +52,7 @@ class SinkWorker:
     def __init__(
         self,
         name: str,
-        sink: Sink,
+        sink: SinkWriter,
         spool: Spool,
         *,
         say: Callable[[str], None],
@@ -224,7 +207,7 @@ class Sinks:
         for settings, token in zip(self._settings, tokens, strict=True):
             worker = SinkWorker(
                 settings.name,
-                InfluxSink(settings, token=token, series=series),
+                sink_kind(settings.type).writer(settings, token=token, series=series),
                 self._spool,
                 say=self._say,
                 batch_points=settings.batch_lines,

@@ -14,7 +14,7 @@ from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http.app import create_app, openapi_document
 from driftline.http.http_settings import HttpSettings
 from driftline.http.view import StageHealth, Status
-from storage.external.reader_choice import external_reader
+from storage.external.sink_registry import external_reader
 from storage.storage_settings import SinkSettings
 
 START = 1_772_366_400 * SECOND

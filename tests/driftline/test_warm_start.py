@@ -16,7 +16,7 @@ from driftline.runtime.warm_start import warm_start
 from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.external.influx import InfluxSink
-from storage.external.reader_choice import external_reader
+from storage.external.sink_registry import external_reader
 from storage.storage_settings import SinkSettings, StoreSettings
 from storage.store import JournalEntry
 

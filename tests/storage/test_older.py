@@ -16,7 +16,7 @@ from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
 from storage.external.influx import InfluxSink
 from storage.external.influx_reader import FluxReader, InfluxQlReader
-from storage.external.reader_choice import external_reader
+from storage.external.sink_registry import external_reader
 from storage.external.victoria import VictoriaReader
 from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
 from storage.store import StepOutput
