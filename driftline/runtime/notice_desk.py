@@ -44,7 +44,7 @@ class NoticeDesk:
         page_url: str,
     ) -> None:
         self._outbox = Outbox(path)
-        self.notifier = Notifier(self._outbox, _with_secrets(configured), clock=clock, publish=publish)
+        self.notifier = Notifier(self._outbox, with_secrets(configured), clock=clock, publish=publish)
         self._maintenance = maintenance
         self._store = store
         self._subscribe = subscribe
@@ -60,10 +60,12 @@ class NoticeDesk:
         self.notifier.start()
         self._thread.start()
 
-    def configure(self, configured: Sequence[NoticeSettings], maintenance: Sequence[MaintenanceSettings]) -> None:
-        """Put other channels and windows in place. Raises OSError where a secret cannot be read."""
+    def configure(
+        self, channels: Sequence[tuple[NoticeSettings, str]], maintenance: Sequence[MaintenanceSettings]
+    ) -> None:
+        """Put other channels of the configuration, with their secrets, and other windows in place."""
         self._maintenance = maintenance
-        self.notifier.configure(_with_secrets(configured))
+        self.notifier.configure(channels)
 
     def stop(self) -> None:
         """End after what is under way; what waits goes out after the next start."""
@@ -118,8 +120,16 @@ class NoticeDesk:
         )
 
 
-def _with_secrets(configured: Sequence[NoticeSettings]) -> list[tuple[NoticeSettings, str]]:
-    return [(settings, read_secret(settings, os.environ)) for settings in configured]
+def with_secrets(configured: Sequence[NoticeSettings]) -> list[tuple[NoticeSettings, str]]:
+    """The channels with their secrets. Raises OSError, which names the setting, where one cannot be read."""
+    found = []
+    for number, settings in enumerate(configured):
+        try:
+            found.append((settings, read_secret(settings, os.environ)))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise OSError(f"notices[{number}].secret_file: {settings.secret_file} cannot be read: {reason}") from None
+    return found
 
 
 def broker_publisher(settings: BrokerSettings, password: str | None) -> Publish:

@@ -33,7 +33,7 @@ from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.live_line import LiveLine
-from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
+from driftline.runtime.notice_desk import NoticeDesk, broker_publisher, with_secrets
 from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import new_engine, restored_engine, say_anew
 from driftline.runtime.sink_worker import Sinks
@@ -174,6 +174,10 @@ class Service:
         until then leaves the configuration in force as it was.
         """
         filters = self._session_filters(new_engine(config, []).router.filters)
+        try:
+            channels = with_secrets(config.notices)
+        except OSError as error:
+            raise ConfigError([str(error)]) from None
         if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
             self._warn("broker, http and data settings take effect at the next start")
         if config.sinks != self.config.sinks or config.spool != self.config.spool:
@@ -199,7 +203,7 @@ class Service:
         self.config = self.status.config = config
         self._remember_all_filters(filters)
         self._session.resubscribe(filters)
-        self._notices.configure(config.notices, config.maintenance)
+        self._notices.configure(channels, config.maintenance)
 
     def _session_filters(self, filters: dict[str, int]) -> dict[str, int]:
         """Filters as the running session can take them: one that the broker forgets has QoS 0 until the next start.
