@@ -172,6 +172,10 @@ class Router:
         """Whether the route that takes a topic ignores it."""
         return int(self._route_of[topic]) == IGNORED
 
+    def route_for(self, profile: Profile, message: int) -> Route:
+        """The route of the first place of the configuration, for a kind of message of a profile."""
+        return self.routes[self._number(0, profile, message)]
+
     def levels(self, topic: int) -> list[str]:
         """The levels of a topic, by its number."""
         return self._levels[topic]

@@ -25,6 +25,7 @@ from ingest.broker_settings import BrokerSettings, read_password, split_url
 
 ENOUGH_DISK = 1 << 30
 CONNECT_SECONDS = 5.0
+_MOST_SHOWN = 5
 EARLIEST_CLOCK = 1_767_225_600.0
 """2026-01-01T00:00:00Z in seconds since the epoch: a clock before that has never been set."""
 
@@ -58,11 +59,26 @@ def examine(config: Config, data: Path) -> Iterator[Finding]:
     yield _broker(config.broker, service)
     yield _database(data, service)
     yield _port(config, service)
+    yield _devices(service)
 
 
 def _python() -> Finding:
     libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("numba", "numpy", "duckdb", "paho-mqtt"))
     return Finding("versions", Level.OK, f"Python {platform.python_version()}, {libraries}")
+
+
+def _devices(service: RunningService | None) -> Finding:
+    if service is None:
+        return Finding("devices", Level.OK, "known while the service runs")
+    try:
+        devices = get(service, "devices")["devices"]
+    except CommandError as error:
+        return Finding("devices", Level.FAIL, str(error))
+    troubles = [f'"{each["device"]}": {word}' for each in devices for word in (each["refusal"], each["clock"]) if word]
+    if not troubles:
+        return Finding("devices", Level.OK, f"{len(devices)} devices, nothing wrong with their messages and clocks")
+    more = f"; and {len(troubles) - _MOST_SHOWN} more, in `driftline devices`" if len(troubles) > _MOST_SHOWN else ""
+    return Finding("devices", Level.WARN, "; ".join(troubles[:_MOST_SHOWN]) + more)
 
 
 def _kernels() -> Finding:

@@ -400,9 +400,8 @@ def test_a_restored_engine_goes_on_bit_for_bit(chunks: list[list[tuple[str, byte
     cut = data.draw(st.integers(0, len(chunks)))
     outputs = [whole(*chunk) for chunk in chunks[:cut]]
     arrays, rest = whole.engine.state()
-    restored = Engine(
-        (route,), DETECTORS, AlarmSettings(threshold=5.0), LimitSettings(), [r for o in outputs for r in o.series]
-    )
+    known = {record.series: record for output in outputs for record in output.series}
+    restored = Engine((route,), DETECTORS, AlarmSettings(threshold=5.0), LimitSettings(), list(known.values()))
     assert restored.load(cut, arrays, json.loads(json.dumps(rest))) == {}
     second = Feeder(restored)
     second.offset, second.arrival = whole.offset, whole.arrival

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
-from driftline.cli.client import get, query, running_service
+import typer
+
+from driftline.cli.client import broker_url, get, query, running_service
 from driftline.cli.console import ConfigOption, DataOption, data_folder
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
 
@@ -13,7 +16,20 @@ LIMIT = 100_000
 NARROW = ["device", "state", "points", "last_seen", "open_alarms", "metrics"]
 
 
+class DeviceAction(StrEnum):
+    """What to do with the devices."""
+
+    LIST = "list"
+    IDENTIFY = "identify"
+
+
 def devices(
+    action: Annotated[DeviceAction, typer.Argument(help="What to do.")] = DeviceAction.LIST,
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="identify: the broker; the running service's if not given.")
+    ] = "",
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="identify: how long to listen.")] = 10.0,
+    write: Annotated[bool, typer.Option("--routes", help="identify: print routes for the configuration.")] = False,
     form: FormatOption = Format.TABLE,
     wide: WideOption = False,
     config: ConfigOption = None,
@@ -24,8 +40,14 @@ def devices(
     While the service runs, `state` tells which are online, new, silent, or said to be offline, and `trouble` what is
     wrong with a device's clock or messages.
 
-    Example: driftline devices --format csv
+    identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
+    and shows samples of what is not recognised. Nothing need be configured for those that are.
+
+    Example: driftline devices identify --url mqtt://broker.lan:1883
     """
+    if action is DeviceAction.IDENTIFY:
+        _identify(url or broker_url(data_folder(config, data)), seconds, write=write)
+        return
     folder = data_folder(config, data)
     found = query(folder, SQL, limit=LIMIT)
     service = running_service(folder)
@@ -42,6 +64,25 @@ def devices(
         wide=wide,
         narrow=NARROW,
     )
+
+
+def _identify(url: str, seconds: float, *, write: bool) -> None:
+    from driftline.runtime.identification import identify
+    from driftline.runtime.listening import messages_of
+
+    found = identify(messages_of(url, seconds))
+    if write:
+        print(found.routes, end="")
+        return
+    for name, family in sorted(found.families.items()):
+        devices_ = ", ".join(sorted(family.devices)[:8]) + (", ..." if len(family.devices) > 8 else "")
+        counts = f"{len(family.devices)} devices, {len(family.topics)} topics"
+        print(f"{family.profile.title or name} (profile {name}): {counts}")
+        print(f'  recognised by {family.pattern}, such as "{family.example}"')
+        print(f"  devices: {devices_}" if devices_ else "  no device yet")
+    print(f"not recognised: {len(found.others)} topics, read by their looks")
+    for topic, sample in list(found.others.items())[:10]:
+        print(f'  "{topic}": {sample!r}')
 
 
 def _state(told: dict[str, Any] | None) -> str:
