@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
+from common.growth import grown
 from devices.batch import NO_TIME
 from devices.codec import Codec, Decoded, Note
 from devices.codec import Role as ValueRole
@@ -80,8 +81,9 @@ class Readings:
     """Columns of readings in message order: `series`, `time` (event time), `value`, `message` (row in the chunk).
 
     `ignored` counts readings, and whole messages, that the configuration drops; `no_data` those that hold no data, by
-    reason, of which `notes` tell the details. `last_known` are the values of retained messages without a time, by
-    series: what stood at the broker, of an unknown age.
+    reason, of which `no_data_details` tell the first. `states` are texts, without `repeated_states` that say what their
+    series has said before. `last_known` are the values of retained messages without a time, by series: what stood at
+    the broker, of an unknown age.
     """
 
     series: NDArray[np.int32]
@@ -96,6 +98,7 @@ class Readings:
     odd: list[Odd] = field(default_factory=list)
     last_known: dict[int, float | str] = field(default_factory=dict)
     no_data_details: list[tuple[int, Reason, str]] = field(default_factory=list)
+    repeated_states: int = 0
 
 
 _NO_ROWS = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32))
@@ -108,6 +111,9 @@ class Decoder:
         self._router = router
         self._max_payload = max_payload
         self._known_routes = -1
+        self._last_state = np.empty(0, np.int64)
+        self._words: dict[str, int] = {}
+        self._word_numbers: dict[int, NDArray[np.int64]] = {}
         self._fit()
 
     def _fit(self) -> None:
@@ -268,12 +274,43 @@ class Decoder:
     ) -> None:
         series, time, value, message = columns
         words = self._router.codecs[codec].words
+        rows = rows & ~self._repeated(codec, series, value, rows, said, taken)
         for row in np.flatnonzero(rows).tolist():
             text = words[int(value[row])]
             if said[row] == NO_TIME and taken.is_retained(int(message[row])):
                 taken.retained(int(message[row]), int(series[row]), text)
             else:
                 taken.states.append(State(int(message[row]), int(series[row]), int(time[row]), text))
+
+    def _repeated(
+        self,
+        codec: int,
+        series: NDArray[np.int32],
+        value: NDArray[np.float64],
+        rows: NDArray[np.bool_],
+        said: NDArray[np.int64],
+        taken: _Taken,
+    ) -> NDArray[np.bool_]:
+        """Which rows say the state that their series has said before in all of them: counted, and nothing else.
+
+        Most states are such. What is known here is a cache: without it the same changes are found.
+        """
+        self._last_state = last = grown(self._last_state, len(self._router.registry), -1)
+        of, text = series[rows], self._numbers_of(codec)[value[rows].astype(np.intp)]
+        changed = np.unique(of[(last[of] != text) | (said[rows] == NO_TIME)])
+        repeated = rows & ~np.isin(series, changed) if len(changed) else rows
+        taken.repeated_states += int(np.count_nonzero(repeated))
+        last[of] = text
+        return repeated
+
+    def _numbers_of(self, codec: int) -> NDArray[np.int64]:
+        """A number for each of a codec's words, the same for the same word of any codec."""
+        words = self._router.codecs[codec].words
+        known = self._word_numbers.get(codec, np.empty(0, np.int64))
+        if len(known) < len(words):
+            numbers = [self._words.setdefault(word, len(self._words)) for word in words]
+            known = self._word_numbers[codec] = np.array(numbers, np.int64)
+        return known
 
     def _take_retained(
         self,
@@ -301,6 +338,7 @@ class _Taken:
         self.chunk = chunk
         self.topics = topics
         self.ignored = 0
+        self.repeated_states = 0
         self.states: list[State] = []
         self._router = router
         self._columns: list[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]] = []
@@ -414,6 +452,7 @@ class _Taken:
             self._odd,
             self._last_known,
             self._details,
+            self.repeated_states,
         )
 
 

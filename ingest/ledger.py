@@ -70,14 +70,15 @@ def counts_of(
     counts["messages"] = len(whole.chunk)
     counts["redelivered"] = counts["duplicates"] = len(whole.chunk) - len(entry.chunk)
     taken = len(readings.series) + sum(each.count for each in readings.rejections) + readings.ignored
-    taken += len(readings.states) + readings.no_data.total()
+    states = len(readings.states) + readings.repeated_states
+    taken += states + readings.no_data.total()
     counts["received"] = taken + counts["redelivered"] + device_rows
     for rejection in readings.rejections:
         counts[f"rejected.{rejection.reason.value}"] += rejection.count
     counts["dropped.ignored"] = readings.ignored
     for reason, count in readings.no_data.items():
         counts[f"dropped.{reason.value}"] = count
-    counts["dropped.state"] = len(readings.states)
+    counts["dropped.state"] = states
     for odd in readings.odd:
         counts[f"odd.{odd.kind}"] += odd.readings
     counts["conflicts"] = conflicts

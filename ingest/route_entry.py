@@ -77,7 +77,7 @@ class Route:
     def owner(self, levels: list[str]) -> str:
         """The device that a message is of, as far as its topic tells."""
         try:
-            return self.names(levels, None, UNNAMED if self.device is None else "value")[0]
+            return self.names(levels, None, "value")[0]
         except ValueError:
             return "/".join(levels)
 

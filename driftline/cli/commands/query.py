@@ -24,7 +24,7 @@ def query(
     """Answer an SQL query, while the service runs and while it does not.
 
     The tables: points(device, metric, time, value, score, expected, lower, upper, anomaly, late),
-    alarms, dead_letters, devices, series, counts. Times are in UTC. Nothing can be changed.
+    alarms, dead_letters, devices, series, states, counts. Times are in UTC. Nothing can be changed.
 
     A running service gives at most http.max_query_rows rows a query.
 
