@@ -1,0 +1,70 @@
+"""A data folder that an earlier version left is opened; what starts anew is told, and learns from what is stored."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.messages import MessageChunk
+from devices.records import AlarmState
+from driftline.config import parse_config
+from driftline.runtime.recovery import restored_engine
+from storage.embedded.database import EmbeddedStore
+from storage.journal.sqlite_journal import SqliteJournal
+from storage.snapshots import SnapshotStore
+
+OLDER = Path(__file__).parents[1] / "support" / "older"
+FOLDERS = sorted(OLDER.glob("*.tar.gz"))
+START = 1_750_000_000 * 10**9
+CONFIG = """
+[alarm]
+threshold = 4.0
+[detectors.default]
+type = "ensemble"
+shape = false
+[detectors.joint]
+type = "joint"
+warmup = 60
+[[routes]]
+filter = "#"
+detectors = ["default", "joint"]
+"""
+
+
+def test_there_is_a_folder_of_an_earlier_version() -> None:
+    assert len(FOLDERS) >= 2
+
+
+@pytest.mark.parametrize("packed", FOLDERS, ids=lambda path: path.name.partition(".")[0])
+def test_a_folder_of_an_earlier_version_goes_on(packed: Path, tmp_path: Path) -> None:
+    with tarfile.open(packed) as tar:
+        tar.extractall(tmp_path, filter="data")
+    said: list[str] = []
+    with (
+        EmbeddedStore(tmp_path / "points.duckdb") as store,
+        SqliteJournal(tmp_path / "journal.db") as journal,
+        SnapshotStore(tmp_path / "snapshots.db") as snapshots,
+    ):
+        points = store.counts()["stored"]
+        open_before = store.alarms(open_only=True)
+        engine = restored_engine(parse_config(CONFIG), store, journal, snapshots, said.append)
+        assert engine.position == store.position == 8
+        rows = [(b"pump", b'{"flow": 20.5, "power": 41.5}', START + (400 + i) * 10**9, 0) for i in range(20)]
+        journal.append(MessageChunk.of(rows))
+        (entry,) = journal.read(8)
+        output = engine.step(entry)
+        store.commit(output)
+        assert store.counts()["stored"] == points + len(output.points)
+        assert np.isfinite(output.points.score).all(), "scored at once, by what was stored before"
+        numbers = [alarm.alarm for alarm in store.alarms()]
+        assert len(numbers) == len(set(numbers))
+        assert {a.alarm for a in open_before} <= set(numbers)
+        assert all(a.state in (AlarmState.OPEN, AlarmState.CLEARED) for a in store.alarms())
+        again = restored_engine(parse_config(CONFIG), store, journal, snapshots, said.append)
+    text = "\n".join(said)
+    assert 'detector "default" starts anew: ' in text
+    assert "learned from stored history: default, joint, on 2 series" in text
+    assert again.position <= 9
