@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
@@ -48,19 +47,20 @@ def rate(events: int, exposure: float) -> Figure:
     """Events for each unit of exposure, with the exact interval of a Poisson count (F. Garwood, Biometrika 1936)."""
     if exposure <= 0:
         return Figure(math.nan, math.nan, math.nan, 0)
-    low = float(stats.chi2.ppf(0.025, 2 * events)) / 2 if events else 0.0
-    high = float(stats.chi2.ppf(0.975, 2 * events + 2)) / 2
+    # The mean under which so many events or more, or so few or less, are seen once in forty times.
+    low = _poisson_mean(events - 1, 0.975) if events else 0.0
+    high = _poisson_mean(events, 0.025)
     return Figure(events / exposure, low / exposure, high / exposure, events)
 
 
-def mean(values: Sequence[float]) -> Figure:
-    """The mean of the values that are numbers, with the normal interval of its standard error."""
+def mean(values: Sequence[float], *, highest: float = math.inf) -> Figure:
+    """The mean of the values that are numbers, from 0 to `highest`, with the normal interval of its standard error."""
     given = np.array([value for value in values if not math.isnan(value)])
     if not len(given):
         return Figure(math.nan, math.nan, math.nan, 0)
     middle = float(given.mean())
     half = Z * float(given.std(ddof=1)) / math.sqrt(len(given)) if len(given) > 1 else 0.0
-    return Figure(middle, middle - half, middle + half, len(given))
+    return Figure(middle, max(middle - half, 0.0), min(middle + half, highest), len(given))
 
 
 def median(values: Sequence[float]) -> Figure:
@@ -69,6 +69,27 @@ def median(values: Sequence[float]) -> Figure:
     n = len(given)
     if n == 0:
         return Figure(math.nan, math.nan, math.nan, 0)
-    low = max(int(stats.binom.ppf(0.025, n, 0.5)) - 1, 0)
-    high = min(int(stats.binom.ppf(0.975, n, 0.5)), n - 1)
+    low = max(_half_quantile(n, 0.025) - 1, 0)
+    high = min(_half_quantile(n, 0.975), n - 1)
     return Figure(float(np.median(given)), float(given[low]), float(given[high]), n)
+
+
+def _poisson_mean(most: int, probability: float) -> float:
+    """The mean of a Poisson law that gives at most so many events with this probability, by bisection."""
+    counts = np.arange(most + 1)
+    log_factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, most + 1)))))
+    low, high = 0.0, most + 10.0 * math.sqrt(most + 1.0) + 10.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        if float(np.exp(counts * math.log(middle) - middle - log_factorials).sum()) > probability:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _half_quantile(trials: int, probability: float) -> int:
+    """The least number of heads in so many tosses that is not exceeded with this probability."""
+    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, trials + 1)))))
+    shares = np.exp(logs[-1] - logs - logs[::-1] - trials * math.log(2.0))
+    return int(np.searchsorted(np.cumsum(shares), probability))

@@ -6,16 +6,22 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 
+from common.extras import optional
 from devices.fault_labels import FaultLabel, read_labels
 from devices.times import BadTimeError, parse_time
 from tuning.scorecard import Alarm, Watch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Parquet")
+    pq = optional("pyarrow.parquet", extra="archive", purpose="Parquet")
 
 ALARM_COLUMNS = ("device", "metric", "from", "to")
 
@@ -52,9 +58,10 @@ def read_plant(path: Path) -> tuple[Watch, list[FaultLabel]]:
     about = json.loads((path / "plant.json").read_text(encoding="utf-8"))
     times: dict[tuple[str, str], NDArray[np.int64]] = {}
     for file in sorted((path / "readings").iterdir()):
-        if file.suffix in (".csv", ".parquet"):
-            table = pyarrow.parquet.read_table(file) if file.suffix == ".parquet" else pyarrow.csv.read_csv(file)
-            times.update(_times(file.stem, table))
+        if file.suffix == ".csv":
+            times.update(_csv_times(file))
+        elif file.suffix == ".parquet":
+            times.update(_parquet_times(file))
     return Watch(about["world"], times, about["start"], about["end"], about["learned_by"]), labels
 
 
@@ -66,13 +73,23 @@ def watch_of_labels(labels: Sequence[FaultLabel], times: Mapping[tuple[str, str]
     return Watch("", times, first, max(ends, default=0), first)
 
 
-def _times(device: str, table: pa.Table) -> dict[tuple[str, str], NDArray[np.int64]]:
+def _csv_times(path: Path) -> dict[tuple[str, str], NDArray[np.int64]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        names = next(rows)[1:]
+        found: list[list[int]] = [[] for _ in names]
+        for row in rows:
+            time = parse_time(row[0])
+            for times, cell in zip(found, row[1:], strict=True):
+                if cell:
+                    times.append(time)
+    return {(path.stem, name): np.array(times, np.int64) for name, times in zip(names, found, strict=True)}
+
+
+def _parquet_times(path: Path) -> dict[tuple[str, str], NDArray[np.int64]]:
+    table = pq.read_table(path)
     time = table.column(0).cast(pa.timestamp("ns", "UTC")).to_numpy().astype(np.int64)
-    found = {}
-    for name in table.column_names[1:]:
-        given = table.column(name).is_valid().to_numpy()
-        found[device, name] = time[given]
-    return found
+    return {(path.stem, name): time[table.column(name).is_valid().to_numpy()] for name in table.column_names[1:]}
 
 
 def _time(text: str, place: str) -> int:

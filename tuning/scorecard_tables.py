@@ -73,7 +73,7 @@ def figures(
         share(*_hits([fault for fault in seen if fault.occurrence > 0])),
         median([fault.delay_readings for fault in abrupt]),
         median([fault.delay_seconds for fault in abrupt]),
-        mean([fault.open_share for fault in seen]),
+        mean([fault.open_share for fault in seen], highest=1.0),
         mean([fault.alarms for fault in found]),
         precision,
         2 * recall.value * precision.value / both if both > 0 else math.nan,

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Sequence
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+from numpy.typing import NDArray
 
+from common.extras import optional
 from devices.fault_labels import write_labels
 from firmware_sim.payload_styles import DeviceIdentity, JsonStyle
 from firmware_sim.plants import Plant
 from firmware_sim.samples import NEVER, SampleStream
 from firmware_sim.worlds.sampling import Series
+from firmware_sim.worlds.world import Floats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = optional("pyarrow", extra="archive", purpose="Parquet")
+    pq = optional("pyarrow.parquet", extra="archive", purpose="Parquet")
 
 TIME = "timestamp"
 
@@ -40,11 +50,11 @@ def export_plant(plant: Plant, folder: Path, form: ExportFormat = ExportFormat.C
     readings.mkdir(parents=True, exist_ok=True)
     devices = by_device(plant.series)
     for device, series in devices.items():
-        table = device_table(series)
+        times, columns = device_columns(series)
         if form is ExportFormat.PARQUET:
-            pyarrow.parquet.write_table(table, readings / f"{device}.parquet", compression="zstd", compression_level=1)
+            _write_parquet(readings / f"{device}.parquet", times, columns)
         else:
-            pyarrow.csv.write_csv(table, readings / f"{device}.csv")
+            _write_csv(readings / f"{device}.csv", times, columns)
     if form is ExportFormat.CSV:
         _write_traffic(folder / "traffic.jsonl.gz", devices, prefix)
     write_labels(folder / "truth.csv", plant.labels)
@@ -70,15 +80,29 @@ def by_device(series: Sequence[Series]) -> dict[str, list[Series]]:
     return found
 
 
-def device_table(series: Sequence[Series]) -> pa.Table:
-    """The metrics of a device as columns over all times at which any of them is reported."""
+def device_columns(series: Sequence[Series]) -> tuple[NDArray[np.int64], dict[str, Floats]]:
+    """All times at which any metric of a device is reported, ns (n,), and each metric there, NaN where it is not."""
     times = np.unique(np.concatenate([one.time for one in series]))
-    columns = [pa.array(times // 1_000_000, pa.timestamp("ms", "UTC"))]
+    columns = {}
     for one in series:
-        value = np.full(len(times), np.nan)
-        value[np.searchsorted(times, one.time)] = one.value
-        columns.append(pa.array(value, from_pandas=True))
-    return pa.table(columns, names=[TIME, *(one.metric.name for one in series)])
+        columns[one.metric.name] = np.full(len(times), np.nan)
+        columns[one.metric.name][np.searchsorted(times, one.time)] = one.value
+    return times, columns
+
+
+def _write_csv(path: Path, times: NDArray[np.int64], columns: dict[str, Floats]) -> None:
+    stamps = np.datetime_as_string(times.astype("datetime64[ns]").astype("datetime64[ms]"), timezone="UTC")
+    texts = [["" if isnan(value) else repr(value) for value in column.tolist()] for column in columns.values()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([TIME, *columns])
+        writer.writerows(zip(stamps.tolist(), *texts, strict=True))
+
+
+def _write_parquet(path: Path, times: NDArray[np.int64], columns: dict[str, Floats]) -> None:
+    arrays = [pa.array(times // 1_000_000, pa.timestamp("ms", "UTC"))]
+    arrays += [pa.array(column, from_pandas=True) for column in columns.values()]
+    pq.write_table(pa.table(arrays, names=[TIME, *columns]), path, compression="zstd", compression_level=1)
 
 
 def _write_traffic(path: Path, devices: dict[str, list[Series]], prefix: str) -> None:

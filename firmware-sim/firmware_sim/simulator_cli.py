@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
 from firmware_sim.stopping import stopped_by_signals
-from firmware_sim.world_cli import inject_main, world_main
 
 
 def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
@@ -37,10 +36,14 @@ def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") ->
     With `--world` a whole world is simulated in place of the mixed fleet; `inject` asks a running one for a fault.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["inject"]:
+    is_world = any(argument.split("=")[0] == "--world" for argument in arguments)
+    if is_world or arguments[:1] == ["inject"]:
+        # Worlds bring the compiler, which a mixed fleet need not wait for.
+        from firmware_sim.world_cli import inject_main, world_main  # noqa: PLC0415
+
+        if is_world:
+            return world_main(arguments, program=program)
         return inject_main(arguments[1:], program=program)
-    if any(argument.split("=")[0] == "--world" for argument in arguments):
-        return world_main(arguments, program=program)
     given = vars(parser(program).parse_args(arguments))
     parent = given.pop("parent_pid")
     try:

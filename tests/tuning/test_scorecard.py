@@ -125,6 +125,7 @@ def test_intervals_are_those_of_the_literature() -> None:
     assert rate(0, 2.0).text(2) == "0.00 [0.00, 1.84]"
     assert median([5.0, 1.0, math.nan, 3.0]).value == 3.0
     assert mean([1.0, 3.0, math.nan]).cases == 2
+    assert mean([0.0, 0.0, 1.0], highest=1.0).text() == "0.33 [0.00, 0.99]"
     assert math.isnan(share(0, 0).value)
 
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from firmware_sim.worlds.surroundings import Surroundings
 from firmware_sim.worlds.world import Floats
@@ -50,9 +49,20 @@ def abnormality(faulty: Floats, healthy: Floats, around: Surroundings, least: fl
     found = np.zeros(len(faulty))
     for hours in SMOOTHING_HOURS:
         width = max(int(hours * 3600 / around.step), 1)
-        smooth, odd = (uniform_filter1d(c, width, origin=(width - 1) // 2) for c in (healthy, faulty))
+        smooth, odd = (_trailing_mean(column, width) for column in (healthy, faulty))
         spread = usual_spread(smooth, bins, least / np.sqrt(width))
         middle = course(smooth, bins)[bins]
         stray = np.where(np.abs(odd - smooth) > 0.5 * spread, np.abs(odd - middle) / spread, 0.0)
         found = np.maximum(found, stray)
     return found
+
+
+def _trailing_mean(values: Floats, width: int) -> Floats:
+    """The mean of each value and those before it, `width` in all, or as many as there are, (n,)."""
+    if width == 1:
+        return values
+    sums = np.concatenate(([0.0], np.cumsum(values - values[0])))
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - width, 0)
+    means: Floats = values[0] + (sums[last] - sums[first]) / (last - first)
+    return means

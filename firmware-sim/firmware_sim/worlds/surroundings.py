@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
+
+from firmware_sim.worlds.recursion import recursion
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -124,14 +125,13 @@ class Surroundings:
         noise = self.random(name).standard_normal(self.rows)
         keep = float(np.exp(-self.step / (3600.0 * hours)))
         noise[1:] *= np.sqrt(1 - keep * keep)
-        wandering: Floats = lfilter([sigma], [1.0, -keep], noise)
-        return wandering
+        return recursion(noise, sigma, keep, 0.0)
 
     def lagged(self, inputs: Floats, *, hours: float) -> Floats:
         """What follows `inputs` with the time constant `hours`, as heat follows load; settled at the start."""
         gain = 1 - float(np.exp(-self.step / (3600.0 * hours)))
-        outputs, _ = lfilter([gain], [1.0, gain - 1.0], inputs, zi=[(1 - gain) * inputs[0]])
-        return np.asarray(outputs, np.float64)
+        settled = np.ascontiguousarray(inputs, np.float64)
+        return recursion(settled, gain, 1 - gain, float(settled[0]))
 
     def between(self, first: float, last: float, *, soft: float = 0.25) -> Floats:
         """1 between two local hours, 0 outside, with edges of about `soft` hours. (rows,)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.signal import lfilter
 
+from firmware_sim.worlds.recursion import recursion
 from firmware_sim.worlds.surroundings import Surroundings
 from firmware_sim.worlds.world import DeviceTruth, Metric, PlantFaultKind, PlantFaults, Signal, World, device_name
 
@@ -67,7 +67,7 @@ class VehicleFleet(World):
         place = []
         for step, home in ((np.cos(turn), 49.48), (np.sin(turn), 8.46)):
             # Home pulls the van back, so that it stays in its district.
-            moved = lfilter([1.0], [1.0, -0.9995], speed * step * around.step / 3600 / 90)
+            moved = recursion(speed * step * around.step / 3600 / 90, 1.0, 0.9995, 0.0)
             place.append(home + constants.uniform(-0.05, 0.05) + moved)
         odometer = constants.uniform(2e4, 2e5) + kilometres
         values = np.stack((speed, engine, oil, volts, tyre, odometer, *place))
