@@ -282,6 +282,8 @@ class CountsReply(BaseModel):
         duplicates=2,
         rejected={"malformed": 1},
         dropped={},
+        conflicts=0,
+        odd={},
         redelivered=1,
         upstream_dropped=0,
         in_flight=4,
@@ -305,6 +307,8 @@ class CountsReply(BaseModel):
         description="What became no point and was no error, by reason: `state` (told in words, kept as a state), "
         "`no_value`, `availability`, `command`, `cleared`, `log`, `metadata`, `copy`, `text`, `retained`, `ignored`."
     )
+    conflicts: int = Field(description="Among stored and late: readings that met another value at their time.")
+    odd: dict[str, int] = Field(description="Readings kept at their arrival for their time, and the like, by kind.")
     redelivered: int = Field(description="Messages that the broker sent again although they had come; duplicates.")
     upstream_dropped: int = Field(description="Messages that the broker says it dropped, of all its clients.")
     in_flight: int

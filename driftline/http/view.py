@@ -79,6 +79,8 @@ class Counts:
     + `in_flight`. `late` points are stored too, behind newer ones. `redelivered` messages are among the duplicates: the
     broker sent them again although they were journaled already. `upstream_dropped` stands outside the sum: messages
     that the broker says it lost before they came here.
+    `conflicts`, among the stored and late, met another value at their time and stand a nanosecond apart; `odd` counts
+    readings kept at their arrival, and what else was odd about messages, by kind.
     `anomalies` counts points found anomalous, `alarms` alarms opened, `open_alarms` those not cleared now.
     `lag_messages` and `lag_seconds` tell how far the stores are behind what has arrived. `time` is the clock (ns) at
     which this was taken: rates are differences of two.
@@ -92,6 +94,8 @@ class Counts:
     duplicates: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    conflicts: int = 0
+    odd: Mapping[str, int] = field(default_factory=dict)
     redelivered: int = 0
     upstream_dropped: int = 0
     in_flight: int = 0

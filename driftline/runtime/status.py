@@ -42,6 +42,11 @@ from storage.journal.sqlite_journal import SqliteJournal
 
 _LAGGING_SECONDS = 10.0
 _NEAR_LIMIT = 0.8
+_MANY_CONFLICTS = 0.01
+_CONFLICTS = (
+    "{count:,} readings met another value of their series at their time and are kept a nanosecond apart: where two "
+    "things share a name, set `device` or `metric` on their route"
+)
 _RECEIVER_STATUS = {
     ReceiverState.STOPPED: Status.YELLOW,
     ReceiverState.STARTING: Status.YELLOW,
@@ -113,6 +118,8 @@ class ServiceStatus:
             duplicates=committed.get("duplicates", 0),
             rejected=_with_prefix(committed, "rejected."),
             dropped=_with_prefix(committed, "dropped."),
+            conflicts=committed.get("conflicts", 0),
+            odd=_with_prefix(committed, "odd."),
             redelivered=committed.get("redelivered", 0),
             upstream_dropped=self.upstream.dropped if self.upstream is not None else 0,
             in_flight=committed.get("waiting", 0) + pending.get("received", 0),
@@ -280,6 +287,9 @@ class ServiceStatus:
             return StageHealth("store", Status.RED, f"stopped: {self._stores.error}")
         if self._stores.problem:
             return StageHealth("store", Status.RED, self._stores.problem)
+        committed, _ = self._stores.ledger()
+        if committed.get("conflicts", 0) > _MANY_CONFLICTS * max(1, committed.get("stored", 0)):
+            return StageHealth("store", Status.YELLOW, _CONFLICTS.format(count=committed["conflicts"]))
         return StageHealth("store", Status.GREEN, f"journal position {self._store.position} stored")
 
 
