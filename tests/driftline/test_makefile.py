@@ -24,6 +24,7 @@ TARGETS = [
     "bench",
     "scorecard",
     "test-faults",
+    "chaos",
     "clean",
 ]
 
