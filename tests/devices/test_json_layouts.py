@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices.batch import NO_TIME
 from devices.codec import Decoded, Role
 from devices.codecs.codec_registry import create
 from devices.codecs.compile_codecs import compile_all
@@ -18,7 +19,6 @@ from devices.codecs.json_payload import JsonCodec
 from devices.codecs.kernels import read_layouts
 from devices.codecs.readings import Rows
 from devices.messages import MessageChunk, Payloads
-from devices.rejection_reasons import Reason
 
 
 def payloads_of(items: list[bytes]) -> Payloads:
@@ -237,5 +237,9 @@ def test_the_calendar_of_the_compiled_path_is_the_gregorian_one() -> None:
         951_782_400, 1_709_164_800, 3_981_312_000, 4_102_358_400, 4_107_456_000, 4_107_542_400, 4_133_980_800,
     ]  # fmt: skip
     no_such_day = [*items, b'{"ts": "2100-02-29T00:00:00Z", "x": 1.5}']
-    (rejected,) = check(no_such_day).decode(payloads_of(no_such_day)).rejected
-    assert (rejected.message, rejected.reason) == (len(items), Reason.BAD_TIME)
+    decoded = check(no_such_day).decode(payloads_of(no_such_day))
+    assert decoded.rejected == []
+    assert decoded.time[-1] == NO_TIME, "the reading is kept, and gets the time of its arrival"
+    (note,) = decoded.notes
+    assert (note.message, note.kind) == (len(items), "time_unread")
+    assert "'2100-02-29T00:00:00Z': day is out of range for month" in note.detail
