@@ -6,8 +6,8 @@ import math
 
 from common.compiled import njit
 
-MIN_THRESHOLD = 3.0
-"""No budget makes an alarm of a reading that is expected once in a thousand: a slow sensor's budget would allow it."""
+MIN_THRESHOLD = 2.0
+"""No budget makes an alarm of a reading that is expected once in a hundred: a slow sensor's budget would allow it."""
 MAX_THRESHOLD = 10.0
 """Beyond this no history supports a probability; a faster series shares it."""
 

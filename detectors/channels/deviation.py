@@ -37,6 +37,11 @@ LARGEST_SIZE = 1e9
 PRIOR_SIZES, PRIOR_START = 200.0, 2.5
 """A typical series' sizes, of which a tenth lie beyond PRIOR_START with a Pareto tail, are worth so many of its own."""
 TAIL_SHARE, TAIL_INDEX = 0.03, 3.0
+BODY_SHARE, BODY_INDEX, BODY_WEIGHT, STEEPEST_INDEX = 0.3, 2.4, 2.0, 4.5
+"""While a series is young, its tail is steeper where the sizes between the largest BODY_SHARE and TAIL_SHARE fall off
+faster than BODY_INDEX, as those of normal noise do; later its excursions say so."""
+GROWN = 5000.0
+"""Readings at which a series is half grown."""
 REFRESH = 64
 SIZES_MEMORY = 20_000.0
 
@@ -77,9 +82,9 @@ class DeviationState(NamedTuple):
 
     `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
     `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
-    starts. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the share of odd
-    readings in the holding time, `odd_share` that of days with an odd reading at this hour, `odd_day` and `day` the
-    last days with one and with any.
+    starts, and its index. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the
+    share of odd readings in the holding time, `odd_share` that of days with an odd reading at this hour, `odd_day` and
+    `day` the last days with one and with any.
     """
 
     learned: NDArray[np.int64]
@@ -120,7 +125,7 @@ LAYOUT = {
     "mean_scale": Column(np.float64),
     "past": Column(np.float32, (SIZES, BINS + 1)),
     "table": Column(np.float32, (SIZES, BINS)),
-    "tail": Column(np.float64, (SIZES, 2)),
+    "tail": Column(np.float64, (SIZES, 3)),
     "held": Column(np.int64, (FORECASTS,)),
     "seen": Column(np.float64, (FORECASTS,)),
     "odd": Column(np.float64),
@@ -168,7 +173,7 @@ def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
     """-log10 of the share of sizes at least as large: by the past within it, by the tail beyond."""
     start = state.tail[slot, which, 0]
     if size >= start:
-        return float(state.tail[slot, which, 1] + TAIL_INDEX * math.log10(size / start))
+        return float(state.tail[slot, which, 1] + state.tail[slot, which, 2] * math.log10(size / start))
     return float(state.table[slot, which, _bin(size)])
 
 
@@ -178,7 +183,7 @@ def _fit_tails(state: Any, slot: int) -> None:
     for which in range(SIZES):
         past = state.past[slot, which]
         total = float(past[BINS]) + PRIOR_SIZES
-        above = 0.0
+        above, often = 0.0, 0.0
         found = False
         for i in range(BINS - 1, -1, -1):
             above += float(past[i])
@@ -188,6 +193,12 @@ def _fit_tails(state: Any, slot: int) -> None:
                 found = True
                 state.tail[slot, which, 0] = _SIZE_OF[i]
                 state.tail[slot, which, 1] = -math.log10(share)
+            if not often > 0.0 and share >= BODY_SHARE:
+                often = _SIZE_OF[i]
+                body = math.log10(share / TAIL_SHARE) / max(math.log10(state.tail[slot, which, 0] / often), 0.1)
+                weight = BODY_WEIGHT * GROWN / (GROWN + state.learned[slot])
+                index = TAIL_INDEX + weight * (body - BODY_INDEX)
+                state.tail[slot, which, 2] = min(max(index, TAIL_INDEX), STEEPEST_INDEX)
 
 
 @njit(inline="always", allocates=False)
@@ -425,4 +436,4 @@ def usual_reach(state: Any, slot: int, which: int) -> float:
     start = state.tail[slot, which, 0]
     if not start > 0.0:
         return PRIOR_START
-    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / TAIL_INDEX))
+    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / state.tail[slot, which, 2]))

@@ -1,0 +1,372 @@
+"""Score: the default detector's channels put together, in compiled form: each is asked, the highest answer counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.compiled import njit
+from detectors import shape, signal_kind
+from detectors.channels import deviation
+from detectors.channels.angle import angle_step, unwrapped
+from detectors.channels.counter_rate import counter_step
+from detectors.channels.deviation import (
+    FORECASTS,
+    LASTING,
+    LEVEL,
+    SIZES,
+    deviation_begin,
+    deviation_learn,
+    deviation_score,
+    is_daily,
+    is_odd,
+    usual_reach,
+)
+from detectors.channels.dwell import dwell_step
+from detectors.channels.error_codes import code_step
+from detectors.channels.noise_level import noise_step
+from detectors.channels.slow_drift import drift_step
+from detectors.channels.stuck import stuck_step
+from detectors.channels.value_range import range_learn, range_score
+from detectors.detector import MAX_SCORE
+from detectors.fleet_detector import Column
+from detectors.novelty import novelty_learn, novelty_score
+from detectors.shape import shape_learn, shape_score
+from detectors.signal_kind import circle_of, kind_step
+from detectors.statistics.calendar_time import DAY, wall_clock
+from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
+from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
+
+PART_NAMES = (
+    "jump", "shift", "level", "lasting", "range", "error code", "stuck", "noise", "drift", "time in state", "counter",
+    "angle", "shape",
+)  # fmt: skip
+RANGE, CODE, STUCK, NOISE, DRIFT, DWELL, COUNTER, ANGLE, SHAPE = range(SIZES, SIZES + 9)
+"""Places in PART_NAMES after the four of the deviation."""
+ANSWERS = len(PART_NAMES)
+DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
+"""Channels whose excursions are counted; the others count for themselves."""
+RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE = range(4)
+
+STUCK_CHANGES, STUCK_TOLERANCE = 20.0, 0.02
+
+CAUTION_READINGS, CAUTION_NS = 500.0, 3600e9
+"""What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
+NORMAL_DECADES = 3.0
+"""A reading below this widens the range."""
+DAILY_DECADES = 2.0
+"""Most that a deviation scores at an hour that has one on most days."""
+TOLD_DECADES = 2.0
+"""From these on the band told is that of the forecast that spoke, else that of the slowest."""
+STILL = 0.5
+"""A series of which more readings repeat the last is judged by how often it moves at all."""
+REFRESH = 32
+FLUENT, FOREIGN = 0.2, 0.35
+"""Distance of all but 5 % of blocks from their nearest earlier ones, in block sizes, at which shape is trusted fully
+/ not."""
+TRUST_READINGS = 200
+RECURRENT = 0.4
+"""By how much deviations count less where shape is trusted in full and the cycle is shorter than half a day: forecasts
+know the day's course, but not the jumps of other cycles."""
+WIDEST = 2.0
+"""Shape sees a reading beyond the range as at most so many ranges away."""
+
+
+class MixState(NamedTuple):
+    """Per slot: the calibrations of shape and novelty, and how recurrent the series is (0 to 1)."""
+
+    shape: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    trust: NDArray[np.float64]
+
+
+MIX_LAYOUT = {"shape": COUNTS, "novelty": COUNTS, "trust": Column(np.float64)}
+
+
+class KnownFacts(NamedTuple):
+    """What people said, per slot, and the time zones' offsets: those of zone k are at [first[k], first[k + 1])."""
+
+    direction: NDArray[np.int8]
+    smallest: NDArray[np.float64]
+    smallest_share: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    zone: NDArray[np.int32]
+
+
+class Parts(NamedTuple):
+    """The states of the parts, as the kernel takes them."""
+
+    deviation: Any
+    range: Any
+    excursions: Any
+    novelty: Any
+    shape: Any
+    period: Any
+    mix: Any
+    kind: Any
+    code: Any
+    stuck: Any
+    noise: Any
+    drift: Any
+    dwell: Any
+    counter: Any
+    angle: Any
+
+
+class Scratch(NamedTuple):
+    """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (4,)."""
+
+    view: deviation.DeviationView
+    answers: NDArray[np.float64]
+    raw: NDArray[np.float64]
+    block: NDArray[np.float32]
+
+
+def new_scratch() -> Scratch:
+    """Empty scratch, for a kernel's run."""
+    return Scratch(deviation.new_view(), np.zeros(ANSWERS), np.zeros(4), np.zeros(shape.COARSEST, np.float32))
+
+
+class Output(NamedTuple):
+    """What the kernel fills, a row a reading: the fields of `Scores`."""
+
+    score: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    parts: NDArray[np.float32]
+    channel: NDArray[np.int8]
+    novelty: NDArray[np.float64]
+
+
+@njit(allocates=False)
+def tell_clocks(times: Any, changes: Any, ahead: Any) -> None:
+    """Turn times (n,) in ns into those on the wall, in place."""
+    for i in range(len(times)):
+        times[i] = wall_clock(times[i], changes, ahead)
+
+
+@njit(allocates=False)
+def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
+    """How recurrent the series is, 0 to 1: whether blocks of half a period nearly all resemble an earlier one."""
+    if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
+        return 0.0
+    usual = quantile(counts, slot, 0.05, Prior(prior.start, prior.shape, 0.0, prior.lowest))
+    return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
+
+
+@njit(inline="always", allocates=False)
+def _within_reach(state: Any, slot: int, value: float) -> float:
+    """`value`, at most WIDEST ranges away from the range: what shape may see."""
+    width = WIDEST * (state.high[slot] - state.low[slot])
+    if state.inside[slot] < deviation.WARMUP or width <= 0.0:
+        return value
+    return float(min(max(value, state.low[slot] - width), state.high[slot] + width))
+
+
+@njit(inline="always", allocates=False)
+def _cautious(score: float, readings: float, interval: float) -> float:
+    """`score` of a young series: what it claims beyond the readings seen counts in part."""
+    seen = math.log10(max(readings, 1.0))
+    if score <= seen:
+        return score
+    return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
+
+
+@njit(inline="always", allocates=False)
+def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
+    """Whether a person wants to know of a deviation of this side and size."""
+    if error * facts.direction[slot] < 0.0 or abs(error) < facts.smallest[slot]:
+        return False
+    return bool(abs(error) >= facts.smallest_share[slot] * abs(value - error))
+
+
+@njit(inline="always", allocates=False)
+def _say_usual(state: Any, slot: int, which: int, view: Any) -> tuple[float, float]:
+    """The forecast that the size `which` is measured from, and half the width of its usual band."""
+    which_forecast = min(which, FORECASTS - 1)
+    used = view.used[which_forecast]
+    course = view.numbers[deviation.COURSE] if used >= FORECASTS else 0.0
+    scale = state.mean_scale[slot] if which == LASTING else state.scale[slot, used]
+    half = usual_reach(state, slot, which) * scale * view.numbers[deviation.HOUR]
+    return float(state.level[slot, used] + course), float(half)
+
+
+@njit(allocates=False)
+def run(
+    slots: Any, times: Any, clocks: Any, values: Any, learns: Any, parts: Any, facts: Any, with_shape: bool,
+    needed: int, priors: Any, resting: Any, scratch: Any, out: Any,
+) -> None:  # fmt: skip
+    """Score and learn the rows in order."""
+    answers = scratch.answers
+    for i in range(len(slots)):
+        if not np.isfinite(values[i]):
+            continue
+        slot, value, learn = slots[i], tame(values[i]), learns[i]
+        for k in range(ANSWERS):
+            answers[k] = 0.0
+        code = code_step(parts.code, slot, times[i], value, learn)
+        is_code = code > 0.0
+        kind = signal_kind.kind_of(parts.kind, slot)
+        if is_code:
+            answers[CODE] = code
+        else:
+            kind = kind_step(parts.kind, slot, times[i], value, learn)
+            _ask_kind(parts, kind, slot, times[i], clocks[i], value, learn, resting, answers)
+        plain = _plain(parts, kind, slot, value)
+        if parts.deviation.learned[slot] == 0 and learn:
+            deviation_begin(parts.deviation, slot, times[i], plain)
+        scores_values = _scores_values(kind)
+        counts = scores_values and not is_code
+        odd = _ask(parts, facts, slot, times[i], clocks[i], plain, counts, with_shape, priors, scratch)
+        if parts.deviation.learned[slot] >= needed:
+            _tell(parts, facts, slot, i, values[i], scores_values, priors, scratch, out)
+        if learn and not is_code:
+            odd = odd or answers[STUCK] >= NORMAL_DECADES
+            _learn(parts, slot, times[i], clocks[i], plain, odd, scores_values, with_shape, priors, scratch)
+
+
+@njit(inline="always", allocates=False)
+def _scores_values(kind: int) -> bool:
+    """Whether the value itself is to be judged: not of a counter or a state."""
+    return kind not in (signal_kind.COUNTER, signal_kind.DAILY_TOTAL, signal_kind.STATE)
+
+
+@njit(inline="always", allocates=False)
+def _plain(parts: Any, kind: int, slot: int, value: float) -> float:
+    """The value as a number that forecasts understand: an angle without its seam."""
+    if kind == signal_kind.ANGLE:
+        circle = circle_of(parts.kind.signal[slot])
+        if circle > 0.0:
+            return float(unwrapped(parts.angle, slot, value, circle))
+    return value
+
+
+@njit(allocates=False)
+def _ask_kind(
+    parts: Any, kind: int, slot: int, time: int, clock: int, value: float, learn: bool, resting: Any, answers: Any
+) -> None:
+    """Ask and teach the channels that the kind of signal has; fill their `answers`."""
+    if kind in (signal_kind.MEASUREMENT, signal_kind.UNKNOWN):
+        answers[STUCK] = _said(
+            stuck_step(parts.stuck, slot, time, value, learn, STUCK_CHANGES, STUCK_TOLERANCE, resting)
+        )
+        answers[NOISE] = _said(noise_step(parts.noise, slot, time, clock, value, learn))
+        answers[DRIFT] = _said(drift_step(parts.drift, slot, time, clock, value, learn))
+    if kind in (signal_kind.STATE, signal_kind.UNKNOWN):
+        dwell = _said(dwell_step(parts.dwell, slot, time, clock, value, learn))
+        answers[DWELL] = dwell if kind == signal_kind.STATE else 0.0
+    if kind in (signal_kind.COUNTER, signal_kind.DAILY_TOTAL, signal_kind.UNKNOWN):
+        counter = _said(counter_step(parts.counter, slot, time, clock, value, learn))
+        answers[COUNTER] = counter if kind != signal_kind.UNKNOWN else 0.0
+    if kind == signal_kind.ANGLE:
+        circle = circle_of(parts.kind.signal[slot])
+        if circle > 0.0:
+            answers[ANGLE] = _said(angle_step(parts.angle, slot, time, value, circle, learn))
+
+
+@njit(inline="always", allocates=False)
+def _said(score: float) -> float:
+    """A channel's decades, 0 where it has nothing to say."""
+    return score if score > 0.0 else 0.0
+
+
+@njit(allocates=False)
+def _tell(
+    parts: Any, facts: Any, slot: int, row: int, read: float, scores_values: bool, priors: Any,
+    scratch: Any, out: Any,
+) -> None:  # fmt: skip
+    """Fill the row of the output from the answers."""
+    answers = scratch.answers
+    best = 0
+    for k in range(ANSWERS):
+        if k < out.parts.shape[1]:
+            out.parts[row, k] = answers[k]
+        if answers[k] > answers[best]:
+            best = k
+    out.score[row] = compress(answers[best])
+    out.channel[row] = best if answers[best] > 0.0 else -1
+    if read < facts.low[slot] or read > facts.high[slot]:
+        out.score[row] = MAX_SCORE
+        out.channel[row] = RANGE
+    out.novelty[row] = compress(decades(parts.mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
+    if scores_values:
+        which = best if best < SIZES and answers[best] > TOLD_DECADES else LEVEL
+        middle, half = _say_usual(parts.deviation, slot, which, scratch.view)
+        out.expected[row], out.lower[row], out.upper[row] = middle, middle - half, middle + half
+
+
+@njit(inline="always", allocates=False)
+def _ask(
+    parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, counts: bool, with_shape: bool,
+    priors: Any, scratch: Any,
+) -> bool:  # fmt: skip
+    """Fill the answers of deviation, range and shape where it `counts`; True where the reading is surely no normal one.
+
+    `raw` gets the decades of deviation and range before their excursions are counted, raw novelty and raw shape.
+    """
+    state, counted, view, raw, answers = parts.deviation, parts.excursions, scratch.view, scratch.raw, scratch.answers
+    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
+    readings = float(state.learned[slot])
+    of_deviation = deviation_score(state, slot, time, clock, value, view)
+    of_range = range_score(parts.range, slot, value)
+    raw[RAW_DEVIATION], raw[RAW_RANGE] = of_deviation, of_range
+    raw[RAW_NOVELTY] = novelty_score(parts.novelty, slot, value)
+    trust = parts.mix.trust[slot] if with_shape else 0.0
+    highest = 0.0
+    for k in range(SIZES):
+        highest = max(highest, view.decades[k])
+    score = excursion_score(counted, slot, DEVIATION_CHANNEL, of_deviation, interval)
+    score = _cautious(score, readings, interval)
+    if trust > 0.0 and parts.period.period[slot] * interval < 0.5 * DAY:
+        score *= 1.0 - RECURRENT * trust
+    if parts.range.still[slot] > STILL:
+        score = min(score, excursion_rarity(counted, slot, DEVIATION_CHANNEL))
+    if is_daily(state, slot, view):
+        score = min(score, DAILY_DECADES)
+    if counts and highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
+        for k in range(SIZES):
+            answers[k] = score * view.decades[k] / highest
+        answers[RANGE] = min(of_range, excursion_score(counted, slot, RANGE_CHANNEL, of_range, interval))
+    if with_shape:
+        raw[RAW_SHAPE] = 0.0
+        if parts.shape.block[slot] >= shape.FINEST:
+            raw[RAW_SHAPE] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value), scratch.block)
+        if trust > 0.0 and counts:
+            of_shape = decades(parts.mix.shape, slot, raw[RAW_SHAPE], priors[1])
+            of_shape = excursion_score(counted, slot, SHAPE_CHANNEL, of_shape, interval)
+            answers[SHAPE] = trust * _cautious(of_shape, readings, interval)
+    return is_odd(view, max(of_deviation, of_range))
+
+
+@njit(inline="always", allocates=False)
+def _learn(
+    parts: Any, slot: int, time: int, clock: int, value: float, odd: bool, counts: bool, with_shape: bool, priors: Any,
+    scratch: Any,
+) -> None:  # fmt: skip
+    state, counted, mix, raw = parts.deviation, parts.excursions, parts.mix, scratch.raw
+    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
+    seen = state.learned[slot]
+    age = state.last[slot] - state.first[slot]
+    if seen >= deviation.WARMUP and counts:
+        excursion_learn(counted, slot, DEVIATION_CHANNEL, raw[RAW_DEVIATION], age, interval)
+        excursion_learn(counted, slot, RANGE_CHANNEL, raw[RAW_RANGE], age, interval)
+    if with_shape and counts:
+        if mix.trust[slot] > 0.0:
+            of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
+            excursion_learn(counted, slot, SHAPE_CHANNEL, of_shape, age, interval)
+        near = _within_reach(parts.range, slot, value)
+        shape_learn(parts.shape, parts.period, mix.shape, slot, near, raw[RAW_SHAPE], priors[1])
+        if (seen + 1) % REFRESH == 0:
+            mix.trust[slot] = _trust(parts.shape, mix.shape, slot, priors[1])
+    highest = 0.0
+    for k in range(SIZES):
+        highest = max(highest, scratch.answers[k])
+    range_learn(parts.range, slot, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
+    novelty_learn(parts.novelty, slot, value)
+    learn_score(mix.novelty, slot, raw[RAW_NOVELTY], priors[0])
+    deviation_learn(state, slot, time, clock, value, odd, scratch.view)
