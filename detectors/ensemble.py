@@ -9,18 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from detectors import novelty, shape, signal_kind
-from detectors.channels import (
-    angle,
-    counter_rate,
-    deviation,
-    dwell,
-    error_codes,
-    noise_level,
-    slow_drift,
-    stuck,
-    value_range,
-)
+from detectors import novelty, shape
+from detectors.channels import deviation, stuck, value_range
+from detectors.channels.special import special_layout, special_state
 from detectors.detector import Scores, State
 from detectors.ensemble_kernel import (
     MIX_LAYOUT,
@@ -35,22 +26,10 @@ from detectors.ensemble_kernel import (
 )
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
-from detectors.signal_kind import give_kind
+from detectors.signal_kind import LEARNED, give_kind
 from detectors.statistics import period
 from detectors.statistics.calendar_time import offsets
 from detectors.statistics.excursions import ExcursionState, excursion_layout
-
-_CHANNELS: Mapping[str, tuple[Any, Mapping[str, Column]]] = {
-    "kind": (signal_kind.KindState, signal_kind.LAYOUT),
-    "code": (error_codes.CodeState, error_codes.LAYOUT),
-    "stuck": (stuck.StuckState, stuck.LAYOUT),
-    "noise": (noise_level.NoiseState, noise_level.LAYOUT),
-    "drift": (slow_drift.DriftState, slow_drift.LAYOUT),
-    "dwell": (dwell.DwellState, dwell.LAYOUT),
-    "counter": (counter_rate.CounterState, counter_rate.LAYOUT),
-    "angle": (angle.AngleState, angle.LAYOUT),
-}
-"""The channels that count their own past, by the name of their arrays."""
 
 
 class EnsembleParameters(BaseModel):
@@ -108,7 +87,7 @@ class Ensemble(FleetDetector):
             "excursions": excursion_layout(3 if self.settings.shape else 2),
             "novelty": novelty.LAYOUT,
             "mix": MIX_LAYOUT,
-            **{name: layout for name, (_, layout) in _CHANNELS.items()},
+            "special": special_layout(),
         }
         if self.settings.shape:
             rooms |= {"shape": shape.LAYOUT, "period": period.LAYOUT}
@@ -145,7 +124,7 @@ class Ensemble(FleetDetector):
         facts.low[slot] = knowledge.lower_limit
         facts.high[slot] = knowledge.upper_limit
         facts.zone[slot] = self._zones.index(knowledge.time_zone)
-        give_kind(self._state(signal_kind.KindState, "kind", signal_kind.LAYOUT), slot, knowledge.kind)
+        give_kind(special_state(self._special).kind, slot, knowledge.kind)
 
     def step(
         self,
@@ -185,6 +164,11 @@ class Ensemble(FleetDetector):
             clocks[rows] = own
         return clocks
 
+    @property
+    def _special(self) -> dict[str, NDArray[Any]]:
+        """The arrays of the special channels by their own names."""
+        return {name: self.arrays[f"special.{name}"] for name in special_layout()}
+
     def _parts(self) -> Parts:
         return Parts(
             self._state(deviation.DeviationState, "deviation", deviation.LAYOUT),
@@ -194,7 +178,7 @@ class Ensemble(FleetDetector):
             self._state(shape.ShapeState, "shape", shape.LAYOUT),
             self._state(period.PeriodState, "period", period.LAYOUT),
             self._state(MixState, "mix", MIX_LAYOUT),
-            **{name: self._state(kind, name, layout) for name, (kind, layout) in _CHANNELS.items()},
+            special_state(self._special),
         )
 
     def _state(self, kind: Any, room: str, layout: Mapping[str, Column]) -> Any:
@@ -206,7 +190,9 @@ class Ensemble(FleetDetector):
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Readings learned, and `warmup` needed."""
-        return self.arrays["deviation.learned"][: self.size].copy(), np.full(self.size, self.settings.warmup, np.int64)
+        return self.arrays["special.kind.signal"][: self.size, LEARNED].astype(np.int64), np.full(
+            self.size, self.settings.warmup, np.int64
+        )
 
 
 def _fresh_facts(size: int) -> KnownFacts:

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
-from detectors import shape, signal_kind
+from detectors import shape
 from detectors.channels import deviation
-from detectors.channels.angle import angle_step, unwrapped
-from detectors.channels.counter_rate import counter_step
 from detectors.channels.deviation import (
     FORECASTS,
     LASTING,
@@ -25,33 +23,26 @@ from detectors.channels.deviation import (
     is_odd,
     usual_reach,
 )
-from detectors.channels.dwell import dwell_step
-from detectors.channels.error_codes import code_step
-from detectors.channels.noise_level import noise_step
-from detectors.channels.slow_drift import drift_step
-from detectors.channels.stuck import stuck_step
+from detectors.channels.special import SPECIAL_NAMES, special_step
+from detectors.channels.special import STUCK as STUCK_PLACE
 from detectors.channels.value_range import range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
-from detectors.signal_kind import circle_of, kind_step
+from detectors.signal_kind import LEARNED
 from detectors.statistics.calendar_time import DAY, wall_clock
 from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
 from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
 
-PART_NAMES = (
-    "jump", "shift", "level", "lasting", "range", "error code", "stuck", "noise", "drift", "time in state", "counter",
-    "angle", "shape",
-)  # fmt: skip
-RANGE, CODE, STUCK, NOISE, DRIFT, DWELL, COUNTER, ANGLE, SHAPE = range(SIZES, SIZES + 9)
-"""Places in PART_NAMES after the four of the deviation."""
+PART_NAMES = ("jump", "shift", "level", "lasting", "range", *SPECIAL_NAMES, "shape")
+RANGE, SPECIAL, SHAPE = SIZES, SIZES + 1, SIZES + 1 + len(SPECIAL_NAMES)
+"""Places in PART_NAMES after the four of the deviation; special channels follow on SPECIAL."""
+STUCK = SPECIAL + STUCK_PLACE
 ANSWERS = len(PART_NAMES)
 DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
 """Channels whose excursions are counted; the others count for themselves."""
 RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE = range(4)
-
-STUCK_CHANGES, STUCK_TOLERANCE = 20.0, 0.02
 
 CAUTION_READINGS, CAUTION_NS = 500.0, 3600e9
 """What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
@@ -107,20 +98,13 @@ class Parts(NamedTuple):
     shape: Any
     period: Any
     mix: Any
-    kind: Any
-    code: Any
-    stuck: Any
-    noise: Any
-    drift: Any
-    dwell: Any
-    counter: Any
-    angle: Any
+    special: Any
 
 
 class Scratch(NamedTuple):
     """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (4,)."""
 
-    view: deviation.DeviationView
+    reading: deviation.DeviationView
     answers: NDArray[np.float64]
     raw: NDArray[np.float64]
     block: NDArray[np.float32]
@@ -209,75 +193,25 @@ def run(
         slot, value, learn = slots[i], tame(values[i]), learns[i]
         for k in range(ANSWERS):
             answers[k] = 0.0
-        code = code_step(parts.code, slot, times[i], value, learn)
-        is_code = code > 0.0
-        kind = signal_kind.kind_of(parts.kind, slot)
-        if is_code:
-            answers[CODE] = code
-        else:
-            kind = kind_step(parts.kind, slot, times[i], value, learn)
-            _ask_kind(parts, kind, slot, times[i], clocks[i], value, learn, resting, answers)
-        plain = _plain(parts, kind, slot, value)
-        if parts.deviation.learned[slot] == 0 and learn:
-            deviation_begin(parts.deviation, slot, times[i], plain)
-        scores_values = _scores_values(kind)
-        counts = scores_values and not is_code
-        odd = _ask(parts, facts, slot, times[i], clocks[i], plain, counts, with_shape, priors, scratch)
-        if parts.deviation.learned[slot] >= needed:
-            _tell(parts, facts, slot, i, values[i], scores_values, priors, scratch, out)
-        if learn and not is_code:
+        special, place, judged = special_step(parts.special, slot, times[i], clocks[i], value, learn, resting)
+        if special > 0.0:
+            answers[SPECIAL + place] = special
+        is_judged = not math.isnan(judged)
+        odd = False
+        if is_judged:
+            if parts.deviation.learned[slot] == 0 and learn:
+                deviation_begin(parts.deviation, slot, times[i], judged)
+            odd = _ask(parts, facts, slot, times[i], clocks[i], judged, with_shape, priors, scratch)
+        if parts.special.kind.signal[slot, LEARNED] > needed:
+            _tell(parts, facts, slot, i, values[i], is_judged, priors, scratch, out)
+        if learn and is_judged:
             odd = odd or answers[STUCK] >= NORMAL_DECADES
-            _learn(parts, slot, times[i], clocks[i], plain, odd, scores_values, with_shape, priors, scratch)
-
-
-@njit(inline="always", allocates=False)
-def _scores_values(kind: int) -> bool:
-    """Whether the value itself is to be judged: not of a counter or a state."""
-    return kind not in (signal_kind.COUNTER, signal_kind.DAILY_TOTAL, signal_kind.STATE)
-
-
-@njit(inline="always", allocates=False)
-def _plain(parts: Any, kind: int, slot: int, value: float) -> float:
-    """The value as a number that forecasts understand: an angle without its seam."""
-    if kind == signal_kind.ANGLE:
-        circle = circle_of(parts.kind.signal[slot])
-        if circle > 0.0:
-            return float(unwrapped(parts.angle, slot, value, circle))
-    return value
-
-
-@njit(allocates=False)
-def _ask_kind(
-    parts: Any, kind: int, slot: int, time: int, clock: int, value: float, learn: bool, resting: Any, answers: Any
-) -> None:
-    """Ask and teach the channels that the kind of signal has; fill their `answers`."""
-    if kind in (signal_kind.MEASUREMENT, signal_kind.UNKNOWN):
-        answers[STUCK] = _said(
-            stuck_step(parts.stuck, slot, time, value, learn, STUCK_CHANGES, STUCK_TOLERANCE, resting)
-        )
-        answers[NOISE] = _said(noise_step(parts.noise, slot, time, clock, value, learn))
-        answers[DRIFT] = _said(drift_step(parts.drift, slot, time, clock, value, learn))
-    if kind in (signal_kind.STATE, signal_kind.UNKNOWN):
-        dwell = _said(dwell_step(parts.dwell, slot, time, clock, value, learn))
-        answers[DWELL] = dwell if kind == signal_kind.STATE else 0.0
-    if kind in (signal_kind.COUNTER, signal_kind.DAILY_TOTAL, signal_kind.UNKNOWN):
-        counter = _said(counter_step(parts.counter, slot, time, clock, value, learn))
-        answers[COUNTER] = counter if kind != signal_kind.UNKNOWN else 0.0
-    if kind == signal_kind.ANGLE:
-        circle = circle_of(parts.kind.signal[slot])
-        if circle > 0.0:
-            answers[ANGLE] = _said(angle_step(parts.angle, slot, time, value, circle, learn))
-
-
-@njit(inline="always", allocates=False)
-def _said(score: float) -> float:
-    """A channel's decades, 0 where it has nothing to say."""
-    return score if score > 0.0 else 0.0
+            _learn(parts, slot, times[i], clocks[i], judged, odd, with_shape, priors, scratch)
 
 
 @njit(allocates=False)
 def _tell(
-    parts: Any, facts: Any, slot: int, row: int, read: float, scores_values: bool, priors: Any,
+    parts: Any, facts: Any, slot: int, row: int, read: float, is_judged: bool, priors: Any,
     scratch: Any, out: Any,
 ) -> None:  # fmt: skip
     """Fill the row of the output from the answers."""
@@ -293,23 +227,23 @@ def _tell(
     if read < facts.low[slot] or read > facts.high[slot]:
         out.score[row] = MAX_SCORE
         out.channel[row] = RANGE
-    out.novelty[row] = compress(decades(parts.mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
-    if scores_values:
+    if is_judged:
+        out.novelty[row] = compress(decades(parts.mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
         which = best if best < SIZES and answers[best] > TOLD_DECADES else LEVEL
-        middle, half = _say_usual(parts.deviation, slot, which, scratch.view)
+        middle, half = _say_usual(parts.deviation, slot, which, scratch.reading)
         out.expected[row], out.lower[row], out.upper[row] = middle, middle - half, middle + half
 
 
 @njit(inline="always", allocates=False)
 def _ask(
-    parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, counts: bool, with_shape: bool,
-    priors: Any, scratch: Any,
+    parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, with_shape: bool, priors: Any,
+    scratch: Any,
 ) -> bool:  # fmt: skip
-    """Fill the answers of deviation, range and shape where it `counts`; True where the reading is surely no normal one.
+    """Fill the answers of deviation, range and shape; True where the reading is surely no normal one.
 
     `raw` gets the decades of deviation and range before their excursions are counted, raw novelty and raw shape.
     """
-    state, counted, view, raw, answers = parts.deviation, parts.excursions, scratch.view, scratch.raw, scratch.answers
+    state, counted, view, raw, answers = parts.deviation, parts.excursions, scratch.reading, scratch.raw, scratch.answers
     interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
     readings = float(state.learned[slot])
     of_deviation = deviation_score(state, slot, time, clock, value, view)
@@ -328,7 +262,7 @@ def _ask(
         score = min(score, excursion_rarity(counted, slot, DEVIATION_CHANNEL))
     if is_daily(state, slot, view):
         score = min(score, DAILY_DECADES)
-    if counts and highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
+    if highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
         for k in range(SIZES):
             answers[k] = score * view.decades[k] / highest
         answers[RANGE] = min(of_range, excursion_score(counted, slot, RANGE_CHANNEL, of_range, interval))
@@ -336,7 +270,7 @@ def _ask(
         raw[RAW_SHAPE] = 0.0
         if parts.shape.block[slot] >= shape.FINEST:
             raw[RAW_SHAPE] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value), scratch.block)
-        if trust > 0.0 and counts:
+        if trust > 0.0:
             of_shape = decades(parts.mix.shape, slot, raw[RAW_SHAPE], priors[1])
             of_shape = excursion_score(counted, slot, SHAPE_CHANNEL, of_shape, interval)
             answers[SHAPE] = trust * _cautious(of_shape, readings, interval)
@@ -345,17 +279,17 @@ def _ask(
 
 @njit(inline="always", allocates=False)
 def _learn(
-    parts: Any, slot: int, time: int, clock: int, value: float, odd: bool, counts: bool, with_shape: bool, priors: Any,
+    parts: Any, slot: int, time: int, clock: int, value: float, odd: bool, with_shape: bool, priors: Any,
     scratch: Any,
 ) -> None:  # fmt: skip
     state, counted, mix, raw = parts.deviation, parts.excursions, parts.mix, scratch.raw
     interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
     seen = state.learned[slot]
     age = state.last[slot] - state.first[slot]
-    if seen >= deviation.WARMUP and counts:
+    if seen >= deviation.WARMUP:
         excursion_learn(counted, slot, DEVIATION_CHANNEL, raw[RAW_DEVIATION], age, interval)
         excursion_learn(counted, slot, RANGE_CHANNEL, raw[RAW_RANGE], age, interval)
-    if with_shape and counts:
+    if with_shape:
         if mix.trust[slot] > 0.0:
             of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
             excursion_learn(counted, slot, SHAPE_CHANNEL, of_shape, age, interval)
@@ -369,4 +303,4 @@ def _learn(
     range_learn(parts.range, slot, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
     novelty_learn(parts.novelty, slot, value)
     learn_score(mix.novelty, slot, raw[RAW_NOVELTY], priors[0])
-    deviation_learn(state, slot, time, clock, value, odd, scratch.view)
+    deviation_learn(state, slot, time, clock, value, odd, scratch.reading)

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from detectors.detector import MAX_SCORE, Scores
-from detectors.ensemble import PART_NAMES, Ensemble, EnsembleParameters
+from detectors.ensemble import Ensemble, EnsembleParameters
+from detectors.ensemble_kernel import PART_NAMES
 from detectors.knowledge import Knowledge
 from tuning.synthetic import DAY, NORMAL, times
 
