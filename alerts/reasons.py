@@ -10,27 +10,76 @@ from devices.records import SeriesRecord
 
 _NAMED = 3
 """Contributors that a sentence names."""
+_BANDED = ("jump", "shift", "level", "lasting", "range")
+"""Channels of the default detector that say how far a value is from its band."""
+_WORTH_SAYING, _MOST = 1.5, 1000.0
+_LONGEST = 1e9
+
+
+_KNOWN = {
+    "error_code": "looks like an error code of the sensor, not a reading; set error_values",
+    "stuck": "stands still for longer than this sensor ever did",
+    "long_visit": "has been in this state for longer than is usual at this hour",
+    "chatter": "changes its state much more often than usual",
+    "new_state": "is a state that was never seen",
+    "odd_hour": "changes its state at an hour at which it never does",
+    "stopped": "has stopped counting",
+    "fast": "counts faster than usual at this hour",
+    "slow": "counts slower than usual at this hour",
+    "reset": "has begun again from a lower count",
+    "noise": "trembles more or less than usual",
+    "drift": "has drifted from its level of three weeks ago at like hours",
+    "direction": "points away from its usual direction",
+    "shape": "goes through a stretch that is like no earlier one",
+}
+"""What the channels of the default detector say that need no band."""
 
 
 def sentence(
     series: SeriesRecord, value: float, score: float, band: tuple[float, float, float], parts: Mapping[str, float]
 ) -> str:
-    """What was seen, what was expected, how rare it is, and what says so.
+    """What was seen, what is usual, how far off it is, in the words of the channel that gave the score.
 
     `band` is expected, lower, upper in the series' unit, NaN where unknown; `parts` is decades by contributor,
     largest first.
     """
     unit = f" {series.unit}" if series.unit else ""
-    text = f"{series.metric} {value:.6g}{unit}"
     expected, lower, upper = band
-    if not math.isnan(expected):
-        text += f", expected {expected:.6g}{unit}"
-    if not math.isnan(lower) and not math.isnan(upper):
-        text += f" ({lower:.6g} to {upper:.6g})"
-    text += f"; about one reading in {_rounded(10**score)} is this odd"
-    if parts:
-        text += " by " + ", ".join(list(parts)[:_NAMED])
+    half = 0.5 * (upper - lower)
+    seen = f"{series.metric} {_digits(value, half)}{unit}"
+    channel = next(iter(parts), "")
+    if channel in _KNOWN:
+        return f"{seen} {_KNOWN[channel]}"
+    if math.isnan(half):
+        told = f", expected {_digits(expected, half)}{unit}" if not math.isnan(expected) else ""
+        return f"{seen}{told}; about one reading in {_rounded(10**score)} is this odd" + (
+            f" by {channel}" * bool(channel)
+        )
+    usual = f"{_digits(lower, half)} to {_digits(upper, half)}{unit}"
+    if channel == "lasting":
+        side = "above" if value >= expected else "below"
+        text = f"{seen} stays {side} what is usual at this hour: the mean of the last readings is, else, {usual}"
+    elif channel == "range":
+        text = f"{seen} is far outside everything seen of this sensor; usually {usual}"
+    elif channel in ("jump", "shift"):
+        text = f"{seen}, after the last readings expected {usual}"
+    else:
+        text = f"{seen}, usually {usual}" + (" at this hour" if channel == "level" else "")
+    times = abs(value - expected) / half if half > 0.0 else 0.0
+    if times >= _WORTH_SAYING and channel != "lasting":
+        text += f"; {min(times, _MOST):.2g} times as far off as nearly all readings"
+    if channel not in _BANDED:
+        text += f"; about one reading in {_rounded(10**score)} is this odd" + (f" by {channel}" * bool(channel))
     return text
+
+
+def _digits(value: float, half: float) -> str:
+    """The number with digits down to a tenth of the band's half width; six where there is no band."""
+    if not math.isfinite(value) or not 0.0 < half < math.inf:
+        return f"{value:.6g}"
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    rounded = round(value, decimals)
+    return f"{rounded:.{decimals}f}" if abs(rounded) < _LONGEST else f"{value:.6g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
-from detectors.signal_kind import LEARNED
+from detectors.signal_kind import ANGLE as KIND_ANGLE
+from detectors.signal_kind import LEARNED, kind_of
 from detectors.statistics.calendar_time import DAY, wall_clock
 from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
 from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
@@ -196,7 +197,8 @@ def run(
         special, place, judged = special_step(parts.special, slot, times[i], clocks[i], value, learn, resting)
         if special > 0.0:
             answers[SPECIAL + place] = special
-        is_judged = not math.isnan(judged)
+        # A direction has its own channel: levels and ranges mean nothing on a circle.
+        is_judged = not math.isnan(judged) and kind_of(parts.special.kind, slot) != KIND_ANGLE
         odd = False
         if is_judged:
             if parts.deviation.learned[slot] == 0 and learn:
@@ -243,7 +245,13 @@ def _ask(
 
     `raw` gets the decades of deviation and range before their excursions are counted, raw novelty and raw shape.
     """
-    state, counted, view, raw, answers = parts.deviation, parts.excursions, scratch.reading, scratch.raw, scratch.answers
+    state, counted, view, raw, answers = (
+        parts.deviation,
+        parts.excursions,
+        scratch.reading,
+        scratch.raw,
+        scratch.answers,
+    )
     interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
     readings = float(state.learned[slot])
     of_deviation = deviation_score(state, slot, time, clock, value, view)
