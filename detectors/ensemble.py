@@ -39,7 +39,7 @@ class EnsembleParameters(BaseModel):
 
     shape: bool = Field(
         default=True,
-        description="Compare stretches of readings with earlier ones: finds faults of shape, for 18 KiB a series.",
+        description="Compare stretches of readings with earlier ones: finds faults of shape, for 16 KiB a series.",
     )
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 

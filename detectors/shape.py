@@ -16,8 +16,8 @@ from detectors.statistics.calibration import Prior, compress, decades, learn_sco
 from detectors.statistics.period import LAYOUT as PERIOD_LAYOUT
 from detectors.statistics.period import PeriodState, period_halve, period_learn
 
-HISTORY = 2048
-"""Averages kept: at 12 to 24 a half period, between 40 and 85 periods."""
+HISTORY = 1700
+"""Averages kept: at 12 to 24 a half period, between 35 and 70 periods."""
 PLAIN_BLOCK = 4
 """Readings in a block while no period is known."""
 FINEST, COARSEST = 12, 24
@@ -205,7 +205,7 @@ class Shape(PartDetector):
     where every stretch differs from every other (noise), and on a fault that resembles one still in the history. A
     level shift shows only while its edge passes through a block.
 
-    Cost: at most `HISTORY` x block multiplications per average, about 5 us a reading. Memory: 18.6 KiB a slot.
+    Cost: at most `HISTORY` x block multiplications per average, about 5 us a reading. Memory: 15.9 KiB a slot.
     Source: streaming left matrix profile, Lu et al., Matrix Profile XXIV (DAMP), KDD 2022; averages as in Keogh et
     al., PAA, KAIS 2001.
     """

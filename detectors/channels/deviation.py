@@ -32,12 +32,12 @@ JUMP, SHIFT, LEVEL, LASTING = range(SIZES)
 KNOTS = 48
 """Of the course of the day, half an hour apart; linear between."""
 
-BINS, LOWEST, PER_OCTAVE = 60, -6.0, 4.0
+BINS, LOWEST, PER_OCTAVE = 48, -4.0, 4.0
 LARGEST_SIZE = 1e9
 PRIOR_SIZES, PRIOR_START = 200.0, 2.5
 """A typical series' sizes, of which a tenth lie beyond PRIOR_START with a Pareto tail, are worth so many of its own."""
 TAIL_SHARE, TAIL_INDEX = 0.03, 3.0
-BODY_SHARE, BODY_INDEX, BODY_WEIGHT, STEEPEST_INDEX = 0.3, 2.4, 2.0, 4.5
+BODY_SHARE, BODY_INDEX, BODY_WEIGHT, STEEPER_AT_MOST = 0.3, 2.4, 2.0, 1.5
 """While a series is young, its tail is steeper where the sizes between the largest BODY_SHARE and TAIL_SHARE fall off
 faster than BODY_INDEX, as those of normal noise do; later its excursions say so."""
 GROWN = 5000.0
@@ -82,7 +82,7 @@ class DeviationState(NamedTuple):
 
     `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
     `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
-    starts, and its index. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the
+    starts, and by how much its index may be larger while the series is young. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the
     share of odd readings in the holding time, `odd_share` that of days with an odd reading at this hour, `odd_day` and
     `day` the last days with one and with any.
     """
@@ -94,7 +94,7 @@ class DeviationState(NamedTuple):
     level: NDArray[np.float64]
     scale: NDArray[np.float64]
     base: NDArray[np.float64]
-    course: NDArray[np.float64]
+    course: NDArray[np.float32]
     hour: NDArray[np.float32]
     hour_readings: NDArray[np.float32]
     mean: NDArray[np.float64]
@@ -118,7 +118,7 @@ LAYOUT = {
     "level": Column(np.float64, (2 * FORECASTS,)),
     "scale": Column(np.float64, (2 * FORECASTS,)),
     "base": Column(np.float64),
-    "course": Column(np.float64, (KNOTS,)),
+    "course": Column(np.float32, (KNOTS,)),
     "hour": Column(np.float32, (KNOTS,)),
     "hour_readings": Column(np.float32, (KNOTS,)),
     "mean": Column(np.float64),
@@ -139,7 +139,7 @@ class DeviationView(NamedTuple):
     """What is made of one reading, kept from scoring to learning: one array each, filled anew for each reading.
 
     `size`, `decades` (SIZES,); `error` (FORECASTS,) signed, of the forecast that counts; `used` its index in 0 to 5;
-    `numbers` (6,): see `COURSE` on.
+    `numbers` (7,): see `COURSE` on.
     """
 
     size: NDArray[np.float64]
@@ -149,15 +149,16 @@ class DeviationView(NamedTuple):
     numbers: NDArray[np.float64]
 
 
-COURSE, HOUR, MEAN, KNOT, NEXT_SHARE, HOUR_RATIO = range(6)
+COURSE, HOUR, MEAN, KNOT, NEXT_SHARE, HOUR_RATIO, YOUNG_MORE = range(7)
 """Places in `numbers`: what the clock adds; size of errors at this hour; mean error with this reading's; the knot
-before it and the share of the knot after; the error of the middle rate over its scale."""
+before it and the share of the knot after; the error of the middle rate over its scale;
+what a young series' steeper tail adds to the decades."""
 
 
 def new_view() -> DeviationView:
     """An empty view, for a kernel's run."""
     return DeviationView(
-        np.zeros(SIZES), np.zeros(SIZES), np.zeros(FORECASTS), np.zeros(FORECASTS, np.int64), np.zeros(6)
+        np.zeros(SIZES), np.zeros(SIZES), np.zeros(FORECASTS), np.zeros(FORECASTS, np.int64), np.zeros(7)
     )
 
 
@@ -173,7 +174,7 @@ def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
     """-log10 of the share of sizes at least as large: by the past within it, by the tail beyond."""
     start = state.tail[slot, which, 0]
     if size >= start:
-        return float(state.tail[slot, which, 1] + state.tail[slot, which, 2] * math.log10(size / start))
+        return float(state.tail[slot, which, 1] + TAIL_INDEX * math.log10(size / start))
     return float(state.table[slot, which, _bin(size)])
 
 
@@ -196,9 +197,8 @@ def _fit_tails(state: Any, slot: int) -> None:
             if not often > 0.0 and share >= BODY_SHARE:
                 often = _SIZE_OF[i]
                 body = math.log10(share / TAIL_SHARE) / max(math.log10(state.tail[slot, which, 0] / often), 0.1)
-                weight = BODY_WEIGHT * GROWN / (GROWN + state.learned[slot])
-                index = TAIL_INDEX + weight * (body - BODY_INDEX)
-                state.tail[slot, which, 2] = min(max(index, TAIL_INDEX), STEEPEST_INDEX)
+                weight = BODY_WEIGHT / (1.0 + (state.learned[slot] / GROWN) ** 2)
+                state.tail[slot, which, 2] = min(max(weight * (body - BODY_INDEX), 0.0), STEEPER_AT_MOST)
 
 
 @njit(inline="always", allocates=False)
@@ -217,7 +217,7 @@ def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
     after = (knot + 1) % KNOTS
     view.numbers[KNOT] = knot
     view.numbers[NEXT_SHARE] = share
-    view.numbers[COURSE] = (1.0 - share) * state.course[slot, knot] + share * state.course[slot, after]
+    view.numbers[COURSE] = (1.0 - share) * float(state.course[slot, knot]) + share * float(state.course[slot, after])
     hour = (1.0 - share) * _hour_size(state, slot, knot) + share * _hour_size(state, slot, after)
     view.numbers[HOUR] = max(hour, 0.05)
 
@@ -271,6 +271,12 @@ def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, 
     view.numbers[MEAN] = mean
     view.size[LASTING] = min(size, LARGEST_SIZE)
     view.decades[LASTING] = 0.0 if young else _size_decades(state, slot, LASTING, view.size[LASTING])
+    view.numbers[YOUNG_MORE] = 0.0
+    for which in range(SIZES):
+        start = state.tail[slot, which, 0]
+        if view.decades[which] > 0.0 and view.size[which] > start > 0.0:
+            more = float(state.tail[slot, which, 2] * math.log10(view.size[which] / start))
+            view.numbers[YOUNG_MORE] = max(view.numbers[YOUNG_MORE], more)
     return _mean_decades(view.decades)
 
 
@@ -436,4 +442,4 @@ def usual_reach(state: Any, slot: int, which: int) -> float:
     start = state.tail[slot, which, 0]
     if not start > 0.0:
         return PRIOR_START
-    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / state.tail[slot, which, 2]))
+    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / TAIL_INDEX))
