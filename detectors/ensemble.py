@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from detectors import novelty, shape
-from detectors.channels import deviation, stuck, value_range
+from detectors.channels import deviation, value_range
 from detectors.channels.special import special_layout, special_state
 from detectors.detector import Scores, State
 from detectors.ensemble_kernel import (
@@ -30,6 +30,9 @@ from detectors.signal_kind import LEARNED, give_kind
 from detectors.statistics import period
 from detectors.statistics.calendar_time import offsets
 from detectors.statistics.excursions import ExcursionState, excursion_layout
+
+_RESTING = np.zeros(1)
+"""Values at which standing still is in order: 0, of what is off."""
 
 
 class EnsembleParameters(BaseModel):
@@ -145,7 +148,7 @@ class Ensemble(FleetDetector):
         run(
             inputs.slot, inputs.time, self._clocks(inputs.slot, inputs.time), inputs.value, inputs.learn,
             self._parts(), self._facts, self.settings.shape, self.settings.warmup, (novelty.PRIOR, shape.PRIOR),
-            stuck.DEFAULT_RESTING, new_scratch(), out,
+            _RESTING, new_scratch(), out,
         )  # fmt: skip
         return Scores(out.score, out.expected, out.lower, out.upper, out.parts, names, out.channel, out.novelty)
 

@@ -263,7 +263,10 @@ def _ask(
     for k in range(SIZES):
         highest = max(highest, view.decades[k])
     score = excursion_score(counted, slot, DEVIATION_CHANNEL, of_deviation, interval)
-    score = _cautious(score + view.numbers[deviation.YOUNG_MORE], readings, interval)
+    if counted.early[slot, DEVIATION_CHANNEL] < 1.0:
+        # A series that had bursts in its first days has no steep tail, whatever its noise.
+        score += view.numbers[deviation.YOUNG_MORE]
+    score = _cautious(score, readings, interval)
     if trust > 0.0 and parts.period.period[slot] * interval < 0.5 * DAY:
         score *= 1.0 - RECURRENT * trust
     if parts.range.still[slot] > STILL:

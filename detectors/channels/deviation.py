@@ -82,9 +82,9 @@ class DeviationState(NamedTuple):
 
     `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
     `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
-    starts, and by how much its index may be larger while the series is young. `held` counts the readings against which a level is held, `seen` is their mean. `odd` is the
-    share of odd readings in the holding time, `odd_share` that of days with an odd reading at this hour, `odd_day` and
-    `day` the last days with one and with any.
+    starts, and by how much its index is larger while the series is young. `held` counts the readings against which a
+    level is held, `seen` is their mean. `odd` is the share of odd readings in the holding time, `odd_share` that of
+    days with an odd reading at this hour, `odd_day` and `day` the last days with one and with any.
     """
 
     learned: NDArray[np.int64]

@@ -44,13 +44,13 @@ class Judged:
         (47, "room", 0),
         (52, "half-degree", 0),
         (52, "fine-then-frozen", 0),
-        (54, "p95", 0),
+        (54, "p95", 2),
         (55, "constant", 0),
         (58, "linkquality", 0),
         (61, "pressure", 0),
     ],
 )
-def test_each_fault_has_an_alarm_and_no_more_alarms_open_than_allowed(number: int, name: str, others: int) -> None:
+def test_each_fault_has_an_alarm_and_what_else_opens_is_within_the_budget(number: int, name: str, others: int) -> None:
     case = field_case(number, name)
     judged = Judged(case)
     for alarm in range(len(case.alarms)):
