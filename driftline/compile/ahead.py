@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from alerts.alarm_settings import AlarmSettings
-from common.extras import MissingExtraError
+from common.extras import is_installed
 from detectors.compile_detectors import compile_detector
 from detectors.detector_registry import DETECTORS, ROW_DETECTORS, scores_rows
 from devices.codecs.compile_codecs import compile_all as compile_codecs
@@ -32,6 +31,10 @@ MESSAGES = 8
 STEPS = (RECEIVING, DECODING, *(DETECTOR + detector.name for detector in (*DETECTORS, *ROW_DETECTORS)), WHOLE_WAY)
 
 
+_OF_EXTRAS = {"river": "river"}
+"""Detectors whose library may not be installed, and that library."""
+
+
 def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lambda _: None) -> None:
     """Put a few readings through each step in this process; `on_progress` gets its name before.
 
@@ -49,10 +52,11 @@ def compile_steps(steps: Iterable[str], on_progress: Callable[[str], None] = lam
             _run_engine()
         else:
             name = step.removeprefix(DETECTOR)
-            with suppress(MissingExtraError):  # A library that is not installed has no kernels to compile.
-                compile_detector(name)
-                if scores_rows(name):
-                    _run_engine(name)
+            if name in _OF_EXTRAS and not is_installed(_OF_EXTRAS[name]):
+                continue
+            compile_detector(name)
+            if scores_rows(name):
+                _run_engine(name)
 
 
 def _run_engine(*row_detectors: str) -> None:

@@ -79,3 +79,12 @@ def test_the_command_line_starts_without_the_extras() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({extras}); import {', '.join(needed)}; print('started')"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("started\n", "")
+
+
+def test_compiling_ahead_passes_over_a_detector_whose_library_is_not_installed() -> None:
+    code = (
+        "import sys; sys.modules['river'] = None\n"
+        "from driftline.compile.ahead import compile_steps; compile_steps(['detector river']); print('passed over')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("passed over\n", "")
