@@ -28,7 +28,7 @@ from ingest.ingest_settings import (
     RouteSettings,
     SnapshotSettings,
 )
-from storage.external.sink_registry import of_their_kind
+from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
@@ -261,8 +261,8 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
     archive = data.get("archive")
     wanted: list[tuple[Path, str, str]] = [
         (("sinks", number), extra, module)
-        for number, _ in _tables(data.get("sinks"))
-        for extra, module in (("influx", "influxdb_client"), ("influx", "pyarrow"))
+        for number, sink in _tables(data.get("sinks"))
+        for extra, module in libraries_of(sink.get("type", SinkSettings.model_fields["type"].default))
     ]
     if isinstance(archive, dict) and archive.get("folder"):
         wanted.append((("archive", "folder"), "archive", "pyarrow"))

@@ -44,6 +44,8 @@ class SinkKind(Protocol):
     name: ClassVar[str]
     Settings: ClassVar[type[SinkSettings]]
     panel_language: ClassVar[PanelLanguage]
+    libraries: ClassVar[tuple[tuple[str, str], ...]]
+    """What it needs beyond running: extra and module."""
 
     @staticmethod
     def writer(settings: SinkSettings, *, token: str, series: Sequence[SeriesRecord]) -> SinkWriter:
@@ -67,6 +69,7 @@ class InfluxKind:
     name: ClassVar[str] = "influxdb"
     Settings: ClassVar[type[SinkSettings]] = SinkSettings
     panel_language: ClassVar[PanelLanguage] = "flux"
+    libraries: ClassVar[tuple[tuple[str, str], ...]] = (("influx", "influxdb_client"), ("influx", "pyarrow"))
 
     @staticmethod
     def writer(settings: SinkSettings, *, token: str, series: Sequence[SeriesRecord]) -> SinkWriter:
@@ -122,6 +125,11 @@ def sink_kind(name: str) -> type[SinkKind]:
         if kind.name == name:
             return kind
     raise ValueError(unknown(name, [kind.name for kind in SINKS], "kind of sink"))
+
+
+def libraries_of(name: object) -> tuple[tuple[str, str], ...]:
+    """Extra and module of what a kind needs; nothing for a name that no kind has."""
+    return next((kind.libraries for kind in SINKS if kind.name == name), ())
 
 
 def external_reader(settings: SinkSettings, *, token: str = "", known: Iterable[SeriesRecord] = ()) -> ExternalReader:

@@ -48,6 +48,7 @@ class ListWriter:
 class ListKind(InfluxKind):
     name: ClassVar[str] = "list"
     Settings: ClassVar[type[SinkSettings]] = ListSettings
+    libraries: ClassVar[tuple[tuple[str, str], ...]] = (("lists", "a_module_of_lists"),)
 
     @staticmethod
     def writer(settings: SinkSettings, *, token: str, series: Sequence[SeriesRecord]) -> Any:  # noqa: ARG004
@@ -66,7 +67,11 @@ def test_a_third_kind_is_one_class_and_one_line(
     tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sink_registry, "SINKS", (*SINKS, ListKind))
-    config = parse_config('[[sinks]]\nname = "mine"\ntype = "list"\nurl = "http://nowhere"\nshelf = 7\n')
+    text = '[[sinks]]\nname = "mine"\ntype = "list"\nurl = "http://nowhere"\nshelf = 7\n'
+    with pytest.raises(ConfigError, match=r"sinks\[0\]: needs the library a_module_of_lists, which is not installed"):
+        parse_config(text)
+    monkeypatch.setattr(ListKind, "libraries", ())
+    config = parse_config(text)
     [settings] = config.sinks
     assert (type(settings), settings.type) == (ListSettings, "list")
     assert external_reader(settings) == "a reader of lists"
