@@ -46,7 +46,7 @@ class Scored:
     """Scores of n readings to be judged, all arrays (n,): `series`, `time` in ns, `score` in decades, NaN for none.
 
     `at` is the place of each in the order of readings, by which alarms of several such sets are numbered. `opening`
-    says what an alarm that opens at a row tells; `stands_back` whether an alarm of something larger stands for it.
+    says what an alarm that opens at a row tells; `is_replaced` whether an alarm of the whole device takes its place.
     """
 
     series: NDArray[np.int32]
@@ -54,7 +54,7 @@ class Scored:
     score: NDArray[np.float64]
     at: NDArray[np.intp]
     opening: Callable[[int], Opening]
-    stands_back: Callable[[int], bool] = lambda _row: False
+    is_replaced: Callable[[int], bool] = lambda _row: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +223,11 @@ class Alarms:
         return True
 
     def _changed(self, scored: Scored, verdicts: Verdicts, row: int) -> AlarmRecord | None:
-        """The alarm's record after an event; None where it has none, since the device's alarm stands for it."""
+        """The alarm's record after an event; None where it has none, since the device's alarm takes its place."""
         series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
         severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
         if event == OPENED:
-            if scored.stands_back(row):
+            if scored.is_replaced(row):
                 return None
             return self._opened(series, time, peak, severity, scored.opening(row))
         before = self._open.get(series)

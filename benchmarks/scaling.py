@@ -45,9 +45,9 @@ def run(setting: Setting) -> None:
                 setting.figures.add(ROUTES_GROUP, f"{name}: / that with one", ratio, "x", at_most=1.1)
 
 
-def _with_series(setting: Setting, series: int, with_upkeep: bool) -> Cost:
+def _with_series(setting: Setting, series: int, with_housekeeping: bool) -> Cost:
     setting.say(f"CPU per message: {series:,} series")
-    messages = MESSAGES_COMPARED if with_upkeep and series in (SERIES[0], SERIES[-1]) else MESSAGES
+    messages = MESSAGES_COMPARED if with_housekeeping and series in (SERIES[0], SERIES[-1]) else MESSAGES
     devices = -(-series // 3)
     plan = LoadPlan(devices=devices, cycle=max(devices, 50_000))
     warm = max(WARM_CYCLES * devices, 50_000)

@@ -82,15 +82,15 @@ class DetectorHost:
         made = [slots.step(ordered, readings.score, learn) for slots in self._together.values()]
         return HostScores(readings, DeviceScores.of([part for part in made if part is not None]))
 
-    def stands_for(self, series: int, at: int) -> bool:
-        """Whether an alarm of the whole device stands for one of this series, as of reading `at` of the newest step."""
-        return any(slots.stands_for(series, at) for slots in self._together.values())
+    def is_replaced(self, series: int, at: int) -> bool:
+        """Whether the device's alarm takes the place of one of this series, as of reading `at` of the newest step."""
+        return any(slots.is_replaced(series, at) for slots in self._together.values())
 
-    def stood_for(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def replaced(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """The same of each reading of the newest step, (n,); `series` are their series."""
         found = np.zeros(len(series), np.bool_)
         for slots in self._together.values():
-            found |= slots.stood_for(series)
+            found |= slots.replaced(series)
         return found
 
     def learning(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -118,7 +118,7 @@ class DeviceStatuses:
             status.online, status.online_since = online, arrival
         return news
 
-    def heard(self, device: str, arrival: int) -> None:
+    def observe(self, device: str, arrival: int) -> None:
         """A device that was said to be gone sends: it is there again."""
         status = self._devices.get(device)
         if status is not None and status.online is False and arrival > status.online_since:

@@ -91,4 +91,4 @@ class Observer:
                 self.statuses.on_time(name)
             message = int(pairs[1, place + count - 1])
             if not chunk.flags[message] & FLAG_RETAIN:
-                self.statuses.heard(name, int(chunk.arrival[message]))
+                self.statuses.observe(name, int(chunk.arrival[message]))

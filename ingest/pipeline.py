@@ -280,7 +280,7 @@ class Engine:
                 scores.readings.score,
                 np.arange(len(batch)),
                 opening=lambda row: scores.readings.opening(batch, row, self.registry),
-                stands_back=lambda row: self.host.stands_for(int(batch.series[row]), row),
+                is_replaced=lambda row: self.host.is_replaced(int(batch.series[row]), row),
             ),
             Scored(
                 devices.batch.series,

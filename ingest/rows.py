@@ -186,14 +186,14 @@ class DeviceSlots(DetectorSlots):
         self._note_first_scores(rows.slot[kept], rows.at[kept])
         return ScoredRows(self, rows, scores, kept)
 
-    def stands_for(self, series: int, at: int) -> bool:
-        """Whether the device's alarm stands for one of this series, as of reading `at` of the newest batch."""
+    def is_replaced(self, series: int, at: int) -> bool:
+        """Whether the device's alarm takes the place of one of this series, as of reading `at` of the newest batch."""
         if not self._detector.replaces_channel_alarms or not self.has(series):
             return False
         slot = int(self.slot_of[series])
         return bool(self._scored[slot]) and self._first_score_at.get(slot, at) <= at
 
-    def stood_for(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+    def replaced(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """The same of each reading of the newest batch, (n,); `series` are their series."""
         if not self._detector.replaces_channel_alarms or not self._slots or not len(series):
             return np.zeros(len(series), np.bool_)

@@ -28,8 +28,9 @@ class Track:
     rows whose readings all came behind the newest of their channels: neither scored nor learned. `reasons` says why, by
     (row, channel), where `anomaly`. `device_score`, `device_anomaly`, `device_event` (n,) are those of all channels
     together: the event is OPENED where the service opens an alarm. `device_reasons` says why, by row, where a
-    multivariate detector found an anomaly. `stands_for_channels`: what that one finds stands for the channels' own
-    anomalies from some row on. `alarms` are the alarms as they stand at the end, of the engine's `series`.
+    multivariate detector found an anomaly. `replaces_channels`: from some row on, what that
+    one finds takes the place of the channels' own anomalies. `alarms` are the alarms as they stand at the end, of the
+    engine's `series`.
     """
 
     channels: tuple[str, ...]
@@ -49,7 +50,7 @@ class Track:
     device_anomaly: NDArray[np.bool_]
     device_event: NDArray[np.int8]
     device_reasons: Mapping[int, str] = field(default_factory=dict)
-    stands_for_channels: bool = False
+    replaces_channels: bool = False
     alarms: Sequence[AlarmRecord] = ()
     series: Sequence[SeriesRecord] = ()
 
@@ -119,7 +120,7 @@ class TrackBuilder:
         self._device_reasons: dict[int, str] = {}
         self._opened_rows: list[int] = []
         self._alarms: dict[int, AlarmRecord] = {}
-        self._stood_for = False
+        self._replaced = False
 
     def add_rows(self, chunk: RecordingChunk) -> NDArray[np.int64]:
         """The next rows of the recording; returns their arrival times in ns, each later than the one before.
@@ -140,7 +141,7 @@ class TrackBuilder:
         """Take what became of some readings. Reasons are told now, since they are of this step alone."""
         batch, scores = followed.on_time.batch, followed.scores.readings
         row, channel = self._row_of(followed.on_time.arrival), self._channel_of[batch.series]
-        stood_for = self._engine.host.stood_for(batch.series)
+        replaced = self._engine.host.replaced(batch.series)
         columns = {
             "score": scores.score,
             "expected": scores.expected,
@@ -149,10 +150,10 @@ class TrackBuilder:
             "novelty": scores.novelty,
             "anomaly": followed.own.anomaly,
             "event": followed.own.event,
-            "stood_for": stood_for,
+            "replaced": replaced,
         }
         self._cells.append(_Cells(row, channel, columns))
-        self._stood_for |= bool(stood_for.any())
+        self._replaced |= bool(replaced.any())
         self._late_rows.append(self._row_of(followed.ordered.arrival[followed.ordered.late]))
         devices = followed.scores.devices
         device_row = row[devices.at]
@@ -170,12 +171,12 @@ class TrackBuilder:
         """The whole track."""
         shape = (self._rows, len(self._channels))
         floats = {name: np.full(shape, np.nan) for name in ("score", "expected", "lower", "upper", "novelty")}
-        marks = {name: np.zeros(shape, np.bool_) for name in ("anomaly", "stood_for")}
+        marks = {name: np.zeros(shape, np.bool_) for name in ("anomaly", "replaced")}
         cells: dict[str, NDArray[Any]] = {**floats, **marks, "event": np.zeros(shape, np.int8)}
         for part in self._cells:
             for name, column in part.columns.items():
                 cells[name][part.row, part.channel] = column
-        counts = ~cells.pop("stood_for")
+        counts = ~cells.pop("replaced")
         device_score = np.fmax.reduce(np.where(counts, cells["score"], np.nan), axis=1, initial=np.nan)
         device_anomaly = np.logical_or.reduce(cells["anomaly"] & counts, axis=1)
         for made in self._device_rows:
@@ -195,7 +196,7 @@ class TrackBuilder:
             device_anomaly=device_anomaly,
             device_event=device_event,
             device_reasons=self._device_reasons,
-            stands_for_channels=self._stood_for,
+            replaces_channels=self._replaced,
             alarms=list(self._alarms.values()),
             series=self._engine.registry.records,
             **cells,

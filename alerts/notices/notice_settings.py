@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from alerts.notices.hours import Hours
 from common.durations import Duration
+from common.visible import without_secrets
 
 Severity = Literal["minor", "major", "critical"]
 NoticeEvent = Literal["opened", "cleared"]
@@ -89,13 +90,14 @@ class NoticeSettings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         scheme, host = _split(self.url)
+        shown = without_secrets(self.url)
         if self.kind == "mail":
             if scheme not in MAIL_SCHEMES or not host:
-                raise ValueError(f'url: got "{self.url}", expected smtp://host, smtp+starttls://host or smtps://host')
+                raise ValueError(f'url: got "{shown}", expected smtp://host, smtp+starttls://host or smtps://host')
             if not self.to or any("@" not in each or re.search(r"[\s,;<>]", each) for each in self.to):
                 raise ValueError(f"to: got {self.to}, expected mail addresses")
         if self.kind == "webhook" and (scheme not in {"http", "https"} or not host):
-            raise ValueError(f'url: got "{self.url}", expected an http or https address')
+            raise ValueError(f'url: got "{shown}", expected an http or https address without a password')
         if self.kind == "mqtt" and re.search(r"[#+\0]", self.topic):
             raise ValueError(f'topic: got "{self.topic}", expected one topic without wildcards')
         try:

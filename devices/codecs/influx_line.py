@@ -111,7 +111,7 @@ class InfluxLineCodec:
                 reason, detail = Reason.TOO_MANY_SERIES, str(error)
             if detail:
                 rows.reject(message, reason, f"line {number}: {detail}", whole=len(lines) == 1)
-        rows.settle(message, mark, NOTHING)
+        rows.reject_if_empty(message, mark, NOTHING)
 
     def _line(self, message: int, line: str, rows: Rows) -> None:
         found = _LINE.fullmatch(line)

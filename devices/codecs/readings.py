@@ -116,7 +116,7 @@ class Rows:
         self.value.append(value)
 
     def mark(self) -> tuple[int, int, int]:
-        """Where the rows and rejections stand, for `rewind` and `settle`."""
+        """Where the rows and rejections stand, for `rewind` and `reject_if_empty`."""
         return len(self.message), len(self.rejected), len(self._more)
 
     def rewind(self, mark: tuple[int, int, int]) -> None:
@@ -156,7 +156,7 @@ class Rows:
                 f"{path}: {value} is stored as {float(value):.0f}: whole numbers beyond 2^53 are rounded",
             )
 
-    def settle(self, message: int, mark: tuple[int, int, int], detail: str) -> None:
+    def reject_if_empty(self, message: int, mark: tuple[int, int, int], detail: str) -> None:
         """Account for a message that was decoded from `mark` on: reject it whole where nothing came of it."""
         if mark == self.mark():
             self.reject(message, Reason.NO_READING, detail)

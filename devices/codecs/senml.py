@@ -131,7 +131,7 @@ class SenmlCodec:
                 rows.reject(message, error.reason, f"record {i}: {error}", whole=False)
             except TooManyNamesError as error:
                 rows.reject(message, Reason.TOO_MANY_SERIES, f"record {i}: {error}", whole=False)
-        rows.settle(message, mark, NOTHING)
+        rows.reject_if_empty(message, mark, NOTHING)
 
     def _record(self, message: int, record: dict[str, object], base: _Base, arrival: int | None, rows: Rows) -> None:
         for key in record:

@@ -172,7 +172,7 @@ class SparkplugCodec:
         for metric in metrics:
             self._metric(message, node, owner, metric, time, asked, rows)
         if kind not in ("NBIRTH", "DBIRTH"):
-            rows.settle(message, mark, NOTHING)
+            rows.reject_if_empty(message, mark, NOTHING)
 
     def _birth(self, message: int, node: _Node, owner: str, metrics: list[_Metric], rows: Rows) -> None:
         if owner not in node.devices:

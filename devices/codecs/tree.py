@@ -204,7 +204,7 @@ class TreeReader:
             rows.rewind(mark)
             rows.reject(message, Reason.MALFORMED, str(error))
         else:
-            rows.settle(message, mark, NOTHING)
+            rows.reject_if_empty(message, mark, NOTHING)
 
     def is_time(self, path: str, value: object) -> bool:
         """Whether the value of the time field `path` is meant as a time at all."""

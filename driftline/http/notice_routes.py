@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from alerts.notices.channels import ChannelError
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.notifier import Notifier
+from common.visible import without_secrets
 from driftline.http.access_guard import Admin, Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.reply import json_response
@@ -103,7 +104,8 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
             raise ApiError(400, "invalid_request", "body.secret_file: expected a secret, not a file, from the page")
         settings = NoticeSettings.model_validate(given.model_dump(exclude={"secret"}))
         present().outbox.save_channel(settings, secret if given.secret is None else given.secret)
-        audit(who.name, who.address, "notice channel saved", f"{given.name}: {given.kind} {given.url} {given.to}")
+        where = f"{given.kind} {without_secrets(given.url)} {given.to}"
+        audit(who.name, who.address, "notice channel saved", f"{given.name}: {where}")
         return listed()
 
     @router.delete("/notices/channels/{name}", response_model=ChannelListReply)

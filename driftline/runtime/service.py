@@ -32,6 +32,7 @@ from driftline.runtime.data_backup import BackupDesk
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.housekeeping import Housekeeping
 from driftline.runtime.live_line import LiveLine
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher, with_secrets
 from driftline.runtime.parts import what_is_lost
@@ -39,7 +40,6 @@ from driftline.runtime.recovery import new_engine, restored_engine, say_anew
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
-from driftline.runtime.upkeep import Upkeep
 from driftline.runtime.upstream import UpstreamWatch
 from driftline.runtime.warm_start import warm_start
 from ingest.broker_settings import read_password
@@ -248,10 +248,10 @@ class Service:
         self._snapshots.open()
         self._closers.append(("snapshots", self._snapshots.close))
         self._watch_clock()
-        self._upkeep = Upkeep(self._store, self._journal, self._snapshots, self._clock_watch.trusted)
-        self._upkeep.start()
-        self._closers.append(("upkeep", self._upkeep.stop))
-        self._backups = BackupDesk(self.folder, self._store, self._config_file, self._upkeep.held)
+        self._housekeeping = Housekeeping(self._store, self._journal, self._snapshots, self._clock_watch.trusted)
+        self._housekeeping.start()
+        self._closers.append(("housekeeping", self._housekeeping.stop))
+        self._backups = BackupDesk(self.folder, self._store, self._config_file, self._housekeeping.held)
         self._closers.append(("backup", self._backups.stop))
 
     def _compare_parts(self) -> None:
@@ -491,7 +491,7 @@ class Service:
         if full or refusing:
             # The journal reaches back to the oldest snapshot: newer ones let go of its old part.
             self._engine.request_snapshot()
-            self._upkeep.ask()
+            self._housekeeping.ask()
         if full and self._engine.backlog:
             self._receiver.pause()
         else:

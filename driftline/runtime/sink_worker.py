@@ -202,7 +202,7 @@ class Sinks:
         if not self._settings:
             self._spool.close()
             return
-        if word := self._spool.settle(stored, journal_end):
+        if word := self._spool.align(stored, journal_end):
             self._say(word)
         for settings, token in zip(self._settings, tokens, strict=True):
             worker = SinkWorker(

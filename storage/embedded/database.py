@@ -51,7 +51,7 @@ _NOT_ONE_ALONE = 10
 _FAR_FUTURE = 2**62
 
 _CHECKED_A_ROUND = 256 << 20
-"""Bytes of archived files whose checksums are compared in one round of upkeep."""
+"""Bytes of archived files whose checksums are compared in one round of housekeeping."""
 
 _QUERY_MEMORY_SHARE = 2
 """What a query makes outside the database engine's own bound may take so many times as much."""

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-UPKEEP = 10
+HOUSEKEEPING = 10
 """Niceness of sorting, merging and removing."""
 
 ENGINE_THREADS = 5
-"""Niceness of the database engine's own threads, which help upkeep most, and commits and queries too."""
+"""Niceness of the database engine's own threads, which help housekeeping most, and commits and queries too."""
 
 Made = TypeVar("Made")
 

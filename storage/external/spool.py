@@ -127,7 +127,7 @@ class Spool:
         """The journal position up to which every output is in the spool or past it."""
         return self._position
 
-    def settle(self, stored: int, journal_end: int) -> str | None:
+    def align(self, stored: int, journal_end: int) -> str | None:
         """Bring `position` to where the embedded database (`stored`) and the journal stand at the start.
 
         A spool that is behind the database, being new or having had no sinks, goes on from there; one that is ahead of

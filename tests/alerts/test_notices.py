@@ -331,6 +331,16 @@ def test_what_cannot_be_a_channel_is_said(settings: dict[str, object], said: str
         NoticeSettings(name="x", **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["mail", "webhook"])
+def test_a_password_in_an_address_is_refused_without_being_repeated(kind: str) -> None:
+    url = f"{'smtp' if kind == 'mail' else 'https'}://user:hunter2@host"
+    with pytest.raises(ValidationError) as refused:
+        NoticeSettings(name="x", kind=kind, url=url, to=["a@b"])  # type: ignore[arg-type]
+    [sentence] = [error["msg"] for error in refused.value.errors()]
+    assert "user:********@host" in sentence
+    assert "hunter2" not in sentence
+
+
 @pytest.mark.parametrize(
     ("text", "time", "within"),
     [

@@ -89,7 +89,7 @@ def test_a_damaged_file_is_set_aside_and_the_rest_answers(filled: Path, damage: 
         assert store.points(0).total == 12 * 24
 
 
-def test_a_file_whose_bytes_changed_in_silence_is_found_by_upkeep(filled: Path) -> None:
+def test_a_file_whose_bytes_changed_in_silence_is_found_by_housekeeping(filled: Path) -> None:
     with opened(filled) as store:
         path = filled / "archive" / store.archived[3].path
         whole = bytearray(path.read_bytes())

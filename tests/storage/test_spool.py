@@ -180,16 +180,16 @@ def test_output_that_straddles_the_position_is_refused(spool: Spool) -> None:
 
 
 def test_settling_follows_the_database_and_the_journal(spool: Spool) -> None:
-    assert spool.settle(5, 9) is None
+    assert spool.align(5, 9) is None
     assert spool.position == 5
     assert not spool.append(output(4))
     assert spool.append(output(5))
-    assert spool.settle(5, 9) is None, "ahead of the database after a kill, and within the journal"
+    assert spool.align(5, 9) is None, "ahead of the database after a kill, and within the journal"
     assert spool.position == 6
-    word = spool.settle(8, 9)
+    word = spool.align(8, 9)
     assert word is not None
     assert "get nothing of journal positions 6 to 8" in word
-    word = spool.settle(1, 2)
+    word = spool.align(1, 2)
     assert word is not None
     assert "the journal ends at 2: what is scored from 1 on goes to them again" in word
     assert spool.position == 1

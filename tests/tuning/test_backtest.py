@@ -141,7 +141,7 @@ def test_channels_scored_as_one_device_find_a_common_shift_and_say_which() -> No
     assert re.match(
         r"about one row in \d+ (billion|trillion) of the device as a whole is this odd by joint: a ", track.reason(1050)
     )
-    assert track.stands_for_channels
+    assert track.replaces_channels
     assert track.device_anomaly[1200:].mean() < 0.01
 
 
@@ -156,7 +156,7 @@ def test_a_route_that_names_a_detector_of_rows_scores_its_recordings_as_devices(
     np.testing.assert_array_equal(track.score, alone.score)
     assert (track.device_score[200:] >= alone.device_score[200:]).all()
     assert track.device_score[row] > alone.device_score[row] + 1.0
-    assert not track.stands_for_channels
+    assert not track.replaces_channels
 
 
 def test_more_channels_than_a_detector_of_rows_takes_are_refused() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from common.durations import parse_duration
 from storage.embedded.database import EmbeddedStore
-from storage.embedded.priority import UPKEEP, give_way
+from storage.embedded.priority import HOUSEKEEPING, give_way
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 from storage.store import StorageCorruptError, StorageFullError
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 30.0
 
 
-class Upkeep:
+class Housekeeping:
     """Removes what is past its keeping and sorts what was stored, now and then and when asked."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Upkeep:
         self._stopping = False
         self._archive_at = 0
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -56,7 +56,7 @@ class Upkeep:
             yield
 
     def _run(self) -> None:
-        give_way(UPKEEP)
+        give_way(HOUSEKEEPING)
         while not self._stopping:
             self._wanted.wait(_INTERVAL_SECONDS)
             self._wanted.clear()
