@@ -16,11 +16,11 @@ from alerts.notices.hours import Hours
 from alerts.notices.notice_settings import NoticeEvent, NoticeSettings
 from alerts.notices.outbox import Outbox, Waiting
 from alerts.notices.wording import AlarmView, digest_of, message_of, message_of_test
+from alerts.severity import SEVERITIES
 from common.durations import parse_duration
 
 log = logging.getLogger(__name__)
 
-SEVERITIES = ("minor", "major", "critical")
 _HOUR = 3_600_000_000_000
 _SECOND = 1_000_000_000
 _OLDEST = 24 * _HOUR

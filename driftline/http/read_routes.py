@@ -169,7 +169,7 @@ def reading_router(view: ServiceView, settings: HttpSettings, queries: QueryPool
 
     @router.post("/query", response_model=schemas.QueryReply, tags=["points"])
     async def query(request: schemas.QueryRequest, asked: Request) -> Response:
-        """Rows of one read-only SQL query over points, alarms, dead_letters and devices, as far as 16 MiB hold them."""
+        """Rows of one read-only SQL query over the views that `show tables` lists, as far as 16 MiB hold them."""
         limit = min(request.limit or settings.max_query_rows, settings.max_query_rows)
 
         def answer(stop: QueryStop) -> Response:

@@ -367,7 +367,8 @@ class QueryRequest(BaseModel):
     sql: str = Field(
         min_length=1,
         max_length=100_000,
-        description="One SELECT over points, alarms, dead_letters and devices, in DuckDB's SQL.",
+        description="One SELECT, in DuckDB's SQL, over points, alarms, actions, devices, series, states, dead_letters "
+        "and counts.",
     )
     limit: int | None = Field(default=None, ge=1, description="Most rows returned; http.max_query_rows at most.")
 

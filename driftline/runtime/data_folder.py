@@ -32,7 +32,7 @@ class DataFolder:
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self.session = path / "session.json"
-        self.upstream = path / "upstream.json"
+        self.broker_losses = path / "upstream.json"
         self.client = path / "client-id"
         self._losses = path / "losses.json"
         self.clock = path / "clock.json"
@@ -128,17 +128,17 @@ class DataFolder:
         """Write down what is known of the host's clock."""
         _write(self.clock, dict(state))
 
-    def upstream_losses(self) -> dict[str, int]:
+    def broker_losses_before(self) -> dict[str, int]:
         """What the last run knew of the broker's losses (`DroppedCount.state`); empty where there was none."""
         try:
-            saved = json.loads(self.upstream.read_text())
+            saved = json.loads(self.broker_losses.read_text())
             return {str(name): int(count) for name, count in saved.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
-    def remember_upstream_losses(self, state: Mapping[str, int]) -> None:
+    def remember_broker_losses(self, state: Mapping[str, int]) -> None:
         """Write down what is known of the broker's losses."""
-        _write(self.upstream, dict(state))
+        _write(self.broker_losses, dict(state))
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.runtime.broker import BrokerHandle, start_broker
+from driftline.runtime.broker_losses import BrokerLosses
 from driftline.runtime.clock_watch import ClockWatch, boot_identity
 from driftline.runtime.confirmations import Confirmations
 from driftline.runtime.data_backup import BackupDesk
@@ -40,7 +41,6 @@ from driftline.runtime.recovery import new_engine, restored_engine, say_anew
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
-from driftline.runtime.upstream import UpstreamWatch
 from driftline.runtime.warm_start import warm_start
 from ingest.broker_settings import read_password
 from ingest.receive import Receiver, ReceiverState
@@ -397,15 +397,15 @@ class Service:
             previous_filters=self.folder.subscribed(),
             password=read_password(settings, os.environ),
         )
-        self.status.upstream = UpstreamWatch(
+        self.status.broker_losses = BrokerLosses(
             settings,
             read_password(settings, os.environ),
-            saved=self.folder.upstream_losses(),
-            remember=self.folder.remember_upstream_losses,
+            saved=self.folder.broker_losses_before(),
+            remember=self.folder.remember_broker_losses,
             clock=self._clock,
         )
-        self.status.upstream.start()
-        self._closers.append(("watch of the broker's losses", self.status.upstream.stop))
+        self.status.broker_losses.start()
+        self._closers.append(("watch of the broker's losses", self.status.broker_losses.stop))
         self._receiver = Receiver(
             self._session, self._journal, self._clock, self.config.journal, on_append=self._engine.offer
         )

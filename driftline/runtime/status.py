@@ -30,11 +30,11 @@ from driftline.http.view import (
     Status,
 )
 from driftline.runtime.action_desk import ActionDesk
+from driftline.runtime.broker_losses import BrokerLosses
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
-from driftline.runtime.upstream import UpstreamWatch
 from ingest.device_status import DeviceStatus, mostly_refused
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded.database import EmbeddedStore
@@ -76,7 +76,7 @@ class ServiceStatus:
         sinks: Sinks | None = None,
     ) -> None:
         self.config = config
-        self.upstream: UpstreamWatch | None = None
+        self.broker_losses: BrokerLosses | None = None
         self._notifier: Notifier | None = None
         self.clock_watch: ClockWatch | None = None
         self.losses: Callable[[], list[str]] = list
@@ -121,7 +121,7 @@ class ServiceStatus:
             conflicts=committed.get("conflicts", 0),
             odd=_with_prefix(committed, "odd."),
             redelivered=committed.get("redelivered", 0),
-            upstream_dropped=self.upstream.dropped if self.upstream is not None else 0,
+            upstream_dropped=self.broker_losses.dropped if self.broker_losses is not None else 0,
             in_flight=committed.get("waiting", 0) + pending.get("received", 0),
             anomalies=committed.get("anomalies", 0),
             alarms=committed.get("alarms_opened", 0),
@@ -234,8 +234,8 @@ class ServiceStatus:
         statistics = receiver.statistics()
         word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
         status = _RECEIVER_STATUS[statistics.state]
-        if self.upstream is not None and self.upstream.since_start:
-            lost = self.upstream.since_start
+        if self.broker_losses is not None and self.broker_losses.since_start:
+            lost = self.broker_losses.since_start
             word += f"; the broker has dropped {lost:,} messages of its clients, seen since this start"
             status = Status.YELLOW if status is Status.GREEN else status
         return StageHealth("broker", status, word)

@@ -17,7 +17,6 @@ VIEWS = ("points", "alarms", "actions", "devices", "series", "states", "dead_let
 """What a query may read."""
 
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
-_TABLES = {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF"}
 _OTHER_TABLES = {"CTE", "COLUMN_DATA", "DELIM_GET", "BOUND_TABLE_REF", "INVALID"}
 _LIST_OF_VIEWS = '"tables"'
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from driftline.runtime.upstream import DroppedCount
+from driftline.runtime.broker_losses import DroppedCount
 
 
 def told(count: DroppedCount, *words: tuple[str, int]) -> tuple[int, int]:

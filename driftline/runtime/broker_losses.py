@@ -77,7 +77,7 @@ class DroppedCount:
         self._known = count
 
 
-class UpstreamWatch:
+class BrokerLosses:
     """Follows the broker's count of dropped messages over a connection of its own, in a thread of paho's.
 
     A broker that is away is tried again; one that does not let us read the count is taken to drop nothing. `remember`
