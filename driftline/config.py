@@ -35,6 +35,7 @@ DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
 _LISTS = ("notices", "routes", "sinks")
+_READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -86,6 +87,14 @@ class Config(BaseModel):
     @classmethod
     def _with_default(cls, given: dict[str, ComponentSettings]) -> dict[str, ComponentSettings]:
         return {**DEFAULT_DETECTORS, **given}
+
+
+def changed_for_next_start(before: Config, after: Config) -> list[str]:
+    """Names of the settings that differ and that a running service takes up at its next start only."""
+    changed = [name for name in _READ_AT_START if getattr(before, name) != getattr(after, name)]
+    if before.limits.max_payload != after.limits.max_payload:
+        changed.append("limits.max_payload")
+    return changed
 
 
 def load_config(path: FilePath | None) -> Config:

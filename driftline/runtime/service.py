@@ -20,7 +20,7 @@ from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
 from driftline.compile.kernel_compiler import KernelCompiler, steps_for
-from driftline.config import Config, load_config
+from driftline.config import Config, changed_for_next_start, load_config
 from driftline.config_errors import ConfigError
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
@@ -178,13 +178,8 @@ class Service:
             channels = with_secrets(config.notices)
         except OSError as error:
             raise ConfigError([str(error)]) from None
-        if config.broker != self.config.broker or config.http != self.config.http or config.data != self.config.data:
-            self._warn("broker, http and data settings take effect at the next start")
-        if config.sinks != self.config.sinks or config.spool != self.config.spool:
-            self._warn("sinks and spool settings take effect at the next start")
-
-        if config.archive != self.config.archive or config.store != self.config.store:
-            self._warn("store and archive settings take effect at the next start")
+        if later := changed_for_next_start(self.config, config):
+            self._warn(f"changed settings of {', '.join(later)} take effect at the next start")
 
         def swap() -> None:
             old = self._engine.engine

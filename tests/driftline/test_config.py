@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.config import Config, load_config, parse_config
+from driftline.config import Config, changed_for_next_start, load_config, parse_config
 from driftline.config_errors import ConfigError
 from ingest.ingest_settings import DEFAULT_DETECTORS, DEFAULT_ROUTES
 
@@ -201,3 +201,13 @@ def test_any_toml_is_a_configuration_or_a_list_of_errors(data: dict[str, object]
         assert all(line.startswith("driftline.toml: ") for line in error.errors)
     else:
         assert "default" in config.detectors
+
+
+def test_settings_that_a_running_service_cannot_take_up_are_named() -> None:
+    before = parse_config("")
+    after = parse_config(
+        '[journal]\nmax_bytes = 1_000_000_000\n[snapshot]\nevery = "2m"\n[limits]\nmax_payload = 1_000\n'
+    )
+    assert changed_for_next_start(before, after) == ["journal", "snapshot", "limits.max_payload"]
+    assert changed_for_next_start(before, parse_config('[alarm]\nbudget = "1 per sensor per year"\n')) == []
+    assert changed_for_next_start(after, after) == []
