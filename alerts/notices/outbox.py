@@ -70,15 +70,27 @@ class Outbox:
         self.path.chmod(0o600)
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
         try:
+            self._check_version(connection)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA user_version={_VERSION}")
+        except OSError:
+            connection.close()
+            raise
         except sqlite3.Error as error:
             connection.close()
             raise OSError(f"{self.path}: the outbox cannot be opened: {error}; move the file away") from error
         self._connection = connection
         return self
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        written = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if written > _VERSION:
+            raise OSError(
+                f"{self.path}: the outbox is of version {written}, from a newer Driftline; this one reads version "
+                f"{_VERSION}: start the Driftline that wrote it, or move the file away"
+            )
 
     def close(self) -> None:
         """Close the file."""
