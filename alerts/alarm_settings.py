@@ -82,6 +82,8 @@ class AlarmSettings(BaseModel):
             given.setdefault("clear_readings", given["clear_after"])
             given["clear_after"] = "0s"
         if "rest" in given:
+            if not isinstance(given["rest"], int):
+                raise ValueError(f"rest: got {given['rest']!r}, expected readings; it is called cooldown now")
             given.setdefault("cooldown", given.pop("rest"))
         return given
 

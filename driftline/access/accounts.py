@@ -98,7 +98,8 @@ class AccountBook:
 
     def open(self) -> AccountBook:
         """Open or make the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # It may be the first of the data folder, which is its owner's alone.
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.touch(mode=0o600, exist_ok=True)
         self.path.chmod(0o600)
         with storage_errors(self.path, "opening the accounts"):

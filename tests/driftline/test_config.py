@@ -211,3 +211,10 @@ def test_settings_that_a_running_service_cannot_take_up_are_named() -> None:
     assert changed_for_next_start(before, after) == ["journal", "snapshot", "limits.max_payload"]
     assert changed_for_next_start(before, parse_config('[alarm]\nbudget = "1 per sensor per year"\n')) == []
     assert changed_for_next_start(after, after) == []
+
+
+def test_a_setting_s_former_name_is_read_and_named_where_it_is_wrong() -> None:
+    assert parse_config("[alarm]\nrest = 40\n").alarm.cooldown == 40
+    [error] = errors_of('[alarm]\nrest = "1h"\n')
+    assert error.startswith("driftline.toml: alarm")
+    assert "rest: got '1h', expected readings; it is called cooldown now" in error

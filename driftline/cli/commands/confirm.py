@@ -34,9 +34,11 @@ def confirm(
     Example: driftline confirm clock
     """
     from driftline.runtime.confirmations import SUBJECTS, ask_to_confirm
+    from driftline.runtime.data_folder import DataFolder
 
     folder = data_folder(config, data)
-    if not folder.is_dir():
+    parts = DataFolder(folder)
+    if not (parts.database.exists() or parts.journal.exists()):
         raise CommandError(f'no data in "{folder}": name the service\'s folder with --data')
     try:
         ask_to_confirm(folder, subject.value)

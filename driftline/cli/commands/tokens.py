@@ -43,7 +43,12 @@ def tokens(
 
     if action is not TokenAction.LIST and not name:
         raise CommandError(f"tokens {action}: NAME is missing", code=Exit.USAGE)
-    with account_book(config, data) as accounts:
+    book = account_book(config, data)
+    columns = ["name", "role", "created", "expires", "used"]
+    if action is TokenAction.LIST and not book.path.exists():
+        print_rows(Rows(columns, []), form)
+        return
+    with book as accounts:
         try:
             if action is TokenAction.ADD:
                 print(accounts.add_token(name, role, parse_duration(lifetime) if lifetime else None))
@@ -53,7 +58,6 @@ def tokens(
                 accounts.log(WHO, "", "token removed", name)
                 print(f"token removed: {name}")
             else:
-                columns = ["name", "role", "created", "expires", "used"]
                 rows = [
                     [token.name, token.role.value, iso(token.created), iso(token.expires), iso(token.used)]
                     for token in accounts.tokens()

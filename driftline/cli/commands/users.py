@@ -55,14 +55,19 @@ def users(
 
     if action is not UserAction.LIST and not name:
         raise CommandError(f"users {action}: NAME is missing", code=Exit.USAGE)
-    with account_book(config, data) as accounts:
+    book = account_book(config, data)
+    columns = ["name", "role", "created"]
+    if action is UserAction.LIST and not book.path.exists():
+        print_rows(Rows(columns, []), form)
+        return
+    with book as accounts:
         try:
             _act(accounts, action, name, role, password_file)
         except AccountError as error:
             raise CommandError(str(error), code=Exit.USAGE) from None
         if action is UserAction.LIST:
             rows = [[user.name, user.role.value, iso(user.created)] for user in accounts.users()]
-            print_rows(Rows(["name", "role", "created"], rows), form)
+            print_rows(Rows(columns, rows), form)
 
 
 def _act(accounts: AccountBook, action: UserAction, name: str, role: Role, password_file: Path | None) -> None:
