@@ -27,10 +27,10 @@ _KNOWN = {
     "fast": "counts faster than usual at this hour",
     "slow": "counts slower than usual at this hour",
     "reset": "has begun again from a lower count",
-    "noise": "trembles more or less than usual",
-    "drift": "has drifted from its level of three weeks ago at like hours",
+    "noise": "varies more or less than usual from reading to reading",
+    "drift": "has drifted from its level of the last weeks at the same hours",
     "direction": "points away from its usual direction",
-    "shape": "goes through a stretch that is like no earlier one",
+    "shape": "follows a pattern that was not seen before",
 }
 """What the channels of the default detector say that need no band."""
 
@@ -52,13 +52,11 @@ def sentence(
         return f"{seen} {_KNOWN[channel]}"
     if math.isnan(half):
         told = f", expected {_digits(expected, half)}{unit}" if not math.isnan(expected) else ""
-        return f"{seen}{told}; about one reading in {_rounded(10**score)} is this odd" + (
-            f" by {channel}" * bool(channel)
-        )
+        return f"{seen}{told}; {_scored(score, channel)}"
     usual = f"{_digits(lower, half)} to {_digits(upper, half)}{unit}"
     if channel == "lasting":
         side = "above" if value >= expected else "below"
-        text = f"{seen} stays {side} what is usual at this hour: the mean of the last readings is, else, {usual}"
+        text = f"{seen}; the mean of the last readings stays {side} what is usual at this hour, {usual}"
     elif channel == "range":
         text = f"{seen} is far outside everything seen of this sensor; usually {usual}"
     elif channel in ("jump", "shift"):
@@ -69,8 +67,13 @@ def sentence(
     if times >= _WORTH_SAYING and channel != "lasting":
         text += f"; {min(times, _MOST):.2g} times as far off as nearly all readings"
     if channel not in _BANDED:
-        text += f"; about one reading in {_rounded(10**score)} is this odd" + (f" by {channel}" * bool(channel))
+        text += f"; {_scored(score, channel)}"
     return text
+
+
+def _scored(score: float, channel: str) -> str:
+    """The score and what gave it; never how rare the reading is, which a short history cannot tell."""
+    return f"score {score:.1f}" + f" by {channel}" * bool(channel)
 
 
 def _digits(value: float, half: float) -> str:
@@ -98,8 +101,8 @@ class ChannelReason:
 
 
 def device_sentence(detector: str, score: float, channels: Sequence[ChannelReason]) -> str:
-    """How rare a device's row is, what says so, and which channels contribute how much, largest share first."""
-    text = f"about one row in {_rounded(10**score)} of the device as a whole is this odd by {detector}"
+    """What says that a device's metrics are odd together, and which contribute how much, largest share first."""
+    text = f"the device's metrics are odd together, {_scored(score, detector)}"
     whole = sum(channel.share for channel in channels)
     for number, channel in enumerate(channels[:_NAMED]):
         unit = f" {channel.series.unit}" if channel.series.unit else ""
@@ -114,11 +117,3 @@ def device_sentence(detector: str, score: float, channels: Sequence[ChannelReaso
     if len(channels) > _NAMED:
         text += f" and {len(channels) - _NAMED} more"
     return text
-
-
-def _rounded(count: float) -> str:
-    names = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
-    for size, name in names:
-        if count >= size:
-            return f"{count / size:.0f} {name}"
-    return f"{count:.0f}"

@@ -45,8 +45,7 @@ def test_the_sentence_is_that_of_the_channel_that_spoke(channel: str, text: str)
 def test_a_lasting_deviation_within_the_band_of_single_readings_is_told_as_one_of_the_mean() -> None:
     text = said(17.2, "lasting", (17.0, 16.9, 17.1))
     assert text == (
-        "current 17.20 A stays above what is usual at this hour: the mean of the last readings is, else, "
-        "16.90 to 17.10 A"
+        "current 17.20 A; the mean of the last readings stays above what is usual at this hour, 16.90 to 17.10 A"
     )
 
 
@@ -55,5 +54,5 @@ def test_an_error_code_says_what_to_set() -> None:
     assert text == "current 85 A looks like an error code of the sensor, not a reading; set error_values"
 
 
-def test_a_detector_without_a_band_says_how_rare_the_reading_is() -> None:
-    assert said(85.0, "zscore", NONE) == "current 85 A; about one reading in 1 million is this odd by zscore"
+def test_a_detector_without_a_band_gives_its_score_and_no_rarity_that_it_cannot_know() -> None:
+    assert said(85.0, "zscore", NONE) == "current 85 A; score 6.0 by zscore"

@@ -187,8 +187,8 @@ def test_after_a_kill_between_spool_and_database_nothing_is_lost_or_doubled(tmp_
 
 
 def test_the_spool_gets_what_the_database_keeps(tmp_path: Path) -> None:
-    first, second = output(0), output(0, [7.0, 8.0, 9.0])
-    again = StepOutput(1, 2, second.points)
+    first = output(0)
+    again = StepOutput(1, 2, first.points)
     with EmbeddedStore(tmp_path / "points.duckdb") as store, Spool(tmp_path / "spool.db", ["s"]) as spool:
         store.commit(first, spool.append)
         store.commit(again, spool.append)

@@ -142,17 +142,16 @@ def test_a_file_that_was_changed_in_the_bucket_is_found(
     said = capsys.readouterr().err
     assert f"{damaged}: wrong checksum" in said
     assert f"{gone}: cannot be read" in said
-    with (
-        EmbeddedStore(path, SETTINGS, archive=archive_on(endpoint)) as store,
-        pytest.raises(OSError, match="wrong checksum"),
-    ):
-        store.points(0)
+    with EmbeddedStore(path, SETTINGS, archive=archive_on(endpoint)) as store:
+        found = store.points(0)
+        assert found.total == 120 - 2 * 24, "what is not damaged is there"
+        assert f"{damaged}: missing or damaged" in found.missing
 
 
 def test_a_bucket_that_is_not_there_is_named(endpoint: str, tmp_path: Path) -> None:
     archive = Archive(archive_on(endpoint).settings.model_copy(update={"folder": "s3://nowhere/plant"}))
-    with pytest.raises(OSError, match="nowhere"):
-        EmbeddedStore(tmp_path / "points.duckdb", SETTINGS, archive=archive).open()
+    with EmbeddedStore(tmp_path / "points.duckdb", SETTINGS, archive=archive) as store:
+        assert "s3://nowhere/plant: the archive cannot be reached" in store.archive_problem
 
 
 def test_points_stay_in_the_database_while_the_bucket_is_away(endpoint: str, free_port: int, tmp_path: Path) -> None:
@@ -161,8 +160,8 @@ def test_points_stay_in_the_database_while_the_bucket_is_away(endpoint: str, fre
         bucket = bucket_of(endpoint)
         bucket.objects.delete()
         bucket.delete()
-        with pytest.raises(OSError, match="plant/one"):
-            store.move_to_archive()
+        assert store.move_to_archive() == 0
+        assert "plant/one" in store.archive_problem
         assert store.archived == ()
         assert store.points(0).total == 120
         bucket.create()
