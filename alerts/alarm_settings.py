@@ -83,7 +83,9 @@ class AlarmSettings(BaseModel):
             given["clear_after"] = "0s"
         if "rest" in given:
             if not isinstance(given["rest"], int):
-                raise ValueError(f"rest: got {given['rest']!r}, expected readings; it is called cooldown now")
+                raise ValueError(
+                    f"rest: got {given['rest']!r}, expected a number of readings; it is called cooldown now"
+                )
             given.setdefault("cooldown", given.pop("rest"))
         return given
 

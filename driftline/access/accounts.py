@@ -47,6 +47,10 @@ class AccountError(ValueError):
     """An account cannot be made or changed; the message names it and what was expected."""
 
 
+class UnknownAccountError(AccountError):
+    """There is no such user or token."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A person who may sign in. `created` in ns since the epoch."""
@@ -162,18 +166,29 @@ class AccountBook:
 
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password, and end all sessions of theirs. Raises AccountError."""
-        _check_password(password)
-        hashed = self._hash(password)
-        with self._using("writing the accounts") as connection, transaction(connection):
-            self._expect(connection.execute("UPDATE user SET password = ? WHERE name = ?", (hashed, name)), name)
-            connection.execute("DELETE FROM session WHERE user = ?", (name,))
+        self.change_user(name, password=password)
 
     def set_role(self, name: str, role: Role) -> None:
         """Give a user another role. Raises AccountError, also for the last admin."""
+        self.change_user(name, role=role)
+
+    def change_user(self, name: str, *, role: Role | None = None, password: str | None = None) -> None:
+        """Give a user another role, another password, or both: both or none. A new password ends all their sessions.
+
+        Raises AccountError, also for the last admin.
+        """
+        hashed = None
+        if password is not None:
+            _check_password(password)
+            hashed = self._hash(password)
         with self._using("writing the accounts") as connection, transaction(connection):
-            if role is not Role.ADMIN:
-                self._keep_an_admin(connection, name)
-            self._expect(connection.execute("UPDATE user SET role = ? WHERE name = ?", (role.value, name)), name)
+            if role is not None:
+                if role is not Role.ADMIN:
+                    self._keep_an_admin(connection, name)
+                self._expect(connection.execute("UPDATE user SET role = ? WHERE name = ?", (role.value, name)), name)
+            if hashed is not None:
+                self._expect(connection.execute("UPDATE user SET password = ? WHERE name = ?", (hashed, name)), name)
+                connection.execute("DELETE FROM session WHERE user = ?", (name,))
 
     def remove_user(self, name: str) -> None:
         """Remove a user with all sessions. The last admin can go only as the last user. Raises AccountError."""
@@ -242,7 +257,7 @@ class AccountBook:
         """Take a token back. Raises AccountError."""
         with self._using("writing the accounts") as connection:
             if not connection.execute("DELETE FROM token WHERE name = ?", (name,)).rowcount:
-                raise AccountError(f'token: unknown "{name}"')
+                raise UnknownAccountError(f'token: unknown "{name}"')
 
     def token(self, text: str) -> Token | None:
         """The token of that text, unless it has expired."""
@@ -288,7 +303,7 @@ class AccountBook:
     @staticmethod
     def _expect(done: sqlite3.Cursor, name: str) -> None:
         if not done.rowcount:
-            raise AccountError(f'user: unknown "{name}"')
+            raise UnknownAccountError(f'user: unknown "{name}"')
 
     @staticmethod
     def _keep_an_admin(connection: sqlite3.Connection, name: str) -> None:

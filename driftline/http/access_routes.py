@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.durations import Duration, parse_duration
-from driftline.access.accounts import AccountError
+from driftline.access.accounts import AccountError, UnknownAccountError
 from driftline.access.gate import COOKIE, Gate, SignInError
 from driftline.access.identity import Identity, IdentityKind, Role
 from driftline.http.access_guard import Admin, Viewer, identity_of
@@ -201,14 +201,11 @@ def _add_users(router: APIRouter, gate: Gate) -> None:
 
     @router.patch("/users/{name}", response_model=UserListReply)
     def change_user(who: Admin, name: str, given: UserChange) -> Response:
-        """Give a user another role or password."""
+        """Give a user another role, password, or both."""
+        _try(lambda: accounts.change_user(name, role=given.role, password=given.password))
         if given.role is not None:
-            role = given.role
-            _try(lambda: accounts.set_role(name, role))
-            accounts.log(who.name, who.address, "role changed", f"{name} is {role}")
+            accounts.log(who.name, who.address, "role changed", f"{name} is {given.role}")
         if given.password is not None:
-            password = given.password
-            _try(lambda: accounts.set_password(name, password))
             accounts.log(who.name, who.address, "password changed", name)
         return everyone()
 
@@ -251,6 +248,7 @@ def _add_tokens(router: APIRouter, gate: Gate) -> None:
 def _try(action: Callable[[], Result]) -> Result:
     try:
         return action()
+    except UnknownAccountError as error:
+        raise ApiError(404, "not_found", str(error)) from None
     except AccountError as error:
-        status = 404 if "unknown" in str(error) else 400
-        raise ApiError(status, "not_found" if status == 404 else "invalid_request", str(error)) from None
+        raise ApiError(400, "invalid_request", str(error)) from None

@@ -309,6 +309,20 @@ def test_the_last_admin_stays(accounts: AccountBook) -> None:
     assert not accounts.has_users
 
 
+def test_a_change_of_a_user_is_made_whole_or_not_at_all(connect, accounts: AccountBook) -> None:
+    accounts.add_user("ann", Role.ADMIN, PASSWORD)
+    accounts.add_user("unknown", Role.VIEWER, PASSWORD)
+    client = connect()
+    headers = signed_in(client, "ann")
+    refused = client.patch("/api/v1/users/unknown", json={"role": "operator", "password": "short"}, headers=headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+    assert [user.role for user in accounts.users() if user.name == "unknown"] == [Role.VIEWER]
+    again = client.post("/api/v1/users", json={"name": "unknown", "password": PASSWORD}, headers=headers)
+    assert (again.status_code, again.json()["error"]["message"]) == (400, 'user "unknown" is there already')
+    nobody = client.patch("/api/v1/users/bob", json={"role": "operator"}, headers=headers)
+    assert (nobody.status_code, nobody.json()["error"]["message"]) == (404, 'user: unknown "bob"')
+
+
 def test_the_file_is_its_owner_s_alone_and_holds_no_password(accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     assert accounts.path.stat().st_mode & 0o077 == 0

@@ -217,4 +217,4 @@ def test_a_setting_s_former_name_is_read_and_named_where_it_is_wrong() -> None:
     assert parse_config("[alarm]\nrest = 40\n").alarm.cooldown == 40
     [error] = errors_of('[alarm]\nrest = "1h"\n')
     assert error.startswith("driftline.toml: alarm")
-    assert "rest: got '1h', expected readings; it is called cooldown now" in error
+    assert "rest: got '1h', expected a number of readings; it is called cooldown now" in error
