@@ -42,7 +42,6 @@ class DeviceStatus:
     clock_ahead: int = 0
     time_unread: int = 0
     time_detail: str = ""
-    conflicts: int = 0
     offset: int = 0
     quarters: int = 0
     streak: int = 0
