@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
-from detectors.statistics.calibration import COUNTS, tame
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.calibration import COUNTS, clamp
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 
 BUCKETS = 5
 """Buckets of one size before two of them become one of the next size."""
@@ -206,24 +206,24 @@ def _run(
             continue
         k = slots[i]
         seen = learned[k]
-        current = tame(values[i])
+        current = clamp(values[i])
         value = current - origin[k] if seen > 0 else 0.0
         n, mean, around = _moments(total[k], squares[k], used[k])
         if n >= _FEWEST:
             reach = _REACH * math.sqrt(around / n)
             if reach > 0.0 and seen >= warmup:
                 value = max(mean - reach, min(mean + reach, value))
-        law, cut = _likeliest_cut(total[k], used[k], value, n, mean, around)
+        null_score, cut = _likeliest_cut(total[k], used[k], value, n, mean, around)
         if seen >= warmup:
-            score[i] = evidence_score(counts, k, law, prior)
+            score[i] = calibrated_score(counts, k, null_score, prior)
             expected[i] = mean + origin[k]
         if not learns[i]:
             continue
         if seen == 0:
             origin[k] = current
         if seen >= warmup:
-            evidence_learn(counts, k, law, score[i], seen, prior)
-            if law >= sure:
+            learn_calibrated(counts, k, null_score, score[i], seen, prior)
+            if null_score >= sure:
                 _forget_beyond(used[k], total[k], squares[k], cut)
         _insert(total[k], squares[k], used[k], value)
         learned[k] += 1

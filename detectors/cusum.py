@@ -13,7 +13,7 @@ from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 from detectors.statistics.tails import LARGEST
 from detectors.statistics.winsor import (
     AGE,
@@ -150,7 +150,7 @@ def _run(
         sigma = row[SIGMA]
         distance = deviation / sigma if sigma > 0.0 else 0.0
         warm = row[COUNT] >= warmup
-        up, down, law = 0.0, 0.0, 0.0
+        up, down, null_score = 0.0, 0.0, 0.0
         if warm:
             if sigma > 0.0:
                 added = max(-clip, min(clip, distance))
@@ -160,8 +160,8 @@ def _run(
             forgiven = allowance + _CERTAIN * math.sqrt(learning_rate(row[AGE], rate))
             up = max(0.0, sums[UP] + added - forgiven)
             down = max(0.0, sums[DOWN] - added - forgiven)
-            law = decades_a_sum * max(up, down)
-            score[i] = evidence_score(counts, k, law, prior)
+            null_score = decades_a_sum * max(up, down)
+            score[i] = calibrated_score(counts, k, null_score, prior)
             expected[i] = row[LEVEL]
             lower[i] = row[LEVEL] - clip * sigma
             upper[i] = row[LEVEL] + clip * sigma
@@ -173,7 +173,7 @@ def _run(
             row[LEVEL] = current
             continue
         if warm:
-            evidence_learn(counts, k, law, score[i], int(row[COUNT]), prior)
+            learn_calibrated(counts, k, null_score, score[i], int(row[COUNT]), prior)
             sums[UP], sums[DOWN] = up, down
             sums[UP_LENGTH] = sums[UP_LENGTH] + 1.0 if up > 0.0 else 0.0
             sums[DOWN_LENGTH] = sums[DOWN_LENGTH] + 1.0 if down > 0.0 else 0.0

@@ -33,7 +33,7 @@ from detectors.shape import shape_learn, shape_score
 from detectors.signal_kind import ANGLE as KIND_ANGLE
 from detectors.signal_kind import LEARNED, kind_of
 from detectors.statistics.calendar_time import DAY, wall_clock
-from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile, tame
+from detectors.statistics.calibration import BINS, COUNTS, Prior, clamp, compress, decades, learn_score, quantile
 from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
 
 PART_NAMES = ("jump", "shift", "level", "lasting", "range", *SPECIAL_NAMES, "shape")
@@ -191,7 +191,7 @@ def run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value, learn = slots[i], tame(values[i]), learns[i]
+        slot, value, learn = slots[i], clamp(values[i]), learns[i]
         for k in range(ANSWERS):
             answers[k] = 0.0
         special, place, judged = special_step(parts.special, slot, times[i], clocks[i], value, learn, resting)

@@ -11,7 +11,7 @@ from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
-from detectors.statistics.calibration import Prior, compress, decades, learn_score, quantile, tame
+from detectors.statistics.calibration import Prior, clamp, compress, decades, learn_score, quantile
 
 RATES = np.array([1.0, 0.3, 0.05, 0.005])
 """Smoothing rates of the forecasts: the last reading, and means over about 3, 20 and 200 readings."""
@@ -124,7 +124,7 @@ def _run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value = slots[i], tame(values[i])
+        slot, value = slots[i], clamp(values[i])
         raw = forecast_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

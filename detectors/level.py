@@ -13,7 +13,7 @@ from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
 from detectors.rarity import rarity_learn, rarity_score
-from detectors.statistics.calibration import COUNTS, compress, decades, learn_score, tame
+from detectors.statistics.calibration import COUNTS, clamp, compress, decades, learn_score
 
 SHORT, LONG = 16, 64
 """Readings in the two stretches."""
@@ -123,7 +123,7 @@ def _run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value = slots[i], tame(values[i])
+        slot, value = slots[i], clamp(values[i])
         near, far = level_mean(state, slot, value, SHORT), level_mean(state, slot, value, LONG)
         raw_near, raw_far = level_score(short, slot, near), level_score(long, slot, far)
         if learned[slot] >= needed:

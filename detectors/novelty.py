@@ -11,7 +11,7 @@ from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
-from detectors.statistics.calibration import Prior, compress, decades, learn_score, tame
+from detectors.statistics.calibration import Prior, clamp, compress, decades, learn_score
 
 CENTRES = 64
 
@@ -120,7 +120,7 @@ def _run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value = slots[i], tame(values[i])
+        slot, value = slots[i], clamp(values[i])
         raw = novelty_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

@@ -12,7 +12,7 @@ from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
-from detectors.statistics.calibration import Prior, compress, decades, learn_score, tame
+from detectors.statistics.calibration import Prior, clamp, compress, decades, learn_score
 
 CELLS = 64
 MEMORY = 20_000.0
@@ -158,7 +158,7 @@ def _run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value = slots[i], tame(values[i])
+        slot, value = slots[i], clamp(values[i])
         raw = rarity_score(state, slot, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))

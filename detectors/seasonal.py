@@ -19,7 +19,7 @@ from detectors.season import correlation, detrended, find_period, fold, place_in
 from detectors.statistics import buckets
 from detectors.statistics.buckets import add, fill_up, forget_half, is_next, measure_interval, start_over, widen
 from detectors.statistics.calendar_time import DAY, WEEK, offsets, wall_clock
-from detectors.statistics.calibration import compress, decades, learn_score, tame
+from detectors.statistics.calibration import clamp, compress, decades, learn_score
 
 DAY_KNOTS, WEEK_KNOTS = 48, 168
 """Half hours of the day, hours of the week."""
@@ -312,7 +312,7 @@ def _run(
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        k, value, now = slots[i], tame(values[i]), times[i]
+        k, value, now = slots[i], clamp(values[i]), times[i]
         local = wall_clock(now, changes, offsets)
         day_knot, day_part = place_in_season(local, DAY, DAY_KNOTS)
         week_knot, week_part = place_in_season(local, WEEK, WEEK_KNOTS)

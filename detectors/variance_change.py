@@ -13,7 +13,7 @@ from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
 from detectors.statistics.calibration import COUNTS
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 from detectors.statistics.tails import LARGEST, normal_score
 from detectors.statistics.winsor import spread
 
@@ -129,25 +129,25 @@ def _run(
         if row[USUAL] > 0.0 and seen > _FEWEST:
             step = max(-_REACH * row[USUAL], min(_REACH * row[USUAL], step))
         new_recent = spread(row[RECENT], step, 2.0 / (recent_n + 1.0))
-        law = 0.0
+        null_score = 0.0
         if row[USUAL] > 0.0:
             ratio = new_recent / row[USUAL]
-            law = ratio_score(ratio * ratio, max(recent_n / _UNEVEN, 1.0), max(usual_n / _UNEVEN, 1.0))
+            null_score = ratio_score(ratio * ratio, max(recent_n / _UNEVEN, 1.0), max(usual_n / _UNEVEN, 1.0))
         elif step != 0.0:
-            law = math.log10(seen + 2.0)
+            null_score = math.log10(seen + 2.0)
         if seen >= warmup:
-            score[i] = evidence_score(counts, k, law, prior)
+            score[i] = calibrated_score(counts, k, null_score, prior)
         if not learns[i]:
             continue
         if seen >= warmup:
-            evidence_learn(counts, k, law, score[i], int(seen), prior)
+            learn_calibrated(counts, k, null_score, score[i], int(seen), prior)
         row[LEARNED] += 1.0
         row[LAST] = value
         if seen == 0.0:
             continue
         row[RECENT] = new_recent
         row[USUAL] = spread(row[USUAL], step, 2.0 / (usual_n + 1.0))
-        row[RUN] = row[RUN] + 1.0 if law >= _DIFFER else 0.0
+        row[RUN] = row[RUN] + 1.0 if null_score >= _DIFFER else 0.0
         if row[RUN] >= relearn:
             row[USUAL] = row[RECENT]
             row[RUN] = 0.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 from detectors.variance_change import ratio_score
 
 _SIBLINGS = 0.6
@@ -73,7 +73,7 @@ def _run(
         if present == 0:
             continue
         warm = learned[s] >= warmup and speaking >= 2
-        law = 0.0
+        null_score = 0.0
         if warm:
             odds[:] = 0.0
             pairs = math.log10(speaking * (speaking - 1) / 2.0)
@@ -93,12 +93,12 @@ def _run(
                         odd = max(0.0, ratio_score(recent, _RECENT / _UNEVEN, float(learned[s])) - pairs)
                         odds[j] += odd
                         odds[k] += odd
-                        law = max(law, odd)
-            score[i] = evidence_score(counts, s, law, prior)
+                        null_score = max(null_score, odd)
+            score[i] = calibrated_score(counts, s, null_score, prior)
             share(odds, score[i], parts[i])
         if not learns[i]:
             continue
         if warm:
-            evidence_learn(counts, s, law, score[i], learned[s], prior)
+            learn_calibrated(counts, s, null_score, score[i], learned[s], prior)
         learn_row(values[i], seen[s], mean[s], deviation[s], correlation[s], z, warmup, rate)
         learned[s] += 1

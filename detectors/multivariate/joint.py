@@ -13,7 +13,7 @@ from common.compiled import njit
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.multivariate.row_detector import RowDetector, RowParameters, RowScores, share
-from detectors.statistics.calibration import tame
+from detectors.statistics.calibration import clamp
 
 _REACH = 3.0
 """Standard deviations as which a row further off is learned: a fault moves the baseline by a bounded amount a row."""
@@ -22,9 +22,9 @@ _FAINTEST = 1e-6
 """Smallest spread of a channel, as a share of its mean."""
 
 _LEVELS = (2.0, 3.0)
-"""Decades of the law at which it is held against what this device showed."""
+"""Null scores at which the null model is held against what this device showed."""
 _EXPECTED = 3.0
-"""Rows beyond each level that the law's own promise is worth, beside those counted."""
+"""Rows beyond each level that the null model's own promise is worth, beside those counted."""
 _COUNTED = 100_000.0
 """Rows after which the counts are halved, so that old ones fade."""
 _ODD, _ONE_IN = 4.0, 8
@@ -124,7 +124,7 @@ def _run(
     for i in range(slots.shape[0]):
         s = slots[i]
         present, speaking, alone = 0, 0, -1
-        law, together = -1.0, 0.0
+        null_score, together = -1.0, 0.0
         for j in range(channels):
             if seen[s, j] > 0:
                 usual[i, j] = mean[s, j]
@@ -134,7 +134,7 @@ def _run(
             if not math.isfinite(values[i, j]):
                 continue
             present += 1
-            value = tame(values[i, j])
+            value = clamp(values[i, j])
             middle[j] = mean[s, j] if seen[s, j] > 0 else value
             # A channel that never moved has a spread all the same, so that its first move shows.
             least = _FAINTEST * abs(middle[j]) + 1e-12
@@ -150,8 +150,8 @@ def _run(
         if present == 0:
             continue
         if learned[s] >= warmup and speaking >= 2:
-            law = _together(distance[i], min(strongest, speaking), ways[speaking], odds, order)
-            together = _tempered(law, counted[s], beyond[s], min(strongest, speaking))
+            null_score = _together(distance[i], min(strongest, speaking), ways[speaking], odds, order)
+            together = _tempered(null_score, counted[s], beyond[s], min(strongest, speaking))
             score[i] = together
             own = given[i, alone] - math.log10(present) if alone >= 0 else 0.0
             if own > score[i]:
@@ -161,14 +161,14 @@ def _run(
             share(odds, score[i], parts[i])
         if not learns[i]:
             continue
-        if law >= 0.0:
-            _count(counted, beyond, s, law, together < _ODD or learned[s] % _ONE_IN == 0)
+        if null_score >= 0.0:
+            _count(counted, beyond, s, null_score, together < _ODD or learned[s] % _ONE_IN == 0)
         for j in range(channels):
             if not math.isfinite(values[i, j]):
                 continue
             count = seen[s, j]
             weight = 1.0 / (count + 1) if count < warmup else 1.0 / memory
-            off, spread = tame(values[i, j]) - middle[j], moved[j] * moved[j]
+            off, spread = clamp(values[i, j]) - middle[j], moved[j] * moved[j]
             if count >= warmup:
                 off = _within(off, _REACH * math.sqrt(width[j]))
                 spread = min(spread, _REACH * _REACH * size[j])
@@ -189,20 +189,20 @@ def _within(off: float, reach: float) -> float:
 
 
 @njit
-def _tempered(law: float, counted: float, beyond: Any, strongest: int) -> float:
-    """Decades that so many decades of the law are worth on this device, never more.
+def _tempered(null_score: float, counted: float, beyond: Any, strongest: int) -> float:
+    """What a null score is worth on this device, in decades, never more than itself.
 
     Straight lines through what was seen at the two levels; beyond them at least 1 / `strongest`, which is what channels
     that move as one make of a decade.
     """
     low, high = _LEVELS
     at_low, at_high = _seen(low, counted, beyond[0]), _seen(high, counted, beyond[1])
-    if law <= low:
-        return float(law * at_low / low)
+    if null_score <= low:
+        return float(null_score * at_low / low)
     rise = (at_high - at_low) / (high - low)
-    if law > high:
-        return float(at_high + (law - high) * min(max(rise, 1.0 / strongest), 1.0))
-    return float(at_low + (law - low) * rise)
+    if null_score > high:
+        return float(at_high + (null_score - high) * min(max(rise, 1.0 / strongest), 1.0))
+    return float(at_low + (null_score - low) * rise)
 
 
 @njit
@@ -213,13 +213,13 @@ def _seen(level: float, counted: float, beyond: float) -> float:
 
 
 @njit
-def _count(counted: Any, beyond: Any, s: int, law: float, counts: bool) -> None:
-    """Count a row of so many decades of the law."""
+def _count(counted: Any, beyond: Any, s: int, null_score: float, counts: bool) -> None:
+    """Count a row of this null score."""
     if not counts:
         return
     counted[s] += 1.0
     for k in range(len(_LEVELS)):
-        if law >= _LEVELS[k]:
+        if null_score >= _LEVELS[k]:
             beyond[s, k] += 1.0
     if counted[s] >= _COUNTED:
         counted[s] *= 0.5

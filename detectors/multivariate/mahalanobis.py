@@ -12,7 +12,7 @@ from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.eigen import eigen_symmetric
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 from detectors.statistics.tails import chi_square_score
 
 _SHRINK = 0.1
@@ -78,7 +78,7 @@ def _run(
         if present == 0:
             continue
         warm = learned[s] >= warmup and speaking >= 2
-        law, squared = 0.0, 0.0
+        null_score, squared = 0.0, 0.0
         for j in range(channels):
             now[j] = smoothed[s, j]
             if seen[s, j] >= warmup:
@@ -93,14 +93,14 @@ def _run(
                         added[j] += now[j] * inverse[s, j, k] * now[k] / unit
                 squared += added[j]
                 distance[i, j] = abs(now[j]) / math.sqrt(unit)
-            law = chi_square_score(squared / max(level[s], 1.0), speaking)
-            score[i] = evidence_score(counts, s, law, prior)
+            null_score = chi_square_score(squared / max(level[s], 1.0), speaking)
+            score[i] = calibrated_score(counts, s, null_score, prior)
             # What a channel takes off the distance, going along with others, is nothing odd about it.
             share(np.maximum(added, 0.0), score[i], parts[i])
         if not learns[i]:
             continue
         if warm:
-            evidence_learn(counts, s, law, score[i], learned[s], prior)
+            learn_calibrated(counts, s, null_score, score[i], learned[s], prior)
             relative = squared / speaking
             if level[s] > 0.0:
                 relative = min(relative, _FURTHEST * level[s])

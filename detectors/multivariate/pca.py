@@ -12,7 +12,7 @@ from common.compiled import njit
 from detectors.fleet_detector import Column
 from detectors.multivariate.eigen import eigen_symmetric
 from detectors.multivariate.row_detector import CorrelatedRows, RowScores, learn_row, share, standardise
-from detectors.statistics.evidence import PRIOR, evidence_learn, evidence_score
+from detectors.statistics.null_model import PRIOR, calibrated_score, learn_calibrated
 from detectors.statistics.tails import chi_square_score
 
 _KEPT = 0.9
@@ -76,17 +76,17 @@ def _run(
         if present == 0:
             continue
         warm = learned[s] >= warmup and speaking >= 2
-        law = 0.0
+        null_score = 0.0
         if warm:
             for j in range(channels):
                 spoken[j] = 0.0 if math.isnan(distance[i, j]) else z[j]
-            law = _law(spoken, directions[s], variances[s], known[s], residual)
-            score[i] = evidence_score(counts, s, law, prior)
+            null_score = _null_score(spoken, directions[s], variances[s], known[s], residual)
+            score[i] = calibrated_score(counts, s, null_score, prior)
             share(residual * residual, score[i], parts[i])
         if not learns[i]:
             continue
         if warm:
-            evidence_learn(counts, s, law, score[i], learned[s], prior)
+            learn_calibrated(counts, s, null_score, score[i], learned[s], prior)
         fresh = learn_row(values[i], seen[s], mean[s], deviation[s], correlation[s], z, warmup, rate)
         learned[s] += 1
         if learned[s] >= warmup and (fresh or learned[s] == warmup or learned[s] % _REFRESH == 0):
@@ -94,7 +94,7 @@ def _run(
 
 
 @njit
-def _law(z: Any, directions: Any, variances: Any, known: int, residual: Any) -> float:
+def _null_score(z: Any, directions: Any, variances: Any, known: int, residual: Any) -> float:
     """Decades of the rarer of T2 and Q; `residual` is left with what that one sees of each channel."""
     channels = z.shape[0]
     residual[:] = z

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.compiled import njit
 from detectors.detector import Scores
 from detectors.fleet_detector import ArrayState, Column, take_inputs
-from detectors.statistics.calibration import COUNTS, tame
+from detectors.statistics.calibration import COUNTS, clamp
 from detectors.statistics.winsor import spread
 
 REACH = 10.0
@@ -175,7 +175,7 @@ def standardise(
         present += 1
         if seen[j] == 0:
             continue
-        off = tame(values[j]) - mean[j]
+        off = clamp(values[j]) - mean[j]
         if deviation[j] > 0.0:
             z[j] = max(-REACH, min(REACH, off / deviation[j]))
         elif off != 0.0:
@@ -209,7 +209,7 @@ def learn_row(
         if not math.isfinite(values[j]):
             continue
         weight = max(rate, 1.0 / (seen[j] + 1))
-        off = tame(values[j]) - mean[j]
+        off = clamp(values[j]) - mean[j]
         if seen[j] >= _SETTLED and deviation[j] > 0.0:
             off = max(-_CLIP * deviation[j], min(_CLIP * deviation[j], off))
         mean[j] += weight * off

@@ -203,7 +203,7 @@ def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
 
 
 @njit(allocates=False)
-def tame(value: float) -> float:
+def clamp(value: float) -> float:
     """`value` within +-LARGEST."""
     return min(max(value, -LARGEST), LARGEST)
 
