@@ -37,8 +37,13 @@ VALUE, TIMES = range(2)
 
 _FEWEST = 20.0
 _TIMES_TO_BELIEVE, _SHARE = 3.0, 0.4
-_KNOWN_DISTANCE, _DISTANCE = 0.5, 2.0
+_KNOWN_DISTANCE, _DISTANCE = 0.5, 5.0
 """Widths of the ordinary range that a value lies outside it: a known code, any other."""
+_KNOWN_JUMP = 0.1
+"""Share of a known code by which it lies outside the range at least: 85 after 84 is a step, not a code."""
+_FEWEST_FOR_UNKNOWN = 200.0
+"""Ordinary readings before a value that nobody knows can be a code: a young series' next step up lies outside its
+range, and comes again."""
 _STAYS = 30.0
 """Readings in a row outside the range after which the range is widened: this is no code."""
 _ISOLATED = 5.0
@@ -138,8 +143,10 @@ def code_step(state: Any, slot: int, time: int, value: float, learn: bool) -> fl
     """
     present = state.present[slot]
     outside = _outside(present, value) if present[LEARNED] > 0.0 else math.inf
-    known = outside >= _KNOWN_DISTANCE and _is_known(value)
-    far = outside >= (_KNOWN_DISTANCE if known else _DISTANCE)
+    beyond = max(value - present[HIGH], present[LOW] - value)
+    known = outside >= _KNOWN_DISTANCE and beyond >= _KNOWN_JUMP * abs(value) and _is_known(value)
+    spread = present[HIGH] > present[LOW] and present[LEARNED] >= _FEWEST_FOR_UNKNOWN
+    far = known or (spread and outside >= _DISTANCE)
     if present[LEARNED] < _FEWEST:
         # A sensor may begin with its power-on value; one that sends nothing else means it.
         far = known and present[FAR] < _STAYS and far
@@ -171,8 +178,9 @@ class ErrorCodes(FleetDetector):
 
     A value that sensors are known to use (85, -127, 65535, 327.67, 9999, ...) is a code where it lies outside the
     series' ordinary range by half its width. Any other value is one where it came and went by itself twice before,
-    exactly the same, two widths outside, where hardly another one did. What is far outside and stays is no code: it
-    widens the range after 30 readings. A code scores 9, all else 0.
+    exactly the same, five widths outside, where hardly another one did, after 200 ordinary
+    readings. What is far outside and stays is no code: it widens the range after 30 readings. A code scores 9, all else
+    0.
 
     Works: on measurements whose range does not hold the code. Fails: on a boiler that reads 85 now and then, and on the
     first two of a code that nobody knows. Values that are known to be codes are best set as `error_values`.

@@ -40,9 +40,16 @@ def test_a_boiler_that_reads_85_has_no_code() -> None:
 
 def test_an_unknown_code_is_told_from_the_third_time() -> None:
     value = cellar()
-    at = [200, 500, 900, 1300]
+    at = [300, 500, 900, 1300]
     value[at] = 777.25
     assert list(np.flatnonzero(score(value) > 0)) == at[2:]
+
+
+@pytest.mark.parametrize("low", [64.0, 84.0])
+def test_the_next_step_of_a_young_rounded_signal_is_no_code(low: float) -> None:
+    value = np.full(400, low)
+    value[60::37] += 1.0
+    assert score(value)[20:].max() == 0.0
 
 
 def test_spikes_of_different_sizes_are_no_codes() -> None:
