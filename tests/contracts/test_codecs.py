@@ -177,7 +177,7 @@ def test_anything_is_accounted_for_and_repeats(name: str, items: list[bytes]) ->
 
 
 def test_unknown_codec_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ValueError, match=r'unknown codec "jsno"; did you mean "json"\? \(known: auto, .*senml\)'):
+    with pytest.raises(ValueError, match=r'unknown codec "jsno"; did you mean "json"\? \(known: auto, .*sparkplug\)'):
         find("jsno")
 
 
