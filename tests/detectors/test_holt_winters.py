@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from detectors.detector import Scores
-from detectors.holt_winters import HoltWinters, HoltWintersParameters, nanoseconds
+from detectors.holt_winters import HoltWinters, HoltWintersParameters
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -176,13 +176,6 @@ def test_a_clock_that_stands_still_finds_no_season() -> None:
     scores = step(detector, np.full(2000, START), daily(clock(7, 300)[:2000]))
     assert detector.periods().tolist() == [0]
     assert np.isfinite(scores.score[30:]).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90 * SECOND), ("1.5h", 5400 * SECOND), ("7d", 7 * DAY), ("250ms", SECOND // 4)]
-)
-def test_durations(text: str, expected: int) -> None:
-    assert nanoseconds(text) == expected
 
 
 @pytest.mark.parametrize("season", ["daily", "24", "0s", "-1h", 1, 10**9, "999999w"])

@@ -38,7 +38,9 @@ def test_backtest_writes_a_result_for_each_file(capsys: Captured) -> None:
     assert len(printed.out.splitlines()) == 3
     one, two = results(Path("out/a.csv")), results(Path("out/b.csv"))
     assert len(one) == len(two) == 1500
-    assert set(one[0]) == {"timestamp", "value", "anomaly_score", "anomaly", "expected", "lower", "upper", "reason"}
+    assert set(one[0]) == {
+        *("timestamp", "value", "anomaly_score", "anomaly", "expected", "lower", "upper", "novelty", "reason"),
+    }
     assert "score_m0" in two[0]
     assert "score_label" not in two[0]
     assert one[7]["timestamp"] == str(START + 7 * MINUTE)

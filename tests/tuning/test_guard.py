@@ -11,15 +11,16 @@ from tuning.backtest import Plan, score_columns
 from tuning.runs import Outcome, run_all
 from tuning.synthetic import NORMAL, times, with_faults
 
-MADE = {"standard": 62.8, "low FP": 56.0, "low FN": 65.8}
-MADE_SHARE, MADE_OUTSIDE = 0.23, 0.93
+MADE_SHARE, MADE_OUTSIDE = 0.64, 0.71
 """Share of faults in which an alarm opens at the default budget, and alarms per series outside faults."""
-KNOWN_CAUSE = {"standard": 68.7, "low FP": 55.0, "low FN": 77.4}
-SLACK = 1.0
-"""Points of the score that a change may cost before it must be argued for and the record written anew."""
+KNOWN_CAUSE_SHARE, KNOWN_CAUSE_OUTSIDE = 0.58, 4.3
+"""The same for the windows of a part of NAB, whose labels leave out much that is unusual."""
+SHARE_SLACK, OUTSIDE_SLACK = 0.03, 0.3
+"""What a change may cost before it must be argued for and the record written anew. NAB's own score is not held: it
+rewards what is new, which is a column of its own, and counts a fault that recurs as false."""
 
 
-def test_made_series_with_faults_score_what_is_recorded() -> None:
+def test_alarms_on_made_series_are_what_is_recorded() -> None:
     outcomes: dict[str, Outcome] = {}
     windows = {}
     for kind in NORMAL:
@@ -30,20 +31,19 @@ def test_made_series_with_faults_score_what_is_recorded() -> None:
             outcomes[series.name] = Outcome(
                 series.name, track.time, track.anomaly_score, track.device_anomaly, track.openings, 0, 0, True, 0.0
             )
-    found = {result.profile: result.score for result in nab.score(outcomes, windows)}
     told = nab.alarms(outcomes, windows)
-    assert {name: score for name, score in found.items() if score < MADE[name] - SLACK} == {}
-    assert told.share >= MADE_SHARE - 0.03
-    assert told.outside_per_file <= MADE_OUTSIDE + 0.3
+    assert told.share >= MADE_SHARE - SHARE_SLACK
+    assert told.outside_per_file <= MADE_OUTSIDE + OUTSIDE_SLACK
 
 
-def test_a_part_of_nab_scores_what_is_recorded(tmp_path: Path) -> None:
+def test_alarms_on_a_part_of_nab_are_what_is_recorded(tmp_path: Path) -> None:
     folder = corpus("nab")
     jobs = [job for job in nab.jobs(folder, tmp_path) if job.name.startswith("realKnownCause/")]
     outcomes = run_all(Plan(), jobs, workers=1)
-    found = {result.profile: result.score for result in nab.score(outcomes, nab.windows_of(folder, outcomes))}
+    told = nab.alarms(outcomes, nab.windows_of(folder, outcomes))
     assert len(outcomes) == 7
-    assert {name: score for name, score in found.items() if score < KNOWN_CAUSE[name] - SLACK} == {}
+    assert told.share >= KNOWN_CAUSE_SHARE - SHARE_SLACK
+    assert told.outside_per_file <= KNOWN_CAUSE_OUTSIDE + OUTSIDE_SLACK
 
 
 def test_faults_are_where_a_series_says_and_the_seed_alone_decides() -> None:
