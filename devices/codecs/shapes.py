@@ -64,16 +64,24 @@ def value_field(node: Node) -> str | None:
 
 
 def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
-    """The fields of name and value of a row; None where the map is none. A row `alone` is not named by an id."""
+    """The fields of name and value of a row; None where the map is none.
+
+    A row `alone` is named neither by an id nor by a number in `n`: that is a counter of messages, whose every value
+    would make a series of its own.
+    """
     value = value_field(node)
     if value is None:
         return None
     name = next(
-        (name for name in NAME_FIELDS if _is_name(node.get(name)) and not (alone and name in _STANDALONE)), None
+        (name for name in NAME_FIELDS if _is_name(node.get(name)) and not (alone and _names_no_row(name, node))), None
     )
     if name is None or not _all_beside(node, {name, value} | {each for each in NAME_FIELDS if each in node}):
         return None
     return name, value
+
+
+def _names_no_row(name: str, node: Node) -> bool:
+    return name in _STANDALONE or (name == "n" and not isinstance(node[name], str))
 
 
 def is_wrapper(node: Node) -> bool:

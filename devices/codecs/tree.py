@@ -368,7 +368,7 @@ class TreeReader:
             self._walk(values, path, depth + 1, device, time)
             return True
         if not self.parameters.metric and shapes.row_fields(node, alone=True) and not path:
-            self._row(node, path, depth, device, time)
+            self._row(node, path, depth, device, time, alone=True)
             return True
         if path and shapes.is_wrapper(node):
             self._value(node, shapes.value_field(node) or "", path, device, time)
@@ -385,11 +385,13 @@ class TreeReader:
                     self._walk(record, "", depth + 2, owner, time)
         return True
 
-    def _row(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> None:
+    def _row(
+        self, node: dict[Any, object], path: str, depth: int, device: int, time: int, *, alone: bool = False
+    ) -> None:
         """Read a map that names its one value."""
         if depth >= self.parameters.max_depth:
             raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
-        name, value = shapes.row_fields(node, alone=False) or ("", "")
+        name, value = shapes.row_fields(node, alone=alone) or ("", "")
         metric = _join(path, self.fixed(node[name]))
         if not self._time_names.isdisjoint(node):
             time = self._time(node, path, time)
