@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.server import ServerState
 
 from driftline.http.http_settings import DEFAULT_PORT, HttpSettings
 
@@ -89,10 +90,22 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; whatever ends it closes what is open, since a client would wait for ever on a loop that has ended."""
+        try:
+            await super().serve(sockets)
+        finally:
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
 
     def run_on(self, listener: socket.socket) -> None:
         """Serve until told to end; what ends it otherwise is said, and it begins again."""
@@ -108,6 +121,7 @@ class _Server(uvicorn.Server):
                     return
                 log.error("the HTTP server ended by itself: it begins again")
                 self.started = False
+                self.server_state = ServerState()
                 time.sleep(_AGAIN_SECONDS)
 
 

@@ -6,7 +6,6 @@ import os
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import paho.mqtt.client as paho
@@ -29,11 +28,14 @@ _PUBLISH_SECONDS = 10.0
 
 
 class NoticeDesk:
-    """Opens the outbox, tells the notifier of every alarm that changes, and of those that changed before the start."""
+    """Tells the notifier of every alarm that changes, and of those that changed before the start.
+
+    The outbox is open from before `start` until after `stop`: health and the page read it too, and longer.
+    """
 
     def __init__(
         self,
-        path: Path,
+        outbox: Outbox,
         configured: Sequence[NoticeSettings],
         maintenance: Sequence[MaintenanceSettings],
         store: EmbeddedStore,
@@ -43,8 +45,7 @@ class NoticeDesk:
         publish: Publish,
         page_url: str,
     ) -> None:
-        self._outbox = Outbox(path)
-        self.notifier = Notifier(self._outbox, with_secrets(configured), clock=clock, publish=publish)
+        self.notifier = Notifier(outbox, with_secrets(configured), clock=clock, publish=publish)
         self._maintenance = maintenance
         self._store = store
         self._subscribe = subscribe
@@ -55,8 +56,7 @@ class NoticeDesk:
         self._thread = threading.Thread(target=self._run, name="notice desk", daemon=True)
 
     def start(self) -> None:
-        """Open the outbox, take up what is stored, and follow the feed. Raises OSError."""
-        self._outbox.open()
+        """Take up what is stored, and follow the feed."""
         self.notifier.start()
         self._thread.start()
 
@@ -74,7 +74,6 @@ class NoticeDesk:
         if self._thread.is_alive():
             self._thread.join()
         self.notifier.stop()
-        self._outbox.close()
 
     def _run(self) -> None:
         with self._subscribe(self._wake.set) as listener:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from alerts.notices.outbox import Outbox
 from common.durations import parse_duration
 from common.visible import visible, without_secrets
 from driftline.access.accounts import AccountBook
@@ -369,6 +370,9 @@ class Service:
         self.status.losses = lambda: self.folder.losses
         self._sinks.watch(self.status.presence)
         self.status.config_file = self._config_file
+        # It closes after the page, which shows how the notices do until its end.
+        self._outbox = Outbox(self.folder.notices).open()
+        self._closers.append(("outbox of notices", self._outbox.close))
         self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)
         self._http.start()
         self._closers.append(("page", self._http.stop))
@@ -425,7 +429,7 @@ class Service:
     def _open_notices(self) -> None:
         broker = self._broker.resolve(self.config.broker)
         self._notices = NoticeDesk(
-            self.folder.notices,
+            self._outbox,
             self.config.notices,
             self.config.maintenance,
             self._store,
