@@ -184,17 +184,22 @@ class ReplayView:
 
 
 class _Plans:
-    """Random faults, and some that last when the simulated time ends."""
+    """Random faults, and some that last when the simulated time ends.
 
-    def __init__(self, random: Random, last: Scheduled) -> None:
+    A device that has dropped out for good gets no random fault: the label of one would be a sign of life.
+    """
+
+    def __init__(self, random: Random, last: list[Fault]) -> None:
         self._random = random
-        self._last = last
+        self._last = Scheduled(last)
+        self._gone = {fault.device: fault.start for fault in last if fault.kind is FaultKind.DROPOUT}
 
     def begin_live(self, time: int) -> None:
         self._random.begin_live(time)
 
     def until(self, time: int) -> list[Fault]:
-        return [*self._random.until(time), *self._last.until(time)]
+        random = [f for f in self._random.until(time) if f.start < self._gone.get(f.device, f.start + 1)]
+        return [*random, *self._last.until(time)]
 
 
 LAST_FAULTS: tuple[tuple[str, str, FaultKind, int, float], ...] = (
@@ -248,7 +253,7 @@ def simulate_plant(write: Callable[[StepOutput], object], *, devices: int = 20) 
         every=parse_duration(settings.fault_every),
     )
     last = [Fault(d, m, k, end - s * SECOND, end + 60 * SECOND, strength) for d, m, k, s, strength in LAST_FAULTS]
-    plan = _Plans(random, Scheduled(last))
+    plan = _Plans(random, last)
     fleet.follow(plan)
     config = parse_config(
         '[[routes]]\nname="status"\nfilter="plant/+/+/status"\nignore=["plant/+/+/status"]\n' + _ROUTES
@@ -282,7 +287,7 @@ def simulate_plant(write: Callable[[StepOutput], object], *, devices: int = 20) 
         ticks = min(300, live // SECOND - tick)
         messages = [m for block in fleet.block(tick, ticks) for _, m in array_messages(block, readings=60)]
         tick += ticks
-        step([*_labels(fleet), *messages], tick * SECOND)
+        step([*_labels(fleet), *messages], live)  # at once, as the simulator tells it: no device is slow by its backlog
     plan.begin_live(live)
     while tick < END:
         waiting = [m for block in fleet.block(tick, LIVE_STEP) for m in single_messages(block)]
