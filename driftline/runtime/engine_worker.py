@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
@@ -15,6 +16,8 @@ from driftline.runtime.store_worker import SnapshotRequest, StoreWorker
 from ingest.pipeline import Engine
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.store import JournalEntry
+
+log = logging.getLogger(__name__)
 
 _HANDOFF_BYTES = 64 << 20
 """Chunks just journaled are handed over in memory up to this size; what is beyond is read back from the journal."""
@@ -59,6 +62,7 @@ class EngineWorker:
         self._stop_by = math.inf
         self._requests: deque[Callable[[], None]] = deque()
         self._snapshot_at = clock() + snapshot_every
+        self._left_behind = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -117,6 +121,9 @@ class EngineWorker:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join(seconds + _STEP_SECONDS)
+            self._left_behind = self._thread.is_alive()
+            if self._left_behind:
+                log.warning("the engine is still at a step: what it has not finished is scored after the next start")
 
     @property
     def compiling(self) -> str:
@@ -150,6 +157,9 @@ class EngineWorker:
                     self.snapshot()
             self.snapshot()
         except BaseException as error:
+            # Once left behind it finds the store and the journal closed, which is no failure: the journal holds it all.
+            if self._left_behind:
+                return
             self.error = error
             raise
 
