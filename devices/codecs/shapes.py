@@ -66,8 +66,8 @@ def value_field(node: Node) -> str | None:
 def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
     """The fields of name and value of a row; None where the map is none.
 
-    A row `alone` is named neither by an id nor by a number in `n`: that is a counter of messages, whose every value
-    would make a series of its own.
+    A row `alone` is named neither by an id nor by a number: that may count messages, and each of its values would
+    make a series of its own.
     """
     value = value_field(node)
     if value is None:
@@ -81,7 +81,7 @@ def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
 
 
 def _names_no_row(name: str, node: Node) -> bool:
-    return name in _STANDALONE or (name == "n" and not isinstance(node[name], str))
+    return name in _STANDALONE or not isinstance(node[name], str)
 
 
 def is_wrapper(node: Node) -> bool:
