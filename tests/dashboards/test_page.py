@@ -292,6 +292,7 @@ def test_a_channel_is_made_on_the_page_and_its_secret_not_shown(page: Page) -> N
     assert page.published[0][0] == "driftline/notices"
     page.browser.wait(lambda: "all devices" in page.text("main"), "the channel")
     assert "hush" not in page.browser.run("return document.documentElement.outerHTML")
+    page.browser.wait_for("return document.querySelector('dialog') === null", "the dialog to close")
     page.browser.run("[...document.querySelectorAll('button')].find((e) => e.innerText === 'Remove').click()")
     page.browser.run("document.querySelector('dialog form').requestSubmit()")
     page.browser.wait(lambda: "Nobody is told of alarms yet" in page.text("main"), "no channel again")

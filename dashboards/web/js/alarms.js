@@ -41,7 +41,7 @@ export async function showAlarms({ root, search, signal }) {
   const bulk = h("div", { class: "bulk", role: "toolbar", "aria-label": "What to do with the selected alarms", hidden: true });
   const body = h("tbody");
   const table = h("div", { class: "panel scroll" }, h("table", { class: "alarms" },
-    h("thead", {}, h("tr", {}, h("th", { class: "pick" }, mayAct() ? all : null), ["State", "Device", "What happened", "Value", "Peak score", "Opened", "Lasted"].map((title, i) => h("th", { scope: "col", class: i === 3 || i > 4 ? "right" : "" }, title)))), body));
+    h("thead", {}, h("tr", {}, h(mayAct() ? "th" : "td", { class: "pick" }, mayAct() ? all : null), ["State", "Device", "What happened", "Value", "Peak score", "Opened", "Lasted"].map((title, i) => h("th", { scope: "col", class: i === 3 || i > 4 ? "right" : "" }, title)))), body));
   const nothing = h("div", { class: "panel empty", hidden: true });
   fill(root, h("h1", { class: "unseen" }, "Alarms"),
     h("div", { class: "bar" }, filter, choice, h("span", { class: "grow" }), found, h("a", { class: "link", href: "#/figures" }, "Figures")), bulk, table, nothing,

@@ -33,7 +33,7 @@ export async function showSettings({ root, search, signal }) {
       h("div", { class: "bar" }, h("span", { class: "dim grow" }, "Channels are told of alarms by mail, webhook, MQTT, or any service that Apprise knows."),
         may("admin") ? h("button", { type: "button", class: "primary", onclick: () => newChannel({}, draw) }, "Add a channel") : null),
       h("section", { class: "panel scroll" }, channels.length ? h("table", {},
-        h("thead", {}, h("tr", {}, ["Channel", "Goes to", "Told of", "State", ""].map((title) => h("th", { scope: "col" }, title)))),
+        h("thead", {}, h("tr", {}, ["Channel", "Goes to", "Told of", "State", "Actions"].map((title) => h("th", { scope: "col" }, title)))),
         h("tbody", {}, channels.map(({ settings, waiting, error, made_on_page }) => h("tr", {},
           h("td", {}, h("b", {}, settings.name), h("span", { class: "sub" }, made_on_page ? settings.kind : `${settings.kind}, from the configuration file`)),
           h("td", { class: "wide" }, settings.kind === "mail" ? settings.to.join(", ") : settings.kind === "mqtt" ? settings.topic : settings.url || "its secret address", settings.kind === "mail" ? h("span", { class: "sub" }, settings.url) : null),
@@ -81,7 +81,7 @@ export async function showSettings({ root, search, signal }) {
   async function drawAudit() {
     const { entries } = await get("audit", { limit: 500 }, signal);
     fill(content, h("section", { class: "panel scroll" }, entries.length ? h("table", {},
-      h("thead", {}, h("tr", {}, ["When", "Who", "From", "What", ""].map((title) => h("th", { scope: "col" }, title)))),
+      h("thead", {}, h("tr", {}, ["When", "Who", "From", "What", "Detail"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", { class: "still" }, moment(entry.time)), h("td", {}, entry.who), h("td", { class: "mono" }, entry.address), h("td", {}, entry.action), h("td", { class: "wide" }, entry.detail)))))
       : h("div", { class: "empty" }, h("b", {}, "Nothing was done yet"), "What people change is written down here.")));
   }
