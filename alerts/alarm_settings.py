@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -73,21 +74,8 @@ class AlarmSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _older_names(cls, given: Any) -> Any:
-        """Read what an older configuration says: `clear_after` as a number of readings, and `rest` for `cooldown`."""
-        if not isinstance(given, dict):
-            return given
-        given = dict(given)
-        if isinstance(given.get("clear_after"), int):
-            given.setdefault("clear_readings", given["clear_after"])
-            given["clear_after"] = "0s"
-        if "rest" in given:
-            if not isinstance(given["rest"], int):
-                raise ValueError(
-                    f"rest: got {given['rest']!r}, expected a number of readings; it is called cooldown now"
-                )
-            given.setdefault("cooldown", given.pop("rest"))
-        return given
+    def _read_former_names(cls, given: Any) -> Any:
+        return read_former_names(given)[0] if isinstance(given, dict) else given
 
     @field_validator("budget")
     @classmethod
@@ -115,3 +103,27 @@ class AlarmSettings(BaseModel):
     def clear_after_ns(self) -> int:
         """`clear_after` in nanoseconds."""
         return parse_duration(self.clear_after)
+
+
+def read_former_names(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The table `alarm` under the names of today, and by former name a sentence that says what to write instead.
+
+    The version before called `cooldown` `rest`, and took a number of readings for `clear_after`. Raises ValueError
+    where a value under a former name is none that it took.
+    """
+    table, notes = dict(given), {}
+    readings = table.get("clear_after")
+    if isinstance(readings, int) and not isinstance(readings, bool):
+        table.setdefault("clear_readings", readings)
+        table["clear_after"] = "0s"
+        notes["clear_after"] = (
+            f"a number of readings is called clear_readings now: write clear_readings = {readings} in its place, and "
+            'clear_after as a duration ("0s" for none)'
+        )
+    if "rest" in table:
+        rest = table.pop("rest")
+        if not isinstance(rest, int) or isinstance(rest, bool):
+            raise ValueError(f"rest: got {rest!r}, expected a number of readings; it is called cooldown now")
+        table.setdefault("cooldown", rest)
+        notes["rest"] = f"is called cooldown now: write cooldown = {table['cooldown']} in its place"
+    return table, notes

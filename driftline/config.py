@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from alerts.alarm_settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings, read_former_names
 from alerts.maintenance import MaintenanceSettings
 from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
@@ -78,6 +78,13 @@ class Config(BaseModel):
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
 
+    _former_names: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """A line for each setting that the file gives under a former name: its place, and what to write instead."""
+        return self._former_names
+
     @field_validator("sinks", mode="before")
     @classmethod
     def _of_their_kind(cls, given: object) -> object:
@@ -137,7 +144,17 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
     if errors or config is None:
         errors.sort(key=lambda found: _order_in_file(found[0], data))
         raise ConfigError([f"{name}: {place(path)}: {sentence}" for path, sentence in errors])
+    config._former_names = tuple(_former_names(data))
     return config
+
+
+def _former_names(data: dict[str, Any]) -> list[str]:
+    """Lines for the settings of a valid file that were renamed. They are read for one version."""
+    _, notes = read_former_names(data.get("alarm", {}))
+    return [
+        f"{place(('alarm', name))}: {note}; the former name is read by this version only"
+        for name, note in notes.items()
+    ]
 
 
 def _session_errors(config: Config, data: dict[str, Any]) -> list[tuple[Path, str]]:

@@ -1,4 +1,4 @@
-"""What is valid in a configuration and yet hardly meant: routes that nothing reaches, detectors that nothing uses."""
+"""What is valid in a configuration and hardly meant: former names, unreachable routes, unused detectors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ingest.route import topic_filters
 def config_warnings(config: Config) -> list[str]:
     """One line for each, with its place in the file."""
     return [
+        *config.former_names,
         *_shadowed_routes(config.routes),
         *_unused_detectors(config),
         *_names_from_missing_levels(config.routes),

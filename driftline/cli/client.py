@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that runs on a data folder: its process, its API, and the broker that it listens to."""
+    """A service that runs on a data folder: its process, its API (empty where it serves none), and its broker."""
 
     pid: int
     url: str
@@ -99,6 +99,11 @@ def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
 def _request(service: RunningService, method: str, path: str, accepted: int | None = None, **arguments: Any) -> Any:
     import httpx  # noqa: PLC0415  only commands that ask a service pay for it
 
+    if not service.url:
+        raise CommandError(
+            f"the service (process {service.pid}) serves no API: http.enabled = false in its configuration",
+            code=Exit.UNREACHABLE,
+        )
     url = f"{service.url}/api/v1/{path}"
     headers = {"Authorization": f"Bearer {service.token}"} if service.token else {}
     # A certificate is made for the name that others use, not for this machine's loopback address.

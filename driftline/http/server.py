@@ -40,7 +40,9 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where the server answers, once started, as a browser on this machine would write it."""
+        """Where the server answers, as a browser on this machine would write it; empty before it has started."""
+        if not self._port:
+            return ""
         host = self._settings.host
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         scheme = "https" if self._settings.tls_certificate else "http"

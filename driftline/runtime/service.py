@@ -23,6 +23,8 @@ from driftline.access.identity import Role
 from driftline.compile.kernel_compiler import KernelCompiler, steps_for
 from driftline.config import Config, changed_for_next_start, load_config
 from driftline.config_errors import ConfigError
+from driftline.config_files import check_files
+from driftline.config_warnings import config_warnings
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
@@ -91,8 +93,10 @@ class Service:
     def start(self) -> None:
         """Open all stages, last one first, so that nothing arrives before its consumer is ready.
 
-        Raises FolderInUseError, StorageCorruptError, PortTakenError or OSError; what was opened is closed again.
+        Raises ConfigError, FolderInUseError, StorageCorruptError, PortTakenError or OSError; what was opened is
+        closed again.
         """
+        check_files(self.config)
         try:
             self._compile_kernels()
             self._open_storage()
@@ -125,7 +129,7 @@ class Service:
             signal.signal(number, lambda *_: self._stop_asked.set())
         self.start()
         try:
-            self._say_what_runs()
+            self.say_what_runs()
             failed = self._look_after_all()
         finally:
             self._say("stopping: finishing what has been received")
@@ -138,7 +142,7 @@ class Service:
             while not self._stop_asked.wait(_RELOAD_CHECK_SECONDS):
                 for look in (
                     line.refresh,
-                    self._reload_if_changed,
+                    self.reload_if_changed,
                     self._backups.look,
                     self._look_after_clock,
                     self._note_filters,
@@ -174,11 +178,9 @@ class Service:
         The new engine is made, and its filters are checked, before anything of the old one is let go: what is raised
         until then leaves the configuration in force as it was.
         """
+        check_files(config)
         filters = self._session_filters(new_engine(config, []).router.filters)
-        try:
-            channels = with_secrets(config.notices)
-        except OSError as error:
-            raise ConfigError([str(error)]) from None
+        channels = with_secrets(config.notices)
         if later := changed_for_next_start(self.config, config):
             self._warn(f"changed settings of {', '.join(later)} take effect at the next start")
 
@@ -213,7 +215,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Where the page is; empty where it is not served."""
         return self._http.url
 
     @property
@@ -374,14 +376,15 @@ class Service:
         self._outbox = Outbox(self.folder.notices).open()
         self._closers.append(("outbox of notices", self._outbox.close))
         self._http = HttpServer(create_app(self.status, self.config.http, self._gate), self.config.http)
-        self._http.start()
+        if self.config.http.enabled:
+            self._http.start()
         self._closers.append(("page", self._http.stop))
 
     def _open_broker(self) -> None:
         self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
         self._closers.append(("broker", self._broker.stop))
         self.status.broker_url = self._broker.url
-        self.folder.announce(url=self._http.url, broker=self._broker.url, token=self._gate.local_token)
+        self.folder.announce(url=self.url, broker=self._broker.url, token=self._gate.local_token)
 
     def _open_session(self) -> None:
         filters = self._engine.engine.router.filters
@@ -448,7 +451,8 @@ class Service:
         self._closers.append(("simulated fleet", demo.stop))
         self._fleet = demo
 
-    def _say_what_runs(self) -> None:
+    def say_what_runs(self) -> None:
+        """Tell where broker, database and page are, and what the configuration is warned of."""
         say = self._say
         say(f"broker    {self._broker.url} ({self._broker.kind})")
         if self._demo:
@@ -456,9 +460,15 @@ class Service:
         say(f"database  {self.folder.database}")
         for sink in self.config.sinks:
             say(f"sink      {sink.name}: {sink.url}")
-        say(f"page      {self.url}")
+        say(f"page      {self.url or 'not served (http.enabled = false)'}")
+        self._warn_of_configuration()
 
-    def _reload_if_changed(self) -> None:
+    def _warn_of_configuration(self) -> None:
+        for line in config_warnings(self.config):
+            self._warn(f"warning   {line}")
+
+    def reload_if_changed(self) -> None:
+        """Put the configuration file in force where it has changed; one that is refused leaves all as it was."""
         stamp = self._read_config_stamp()
         if stamp == self._config_stamp or self._config_file is None:
             return
@@ -475,6 +485,7 @@ class Service:
             self._fail("the configuration could not be put in force: it stays as it was")
         else:
             self._say(f"configuration {self._config_file} is in force")
+            self._warn_of_configuration()
 
     def _read_config_stamp(self) -> tuple[int, int] | None:
         try:

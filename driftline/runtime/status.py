@@ -145,6 +145,8 @@ class ServiceStatus:
         clock = self.clock_watch.problem if self.clock_watch is not None else ""
         found = {"clock": clock, "archive": self._store.archive_problem, "data": "; ".join(self.losses())}
         troubles = [StageHealth(stage, Status.RED, word) for stage, word in found.items() if word]
+        if former := self.config.former_names:
+            troubles.append(StageHealth("configuration", Status.YELLOW, "; ".join(former)))
         return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health(), *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:

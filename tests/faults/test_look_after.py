@@ -32,7 +32,7 @@ def test_markup_and_control_characters_in_a_faulty_configuration_are_shown_as_th
     file = tmp_path / "driftline.toml"
     file.write_text('[[routes]]\nfilter = "a"\ncodec = "[/x]\\u001b[2J"\n')
     os.utime(file, (1, 1))
-    service._attempt(service._reload_if_changed)
+    service._attempt(service.reload_if_changed)
     assert 'unknown "[/x]\\x1b[2J"' in shown.getvalue()
     assert "the configuration in force stays as it was" in shown.getvalue()
     assert service.config == Config()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftline.cli.console import ConfigOption, configuration_file, read_config
+from driftline.cli.console import CommandError, ConfigOption, Exit, configuration_file, read_config
 
 if TYPE_CHECKING:
     from driftline.config import Config
@@ -23,16 +23,23 @@ def check(
     """Validate the configuration and say everything that is wrong with it at once.
 
     Each error names the place, the value, what was expected and the nearest known name. Exit code 2 when there is one.
+    Files of secrets and certificates that the configuration names must be there, and readable by who asks.
     Where there is none, it warns of what is valid and hardly meant: a route that no message reaches, a detector that
     no route uses, a name from a topic level that is not there. The memory that each detector's state takes for so many
     series is listed.
 
     Example: driftline check plant.toml
     """
+    from driftline.config_errors import ConfigError
+    from driftline.config_files import check_files
     from driftline.config_warnings import config_warnings
 
     chosen = configuration_file(file or config)
     settings = read_config(chosen)
+    try:
+        check_files(settings)
+    except ConfigError as error:
+        raise CommandError(*error.errors, code=Exit.USAGE) from None
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
     for line in config_warnings(settings):

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftline.cli.console import CommandError, ConfigOption, DataOption, configuration_file, data_folder, read_config
+from driftline.cli.console import (
+    CommandError,
+    ConfigOption,
+    DataOption,
+    Exit,
+    configuration_file,
+    data_folder,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -42,6 +50,7 @@ def up(
     from driftline.access.accounts import AccountError
     from driftline.access.gate import NoAccountError
     from driftline.config import DEFAULT_FILE
+    from driftline.config_errors import ConfigError
     from driftline.http.server import PortTakenError
     from driftline.runtime.broker import BrokerError
     from driftline.runtime.data_folder import FolderInUseError
@@ -83,6 +92,8 @@ def up(
                 code = run(with_stack)
         else:
             code = run(settings)
+    except ConfigError as error:
+        raise CommandError(*error.errors, code=Exit.USAGE) from None
     except (
         StackError,
         AccountError,

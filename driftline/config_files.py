@@ -1,0 +1,65 @@
+"""The files that a configuration names: whether the one who asks can read them, and whether they hold what they should.
+
+Asked by `driftline check`, at the start and at each reload. Other commands read the configuration without them, since
+not everyone who may ask a service may read its secrets.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from driftline.config import Config
+from driftline.config_errors import ConfigError
+
+
+def check_files(config: Config) -> None:
+    """Raise ConfigError with one line for each file that cannot be used: its place, the file, and why."""
+    errors = [
+        f"{place}: {file} cannot be read: {why}" for place, file in _secrets(config) if (why := _unreadable(file))
+    ]
+    errors += _certificates(config)
+    if errors:
+        raise ConfigError(errors)
+
+
+def _secrets(config: Config) -> Iterator[tuple[str, Path]]:
+    named = [
+        ("broker.password_file", config.broker.password_file),
+        ("http.admin_password_file", config.http.admin_password_file),
+        *((f"sinks[{number}].token_file", sink.token_file) for number, sink in enumerate(config.sinks)),
+        *((f"notices[{number}].secret_file", notice.secret_file) for number, notice in enumerate(config.notices)),
+    ]
+    return ((place, file) for place, file in named if file is not None)
+
+
+def _unreadable(file: Path) -> str:
+    try:
+        file.read_text()
+    except OSError as error:
+        return error.strerror or str(error)
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    return ""
+
+
+def _certificates(config: Config) -> Iterator[str]:
+    try:
+        if config.broker.tls_ca is not None:
+            ssl.create_default_context(cafile=config.broker.tls_ca)
+    except OSError as error:
+        yield f"broker.tls_ca: {config.broker.tls_ca}: expected certificates (PEM): {_reason(error)}"
+    http = config.http
+    try:
+        if http.tls_certificate is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(http.tls_certificate, http.tls_key)
+    except OSError as error:
+        yield (
+            f"http.tls_certificate: {http.tls_certificate} with the key {http.tls_key}: expected a certificate chain "
+            f"and its key (PEM): {_reason(error)}"
+        )
+
+
+def _reason(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or str(error)
