@@ -290,7 +290,9 @@ class MqttSession:
             expiry = 0 if self.settings.clean_session else _seconds(self.settings.session_expiry)
             properties.SessionExpiryInterval = round(expiry)
             properties.ReceiveMaximum = self.settings.receive_maximum
-            properties.MaximumPacketSize = max(_LARGEST_PACKET, 2 * self.buffer.longest_frame)
+            if self._stock:
+                # A broker drops what is longer, and counts it nowhere. Our own reader takes any length, and cuts it.
+                properties.MaximumPacketSize = max(_LARGEST_PACKET, 2 * self.buffer.longest_frame)
         self._client = client
         try:
             if self._scheme == "mqtts":

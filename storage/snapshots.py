@@ -6,6 +6,7 @@ damaged one costs time and not state.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from storage.sqlite import connect, ensure_schema, storage_errors, transaction
 from storage.store import StorageCorruptError
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 KEPT = 3
@@ -55,12 +58,16 @@ class Snapshot:
 
 
 class SnapshotStore:
-    """The last few snapshots in one SQLite file. Any thread may call it; one call runs at a time."""
+    """The last few snapshots in one SQLite file. Any thread may call it; one call runs at a time.
+
+    Damaged ones that `load` has passed over leave with the next `save`, so that they take no place of an intact one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._damaged: list[int] = []
 
     def open(self) -> Self:
         """Open or create the file. Returns self.
@@ -102,23 +109,44 @@ class SnapshotStore:
         """Write a snapshot whole; it is on disk when this returns, and the oldest beyond three are gone.
 
         `parts` are arrays of any dtype and shape but objects, `meta` anything that JSON holds. Raises ValueError for an
-        array of objects, StorageFullError where there is no room: then the snapshots before stay as they are.
+        array of objects, StorageFullError where there is no room: then the snapshots before stay as they are. A file
+        that is too damaged to be written to is set aside, and a new one begun.
         """
         for name, array in parts.items():
             if array.dtype.hasobject:
                 raise ValueError(f"snapshot part {name!r} has dtype {array.dtype}: expected one without objects")
         text = orjson.dumps(dict(meta)).decode()
-        crc = _head_checksum(position, fingerprint, text, len(parts))
+        head = (position, fingerprint, text, len(parts), _head_checksum(position, fingerprint, text, len(parts)))
+        try:
+            self._write(head, parts)
+        except StorageCorruptError as error:
+            self._begin_anew(error)
+            self._write(head, parts)
+
+    def _write(self, head: tuple[int, str, str, int, int], parts: Mapping[str, NDArray[Any]]) -> None:
         with self._lock, storage_errors(self.path, "saving a snapshot"):
             connection = self._open_connection()
             with transaction(connection):
-                row = (position, fingerprint, text, len(parts), crc)
                 snapshot = connection.execute(
-                    "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", row
+                    "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", head
                 ).lastrowid
                 for name, array in parts.items():
                     _write_part(connection, snapshot, name, np.ascontiguousarray(array).reshape(array.shape))
+                connection.executemany("DELETE FROM snapshot WHERE id = ?", [(each,) for each in self._damaged])
                 _remove_all_but(connection, KEPT)
+            self._damaged = []
+
+    def _begin_anew(self, error: StorageCorruptError) -> None:
+        """Set the damaged file aside: the state to be saved is whole, and goes into a new one."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        log.error(
+            "%s is damaged (%s): it is moved to %s, and a new one is begun", self.path, error.__cause__, aside.name
+        )
+        self.close()
+        self.path.replace(aside)
+        Path(f"{self.path}-journal").unlink(missing_ok=True)
+        self._damaged = []
+        self.open()
 
     def load(self, *, at_most: int | None = None) -> Snapshot | None:
         """The newest intact snapshot of those that stand at journal position `at_most` or before, None where none does.
@@ -135,6 +163,7 @@ class SnapshotStore:
                     return _read(connection, snapshot, warnings)
                 except (sqlite3.DatabaseError, _DamageError) as error:
                     warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
+                    self._damaged.append(snapshot)
         if warnings:
             raise StorageCorruptError(
                 f"{self.path}: all {len(warnings)} snapshots are damaged; restore the file from a backup, or move it "
@@ -215,9 +244,10 @@ def _dtype(descr: Any) -> np.dtype[Any]:
 
 def _remove_all_but(connection: sqlite3.Connection, kept: int) -> None:
     old = "SELECT id FROM snapshot ORDER BY id DESC LIMIT -1 OFFSET ?"
-    connection.execute(f"DELETE FROM block WHERE part IN (SELECT id FROM part WHERE snapshot IN ({old}))", (kept,))
-    connection.execute(f"DELETE FROM part WHERE snapshot IN ({old})", (kept,))
     connection.execute(f"DELETE FROM snapshot WHERE id IN ({old})", (kept,))
+    gone = "snapshot NOT IN (SELECT id FROM snapshot)"
+    connection.execute(f"DELETE FROM block WHERE part IN (SELECT id FROM part WHERE {gone})")
+    connection.execute(f"DELETE FROM part WHERE {gone}")
 
 
 def _head_checksum(position: int, fingerprint: str, meta: str, parts: int) -> int:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from common.visible import visible, without_secrets
+from common.visible import host_alone, visible, without_secrets
 from driftline.runtime.visible_log import VisibleFormatter
 
 
@@ -21,10 +21,28 @@ def test_control_characters_are_spelled_out() -> None:
         ("http://h:8086/?token=s3cret&db=a", "http://h:8086/?token=********&db=a"),
         ("http://user:s3cret@h/x?API_KEY=a", "http://user:********@h/x?API_KEY=********"),
         ("http://h/path?db=a", "http://h/path?db=a"),
+        ("http://h/write?u=me&p=s3cret&db=a", "http://h/write?u=me&p=********&db=a"),
+        ("https://s3cret@h/1", "https://********@h/1"),
+        ("mqtt://device@h", "mqtt://device@h"),
     ],
 )
 def test_secrets_of_an_address_are_hidden(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com/services/T0/B0/s3cret", "https://hooks.example.com/********"),
+        ("http://[::1]:8080/?s3cret", "http://[::1]:8080/********"),
+        ("https://s3cret@h/", "https://h/********"),
+        ("http://h:9/", "http://h:9/"),
+        ("s3cret", "********"),
+        ("http://[s3cret", "********"),
+    ],
+)
+def test_of_an_address_that_is_a_secret_the_host_alone_is_shown(url: str, shown: str) -> None:
+    assert host_alone(url) == shown
 
 
 def test_a_log_line_shows_neither() -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from alerts.notices.notice_settings import MAIL_SCHEMES, NoticeSettings
 from alerts.notices.wording import Message
+from common.visible import host_alone
 
 TIMEOUT_SECONDS = 15.0
 Publish = Callable[[str, bytes], None]
@@ -83,9 +84,9 @@ def _post(settings: NoticeSettings, secret: str, message: Message, now: int) -> 
         ):
             status = reply.status_code
     except httpx.HTTPError as error:
-        raise ChannelError(f"{settings.url} does not answer: {error}") from error
+        raise ChannelError(f"{host_alone(settings.url)} does not answer: {error}") from error
     if not 200 <= status < 300:
-        raise ChannelError(f"{settings.url} answered {status}")
+        raise ChannelError(f"{host_alone(settings.url)} answered {status}")
 
 
 def _refuse_metadata_services(host: str) -> None:

@@ -22,6 +22,8 @@ MAIL_SCHEMES = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 """Schemes of a mail server's address, and the port that each stands for."""
 FIELDS = ("device", "metric", "severity", "state", "reason", "value", "opened", "cleared", "link")
 """What a template may name."""
+ADDRESS_IS_SECRET = frozenset({"webhook", "apprise"})
+"""Kinds of channel whose address alone lets anybody post there."""
 SECRET_VARIABLE = "DRIFTLINE_NOTICE_{name}_SECRET"
 """Environment variable of a channel's secret where no file is set."""
 _FIELD = re.compile(r"\{(\w*)\}")

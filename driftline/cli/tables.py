@@ -22,15 +22,25 @@ class Format(StrEnum):
 
     TABLE = "table"
     CSV = "csv"
+    SPREADSHEET = "spreadsheet"
     JSON = "json"
 
 
 FormatOption = Annotated[
-    Format, typer.Option("--format", "-f", help="table for people; csv with a header line, or a json array of objects.")
+    Format,
+    typer.Option(
+        "--format",
+        "-f",
+        help="table for people; csv with a header line; spreadsheet: csv in which no text runs as a formula; "
+        "or a json array of objects.",
+    ),
 ]
 WideOption = Annotated[
     bool, typer.Option("--wide", "-w", help="table: every column in full, however wide the lines become.")
 ]
+
+_RUNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet takes for a formula (owasp.org, CSV injection)."""
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 
@@ -54,10 +64,11 @@ def print_rows(
     `narrow` that goes to a file or pipe. Times in a table are UTC, which its header says; CSV and JSON have them as
     ISO 8601.
     """
-    if form is Format.CSV:
+    if form in (Format.CSV, Format.SPREADSHEET):
+        cell = _harmless if form is Format.SPREADSHEET else _text
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows.columns)
-        writer.writerows([[_text(value) for value in row] for row in rows.rows])
+        writer.writerow([cell(name) for name in rows.columns])
+        writer.writerows([[cell(value) for value in row] for row in rows.rows])
     elif form is Format.JSON:
         json.dump([dict(zip(rows.columns, row, strict=True)) for row in rows.rows], sys.stdout, ensure_ascii=False)
         print()
@@ -137,6 +148,12 @@ def _cell(value: Any, *, time: bool) -> str:
     if time and value and (match := _TIME.fullmatch(value)):
         return f"{match[1]} {match[2]}"
     return visible(_text(value, digits=6).replace("\n", " "))
+
+
+def _harmless(value: Any) -> str:
+    """The cell's text; one that a spreadsheet would run gets an apostrophe in front, which shows it as it is."""
+    text = _text(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_RUNS) else text
 
 
 def _text(value: Any, *, digits: int | None = None) -> str:

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from alerts.notices.channels import ChannelError
-from alerts.notices.notice_settings import NoticeSettings
+from alerts.notices.notice_settings import ADDRESS_IS_SECRET, NoticeSettings
 from alerts.notices.notifier import Notifier
-from common.visible import without_secrets
+from common.visible import host_alone, without_secrets
 from driftline.http.access_guard import Admin, Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.reply import json_response
@@ -22,7 +22,7 @@ Audit = Callable[[str, str, str, str], None]
 
 
 class ChannelReply(BaseModel):
-    """One channel; its secret is never shown."""
+    """One channel; its secret is never shown, and of an address that is one only the host."""
 
     settings: NoticeSettings
     waiting: int = Field(description="Notices that it has not taken yet.")
@@ -94,8 +94,8 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
     @router.post("/notices/channels", response_model=ChannelListReply)
     def save(who: Admin, given: NewChannel) -> Response:
         """Make a channel, or change one that was made here."""
-        known = {settings.name: (secret, on_page) for settings, secret, on_page in present().channels()}
-        secret, on_page = known.get(given.name, ("", True))
+        known = {settings.name: (settings, secret, on_page) for settings, secret, on_page in present().channels()}
+        before, secret, on_page = known.get(given.name, (None, "", True))
         if not on_page:
             raise ApiError(
                 400, "invalid_request", f'body.name: "{given.name}" is in the configuration; change it there'
@@ -103,8 +103,10 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
         if given.secret_file is not None:
             raise ApiError(400, "invalid_request", "body.secret_file: expected a secret, not a file, from the page")
         settings = NoticeSettings.model_validate(given.model_dump(exclude={"secret"}))
+        if before is not None and given.kind == before.kind and given.url == _shown_url(before):
+            settings = settings.model_copy(update={"url": before.url})
         present().outbox.save_channel(settings, secret if given.secret is None else given.secret)
-        where = f"{given.kind} {without_secrets(given.url)} {given.to}"
+        where = f"{given.kind} {_shown_url(given)} {given.to}"
         audit(who.name, who.address, "notice channel saved", f"{given.name}: {where}")
         return listed()
 
@@ -131,9 +133,15 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
     return router
 
 
+def _shown_url(settings: NoticeSettings) -> str:
+    """The address as it may be shown; saving a channel with it keeps the one that there is."""
+    return host_alone(settings.url) if settings.kind in ADDRESS_IS_SECRET else without_secrets(settings.url)
+
+
 def _channel(state: Any) -> dict[str, Any]:
     return {
-        "settings": state.settings.model_dump(mode="json", exclude={"secret_file"}),
+        "settings": state.settings.model_dump(mode="json", exclude={"secret_file"})
+        | {"url": _shown_url(state.settings)},
         "waiting": state.waiting,
         "error": state.error,
         "made_on_page": state.made_on_page,

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
 from alerts.incidents import incident_of, incidents
-from common.visible import without_secrets
+from alerts.notices.notice_settings import ADDRESS_IS_SECRET
+from common.visible import host_alone, without_secrets
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
@@ -276,9 +277,15 @@ _SECRET_WORDS = ("password", "secret", "token", "credential", "private_key", "ap
 
 
 def mask_secrets(value: Any, name: str = "") -> Any:
-    """The value with everything that may be a secret masked: settings so named, and passwords in addresses."""
+    """The value with everything that may be a secret masked: settings so named, and passwords in addresses.
+
+    The address of a webhook is a secret as a whole: whoever has it may post there. Its host stays.
+    """
     if isinstance(value, Mapping):
-        return {str(key): mask_secrets(each, str(key)) for key, each in value.items()}
+        masked = {str(key): mask_secrets(each, str(key)) for key, each in value.items()}
+        if value.get("kind") in ADDRESS_IS_SECRET and value.get("url"):
+            masked["url"] = host_alone(str(value["url"]))
+        return masked
     if isinstance(value, list | tuple):
         return [mask_secrets(each, name) for each in value]
     if isinstance(value, str) and value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import time
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ def plain_value(value: Any) -> Any:
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, time):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): plain_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -29,12 +29,17 @@ _SET_PARENT_DEATH_SIGNAL = 1
 MAX_QUEUED_MESSAGES = 1_000_000
 """Messages that our mosquitto keeps for a client that is away or slow; it drops what comes beyond."""
 
+LARGEST_PACKET = 16 << 20
+"""Bytes of a message that our mosquitto takes, where twice the largest payload that is decoded is not more."""
+
 _MOSQUITTO_CONFIG = """\
 # Written at every start. Messages for a client that is away or slow wait here, up to max_queued_messages; beyond, they
 # are dropped and counted in $SYS/broker/publish/messages/dropped. QoS 0 waits too, where the client has a session.
 listener {port} 127.0.0.1
 allow_anonymous true
 max_queued_messages {queued}
+# Publishers are told this limit, and one that sends more is refused.
+max_packet_size {packet}
 max_inflight_messages {inflight}
 queue_qos0_messages true
 persistence true
@@ -85,12 +90,19 @@ class BrokerHandle:
             end_child(self._process)
 
 
-def start_broker(url: str, folder: Path, *, which: Callable[[str], str | None] = shutil.which) -> BrokerHandle:
+def start_broker(
+    url: str,
+    folder: Path,
+    *,
+    largest_packet: int = LARGEST_PACKET,
+    which: Callable[[str], str | None] = shutil.which,
+) -> BrokerHandle:
     """The broker at `url`, or for "auto" one of our own: mosquitto where it is on PATH, else the embedded one.
 
     `folder` takes the child's data and its log. It listens on loopback, on the first free port from 1883 on, and has
     answered an MQTT CONNECT when this returns. It is shielded from the terminal's Ctrl-C, and on Linux ends with the
-    thread that calls this, however that ends: call it from the main thread.
+    thread that calls this, however that ends: call it from the main thread. mosquitto takes messages of
+    `largest_packet` bytes, and tells publishers so.
 
     Raises BrokerError where none could be started, ValueError for a URL that is none.
     """
@@ -101,7 +113,10 @@ def start_broker(url: str, folder: Path, *, which: Callable[[str], str | None] =
     mosquitto = which("mosquitto")
     port = FIRST_PORT
     for port in _free_ports():
-        handle = _start_mosquitto(mosquitto, port, folder) if mosquitto is not None else _start_embedded(port, folder)
+        if mosquitto is None:
+            handle = _start_embedded(port, folder)
+        else:
+            handle = _start_mosquitto(mosquitto, port, folder, largest_packet)
         if handle is not None:
             return handle
     raise BrokerError(f"no free port on loopback from {FIRST_PORT} to {port}")
@@ -137,10 +152,12 @@ def _free_ports() -> Iterator[int]:
         yield port
 
 
-def _start_mosquitto(program: str, port: int, folder: Path) -> BrokerHandle | None:
+def _start_mosquitto(program: str, port: int, folder: Path, packet: int) -> BrokerHandle | None:
     inflight = BrokerSettings.model_fields["receive_maximum"].default
     config = folder / "mosquitto.conf"
-    text = _MOSQUITTO_CONFIG.format(port=port, queued=MAX_QUEUED_MESSAGES, inflight=inflight, folder=folder.resolve())
+    text = _MOSQUITTO_CONFIG.format(
+        port=port, queued=MAX_QUEUED_MESSAGES, packet=packet, inflight=inflight, folder=folder.resolve()
+    )
     if os.geteuid() == 0:
         text += "user root\n"
     config.write_text(text)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class DataFolder:
         self.broker_losses = path / "upstream.json"
         self.client = path / "client-id"
         self._losses = path / "losses.json"
+        self._sinks = path / "sinks.json"
         self.clock = path / "clock.json"
         self._service = path / "service.json"
         self._token = path / "service.token"
@@ -56,6 +58,16 @@ class DataFolder:
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._lock_file = handle
+        self._close_to_others()
+
+    def _close_to_others(self) -> None:
+        """Take from group and others what an earlier version, or a copy, let them read."""
+        databases = (self.journal, self.database, self.dead_letters, self.snapshots, self.spool, self.notices)
+        logs = (log for database in databases for log in self.path.glob(f"{database.name}[-.]*"))
+        for file in (*databases, *logs, self.session, self.client, self.broker_losses, self.clock, self.broker):
+            with suppress(OSError):
+                if not file.is_symlink() and file.stat().st_mode & 0o077:
+                    file.chmod(0o700 if file.is_dir() else 0o600)
 
     def release(self) -> None:
         """Give the folder back."""
@@ -116,6 +128,18 @@ class DataFolder:
     def forget_losses(self) -> None:
         """A person knows what was lost."""
         self._losses.unlink(missing_ok=True)
+
+    def sinks_before(self) -> list[str]:
+        """The external databases of the last run; empty where it had none, or was of an earlier version."""
+        try:
+            return [str(name) for name in json.loads(self._sinks.read_text())["names"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def remember_sinks(self, names: Sequence[str]) -> None:
+        """Write down which external databases this run has: their spool is looked for at the next start."""
+        if list(names) != self.sinks_before():
+            _write(self._sinks, {"names": list(names)})
 
     def clock_state(self) -> dict[str, int | str]:
         """What the last run knew of the host's clock (`ClockWatch.state`); empty where there was none."""

@@ -28,7 +28,7 @@ from driftline.config_warnings import config_warnings
 from driftline.http.app import create_app
 from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
-from driftline.runtime.broker import BrokerHandle, start_broker
+from driftline.runtime.broker import LARGEST_PACKET, BrokerHandle, start_broker
 from driftline.runtime.broker_losses import BrokerLosses
 from driftline.runtime.clock_watch import ClockWatch, boot_identity
 from driftline.runtime.confirmations import Confirmations
@@ -261,9 +261,12 @@ class Service:
             database=str(self.folder.database),
             journal=str(self.folder.journal),
         )
-        for word in lost:
+        self._remember_lost(lost)
+
+    def _remember_lost(self, words: list[str]) -> None:
+        for word in words:
             self._fail(word)
-        self.folder.remember_losses(lost)
+        self.folder.remember_losses(words)
 
     def _watch_clock(self) -> None:
         self._clock_watch = ClockWatch(
@@ -308,7 +311,14 @@ class Service:
             self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
         )
         self._closers.append(("sinks", self._sinks.stop))
-        self._sinks.open(self._store.series(), stored=self._store.position, journal_end=self._journal.next_position)
+        lost = self._sinks.open(
+            self._store.series(),
+            stored=self._store.position,
+            journal_end=self._journal.next_position,
+            before=self.folder.sinks_before(),
+        )
+        self._remember_lost([lost] if lost else [])
+        self.folder.remember_sinks([sink.name for sink in self.config.sinks])
         self._stores = StoreWorker(
             self._store,
             self._snapshots,
@@ -381,7 +391,8 @@ class Service:
         self._closers.append(("page", self._http.stop))
 
     def _open_broker(self) -> None:
-        self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker)
+        largest = max(LARGEST_PACKET, 2 * self.config.limits.max_payload)
+        self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker, largest_packet=largest)
         self._closers.append(("broker", self._broker.stop))
         self.status.broker_url = self._broker.url
         self.folder.announce(url=self.url, broker=self._broker.url, token=self._gate.local_token)

@@ -190,19 +190,21 @@ class Sinks:
         """The journal position up to which every output is in the spool; 0 without external databases."""
         return self._spool.position if self._workers else 0
 
-    def open(self, series: Sequence[SeriesRecord], *, stored: int, journal_end: int) -> None:
+    def open(self, series: Sequence[SeriesRecord], *, stored: int, journal_end: int, before: Sequence[str] = ()) -> str:
         """Open the spool at the database's position `stored`, and start a thread for each database.
 
-        Raises StorageCorruptError, and OSError where a token file cannot be read.
+        `before` names the databases of the last run. Returns a sentence where what waited for them was lost with the
+        spool, else "". Raises StorageCorruptError, and OSError where a token file cannot be read.
         """
         if not self._settings and not self._spool.path.exists():
-            return
+            return ""
         tokens = [read_token(settings, os.environ) for settings in self._settings]
         self._spool.open()
         if not self._settings:
             self._spool.close()
-            return
-        if word := self._spool.align(stored, journal_end):
+            return ""
+        lost = self._lost_word(stored, before)
+        if (word := self._spool.align(stored, journal_end)) and not lost:
             self._say(word)
         for settings, token in zip(self._settings, tokens, strict=True):
             worker = SinkWorker(
@@ -215,6 +217,16 @@ class Sinks:
             )
             worker.start()
             self._workers.append(worker)
+        return lost
+
+    def _lost_word(self, stored: int, before: Sequence[str]) -> str:
+        if not before or not self._spool.is_behind(stored):
+            return ""
+        return (
+            f"{self._spool.path} stands at journal position {self._spool.position}, and {stored} was stored with it: "
+            f"the spool was lost, or is an older copy; what waited in it for {', '.join(before)} is not sent there, "
+            "and is in the embedded database alone. If that was meant: `driftline confirm storage`"
+        )
 
     def append(self, output: StepOutput) -> None:
         """Put an output into the spool, durably, and wake the threads. Raises StorageFullError."""

@@ -246,6 +246,8 @@ class StoreQueries(ABC):
                     rows, truncated = _fetch(cursor, limit, max_bytes)
                 except duckdb.InterruptException as error:
                     raise QueryError(watch.why or "stopped") from error
+                except OverflowError as error:
+                    raise QueryError(f"a value is too large to be told ({error}): cast it to VARCHAR") from error
                 except duckdb.OutOfMemoryException as error:
                     raise QueryError(f"{_one_line(error)}: ask for less, or raise store.memory_bytes") from error
                 except duckdb.Error as error:

@@ -127,6 +127,13 @@ class Spool:
         """The journal position up to which every output is in the spool or past it."""
         return self._position
 
+    def is_behind(self, stored: int) -> bool:
+        """Whether it lacks outputs that the embedded database holds up to `stored`.
+
+        After a run that had sinks that means that the file was lost, or is an older copy.
+        """
+        return self._position < stored
+
     def align(self, stored: int, journal_end: int) -> str | None:
         """Bring `position` to where the embedded database (`stored`) and the journal stand at the start.
 

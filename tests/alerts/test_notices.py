@@ -147,7 +147,7 @@ def test_a_webhook_follows_no_redirect(told, web: HttpReceiver) -> None:
     notifier = told(webhook(web))
     notifier.offer(ALARM)
     flush(notifier)
-    assert notifier.states()[0].error == f"{web.url}/in answered 302"
+    assert notifier.states()[0].error == f"{web.url}/******** answered 302"
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]"])
@@ -266,7 +266,7 @@ def test_a_channel_that_is_away_is_tried_again_and_shown(told, web: HttpReceiver
         flush(notifier)
         clock.now += 20 * SECOND
     (state,) = notifier.states()
-    assert (state.waiting, state.error) == (1, f"{web.url}/in answered 500")
+    assert (state.waiting, state.error) == (1, f"{web.url}/******** answered 500")
     assert notifier.outbox.newest()[0].tries == 3
     web.status = 200
     flush(notifier)

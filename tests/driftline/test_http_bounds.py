@@ -154,11 +154,19 @@ def _answers(server: HttpServer) -> bool:
         ("'infinity'::TIMESTAMP", '"9999-12-31T23:59:59.999999"'),
         ("'101'::BIT", '"101"'),
         ("TIME '03:04:05'", '"03:04:05"'),
+        ("TIMETZ '03:04:05+02'", '"03:04:05+02:00"'),
+        ("[{'a': TIMETZ '03:04:05.5+02'}]", '[{"a":"03:04:05.500000+02:00"}]'),
+        ("(INTERVAL 99999999 YEAR)::VARCHAR", '"99999999 years"'),
     ],
 )
 def test_every_type_of_sql_is_answered(server: HttpServer, expression: str, shown: str) -> None:
     status, text = post(server, json.dumps({"sql": f"SELECT {expression} AS a"}).encode())
     assert (status, text) == (200, f'{{"columns":["a"],"rows":[[{shown}]],"truncated":false}}')
+
+
+def test_a_value_too_large_to_be_told_is_refused_in_words(server: HttpServer) -> None:
+    status, text = post(server, b'{"sql": "SELECT INTERVAL 99999999 YEAR AS a"}')
+    assert (status, "a value is too large to be told" in text, "cast it to VARCHAR" in text) == (400, True, True)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,22 @@ def test_a_part_that_is_older_than_the_others_know_it_is_named(
     assert all("`driftline confirm storage`" in said for said in found)
 
 
+def test_what_an_earlier_version_let_others_read_is_closed_to_them(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    others = tmp_path / "notes.db"
+    for file in (folder.journal, tmp_path / "journal.db-wal", folder.database, folder.session, others):
+        file.write_bytes(b"")
+        file.chmod(0o644)
+    folder.broker.mkdir(mode=0o755)
+    folder.lock()
+    folder.remember_sinks(["influx"])
+    assert DataFolder(tmp_path).sinks_before() == ["influx"]
+    folder.release()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    closed = dict.fromkeys(["journal.db", "journal.db-wal", "points.duckdb", "session.json"], 0o600)
+    assert modes.items() >= {**closed, "broker": 0o700, "lock": 0o600, "notes.db": 0o644}.items()
+
+
 def test_a_loss_is_kept_over_restarts_until_it_is_confirmed(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.remember_losses(["one is lost"])

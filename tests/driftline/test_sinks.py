@@ -166,6 +166,31 @@ def run_stores(
         sinks.stop()
 
 
+@pytest.mark.parametrize("lost", ["spool.db", "an older copy"])
+def test_a_spool_that_was_lost_is_told_from_one_that_never_was(tmp_path: Path, lost: str) -> None:
+    settings = [SinkSettings(name="s", url="http://127.0.0.1:9", timeout="50ms")]
+    path = tmp_path / "spool.db"
+
+    def opened(before: list[str], stored: int) -> str:
+        sinks = Sinks(path, settings, spool=SpoolSettings(), say=lambda _: None, clock=lambda: START)
+        word = sinks.open([], stored=stored, journal_end=9, before=before)
+        sinks.stop()
+        return word
+
+    assert opened([], 4) == "", "the first run with an external database begins where the embedded one stands"
+    assert opened(["s"], 4) == ""
+    older = path.read_bytes()
+    with Spool(path, ["s"]) as spool:
+        spool.append(output(4))
+    path.unlink()
+    if lost != "spool.db":
+        path.write_bytes(older)
+    word = opened(["s"], 5)
+    assert word.startswith(f"{path} stands at journal position {4 if lost != 'spool.db' else 0}, and 5 was stored")
+    assert "the spool was lost, or is an older copy; what waited in it for s is not sent there" in word
+    assert opened(["s"], 5) == "", "said once; the data folder remembers it until it is confirmed"
+
+
 @pytest.mark.parametrize("spooled_ahead", [0, 1, 2])
 def test_after_a_kill_between_spool_and_database_nothing_is_lost_or_doubled(tmp_path: Path, spooled_ahead: int) -> None:
     outputs = [output(position) for position in range(6)]

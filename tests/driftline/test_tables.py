@@ -43,6 +43,14 @@ def test_the_answer_to_a_query_is_not_cut_in_a_file(capsys: Captured) -> None:
     assert capsys.readouterr().out.splitlines()[1].endswith(REASON)
 
 
+def test_texts_that_a_spreadsheet_would_run_are_quoted_on_request(capsys: Captured) -> None:
+    rows = Rows(["=name", "value"], [["=cmd|' /C calc'!A0", -1.5], ["@SUM(A1)", 2], ["\t=1", None], ["pump", True]])
+    print_rows(rows, Format.SPREADSHEET)
+    assert capsys.readouterr().out == "'=name,value\n'=cmd|' /C calc'!A0,-1.5\n'@SUM(A1),2\n'\t=1,\npump,true\n"
+    print_rows(rows, Format.CSV)
+    assert capsys.readouterr().out.startswith("=name,value\n=cmd")
+
+
 def test_csv_keeps_times_as_they_are(capsys: Captured) -> None:
     print_rows(Rows(["opened"], [["2026-11-27T18:00:00.5Z"]], truncated=True), Format.CSV)
     said = capsys.readouterr()

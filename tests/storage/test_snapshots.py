@@ -143,6 +143,50 @@ def test_flipped_bytes_in_the_file_never_pass_unseen(tmp_path: Path) -> None:
         assert snapshot.position == 2 or snapshot.warnings
 
 
+def test_a_damaged_snapshot_takes_no_place_of_an_intact_one(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        store.save(1, "", {"part": np.ones(4)}, {})
+    for position in range(2, 9):
+        with SnapshotStore(path) as store:
+            store.load()
+            store.save(position, "", {"part": np.full(4, float(position))}, {})
+        with sqlite3.connect(path) as raw:
+            raw.execute("UPDATE part SET crc = crc + 1 WHERE snapshot = (SELECT max(id) FROM snapshot)")
+        raw.close()
+    with SnapshotStore(path) as store:
+        snapshot = store.load()
+        assert store.positions == [1, 8]
+    assert snapshot is not None
+    assert (snapshot.position, len(snapshot.warnings)) == (1, 1)
+
+
+def test_a_file_that_cannot_be_written_to_is_set_aside_and_the_state_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in range(3):
+            store.save(position, "", {"part": np.full(20_000, float(position))}, {})
+    whole = path.read_bytes()
+    page = int.from_bytes(whole[16:18])
+    set_aside = 0
+    for damaged_page in range(1, len(whole) // page):
+        path.write_bytes(whole[: damaged_page * page] + b"\xa5" * page + whole[(damaged_page + 1) * page :])
+        try:
+            store = SnapshotStore(path).open()
+        except StorageCorruptError:
+            continue  # refused in words at the start
+        with store:
+            store.save(7, "", {"part": np.full(20_000, 7.0)}, {"at": 7})
+        with SnapshotStore(path) as store:
+            snapshot = store.load()
+        assert snapshot is not None
+        assert (snapshot.position, snapshot.parts["part"].tolist()) == (7, [7.0] * 20_000)
+        aside = tmp_path / "snapshots.db.damaged"
+        set_aside += aside.exists()
+        aside.unlink(missing_ok=True)
+    assert set_aside > 0
+
+
 SAVER = """
 import os, sys
 from pathlib import Path
