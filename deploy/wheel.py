@@ -27,6 +27,9 @@ ROOMS = {
 }
 """Name of each package and its folder in the checkout."""
 
+RECORDS = {"benchmarks/scorecard.json": "tuning/scorecard.json"}
+"""Files from outside the packages that the service shows, and their place in the package."""
+
 PACKAGE = "driftline"
 _NAMES = "|".join(ROOMS)
 _FROM = re.compile(rf"^(\s*from )({_NAMES})(\.[\w.]+)?( import )", re.MULTILINE)
@@ -53,6 +56,7 @@ def files_of_the_wheel(root: Path) -> dict[Path, str]:
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 places[path] = f"{place}/{path.relative_to(root / folder).as_posix()}"
+    places |= {root / path: f"{PACKAGE}/{place}" for path, place in RECORDS.items() if (root / path).is_file()}
     return places
 
 

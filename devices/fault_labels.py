@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -132,11 +132,12 @@ def read_labels(path: Path) -> list[FaultLabel]:
         if missing := [name for name in REQUIRED if name not in (reader.fieldnames or [])]:
             raise ValueError(f"{path}: line 1: no column {missing[0]!r}; expected {', '.join(REQUIRED)}")
         for row in reader:
-            labels.append(_label(row, f"{path}: line {reader.line_num}"))
+            labels.append(label_of(row, f"{path}: line {reader.line_num}"))
     return labels
 
 
-def _label(row: dict[str, str], place: str) -> FaultLabel:
+def label_of(row: Mapping[str, str], place: str) -> FaultLabel:
+    """The label whose `fields` a row holds. Raises ValueError that begins with `place`."""
     start, end = (_time(row, name, place) for name in ("start", "end"))
     if end <= start:
         raise ValueError(f"{place}: end {row['end']!r}: expected a time after start {row['start']!r}")
@@ -159,7 +160,7 @@ def _label(row: dict[str, str], place: str) -> FaultLabel:
         raise ValueError(f"{place}: {error}") from None
 
 
-def _time(row: dict[str, str], name: str, place: str) -> int:
+def _time(row: Mapping[str, str], name: str, place: str) -> int:
     try:
         return parse_time(row[name] or "")
     except BadTimeError as error:

@@ -57,7 +57,8 @@ class FaultOutcome:
     """What became of one fault. `delay_seconds` and `delay_readings` from when it can be seen to the alarm's opening.
 
     `open_share` is the share of its visible time with an alarm open; NaN for a fault of few readings. `alarms` is how
-    many opened for each metric that had any.
+    many opened for each metric that had any. `missed` says why one was missed that can be seen, `peak` the highest
+    score while it lasted; empty and NaN where that was not looked at.
     """
 
     world: str
@@ -75,6 +76,8 @@ class FaultOutcome:
     delay_readings: float
     open_share: float
     alarms: float
+    missed: str = ""
+    peak: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

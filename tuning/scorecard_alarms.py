@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from devices.fault_labels import WHOLE_DEVICE
 from ingest.liveness import Liveness
 from tuning.backtest import Plan, score_columns
+from tuning.missed_faults import ScoredSeries
 from tuning.scorecard import SILENCE, Alarm
 
 Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]]
@@ -19,23 +21,29 @@ CLOCK_STEP = 60_000_000_000
 """The service looks for silent devices more often than this; for hours of silence a minute is enough."""
 
 
-def alarms_of(plan: Plan, columns: Columns, end: int) -> list[Alarm]:
-    """The alarms of the detectors on each series, and of silence on each device, up to `end`, ns."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the service would have made of columns: its alarms, and the scores of each series by device and metric."""
+
+    alarms: list[Alarm]
+    scored: Mapping[tuple[str, str], ScoredSeries]
+
+
+def judged(plan: Plan, columns: Columns, end: int) -> Judged:
+    """The alarms of the detectors on each series, and of silence on each device, up to `end`, ns; and the scores."""
     alarms: list[Alarm] = []
+    scored: dict[tuple[str, str], ScoredSeries] = {}
     for (device, metric), (time, value, _) in columns.items():
-        alarms += _series_alarms(plan, device, metric, time, value, end)
-    return [*alarms, *_silences(columns, end)]
-
-
-def _series_alarms(
-    plan: Plan, device: str, metric: str, time: NDArray[np.int64], value: NDArray[np.float64], end: int
-) -> Iterator[Alarm]:
-    if not len(time):
-        return
-    track = score_columns(plan, device, [metric], time, value[:, None])
-    for alarm in track.alarms:
-        channel = max(alarm.parts, key=lambda name: alarm.parts[name], default="")
-        yield Alarm(device, metric, alarm.opened, end if alarm.cleared is None else alarm.cleared, channel)
+        if not len(time):
+            continue
+        track = score_columns(plan, device, [metric], time, value[:, None])
+        for alarm in track.alarms:
+            channel = max(alarm.parts, key=lambda name: alarm.parts[name], default="")
+            alarms.append(Alarm(device, metric, alarm.opened, end if alarm.cleared is None else alarm.cleared, channel))
+        order = np.argsort(time, kind="stable")
+        score, odd = track.score[order, 0].astype(np.float32), track.anomaly[order, 0]
+        scored[device, metric] = ScoredSeries(time[order], score, odd)
+    return Judged([*alarms, *_silences(columns, end)], scored)
 
 
 def _silences(columns: Columns, end: int) -> list[Alarm]:

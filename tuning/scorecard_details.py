@@ -12,7 +12,7 @@ from tuning.scorecard import Score
 
 FAULT_COLUMNS = (
     "world", "kind", "device", "metric", "start", "end", "occurrence", "unseen", "found", "found_by",
-    "delay_seconds", "delay_readings", "open_share", "alarms",
+    "delay_seconds", "delay_readings", "open_share", "alarms", "missed", "peak",
 )  # fmt: skip
 ALARM_COLUMNS = ("world", "device", "metric", "from", "to", "detector", "verdict", "learning")
 
@@ -27,7 +27,8 @@ def write_details(score: Score, folder: Path) -> None:
             [
                 fault.world, fault.kind, fault.device, fault.metric, iso_time(fault.start), iso_time(fault.end),
                 fault.occurrence, fault.unseen, fault.found, fault.found_by, _number(fault.delay_seconds),
-                _number(fault.delay_readings), _number(fault.open_share), _number(fault.alarms),
+                _number(fault.delay_readings), _number(fault.open_share), _number(fault.alarms), fault.missed,
+                _number(fault.peak),
             ]
             for fault in score.faults
         ),

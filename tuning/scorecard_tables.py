@@ -52,6 +52,24 @@ class Figures:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class MissedKind:
+    """Of a kind, how many of the `faults` that can be seen were missed, `why` with the number of each, and the median
+    of the highest scores while they lasted; NaN where there were none.
+    """
+
+    kind: str
+    missed: int
+    faults: int
+    why: Mapping[str, int]
+    peak: float
+
+    def json(self) -> dict[str, Any]:
+        """For a JSON file."""
+        peak = None if math.isnan(self.peak) else round(self.peak, 2)
+        return {"kind": self.kind, "missed": self.missed, "faults": self.faults, "why": dict(self.why), "peak": peak}
+
+
 def figures(
     faults: Sequence[FaultOutcome], alarms: Sequence[AlarmOutcome], weeks: float, learning_weeks: float
 ) -> Figures:
@@ -127,6 +145,19 @@ def unseen_reasons(score: Score) -> list[tuple[str, str, int]]:
     return [(kind, why, number) for (kind, why), number in sorted(counted.items())]
 
 
+def missed_reasons(score: Score) -> list[MissedKind]:
+    """The kinds of which any was missed that can be seen, those of the largest share first."""
+    found = []
+    for kind in sorted({fault.kind for fault in score.faults}):
+        seen = [fault for fault in score.faults if fault.kind == kind and not fault.unseen]
+        missed = [fault for fault in seen if not fault.found]
+        if missed:
+            why = dict(Counter(fault.missed or "no alarm opened" for fault in missed).most_common())
+            peak = median([fault.peak for fault in missed]).value
+            found.append(MissedKind(kind, len(missed), len(seen), why, peak))
+    return sorted(found, key=lambda one: -one.missed / one.faults)
+
+
 def cards(score: Score, *, title: str = "Score card") -> list[Card]:
     """The tables that a person reads; those without a row are left out."""
     total = overall(score)
@@ -152,6 +183,8 @@ def cards(score: Score, *, title: str = "Score card") -> list[Card]:
         _table("By kind of fault", "kind", by_kind(score), _KIND_COLUMNS),
         _table("By world", "world", by_world(score), _WORLD_COLUMNS),
         _table("By what raised the alarm first", "detector", by_detector(score), _DETECTOR_COLUMNS),
+        Card("Kinds missed, and why", ["kind", "missed", "why", "highest score (median)"],
+             [_missed_row(one) for one in missed_reasons(score)]),
         Card("Faults that only knowing the past cannot see", ["kind", "why", "faults"],
              [list(row) for row in unseen_reasons(score)]),
     ]  # fmt: skip
@@ -168,6 +201,7 @@ def as_json(score: Score, about: Mapping[str, Any]) -> dict[str, Any]:
         "kinds": {name: group.json() for name, group in by_kind(score).items()},
         "worlds": {name: group.json() for name, group in by_world(score).items()},
         "detectors": {name: group.json() for name, group in by_detector(score).items()},
+        "missed": [one.json() for one in missed_reasons(score)],
         "unseen": [{"kind": kind, "why": why, "faults": number} for kind, why, number in unseen_reasons(score)],
     }
 
@@ -202,6 +236,11 @@ _DETECTOR_COLUMNS: tuple[_Column, ...] = (
 def _table(title: str, first: str, groups: Mapping[str, Figures], columns: Sequence[_Column]) -> Card:
     rows = [[name or "-", *(value(group) for _, value in columns)] for name, group in groups.items()]
     return Card(title, [first, *(name for name, _ in columns)], rows)
+
+
+def _missed_row(one: MissedKind) -> list[str]:
+    why = "; ".join(f"{cause} ({number})" for cause, number in one.why.items())
+    return [one.kind, f"{one.missed} of {one.faults}", why, "-" if math.isnan(one.peak) else f"{one.peak:.1f}"]
 
 
 def _short(figure: Figure, digits: int = 2) -> str:

@@ -26,6 +26,7 @@ from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.read_routes import alarm_replies, reading_router
 from driftline.http.reply import SeriesNumber
 from driftline.http.schemas import ErrorReply
+from driftline.http.simulator_routes import simulator_router
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
 
@@ -73,6 +74,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             action_router(view, lambda numbers: alarm_replies(view, numbers), _audit(gate)),
             notice_router(lambda: view.notifier, _audit(gate)),
             tune_router(view, _audit(gate)),
+            simulator_router(view, queries, _audit(gate)),
         ):
             app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))

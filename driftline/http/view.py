@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from firmware_sim.fleet_description import FleetDescription
+from firmware_sim.injection import Injection
 from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
+from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord
 from driftline.http.events import Subscription
 from storage.embedded.database import EmbeddedStore
@@ -156,6 +159,22 @@ class Learning:
     threshold: NDArray[np.float64]
 
 
+class SimulatorView(Protocol):
+    """The simulated devices on the service's broker; all but the constructor may raise BrokerUnreachableError."""
+
+    def fleets(self) -> list[FleetDescription]:
+        """The simulators that run."""
+        ...
+
+    def inject(self, wanted: Injection) -> str | None:
+        """Ask for a fault; what the simulator answers that has the device, None where none has it."""
+        ...
+
+    def labels(self) -> list[FaultLabel]:
+        """The truth about all faults that began, in order of time. Raises ValueError, OSError too."""
+        ...
+
+
 class ServiceView(Protocol):
     """The running service, as far as the API shows it."""
 
@@ -167,6 +186,11 @@ class ServiceView(Protocol):
     @property
     def notifier(self) -> Notifier | None:
         """Who is told of alarms; None before it has started."""
+        ...
+
+    @property
+    def simulator(self) -> SimulatorView | None:
+        """The simulated devices on the broker; None before the service has one."""
         ...
 
     def health(self) -> Health:

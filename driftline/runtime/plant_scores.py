@@ -12,9 +12,10 @@ from firmware_sim.plants import Plant, PlantOptions, make_plant
 from firmware_sim.worlds import WORLDS, find_world
 
 from tuning.backtest import Plan
+from tuning.missed_faults import with_causes
 from tuning.names import SeedSet
 from tuning.scorecard import Score, Watch, score_alarms
-from tuning.scorecard_alarms import alarms_of
+from tuning.scorecard_alarms import judged
 
 SEEDS = {SeedSet.TUNING: (1, 2, 3, 4), SeedSet.REPORTING: (101, 102, 103, 104)}
 FULL = PlantOptions()
@@ -65,7 +66,8 @@ def score_plant(plan: Plan, job: PlantJob) -> Score:
     """Make one plant and score it."""
     plant = make_plant(find_world(job.world), job.seed, job.options)
     columns = {(s.device, s.metric.name): (s.time, s.value, s.sent) for s in plant.series}
-    return score_alarms(watch_of(plant), plant.labels, alarms_of(plan, columns, plant.end))
+    found = judged(plan, columns, plant.end)
+    return with_causes(score_alarms(watch_of(plant), plant.labels, found.alarms), found.alarms, found.scored)
 
 
 def watch_of(plant: Plant) -> Watch:

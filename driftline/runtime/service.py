@@ -41,6 +41,7 @@ from driftline.runtime.live_line import LiveLine
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher, with_secrets
 from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import new_engine, restored_engine, say_anew
+from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
@@ -395,6 +396,8 @@ class Service:
         self._broker: BrokerHandle = start_broker(self.config.broker.url, self.folder.broker, largest_packet=largest)
         self._closers.append(("broker", self._broker.stop))
         self.status.broker_url = self._broker.url
+        settings = self._broker.resolve(self.config.broker)
+        self.status.simulator = simulator_desk(settings, read_password(settings, os.environ), self.folder.simulator)
         self.folder.announce(url=self.url, broker=self._broker.url, token=self._gate.local_token)
 
     def _open_session(self) -> None:

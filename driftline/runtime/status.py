@@ -25,6 +25,7 @@ from driftline.http.view import (
     DeviceState,
     Health,
     Learning,
+    SimulatorView,
     SinkCounts,
     StageHealth,
     Status,
@@ -78,6 +79,7 @@ class ServiceStatus:
         self.config = config
         self.broker_losses: BrokerLosses | None = None
         self._notifier: Notifier | None = None
+        self._simulator: SimulatorView | None = None
         self.clock_watch: ClockWatch | None = None
         self.losses: Callable[[], list[str]] = list
         self.broker_url = ""
@@ -99,6 +101,15 @@ class ServiceStatus:
     @notifier.setter
     def notifier(self, notifier: Notifier) -> None:
         self._notifier = notifier
+
+    @property
+    def simulator(self) -> SimulatorView | None:
+        """The simulated devices on the broker; None before the service has one."""
+        return self._simulator
+
+    @simulator.setter
+    def simulator(self, simulator: SimulatorView) -> None:
+        self._simulator = simulator
 
     @property
     def store(self) -> EmbeddedStore:

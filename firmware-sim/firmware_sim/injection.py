@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
-from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
+from firmware_sim.conversation import conversation, new_client
+from firmware_sim.fleet_description import DESCRIBE, DESCRIBED, FleetDescription
+from firmware_sim.publisher import BrokerAddress
 
 REQUESTS, ANSWERS = "driftline/simulator/inject", "driftline/simulator/injected"
 ANSWER_SECONDS = 3.0
@@ -56,13 +56,17 @@ def read_injection(payload: bytes) -> Injection:
 
 
 class InjectionListener:
-    """Hears requests in a thread of its own; `take` hands them over, `answer` says what came of one."""
+    """Hears requests in a thread of its own; `take` hands them over, `answer` says what came of one.
 
-    def __init__(self, address: BrokerAddress) -> None:
+    Who asks which devices there are is answered with what `description` gives.
+    """
+
+    def __init__(self, address: BrokerAddress, description: Callable[[], FleetDescription]) -> None:
         self._requests: queue.SimpleQueue[Injection] = queue.SimpleQueue()
         self._address = address
-        self._client = _client(address)
-        self._client.on_connect = lambda client, *_: client.subscribe(REQUESTS, 1)
+        self._description = description
+        self._client = new_client(address)
+        self._client.on_connect = lambda client, *_: client.subscribe([(REQUESTS, 1), (DESCRIBE, 1)])
         self._client.on_message = self._keep
 
     def start(self) -> None:
@@ -87,47 +91,22 @@ class InjectionListener:
         self._client.loop_stop()
 
     def _keep(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic == DESCRIBE:
+            self._client.publish(DESCRIBED, self._description().payload(), 1)
+            return
         try:
             self._requests.put(read_injection(bytes(message.payload)))
         except ValueError as error:
             self.answer(str(error))
 
 
-def ask(
-    address: BrokerAddress, wanted: Injection, *, seconds: float = ANSWER_SECONDS,
-    clock: Callable[[], float] = time.monotonic,
-) -> str | None:  # fmt: skip
+def ask(address: BrokerAddress, wanted: Injection, *, seconds: float = ANSWER_SECONDS) -> str | None:
     """Ask the simulators on a broker for a fault; what the one that has the device answers, None where none does.
 
     Raises BrokerUnreachableError.
     """
-    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    subscribed: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    client = _client(address)
-    client.on_connect = lambda connected, *_: connected.subscribe(ANSWERS, 1)
-    client.on_subscribe = lambda *_: subscribed.put(True)
-    client.on_message = lambda _client, _data, message: answers.put(message.payload.decode("utf-8", "replace"))
-    try:
-        client.connect(address.host, address.port)
-    except OSError as error:
-        raise BrokerUnreachableError(f"no broker answers at {address}: {error}") from error
-    client.loop_start()
-    deadline = clock() + seconds
-    try:
-        subscribed.get(timeout=seconds)
-        client.publish(REQUESTS, wanted.payload(), 1)
-        return answers.get(timeout=max(deadline - clock(), 0.01))
-    except queue.Empty:
-        return None
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
-def _client(address: BrokerAddress) -> mqtt.Client:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, clean_session=True)
-    if address.username is not None:
-        client.username_pw_set(address.username, address.password)
-    if address.tls:
-        client.tls_set()
-    return client
+    with conversation(address, REQUESTS, wanted.payload(), ANSWERS, seconds=seconds) as answers:
+        try:
+            return answers.get(timeout=seconds).decode("utf-8", "replace")
+        except queue.Empty:
+            return None

@@ -101,6 +101,13 @@ class WithInjected:
         return [*self._plan.until(time), *begun]
 
 
+def faults_of(channels: Sequence[Channel]) -> dict[str, list[str]]:
+    """The metrics of a device by the kinds of fault that can begin on them."""
+    fitting = {kind: [one.name for one in channels if kind.value in one.faults] for kind in FaultKind}
+    fitting[FaultKind.DROPOUT] = [WHOLE_DEVICE]
+    return {kind.value: metrics for kind, metrics in fitting.items() if metrics}
+
+
 def wanted_fault(wanted: Injection, channels: Sequence[Channel], start: int) -> Fault:
     """The fault that a person asks for on a device of these channels. Raises ValueError naming what was expected."""
     kinds = [kind.value for kind in FaultKind]

@@ -14,8 +14,9 @@ from threading import Event, Thread
 import numpy as np
 
 from common.durations import parse_duration
-from devices.fault_labels import append_labels
+from devices.fault_labels import FaultLabel, append_labels
 from firmware_sim import plans
+from firmware_sim.fleet_description import MOST_DEVICES, MOST_LABELS, DescribedDevice, FleetDescription
 from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.memory import Memory, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
@@ -84,7 +85,9 @@ class Simulator:
             say=say,
             stop=self._stop,
         )
-        self._injections = InjectionListener(self._address)
+        self._injections = InjectionListener(self._address, self.description)
+        self._targets: plans.Targets = {}
+        self._told: list[FaultLabel] = []
 
     def start(self) -> None:
         """Run in a thread. Raises ValueError, OSError for settings that name unusable files."""
@@ -108,6 +111,12 @@ class Simulator:
         """Run until `stop` or for the settings' duration. Raises ValueError, OSError for unusable files."""
         self._run(self._build())
 
+    def description(self) -> FleetDescription:
+        """What runs here, for who asks."""
+        first = list(self._targets.items())[:MOST_DEVICES]
+        devices = [DescribedDevice(name, plans.faults_of(channels)) for name, channels in first]
+        return FleetDescription("mixed fleet", self.settings.seed, len(self._targets), devices, list(self._told))
+
     def _run_in_thread(self, fleet: Fleet) -> None:
         try:
             self._run(fleet)
@@ -125,6 +134,7 @@ class Simulator:
         self._sent_until = now
         fleet = Fleet(settings, start_tick=self._tick + 1, newest=memory.newest, carried=memory.carried)
         self._plan = plans.WithInjected(self._faults(fleet, first, now))
+        self._targets = fleet.targets
         fleet.follow(self._plan)
         if settings.connections == "each":
             self._publisher = SessionPublisher(
@@ -279,8 +289,9 @@ class Simulator:
         if not faults:
             return
         self.counts.faults += len(faults)
+        self._told = [*self._told, *(fault.label() for fault in faults)][-MOST_LABELS:]
         if self.settings.labels is not None:
-            append_labels(self.settings.labels, [fault.label() for fault in faults])
+            append_labels(self.settings.labels, self._told[-len(faults) :])
         labels = [(TRUTH + b"/" + fleet.topic(f.device), truth_message(f)) for f in faults]
         self._publisher.send(labels, retained=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from threading import Event
@@ -17,8 +17,10 @@ from common.durations import parse_duration
 from common.suggestions import unknown
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel, append_labels
 from firmware_sim.fault_kinds import FAULT_KINDS
+from firmware_sim.fault_kinds.relations import SensorSwap
 from firmware_sim.firmware.device import Firmware, FirmwareOptions
 from firmware_sim.firmware.mqtt_sessions import Session, Sessions, allow_files
+from firmware_sim.fleet_description import DescribedDevice, FleetDescription
 from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.payload_styles import DeviceIdentity, StyledEncoder, find_style
 from firmware_sim.plant_export import by_device
@@ -101,6 +103,7 @@ class WorldRun:
         self._due: list[tuple[int, int, _Device]] = []
         self._devices: dict[str, _Device] = {}
         self._lost_cause = ""
+        self._told: list[FaultLabel] = []
 
     def request_stop(self) -> None:
         """Let the run end soon; safe in a signal handler."""
@@ -118,7 +121,7 @@ class WorldRun:
         plant = self._make()
         allow_files(len({one.device for one in plant.series}))
         pool = Sessions(address)
-        listener = InjectionListener(address)
+        listener = InjectionListener(address, self.description)
         listener.start()
         self._start(plant, pool)
         world = f"{settings.world}: {self.counts.devices} devices, {len(plant.series)} metrics"
@@ -131,6 +134,11 @@ class WorldRun:
             listener.stop()
             pool.close()
             self.counts.messages, self.counts.acknowledged = pool.sent, pool.acknowledged
+
+    def description(self) -> FleetDescription:
+        """What runs here, for who asks."""
+        devices = [DescribedDevice(name, _faults_of(device.series)) for name, device in list(self._devices.items())]
+        return FleetDescription(self.settings.world, self.settings.seed, len(devices), devices, list(self._told))
 
     def schedule(self, device: _Device) -> None:
         """Wake a device when it wants to."""
@@ -215,6 +223,7 @@ class WorldRun:
         if not labels:
             return
         self.counts.faults += len({label.root for label in labels})
+        self._told += labels
         if self.settings.labels is not None:
             append_labels(self.settings.labels, labels)
         for label in labels:
@@ -239,11 +248,16 @@ class WorldRun:
         if not suited:
             listener.answer(f"{wanted.device}: no metric {wanted.metric!r} that can have {kind.name!r}")
             return None
-        sensors = SensorFaults(plant.series, plant.around, (), first=now, last=plant.end)
+        # The others of its kind are there to be swapped with; of the whole plant it would take many seconds.
+        like = (
+            [one for one in plant.series if one.kind == device.series[0].kind] if kind.name == SensorSwap.name else []
+        )
+        sensors = SensorFaults(like or device.series, plant.around, (), first=now, last=plant.end)
         names = suited if kind.whole_device else suited[:1]
         label = sensors.inject(kind, names, now, now + int(wanted.seconds * SECOND), wanted.size)
-        plant.series[:] = sensors.faulty()
-        device.series = [one for one in plant.series if one.device == wanted.device]
+        faulty = {one.name: one for one in sensors.faulty() if one.device == wanted.device}
+        plant.series[:] = [faulty.get(one.name, one) for one in plant.series]
+        device.series = list(faulty.values())
         device.stream.replace(device.series, since=now)
         self.schedule(device)
         listener.answer(f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}")
@@ -253,3 +267,13 @@ class WorldRun:
         deadline = time.monotonic() + GOODBYE_SECONDS
         while pool.in_flight and time.monotonic() < deadline:
             pool.poll(0.05)
+
+
+def _faults_of(series: Sequence[Series]) -> dict[str, list[str]]:
+    """The metrics of a device by the kinds of fault that can begin on them."""
+    found: dict[str, list[str]] = {}
+    for kind in FAULT_KINDS:
+        metrics = [one.metric.name for one in series if kind.suits(one.metric)]
+        if metrics:
+            found[kind.name] = [WHOLE_DEVICE] if kind.whole_device else metrics
+    return found

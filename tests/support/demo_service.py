@@ -18,7 +18,17 @@ from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
-from driftline.http.view import About, Counts, DeviceLife, DeviceState, Health, Learning, StageHealth, Status
+from driftline.http.view import (
+    About,
+    Counts,
+    DeviceLife,
+    DeviceState,
+    Health,
+    Learning,
+    SimulatorView,
+    StageHealth,
+    Status,
+)
 from storage.embedded.database import EmbeddedStore
 from storage.store import StepOutput
 
@@ -46,6 +56,7 @@ class DemoService:
         self.windows: list[MaintenanceSettings] = []
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
+        self.simulator: SimulatorView | None = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}}

@@ -6,9 +6,10 @@ import pytest
 
 from devices.fault_labels import Expected, FaultLabel, Severity
 from tuning.intervals import mean, median, rate, share
+from tuning.missed_faults import ScoredSeries, with_causes
 from tuning.scorecard import Alarm, Score, Verdict, Watch, score_alarms
 from tuning.scorecard_details import write_details
-from tuning.scorecard_tables import by_kind, cards, overall, unseen_reasons
+from tuning.scorecard_tables import by_kind, cards, missed_reasons, overall, unseen_reasons
 
 MINUTE = 60_000_000_000
 HOUR = 60 * MINUTE
@@ -135,7 +136,41 @@ def test_details_name_every_fault_and_every_alarm(tmp_path: Path) -> None:
     write_details(score, tmp_path)
     faults = (tmp_path / "faults.csv").read_text().splitlines()
     assert faults[1] == (
-        "plant,stuck,a,value,1970-01-09T00:00:00.000Z,1970-01-09T02:00:00.000Z,0,,True,default,1800,30,0.75,1"
+        "plant,stuck,a,value,1970-01-09T00:00:00.000Z,1970-01-09T02:00:00.000Z,0,,True,default,1800,30,0.75,1,,"
     )
     alarms = (tmp_path / "alarms.csv").read_text().splitlines()
     assert alarms[1] == "plant,a,value,1970-01-09T00:30:00.000Z,1970-01-09T03:00:00.000Z,default,true,False"
+
+
+def test_each_missed_fault_is_told_why() -> None:
+    hours = [(8 * DAY + n * DAY, 8 * DAY + n * DAY + HOUR) for n in range(4)]
+    faults = [label("a", *hours[0]), label("a", *hours[1]), label("a", *hours[2]), label("gps", *hours[3])]
+    open_since = alarm("a", 8 * DAY - HOUR, 8 * DAY + 2 * HOUR)
+    both = watch("a", "gps")
+    times = both.times["a", "value"]
+    scores = np.full(len(times), 0.5, np.float32)
+    odd = np.zeros(len(times), np.bool_)
+    scores[times == hours[1][0]], odd[times == hours[1][0]] = 6.5, True
+    scores[times == hours[2][0]] = 2.25
+    scored = {
+        ("a", "value"): ScoredSeries(times, scores, odd),
+        ("gps", "value"): ScoredSeries(times, np.full(len(times), np.nan, np.float32), np.zeros(len(times), np.bool_)),
+    }
+    score = with_causes(score_alarms(both, faults, [open_since]), [open_since], scored)
+    assert [(fault.missed, fault.peak) for fault in score.faults[:3]] == [
+        ("an alarm was open before it began", 0.5),
+        ("readings were odd, yet no alarm opened", 6.5),
+        ("no reading was odd enough", 2.25),
+    ]
+    assert score.faults[3].missed == "its metric is never scored"
+    assert math.isnan(score.faults[3].peak)
+    (kind,) = missed_reasons(score)
+    assert (kind.kind, kind.missed, kind.faults, sum(kind.why.values()), kind.peak) == ("stuck", 4, 4, 4, 2.25)
+
+
+def test_a_fault_that_was_found_or_that_none_could_see_has_no_cause() -> None:
+    found, unseen = label("a", 8 * DAY, 9 * DAY), label("b", 8 * DAY, 9 * DAY, unseen="it stood still anyway")
+    alarms = [alarm("a", 8 * DAY, 9 * DAY)]
+    score = with_causes(score_alarms(watch("a", "b"), [found, unseen], alarms), alarms, {})
+    assert [fault.missed for fault in score.faults] == ["", ""]
+    assert missed_reasons(score) == []

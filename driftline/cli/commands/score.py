@@ -117,6 +117,13 @@ def _given_alarms(alarms: Path, truth: Path | None) -> Scored:
 
 
 def _live(folder: Path, truth: Path | None) -> Scored:
-    from driftline.cli.live_scores import score_live
+    from devices.fault_labels import read_labels
+    from driftline.cli.client import query
+    from driftline.runtime.data_folder import DataFolder
+    from tuning.live_scores import score_live
 
-    return score_live(folder, truth), "Score card of the simulated fleet so far", {"live": True}
+    file = truth or DataFolder(folder).simulator / "labels.csv"
+    if not file.is_file():
+        raise ValueError(f"{file}: no labels; start `driftline up --demo`, or name a file with --truth")
+    found = score_live(lambda sql, most: query(folder, sql, limit=most).rows, read_labels(file))
+    return found, "Score card of the simulated fleet so far", {"live": True}

@@ -1,0 +1,56 @@
+"""The alarms that a service has raised, scored against the known faults of the simulated devices that it watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from devices.fault_labels import FaultLabel
+from tuning.plant_folder import watch_of_labels
+from tuning.scorecard import Alarm, Score, score_alarms
+
+MOST = 1_000_000
+_ALARMS = "select device, metric, epoch_ns(opened), epoch_ns(cleared) from alarms"
+_SERIES = (
+    "select device, metric, count(*), epoch_ns(min(time)), epoch_ns(max(time)) from points group by device, metric"
+)
+
+Query = Callable[[str, int], Sequence[Sequence[Any]]]
+"""Answers SQL with at most so many rows."""
+
+
+def score_live(query: Query, labels: Sequence[FaultLabel], simulated: Iterable[str] | None = None) -> Score:
+    """Score what a store holds: of the `simulated` devices and of those with labels, or where None is given, of all.
+
+    Faults that begin after the last reading are left out. Readings are taken to be evenly spaced.
+    """
+    series = query(_SERIES, MOST)
+    devices = list(dict.fromkeys(device for device, *_ in series))
+    known = in_service_names(labels, devices)
+    if simulated is None:
+        kept = set(devices)
+    else:
+        names = {*simulated, *(label.device for label in labels)}
+        kept = {device for device in devices if device in names or device.rpartition("/")[2] in names}
+    times = {
+        (device, metric): np.linspace(first, last, count).astype(np.int64)
+        for device, metric, count, first, last in series
+        if device in kept
+    }
+    watch = watch_of_labels([], times)
+    alarms = [
+        Alarm(device, metric, opened, watch.end if cleared is None else cleared)
+        for device, metric, opened, cleared in query(_ALARMS, MOST)
+        if device in kept
+    ]
+    begun = [replace(label, end=min(label.end, watch.end)) for label in known if label.start < watch.end]
+    return score_alarms(replace(watch, world="live"), begun, alarms)
+
+
+def in_service_names(labels: Sequence[FaultLabel], devices: Sequence[str]) -> list[FaultLabel]:
+    """The labels under the service's names of the devices, such as `plant/hall-1/press-01` for `press-01`."""
+    by_last = {device.rpartition("/")[2]: device for device in devices}
+    return [replace(label, device=by_last.get(label.device, label.device)) for label in labels]
