@@ -77,6 +77,12 @@ class Feedback(_AlarmAction):
     verdict: Verdict
 
 
+class UndoFeedback(_AlarmAction):
+    """Take back what was said of the alarm: threshold and level are what they were without it."""
+
+    kind: Literal["undo_feedback"] = "undo_feedback"
+
+
 class DoNotLearn(_Action):
     """Do not learn from a stretch of event time: what is stored of it is scored, but not taken for normal.
 
@@ -97,7 +103,7 @@ class DoNotLearn(_Action):
         return self
 
 
-AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback
+AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
 Action = AlarmAction | DoNotLearn
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
@@ -121,8 +127,8 @@ def decode(body: bytes) -> list[Action]:
         raise ActionError(f"action: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def text_of(action: Action) -> str:
-    """What is kept of an action beside its kind: the note, and what else it says."""
+def text_of(action: Action, outcome: str = "") -> str:
+    """What is kept of an action beside its kind: what else it says, what came of it, and the note."""
     match action:
         case Shelve():
             said = f"until {np.datetime64(action.until, 'ns')}Z"
@@ -133,4 +139,4 @@ def text_of(action: Action) -> str:
             said = f"{action.device} {action.metric} from {start} to {end}"
         case _:
             said = ""
-    return ": ".join(part for part in (said, action.note) if part)
+    return ": ".join(part for part in ("; ".join(part for part in (said, outcome) if part), action.note) if part)

@@ -19,16 +19,18 @@ from alerts.actions import (
     Feedback,
     Shelve,
     Unacknowledge,
+    UndoFeedback,
     Unshelve,
 )
 from alerts.alarm_settings import AlarmSettings, budget_per_second
+from alerts.feedback import HIGHEST_SCORE, Answer, Answers, Levels
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.severity import SEVERITIES
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
 BACK_TO_NORMAL = "back to normal"
 KEPT_CLEARED = 200
-"""Alarms cleared last that people can still act on."""
+"""Alarms cleared last that people can still act on, beside those that somebody has judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Alarms:
         self._open: dict[int, AlarmRecord] = {}
         self._cleared: dict[int, AlarmRecord] = {}
         self._shelved: dict[int, int] = {}
+        self._answers = Answers()
         self._next = 1
 
     def grow(self, series: Sequence[SeriesRecord]) -> None:
@@ -130,10 +133,11 @@ class Alarms:
                     step.opened_at.append(at)
         return verdicts, step
 
-    def act(self, action: AlarmAction) -> AlarmRecord:
-        """The alarm's record after what a person did.
+    def act(self, action: AlarmAction, levels: Levels) -> tuple[AlarmRecord, str]:
+        """The alarm's record after what a person did, and what else came of it, for people.
 
-        After one has been cleared by hand, no other opens until its series has been back to normal once.
+        After one has been cleared by hand, no other opens until its series has been back to normal once. What somebody
+        says of an alarm changes its series from here on: see `alerts.feedback`. `levels` are the detectors.
 
         Raises ActionError where there is no such alarm, or it has been cleared for long.
         """
@@ -142,7 +146,13 @@ class Alarms:
         before = before or self._cleared.get(action.alarm)
         if before is None:
             raise ActionError(f"alarm {action.alarm}: there is no such alarm, or it was cleared long ago")
-        after = self._acted(before, action)
+        outcome = ""
+        if isinstance(action, Feedback):
+            after, outcome = self._judged(before, action, levels)
+        elif isinstance(action, UndoFeedback):
+            after, outcome = self._judgement_undone(before, action, levels)
+        else:
+            after = self._acted(before, action)
         if is_open and after.state is AlarmState.CLEARED:
             del self._open[after.series]
             self._keep_cleared(after)
@@ -150,9 +160,11 @@ class Alarms:
             self._open[after.series] = after
         else:
             self._cleared[after.alarm] = after
-        return after
+        return after, outcome
 
-    def _acted(self, record: AlarmRecord, action: AlarmAction) -> AlarmRecord:
+    def _acted(
+        self, record: AlarmRecord, action: Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment
+    ) -> AlarmRecord:
         is_open = record.state is not AlarmState.CLEARED
         note = action.note or record.note
         match action:
@@ -171,26 +183,96 @@ class Alarms:
             case Clear():
                 if not is_open:
                     raise ActionError(f"alarm {record.alarm}: it is cleared already")
-                cleared = max(record.opened, self._policy.last_time(record.series))
-                return replace(
-                    record, state=AlarmState.CLEARED, cleared=cleared, cleared_reason=f"by {action.by}", note=note
-                )
-            case Feedback():
-                return replace(record, feedback=action.verdict, note=note)
+                return replace(self._cleared_now(record, f"by {action.by}"), note=note)
             case Comment():
                 return replace(record, note=note)
 
+    def _cleared_now(self, record: AlarmRecord, reason: str) -> AlarmRecord:
+        cleared = max(record.opened, self._policy.last_time(record.series))
+        return replace(record, state=AlarmState.CLEARED, cleared=cleared, cleared_reason=reason)
+
+    def _judged(self, record: AlarmRecord, action: Feedback, levels: Levels) -> tuple[AlarmRecord, str]:
+        series, is_open = record.series, record.state is not AlarmState.CLEARED
+        threshold = self._policy.threshold(series)
+        self._withdraw(record, levels)
+        if is_open:
+            record = replace(record, peak_score=max(record.peak_score, self._policy.peak(series)))
+        adopted = {}
+        if action.verdict == "expected" and is_open:
+            adopted = dict(levels.adopt(series, next(iter(record.parts), "")))
+        answer = Answer(record.alarm, action.verdict, record.peak_score, adopted)
+        self._answers.put(series, answer)
+        self._policy.set_minimum(series, self._answers.minimum(series))
+        after = replace(record, feedback=action.verdict, note=action.note or record.note)
+        if is_open and action.verdict != "right":
+            after = self._cleared_now(after, f"marked {action.verdict} by {action.by}")
+            if answer.raises and self._policy.threshold(series) > answer.peak:
+                # What goes further than this alarm did is another one.
+                self._policy.close(series)
+        return after, self._outcome(series, threshold, answer)
+
+    def _judgement_undone(self, record: AlarmRecord, action: UndoFeedback, levels: Levels) -> tuple[AlarmRecord, str]:
+        answer = self._answers.of(record.series, record.alarm)
+        if answer is None:
+            raise ActionError(f"alarm {record.alarm}: nothing was said of it that could be taken back")
+        threshold = self._policy.threshold(record.series)
+        outcome = self._withdraw(record, levels)
+        self._policy.set_minimum(record.series, self._answers.minimum(record.series))
+        after = self._policy.threshold(record.series)
+        outcome = outcome or _changed_threshold(threshold, after) or f"threshold stays {threshold:.2f}"
+        return replace(record, feedback="", note=action.note or record.note), outcome
+
+    def _withdraw(self, record: AlarmRecord, levels: Levels) -> str:
+        """Take back what an earlier answer about the alarm had changed of the level; says so where it did."""
+        answer = self._answers.of(record.series, record.alarm)
+        self._answers.withdraw(record.series, record.alarm)
+        if answer is None or not answer.adopted:
+            return ""
+        if levels.restore(record.series, answer.adopted):
+            return "what was normal before is normal again"
+        return "the level that was adopted stays: its detector has begun anew since"
+
+    def _outcome(self, series: int, before: float, answer: Answer) -> str:
+        """What an answer has changed, for people."""
+        after = self._policy.threshold(series)
+        changed = _changed_threshold(before, after)
+        right = self._answers.lowest_right(series)
+        if answer.adopted:
+            return "what it shows now is taken for normal"
+        if answer.verdict == "right":
+            return changed or f"threshold stays {after:.2f}; no answer raises it past {answer.peak:.2f}"
+        if after > answer.peak:
+            return changed or f"threshold stays {after:.2f}, above this alarm"
+        if answer.peak >= HIGHEST_SCORE:
+            return "threshold cannot be raised above this alarm, which has the highest score there is: change its limit"
+        if right is not None and right.peak <= answer.peak:
+            text = f"threshold cannot be raised above this alarm: alarm {right.alarm}, marked right, scored no more"
+            return f"{changed}; {text}" if changed else text
+        return changed
+
     def _keep_cleared(self, record: AlarmRecord) -> None:
         self._cleared[record.alarm] = record
-        while len(self._cleared) > KEPT_CLEARED:
-            del self._cleared[next(iter(self._cleared))]
+        others = [alarm for alarm, kept in self._cleared.items() if not kept.feedback]
+        for alarm in others[: max(len(others) - KEPT_CLEARED, 0)]:
+            del self._cleared[alarm]
 
-    def adopt(self, open_alarms: Sequence[AlarmRecord], next_alarm: int) -> None:
+    def adopt(
+        self, open_alarms: Sequence[AlarmRecord], next_alarm: int, judged: Sequence[AlarmRecord] | None = None
+    ) -> None:
         """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
-        before was lost."""
+        before was lost. `judged` are those that somebody has said something of; None leaves the answers as they are."""
         self._policy.adopt((a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity)) for a in open_alarms)
         self._open = {record.series: record for record in open_alarms}
         self._next = next_alarm
+        if judged is not None:
+            self._answers.adopt(judged)
+            self._cleared.update({record.alarm: record for record in judged if record.cleared is not None})
+            self._set_minimums()
+
+    def _set_minimums(self) -> None:
+        self._policy.grow(max((series + 1 for series in self._answers.series), default=0))
+        for series in self._answers.series:
+            self._policy.set_minimum(series, self._answers.minimum(series))
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
         """A copy of the whole state: arrays, and the rest as JSON."""
@@ -199,6 +281,7 @@ class Alarms:
             "open_alarms": [alarm_to_json(record) for record in self._open.values()],
             "cleared_alarms": [alarm_to_json(record) for record in self._cleared.values()],
             "shelved": list(self._shelved.items()),
+            "answers": self._answers.state(),
         }
         return self._policy.state(), rest
 
@@ -212,12 +295,15 @@ class Alarms:
         cleared = [alarm_from_json(saved) for saved in rest.get("cleared_alarms", ())]
         self._cleared = {record.alarm: record for record in cleared}
         self._shelved = {int(series): int(until) for series, until in rest.get("shelved", ())}
+        self._answers.load(rest.get("answers", ()))
         try:
             self._policy.load(arrays)
         except KeyError:
             self._policy.grow(max((record.series + 1 for record in records), default=0))
+            self._set_minimums()
             self.adopt(records, int(rest["next_alarm"]))
             return False
+        self._set_minimums()
         self._open = {record.series: record for record in records}
         self._next = int(rest["next_alarm"])
         return True
@@ -244,9 +330,12 @@ class Alarms:
                 peak_score=peak,
             )
             self._keep_cleared(after)
-            return after
-        self._open[series] = replace(before, severity=severity, peak_score=peak)
-        return self._open[series]
+        else:
+            after = replace(before, severity=severity, peak_score=peak)
+            self._open[series] = after
+        if self._answers.note_peak(after):
+            self._policy.set_minimum(series, self._answers.minimum(series))
+        return after
 
     def _opened(self, series: int, time: int, score: float, severity: str, opening: Opening) -> AlarmRecord:
         record = AlarmRecord(
@@ -273,6 +362,13 @@ class Alarms:
             del self._shelved[series]
             return None
         return until
+
+
+def _changed_threshold(before: float, after: float) -> str:
+    """How a threshold was changed; "" where it was not."""
+    if before == after:
+        return ""
+    return f"threshold {'raised' if after > before else 'lowered'} from {before:.2f} to {after:.2f}"
 
 
 def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:

@@ -135,19 +135,23 @@ def _go_on(series: int, time: int, score: float, threshold: float, limits: Limit
 
 
 @njit(nogil=True)
-def _threshold(limits: Limits, own_budget: float, log_cadence: float) -> float:
-    """The score that raises an alarm of a series, by its own budget where it has one (not NaN)."""
+def _threshold(limits: Limits, own_budget: float, minimum: float, log_cadence: float) -> float:
+    """The score that raises an alarm of a series, at least `minimum`, by its own budget where it has one (not NaN)."""
     if math.isnan(own_budget):
-        return threshold_of(limits.fixed, limits.budget, log_cadence)
-    return threshold_of(0.0, own_budget, log_cadence)
+        return max(threshold_of(limits.fixed, limits.budget, log_cadence), minimum)
+    return max(threshold_of(0.0, own_budget, log_cadence), minimum)
 
 
 @njit(nogil=True)
 def _thresholds(
-    limits: Limits, own_budget: NDArray[np.float64], log_cadence: NDArray[np.float64], found: NDArray[np.float64]
+    limits: Limits,
+    own_budget: NDArray[np.float64],
+    minimum: NDArray[np.float64],
+    log_cadence: NDArray[np.float64],
+    found: NDArray[np.float64],
 ) -> None:
     for series in range(len(found)):
-        found[series] = _threshold(limits, own_budget[series], log_cadence[series])
+        found[series] = _threshold(limits, own_budget[series], minimum[series], log_cadence[series])
 
 
 @njit(nogil=True)
@@ -157,6 +161,7 @@ def _step(
     score: NDArray[np.float64],
     limits: Limits,
     own_budget: NDArray[np.float64],
+    minimum: NDArray[np.float64],
     state: PolicyState,
     anomaly: NDArray[np.bool_],
     event: NDArray[np.int8],
@@ -170,7 +175,7 @@ def _step(
         event[i] = 0
         anomaly[i] = False
         if not math.isnan(score[i]):
-            threshold = _threshold(limits, own_budget[s], state.log_cadence[s])
+            threshold = _threshold(limits, own_budget[s], minimum[s], state.log_cadence[s])
             anomaly[i] = score[i] >= threshold
             if state.is_open[s]:
                 event[i] = _go_on(s, time[i], score[i], threshold, limits, state)
@@ -199,11 +204,13 @@ class AlarmPolicy:
             settings.cooldown,
         )
         self._own_budget = np.empty(0)
+        self._minimum = np.empty(0)
         self._state = PolicyState(*(np.empty(0, kind) for kind, _ in _FRESH.values()))
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
         self._own_budget = grown(self._own_budget, size, math.nan)
+        self._minimum = grown(self._minimum, size, 0.0)
         now = self._state._asdict()
         self._state = PolicyState(**{name: grown(now[name], size, fill) for name, (_, fill) in _FRESH.items()})
 
@@ -211,12 +218,23 @@ class AlarmPolicy:
         """Let this many alarms a second of the series be false, in place of what the settings say of all."""
         self._own_budget[series] = per_second
 
+    def set_minimum(self, series: int, score: float) -> None:
+        """Let no score below this raise an alarm of the series, whatever its budget says; 0 for no such minimum."""
+        self._minimum[series] = score
+
+    def close(self, series: int) -> None:
+        """End the series' open alarm: the next score that reaches the threshold opens another."""
+        self._state.is_open[series] = False
+
     def step(self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64]) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm."""
         n = len(series)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
-        events = _step(series, time, score, self._limits, self._own_budget, self._state, anomaly, event, peak, severity)
+        events = _step(
+            series, time, score, self._limits, self._own_budget, self._minimum, self._state,
+            anomaly, event, peak, severity,
+        )  # fmt: skip
         return Verdicts(anomaly, event, peak, severity, int(events))
 
     def threshold(self, series: int) -> float:
@@ -224,13 +242,18 @@ class AlarmPolicy:
         known = series < len(self._state.log_cadence)
         log_cadence = float(self._state.log_cadence[series]) if known else math.nan
         own_budget = float(self._own_budget[series]) if known else math.nan
-        return float(_threshold(self._limits, own_budget, log_cadence))
+        minimum = float(self._minimum[series]) if known else 0.0
+        return float(_threshold(self._limits, own_budget, minimum, log_cadence))
 
     def thresholds(self) -> NDArray[np.float64]:
         """The score that raises an alarm now, of every series there is room for."""
         found = np.empty(len(self._state.log_cadence))
-        _thresholds(self._limits, self._own_budget, self._state.log_cadence, found)
+        _thresholds(self._limits, self._own_budget, self._minimum, self._state.log_cadence, found)
         return found
+
+    def peak(self, series: int) -> float:
+        """The highest score of the series' newest alarm so far; 0 before the first."""
+        return float(self._state.peak[series])
 
     def last_time(self, series: int) -> int:
         """Time of the newest reading of a series, in ns; -1 before the first."""

@@ -112,6 +112,18 @@ class Detector(BaseDetector):
         use for it does nothing.
         """
 
+    def adopt(self, slot: int, channel: str) -> dict[str, list[float]]:
+        """Take the level that a slot shows now for normal; `channel` is the part that raised the alarm.
+
+        Returns what was normal before, by array, for `restore`. A detector without a level of its own, or an alarm that
+        is not of a level, adopts nothing: then it is empty.
+        """
+        del slot, channel
+        return {}
+
+    def restore(self, slot: int, before: Mapping[str, list[float]]) -> None:
+        """Take for normal again what `adopt` returned."""
+
     @abstractmethod
     def step(
         self,

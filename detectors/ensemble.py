@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from detectors import novelty, shape
-from detectors.channels import deviation, value_range
+from detectors.channels import adoption, deviation, value_range
 from detectors.channels.special import special_layout, special_state
 from detectors.detector import Scores, State
 from detectors.ensemble_kernel import (
@@ -128,6 +128,20 @@ class Ensemble(FleetDetector):
         facts.high[slot] = knowledge.upper_limit
         facts.zone[slot] = self._zones.index(knowledge.time_zone)
         give_kind(special_state(self._special).kind, slot, knowledge.kind)
+
+    def adopt(self, slot: int, channel: str) -> dict[str, list[float]]:
+        """Take the level that a slot shows now for normal, where the alarm is of a level."""
+        if channel not in adoption.CHANNELS:
+            return {}
+        parts = self._parts()
+        last = parts.deviation.last[slot : slot + 1]
+        clock = int(self._clocks(np.array([slot], np.int32), last)[0])
+        return adoption.adopt_level(parts.deviation, parts.range, slot, clock)
+
+    def restore(self, slot: int, before: Mapping[str, list[float]]) -> None:
+        """Take for normal again what `adopt` returned."""
+        parts = self._parts()
+        adoption.restore_level(parts.deviation, parts.range, slot, before)
 
     def step(
         self,

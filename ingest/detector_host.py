@@ -93,6 +93,28 @@ class DetectorHost:
             found |= slots.replaced(series)
         return found
 
+    def adopt(self, series: int, channel: str) -> dict[str, dict[str, list[float]]]:
+        """Let the detectors of a series take its present level for normal; `channel` is what raised the alarm.
+
+        Returns what was normal before, by the detector's key; empty where none of them has a level to adopt.
+        """
+        found = {
+            _key(slots): slots.detector.adopt(int(slots.slot_of_series()[series]), channel)
+            for slots in self._single.values()
+            if slots.has(series)
+        }
+        return {key: before for key, before in found.items() if before}
+
+    def restore(self, series: int, before: Mapping[str, Mapping[str, list[float]]]) -> bool:
+        """Take for normal again what `adopt` returned; False where none of these detectors is there any more."""
+        done = False
+        for slots in self._single.values():
+            saved = before.get(_key(slots))
+            if saved is not None and slots.has(series):
+                slots.detector.restore(int(slots.slot_of_series()[series]), saved)
+                done = True
+        return done
+
     def learning(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of every series: readings, or a device's rows, learned, and needed before the first score.
 

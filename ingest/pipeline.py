@@ -192,11 +192,13 @@ class Engine:
         self._grow()
         return anew
 
-    def adopt_alarms(self, open_alarms: Sequence[AlarmRecord], next_alarm: int) -> None:
+    def adopt_alarms(
+        self, open_alarms: Sequence[AlarmRecord], next_alarm: int, judged: Sequence[AlarmRecord] = ()
+    ) -> None:
         """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
-        before was lost."""
+        before was lost. `judged` are those that somebody has said something of."""
         self._grow()
-        self.alarms.adopt(open_alarms, next_alarm)
+        self.alarms.adopt(open_alarms, next_alarm, judged)
 
     def _assign(self, series: int, route: int, override: int, arrival: int) -> None:
         """Give a series that is met for the first time under these settings to its detectors.
@@ -220,17 +222,19 @@ class Engine:
         alarms: list[AlarmRecord] = []
         records: list[ActionRecord] = []
         for number, action in enumerate(decode_actions(body)) if body is not None else ():
-            refused = ""
+            refused = outcome = ""
             try:
                 if isinstance(action, DoNotLearn):
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
                 else:
-                    alarms.append(self.alarms.act(action))
+                    record, outcome = self.alarms.act(action, self.host)
+                    alarms.append(record)
             except ActionError as error:
                 refused = str(error)
             alarm = None if isinstance(action, DoNotLearn) else action.alarm
+            text = text_of(action, outcome)
             records.append(
-                ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text_of(action), refused)
+                ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text, refused)
             )
         return alarms, records
 

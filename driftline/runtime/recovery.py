@@ -128,7 +128,8 @@ def _agreed(engine: Engine, store: EmbeddedStore, journal: SqliteJournal) -> Eng
 
 def _adopt_stored_alarms(engine: Engine, store: EmbeddedStore) -> None:
     alarms = store.alarms(limit=_ALL_ALARMS)
-    engine.adopt_alarms([a for a in alarms if a.cleared is None], max((a.alarm for a in alarms), default=0) + 1)
+    open_alarms, judged = [a for a in alarms if a.cleared is None], [a for a in alarms if a.feedback]
+    engine.adopt_alarms(open_alarms, max((a.alarm for a in alarms), default=0) + 1, judged)
 
 
 def _step_to(engine: Engine, position: int, journal: SqliteJournal) -> None:

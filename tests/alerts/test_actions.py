@@ -102,9 +102,13 @@ def test_what_was_done_is_kept_in_order_with_who_and_what_was_said() -> None:
         Comment(by="Ana", at=NOON, alarm=1, note="smells of oil"),
         Feedback(by="Ben", at=NOON + 1, alarm=1, verdict="wrong", note="it was the test run"),
     )
+    told = (
+        "wrong; threshold cannot be raised above this alarm, which has the highest score there is: "
+        "change its limit: it was the test run"
+    )
     assert [(r.position, r.number, r.alarm, r.kind, r.by, r.at, r.text, r.refused) for r in done.actions] == [
         (1, 0, 1, "comment", "Ana", NOON, "smells of oil", ""),
-        (1, 1, 1, "feedback", "Ben", NOON + 1, "wrong: it was the test run", ""),
+        (1, 1, 1, "feedback", "Ben", NOON + 1, told, ""),
     ]
     assert (done.alarms[-1].feedback, done.alarms[-1].note) == ("wrong", "it was the test run")
     assert done.counts == {}

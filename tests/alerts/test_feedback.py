@@ -1,0 +1,197 @@
+"""What people's answers about alarms change: thresholds, levels, and what alarms after them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from alerts.actions import Action, Feedback, UndoFeedback, encode
+from alerts.alarm_settings import AlarmSettings
+from alerts.feedback import Answer, Answers, just_above
+from devices.messages import MessageChunk
+from devices.records import AlarmRecord, AlarmState
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry, StepOutput
+
+SECOND = 1_000_000_000
+START = 1_750_000_000 * SECOND
+NOON = START + 43_200 * SECOND
+ZSCORE = ComponentSettings(type="zscore", warmup=50)
+
+
+class Plant:
+    """One sensor, a reading a minute around 20, and people who answer; every entry is kept for a replay."""
+
+    def __init__(self, detector: ComponentSettings = ZSCORE) -> None:
+        self.detector = detector
+        self.engine = self.fresh()
+        self.minute = 0
+        self.offset = 0
+        self.entries: list[JournalEntry] = []
+        self.random = np.random.default_rng(7)
+        self.noise(400)
+
+    def fresh(self) -> Engine:
+        alarm = AlarmSettings(threshold=4.0, clear_after="2m", clear_readings=2)
+        return Engine([RouteSettings(filter="#")], {"default": self.detector}, alarm, LimitSettings())
+
+    def noise(self, count: int, around: float = 20.0) -> list[AlarmRecord]:
+        return self.read(*(around + self.random.normal(0.0, 1.0, count)).round(3).tolist())
+
+    def read(self, *values: float) -> list[AlarmRecord]:
+        rows = []
+        for value in values:
+            rows.append((b"pump/t", repr(value).encode(), START + self.minute * 60 * SECOND, 0))
+            self.minute += 1
+        return self._step(MessageChunk.of(rows)).alarms
+
+    def answer(self, action: Action) -> tuple[list[AlarmRecord], str]:
+        output = self._step(MessageChunk.of_actions(encode([action]), ticked_at=START + self.minute * 60 * SECOND))
+        return output.alarms, output.actions[0].refused or output.actions[0].text
+
+    def _step(self, chunk: MessageChunk) -> StepOutput:
+        entry = JournalEntry(self.engine.position, self.offset, chunk)
+        self.offset += len(chunk)
+        self.entries.append(entry)
+        return self.engine.step(entry)
+
+    @property
+    def threshold(self) -> float:
+        return self.engine.alarms.threshold(0)
+
+    def restart(self) -> None:
+        arrays, rest = self.engine.state()
+        new = self.fresh()
+        new.registry.load(self.engine.registry.records)
+        assert new.load(self.engine.position, arrays, json.loads(json.dumps(rest))) == {}
+        self.engine = new
+
+
+def judge(alarm: int, verdict: str, note: str = "") -> Feedback:
+    return Feedback(by="Ana", at=NOON, alarm=alarm, verdict=verdict, note=note)  # type: ignore[arg-type]
+
+
+def opened(records: list[AlarmRecord]) -> list[int]:
+    return sorted({record.alarm for record in records if record.state is AlarmState.OPEN})
+
+
+@pytest.fixture
+def plant() -> Plant:
+    plant = Plant()
+    assert opened(plant.read(25.0)) == [1]
+    plant.noise(20)
+    return plant
+
+
+def test_an_alarm_marked_wrong_raises_the_threshold_just_above_it_and_its_like_is_quiet(plant: Plant) -> None:
+    (record,), told = plant.answer(judge(1, "wrong", "test run"))
+    assert (record.feedback, record.note, record.cleared_reason) == ("wrong", "test run", "back to normal")
+    assert plant.threshold == just_above(record.peak_score) > 4.0
+    assert told == f"wrong; threshold raised from 4.00 to {plant.threshold:.2f}: test run"
+    plant.restart()
+    assert plant.threshold == just_above(record.peak_score)
+    assert opened(plant.read(25.0)) == []
+    plant.noise(20)
+    assert opened(plant.read(40.0)) == [2]
+
+
+def test_an_open_alarm_marked_wrong_ends_and_what_goes_further_is_another_one() -> None:
+    plant = Plant()
+    plant.read(25.0)
+    (record,), _ = plant.answer(judge(1, "wrong"))
+    assert (record.state, record.cleared_reason) == (AlarmState.CLEARED, "marked wrong by Ana")
+    assert opened(plant.read(25.0)) == []
+    assert opened(plant.read(60.0)) == [2]
+
+
+def test_taken_back_the_threshold_is_what_it_was_and_the_like_alarms_again(plant: Plant) -> None:
+    plant.answer(judge(1, "wrong"))
+    raised = plant.threshold
+    (record,), told = plant.answer(UndoFeedback(by="Ben", at=NOON, alarm=1))
+    assert (record.feedback, plant.threshold) == ("", 4.0)
+    assert told == f"threshold lowered from {raised:.2f} to 4.00"
+    assert opened(plant.read(25.0)) == [2]
+    assert plant.answer(UndoFeedback(by="Ben", at=NOON, alarm=1)) == (
+        [],
+        "alarm 1: nothing was said of it that could be taken back",
+    )
+
+
+def test_an_alarm_marked_right_is_never_silenced_by_an_answer(plant: Plant) -> None:
+    assert opened(plant.read(25.6)) == [2]
+    plant.noise(20)
+    right, told = plant.answer(judge(1, "right"))
+    peak = right[0].peak_score
+    assert told == f"right; threshold stays 4.00; no answer raises it past {peak:.2f}"
+    _, told = plant.answer(judge(2, "wrong"))
+    assert plant.threshold == 4.0
+    assert told == "wrong; threshold cannot be raised above this alarm: alarm 1, marked right, scored no more"
+    assert opened(plant.read(25.0)) == [3]
+
+
+def test_a_right_answer_lowers_a_threshold_that_another_one_raised(plant: Plant) -> None:
+    plant.answer(judge(1, "wrong"))
+    raised = plant.threshold
+    assert opened(plant.read(25.6)) == [2]
+    plant.noise(20)
+    plant.answer(judge(2, "wrong"))
+    higher = plant.threshold
+    assert higher > raised
+    _, told = plant.answer(judge(2, "right"))
+    assert plant.threshold == raised
+    assert told == f"right; threshold lowered from {higher:.2f} to {raised:.2f}"
+
+
+def test_a_replay_of_the_journal_gives_the_same_thresholds_and_alarms(plant: Plant) -> None:
+    plant.answer(judge(1, "wrong"))
+    plant.read(25.0)
+    plant.noise(50)
+    again = plant.fresh()
+    alarms = [record for entry in plant.entries for record in again.step(entry).alarms]
+    assert [(r.alarm, r.state, r.feedback) for r in alarms] == [
+        (1, "open", ""),
+        (1, "cleared", ""),
+        (1, "cleared", "wrong"),
+    ]
+    assert again.alarms.threshold(0) == plant.threshold
+    assert json.dumps(again.state()[1]) == json.dumps(plant.engine.state()[1])
+
+
+def test_a_level_that_is_expected_from_now_on_is_normal_at_once_and_the_old_one_again_when_taken_back() -> None:
+    plant = Plant(ComponentSettings(type="ensemble"))
+    plant.noise(3000)
+    assert opened(plant.noise(30, around=40.0)) == [1]
+    (record,), told = plant.answer(judge(1, "expected"))
+    assert told == "expected; what it shows now is taken for normal"
+    assert (record.feedback, record.cleared_reason) == ("expected", "marked expected by Ana")
+    plant.restart()
+    assert opened(plant.noise(60, around=40.0)) == []
+    assert plant.engine.open_series.tolist() == []
+    assert opened(plant.noise(30, around=20.0)) == [2]
+    _, told = plant.answer(UndoFeedback(by="Ana", at=NOON, alarm=1))
+    assert told == "what was normal before is normal again"
+    plant.noise(5)
+    plant.restart()
+    assert plant.engine.open_series.tolist() == [0]
+    assert [(r.alarm, r.cleared_reason) for r in plant.noise(10) if r.cleared] == [(2, "back to normal")]
+
+
+def test_what_is_expected_and_of_no_level_raises_the_threshold(plant: Plant) -> None:
+    (record,), told = plant.answer(judge(1, "expected"))
+    assert plant.threshold == just_above(record.peak_score)
+    assert told == f"expected; threshold raised from 4.00 to {plant.threshold:.2f}"
+
+
+def test_answers_are_rebuilt_from_what_alarms_carry() -> None:
+    answers = Answers()
+    answers.put(3, Answer(1, "wrong", 6.0, {}))
+    answers.put(3, Answer(2, "right", 9.0, {}))
+    again = Answers()
+    again.adopt(
+        AlarmRecord(alarm, 3, AlarmState.CLEARED, START, START, "minor", peak, 1.0, 0.0, "odd", feedback=verdict)
+        for alarm, verdict, peak in ((1, "wrong", 6.0), (2, "right", 9.0), (4, "", 11.0))
+    )
+    assert (again.state(), again.minimum(3)) == (answers.state(), 6.1)
