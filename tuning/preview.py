@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alerts.alarm_settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings, budget_per_second
 from alerts.policy import CLEARED, OPENED, AlarmPolicy
 from storage.store import SeriesPoints
 
@@ -32,10 +32,19 @@ class Preview:
     threshold: float
 
 
-def preview(points: SeriesPoints, settings: AlarmSettings) -> Preview:
-    """Judge the stored scores of one series, in time order, under `settings`."""
+def preview(
+    points: SeriesPoints, settings: AlarmSettings, *, budget: str | None = None, minimum: float = 0.0
+) -> Preview:
+    """Judge the stored scores of one series, in time order, under `settings`.
+
+    `budget` is the series' own, in place of the settings'; `minimum` the score below which nothing raises an alarm,
+    whatever the budget says.
+    """
     policy = AlarmPolicy(settings)
     policy.grow(1)
+    policy.set_minimum(0, minimum)
+    if budget is not None:
+        policy.set_budget(0, budget_per_second(budget))
     series = np.zeros(len(points.time), np.int32)
     verdicts = policy.step(series, points.time, points.score)
     alarms = []

@@ -19,26 +19,37 @@ from alerts.actions import (
     Feedback,
     Shelve,
     Unacknowledge,
+    UndoFeedback,
     Unshelve,
     Verdict,
 )
+from alerts.figures import DAY
+from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
 from driftline.http.schemas import AlarmReply
 from driftline.http.view import ServiceView
+from tuning.feedback_effect import effect_of
 
-Kind = Literal["acknowledge", "unacknowledge", "shelve", "unshelve", "clear", "comment", "feedback", "do_not_learn"]
+Kind = Literal[
+    "acknowledge", "unacknowledge", "shelve", "unshelve", "clear", "comment", "feedback", "undo_feedback",
+    "do_not_learn",
+]  # fmt: skip
 MOST_ALARMS = 1_000
 _SECOND = 1_000_000_000
 _LONGEST_SHELF = 366 * 86_400
-_SIMPLE: dict[str, type[Acknowledge | Unacknowledge | Unshelve | Clear | Comment]] = {
+_EFFECT_DAYS = 30
+_MOST_EFFECTS = 20
+"""Series of one request whose past is judged again; of the others only the outcome is told."""
+_SIMPLE: dict[str, type[Acknowledge | Unacknowledge | Unshelve | Clear | Comment | UndoFeedback]] = {
     "acknowledge": Acknowledge,
     "unacknowledge": Unacknowledge,
     "unshelve": Unshelve,
     "clear": Clear,
     "comment": Comment,
+    "undo_feedback": UndoFeedback,
 }
 
 
@@ -68,11 +79,27 @@ class DoneReply(BaseModel):
     refused: str = Field(description="Why nothing came of it; empty where it was done.")
 
 
+class EffectReply(BaseModel):
+    """What feedback changed for a series, shown on its last days."""
+
+    alarm: int
+    device: str
+    metric: str
+    threshold: float = Field(description="The score that raises an alarm of the series now.")
+    days: float
+    were: int = Field(description="Alarms of the series in these days.")
+    kept: int = Field(description="How many of them would be raised now.")
+    right: int = Field(description="How many of them are marked right.")
+    right_kept: int = Field(description="How many of those would be raised now.")
+    sentence: str = Field(description="The same for people.")
+
+
 class ActionReply(BaseModel):
     """What was done, and the alarms as they stand now."""
 
     done: list[DoneReply]
     alarms: list[AlarmReply]
+    effects: list[EffectReply] = Field(description="feedback, undo_feedback: what it changed, by series.")
 
 
 class HistoryReply(BaseModel):
@@ -109,7 +136,9 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
-        return json_response({"done": [dataclasses.asdict(each) for each in done], "alarms": replies(numbers)})
+        effects = _effects(view, done, found) if "feedback" in given.action else []
+        told = {"done": [dataclasses.asdict(each) for each in done], "alarms": replies(numbers), "effects": effects}
+        return json_response(told)
 
     @router.get("/alarms/history", response_model=HistoryReply)
     def history(alarm: Annotated[int, Query(ge=0, le=2**63 - 1, description="The alarm's number.")]) -> Response:
@@ -135,6 +164,32 @@ def _action(given: ActionRequest, alarm: dict[str, Any], by: str, now: int) -> A
     end = alarm["cleared"] or max(now, int(alarm["opened"]) + 1)
     device, metric = alarm["device"], alarm["metric"]
     return DoNotLearn(by=by, at=now, device=device, metric=metric, start=alarm["opened"], end=end, note=given.note)
+
+
+def _effects(view: ServiceView, done: list[ActionRecord], alarms: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What feedback changed, for each series once."""
+    by_series = {int(alarms[each.alarm]["series"]): each.alarm for each in done if each.alarm and not each.refused}
+    replies = []
+    for series, number in list(by_series.items())[:_MOST_EFFECTS]:
+        alarm = alarms[number]
+        newest = view.store.latest([series])
+        threshold = view.threshold(series)
+        if threshold is None or not len(newest):
+            continue
+        end = int(newest.time[0]) + 1
+        start = end - _EFFECT_DAYS * DAY
+        settings = view.alarm_settings()
+        effect = effect_of(
+            view.store.points(series, start, end),
+            [each for each in view.store.alarms(series=series, limit=MOST_ALARMS) if each.opened >= start],
+            settings,
+            budget=settings.override_of(alarm["device"], alarm["metric"]),
+            threshold=threshold,
+            days=_EFFECT_DAYS,
+        )
+        names = {"alarm": number, "device": alarm["device"], "metric": alarm["metric"]}
+        replies.append(names | dataclasses.asdict(effect) | {"sentence": effect.sentence})
+    return replies
 
 
 def _sentence(error: Exception) -> str:

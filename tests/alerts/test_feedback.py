@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from alerts.actions import Action, Feedback, UndoFeedback, encode
+from alerts.actions import Action, Feedback, UndoFeedback, Verdict, encode
 from alerts.alarm_settings import AlarmSettings
 from alerts.feedback import Answer, Answers, just_above
 from devices.messages import MessageChunk
@@ -70,8 +70,8 @@ class Plant:
         self.engine = new
 
 
-def judge(alarm: int, verdict: str, note: str = "") -> Feedback:
-    return Feedback(by="Ana", at=NOON, alarm=alarm, verdict=verdict, note=note)  # type: ignore[arg-type]
+def judge(alarm: int, verdict: Verdict, note: str = "") -> Feedback:
+    return Feedback(by="Ana", at=NOON, alarm=alarm, verdict=verdict, note=note)
 
 
 def opened(records: list[AlarmRecord]) -> list[int]:

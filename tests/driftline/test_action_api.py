@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo_service import SECOND, DemoService, scored
+from demo_service import NEEDED, SECOND, THRESHOLD, DemoService, scored
 from fastapi.testclient import TestClient
 
-from alerts.actions import Acknowledge, DoNotLearn, Shelve
+from alerts.actions import Acknowledge, DoNotLearn, Feedback, Shelve, UndoFeedback
 from alerts.maintenance import MaintenanceSettings
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.access.accounts import AccountBook
@@ -66,6 +66,21 @@ def test_the_stretch_of_an_alarm_is_not_learned(client: TestClient, service: Dem
     (action,) = service.acted
     assert isinstance(action, DoNotLearn)
     assert (action.device, action.metric, action.end) == ("plant/pump-07", "temperature", end)
+
+
+def test_feedback_tells_what_it_would_have_changed_and_is_taken_back(client: TestClient, service: DemoService) -> None:
+    service.step(scored([0] * NEEDED, [START + i * 60 * SECOND for i in range(1, NEEDED + 1)], [54.0] * NEEDED))
+    given = {"action": "feedback", "alarms": [1], "verdict": "wrong", "note": "test run"}
+    (effect,) = client.post("/api/v1/alarms/actions", json=given).json()["effects"]
+    assert (effect["alarm"], effect["metric"], effect["threshold"]) == (1, "temperature", THRESHOLD)
+    assert effect["sentence"] == "would not have alarmed in the last 30 days: there were 2 alarms"
+    reply = client.post("/api/v1/alarms/actions", json={"action": "undo_feedback", "alarms": [1]})
+    assert service.acted == [
+        Feedback(by="local", at=NOW, alarm=1, note="test run", verdict="wrong"),
+        UndoFeedback(by="local", at=NOW, alarm=1),
+    ]
+    assert reply.json()["effects"][0]["were"] == 2
+    assert client.post("/api/v1/alarms/actions", json={"action": "acknowledge", "alarms": [1]}).json()["effects"] == []
 
 
 @pytest.mark.parametrize(

@@ -82,18 +82,43 @@ export function clearByHand(alarms, done) {
   }));
 }
 
+// What an answer changed: its outcome, and what it would have changed of the last month, in one line a series.
+function outcome(reply) {
+  const said = reply.effects.length ? reply.effects : [];
+  const lines = reply.done.filter((each) => !each.refused).map((each) => {
+    const effect = said.find((one) => one.alarm === each.alarm);
+    return `${each.text}${effect ? `. ${effect.device} ${effect.metric}: ${effect.sentence}` : ""}`;
+  });
+  const refused = reply.done.filter((each) => each.refused);
+  return [lines.length > 1 ? `${count(lines.length)} answers kept. ${lines[0]}` : lines[0], refused[0]?.refused].filter(Boolean).join(". ");
+}
+
+export function undoFeedback(alarms, done) {
+  return attempt(async () => {
+    const judged = alarms.filter((alarm) => alarm.feedback);
+    if (!judged.length) { tell("Nobody has said anything of this that could be taken back"); return; }
+    const reply = await send("POST", "alarms/actions", { alarms: judged.map((alarm) => alarm.alarm), action: "undo_feedback" });
+    tell(`Taken back: ${outcome(reply)}`);
+    await done();
+  });
+}
+
 export function feedback(alarms, done) {
   return attempt(() => ask({
     title: `Was ${some(alarms)} right?`, confirm: "Save",
-    text: "Your answer is kept with the alarm, and tells how well alarms are judged.",
+    text: "Right: no answer makes this series deaf to it. Wrong: the series' threshold is raised just above it. Expected: what it shows now becomes normal. Each can be taken back.",
     fields: [
       field("Your answer", "verdict", { tag: "select", choices: verdicts, value: "right" }),
       field("Note (optional)", "note", { maxlength: 500 }),
     ],
     submit: async ({ verdict, note }) => {
-      if (verdict === "exclude") await act(alarms, "do_not_learn", { note });
-      else await act(alarms, "feedback", { verdict, note });
-      tell(verdict === "exclude" ? "What comes from this stretch is not taken for normal" : "Thank you: your answer is kept with the alarm");
+      if (verdict === "exclude") {
+        await act(alarms, "do_not_learn", { note });
+        tell("What comes from this stretch is not taken for normal");
+      } else {
+        const reply = await send("POST", "alarms/actions", { alarms: alarms.map((alarm) => alarm.alarm), action: "feedback", verdict, note });
+        tell(`Marked ${outcome(reply)}`, "ok", () => undoFeedback(reply.alarms, done));
+      }
       await done();
     },
   }));
@@ -107,4 +132,5 @@ export const actions = [
   ["c", "Comment", comment],
   ["x", "Clear", clearByHand],
   ["f", "Right or wrong?", feedback],
+  ["u", "Take answer back", undoFeedback],
 ];

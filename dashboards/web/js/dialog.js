@@ -1,6 +1,6 @@
 // Asking and telling: a dialog with fields, and a line that says what was done.
 
-import { h, setText } from "./dom.js";
+import { fill, h, setText } from "./dom.js";
 
 // A field: label, name, and what `h` makes of `tag` (input, select, textarea) with `attributes`; `choices` of a select.
 /** @param {string} label @param {string} name @param {Record<string, any>} [options] */
@@ -42,18 +42,19 @@ export function ask({ title, text = "", fields = [], confirm = "OK", submit }) {
 
 let timer = 0;
 
-// Says for some seconds what was done, to readers of the screen too.
-export function tell(text, kind = "ok") {
+// Says for some seconds what was done, to readers of the screen too; `undo` takes it back.
+/** @param {string} text @param {string} [kind] @param {(() => Promise<any>) | null} [undo] */
+export function tell(text, kind = "ok", undo = null) {
   let line = document.getElementById("told");
   if (!line) {
     line = h("div", { id: "told", role: "status" });
     document.body.append(line);
   }
   line.className = kind;
-  setText(line, text);
+  fill(line, h("span", {}, text), undo ? h("button", { type: "button", onclick: () => attempt(undo) }, "Undo") : null);
   line.hidden = false;
   clearTimeout(timer);
-  timer = setTimeout(() => { line.hidden = true; }, 6000);
+  timer = setTimeout(() => { line.hidden = true; }, undo ? 20_000 : 6000);
 }
 
 // Runs what a button does, and tells what went wrong.

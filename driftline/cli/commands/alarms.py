@@ -33,6 +33,7 @@ class AlarmCommand(StrEnum):
     CLEAR = "clear"
     COMMENT = "comment"
     FEEDBACK = "feedback"
+    UNDO = "undo"
     FORGET = "do-not-learn"
     TEST = "test"
 
@@ -47,7 +48,14 @@ class VerdictChoice(StrEnum):
 
 NARROW = ["alarm", "severity", "state", "device", "metric", "opened"]
 CONDITION = {Which.OPEN: "state <> 'cleared'", Which.CLEARED: "state = 'cleared'", Which.ALL: "true"}
-_ACTION = {AlarmCommand.ACK: "acknowledge", AlarmCommand.UNACK: "unacknowledge", AlarmCommand.FORGET: "do_not_learn"}
+_ACTION = {
+    AlarmCommand.ACK: "acknowledge",
+    AlarmCommand.UNACK: "unacknowledge",
+    AlarmCommand.FORGET: "do_not_learn",
+    AlarmCommand.UNDO: "undo_feedback",
+}
+_TOLD = ("feedback", "undo_feedback")
+"""Actions of which the outcome is told, beside that they were done."""
 
 
 def alarms(
@@ -69,9 +77,11 @@ def alarms(
 ) -> None:
     """List alarms, newest first, or act on them by number.
 
-    ack says that you have taken an alarm on, shelve puts it aside for a time, clear ends it, comment and feedback are
-    kept with it, do-not-learn keeps its stretch of time from being taken for normal. test sends a test message through
-    notice channels. All but list need a running service, which keeps what was done in its journal.
+    ack says that you have taken an alarm on, shelve puts it aside for a time, clear ends it, comment is kept with it.
+    feedback changes its series: wrong raises the threshold above the alarm, right keeps it from being raised past it,
+    expected takes what the series shows for normal; undo takes that back. do-not-learn keeps the alarm's stretch of
+    time from being taken for normal. test sends a test message through notice channels. All but list need a running
+    service, which keeps what was done in its journal.
 
     Example: driftline alarms shelve 12 13 --for 8h --note "bearing is ordered"
     """
@@ -114,7 +124,10 @@ def _act(folder: Path, action: AlarmCommand, targets: list[str], details: dict[s
         raise CommandError(f"ALARM: {given}, expected numbers of alarms as `driftline alarms` lists", code=Exit.USAGE)
     reply = send(needed_service(folder), "POST", "alarms/actions", {**details, "alarms": [int(t) for t in targets]})
     for done in reply["done"]:
-        print(f"alarm {done['alarm'] or targets[done['number']]}: {done['refused'] or action.value}")
+        told = done["text"] if details["action"] in _TOLD else action.value
+        print(f"alarm {done['alarm'] or targets[done['number']]}: {done['refused'] or told}")
+    for effect in reply["effects"]:
+        print(f"{effect['device']} {effect['metric']}: {effect['sentence']}")
 
 
 def _test(folder: Path, targets: list[str]) -> None:
