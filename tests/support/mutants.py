@@ -1,8 +1,9 @@
 """Mutation testing, sampled: `make mutants ROOM=alerts ARGS="--sample 40"`.
 
-Puts one small bug at a time into a copy of the project, and runs the room's own tests over it. A mutant that no test
-notices lives, and is named with its place. The sample is drawn by a seed, so that a run can be repeated; mutants that
-change nothing that can be seen are among the living, so 100 % is not to be had.
+Puts one small bug at a time into a copy of the project, and runs those of the room's own tests over it that call the
+changed function, the quickest first. A mutant that no test notices lives, and is named with its place. The sample is
+drawn by a seed, so that a run can be repeated; mutants that change nothing that can be seen are among the living, so
+100 % is not to be had. With `--record` the share stands in `benchmarks/mutants.json`.
 
 Source: DeMillo, Lipton, Sayward, "Hints on test data selection", Computer 11(4), 1978.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import json
 import os
 import random
 import shutil
@@ -22,7 +24,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import functions_reached
+
 ROOT = Path(__file__).resolve().parents[2]
+RECORD = ROOT / "benchmarks" / "mutants.json"
+_PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
 FOLDERS = {"firmware_sim": "firmware-sim/firmware_sim"}
 CONTRACTS = {
     "detectors": ["tests/contracts/test_detectors.py"],
@@ -45,6 +51,9 @@ class Mutant:
 
     path: Path
     line: int
+    function: int
+    """First line of the function around it, decorators included."""
+    is_compiled: bool
     before: str
     after: str
     source: str
@@ -88,42 +97,115 @@ class _Put(ast.NodeTransformer):
         return self._new if node is self._old else super().generic_visit(node)
 
 
-def within_functions(tree: ast.Module) -> Iterator[ast.AST]:
-    """What runs: the nodes of functions' bodies, without annotations and defaults."""
+def within_functions(tree: ast.Module) -> dict[ast.AST, ast.FunctionDef]:
+    """What runs: the nodes of functions' bodies without annotations and defaults, with the innermost function."""
+    found: dict[ast.AST, ast.FunctionDef] = {}
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             for statement in function.body:
-                yield from (node for node in ast.walk(statement) if not isinstance(node, ast.FunctionDef))
+                nodes = (node for node in ast.walk(statement) if not isinstance(node, ast.FunctionDef))
+                found.update(dict.fromkeys(nodes, function))
+    return found
+
+
+def _first_line(function: ast.FunctionDef) -> int:
+    return min(each.lineno for each in (function, *function.decorator_list))
+
+
+def _is_compiled(function: ast.FunctionDef) -> bool:
+    return any(ast.unparse(each).partition("(")[0] == "njit" for each in function.decorator_list)
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
     """Every mutant of one file."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    for node in list(dict.fromkeys(within_functions(tree))):
+    for node, function in within_functions(tree).items():
         for new in changes(node):
             changed = ast.fix_missing_locations(_Put(node, new).visit(tree))
             source = ast.unparse(changed)
             _Put(new, node).visit(tree)
-            yield Mutant(path, getattr(node, "lineno", 0), ast.unparse(node), ast.unparse(new), source)
+            yield Mutant(
+                path=path,
+                line=getattr(node, "lineno", 0),
+                function=_first_line(function),
+                is_compiled=_is_compiled(function),
+                before=ast.unparse(node),
+                after=ast.unparse(new),
+                source=source,
+            )
+
+
+def tests_by_function(copied: Path, tests: Sequence[str]) -> dict[str, list[str]]:
+    """By a function's place ("alerts/policy.py:12"), the tests that call it, the quickest first.
+
+    Raises SystemExit where a test fails although nothing was changed.
+    """
+    target = copied / "functions-reached.json"
+    environment = _environment(copied) | {functions_reached.TARGET_VARIABLE: str(target)}
+    command = [*_PYTEST, "-p", "functions_reached", *tests]
+    ran = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise SystemExit(f"the tests fail without any change:\n{ran.stdout[-2_000:]}{ran.stderr[-2_000:]}")
+    found: dict[str, list[str]] = {}
+    for test, (_, places) in sorted(json.loads(target.read_text()).items(), key=lambda each: each[1][0]):
+        for place in places:
+            found.setdefault(place, []).append(test)
+    return found
 
 
 def is_killed(copied: Path, mutant: Mutant, tests: Sequence[str], seconds: float) -> bool:
-    """Whether a test fails, or none ends in time, with the mutant in the copied project."""
+    """Whether one of the tests fails, or none ends in time, with the mutant in the copied project."""
     target = copied / mutant.path
     whole = target.read_text(encoding="utf-8")
     target.write_text(mutant.source, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": f"{copied}:{copied / 'firmware-sim'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    chosen = copied / "chosen-tests.txt"
+    chosen.write_text("\n".join(tests), encoding="utf-8")
     try:
         ran = subprocess.run(
-            command, cwd=copied, env=environment, timeout=seconds, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            check=False,
+            [*_PYTEST, f"@{chosen}"], cwd=copied, env=_environment(copied), timeout=seconds,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return True
     finally:
         target.write_text(whole, encoding="utf-8")
-    return ran.returncode == 1
+    return ran.returncode in (1, 2)
+
+
+def _environment(copied: Path) -> dict[str, str]:
+    path = os.pathsep.join(map(str, (copied, copied / "firmware-sim", Path(functions_reached.__file__).parent)))
+    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def try_all(sample: Sequence[Mutant], tests: Sequence[str], seconds: float) -> list[Mutant]:
+    """Run the tests over each mutant, in a copy of the project; those that live, in order. Prints what came of each."""
+    living = []
+    with tempfile.TemporaryDirectory() as place:
+        copied = Path(place) / "project"
+        shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".git", ".venv", "var", ".hypothesis", ".*_cache"))
+        reached = tests_by_function(copied, tests)
+        for number, mutant in enumerate(sample, 1):
+            chosen = list(tests) if mutant.is_compiled else reached.get(f"{mutant.path}:{mutant.function}", [])
+            noticed = bool(chosen) and is_killed(copied, mutant, chosen, seconds)
+            if not noticed:
+                living.append(mutant)
+            word = "noticed" if noticed else "LIVES  " if chosen else "UNTRIED"
+            print(f"{number}/{len(sample)} {word} {mutant}", flush=True)
+    return living
+
+
+def record(room: str, seed: int, sample: Sequence[Mutant], living: Sequence[Mutant], drawn_from: int) -> None:
+    """Write the room's share into the file of records, beside those of the other rooms."""
+    known = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    known[room] = {
+        "seed": seed,
+        "mutants": drawn_from,
+        "tried": len(sample),
+        "noticed": len(sample) - len(living),
+        "share": round(1 - len(living) / max(len(sample), 1), 3),
+        "living": [str(mutant) for mutant in living],
+    }
+    RECORD.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -134,7 +216,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("room", help="a folder at the top, such as alerts")
     parser.add_argument("--sample", type=int, default=40, help="mutants tried (default 40)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default 1)")
-    parser.add_argument("--seconds", type=float, default=600.0, help="longest run of the tests (default 600)")
+    parser.add_argument("--seconds", type=float, default=900.0, help="longest run of the tests (default 900)")
+    parser.add_argument("--record", action="store_true", help=f"write the share to {RECORD.relative_to(ROOT)}")
     chosen = parser.parse_args(arguments)
     folder = Path(FOLDERS.get(chosen.room, chosen.room))
     files = sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
@@ -143,17 +226,13 @@ def main(arguments: Sequence[str]) -> int:
     found = [mutant for path in files for mutant in mutants(path)]
     sample = random.Random(chosen.seed).sample(found, min(chosen.sample, len(found)))
     tests = [f"tests/{chosen.room}", *CONTRACTS.get(chosen.room, [])]
-    with tempfile.TemporaryDirectory() as place:
-        copied = Path(place) / "project"
-        shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".git", ".venv", "var", ".hypothesis", ".*_cache"))
-        killed = 0
-        for number, mutant in enumerate(sample, 1):
-            noticed = is_killed(copied, mutant, tests, chosen.seconds)
-            killed += noticed
-            print(f"{number}/{len(sample)} {'noticed' if noticed else 'LIVES  '} {mutant}", flush=True)
+    living = try_all(sample, tests, chosen.seconds)
+    killed = len(sample) - len(living)
     print(
         f"{chosen.room}: {killed} of {len(sample)} noticed, {killed / max(len(sample), 1):.0%}, of {len(found)} mutants"
     )
+    if chosen.record:
+        record(chosen.room, chosen.seed, sample, living, len(found))
     return 0
 
 
