@@ -86,7 +86,7 @@ def _variable(variable: Variable, source: Source) -> sdk.QueryVariable:
         .label(variable.label)
         .description(variable.description)
         .datasource(source.reference)
-        .query(variable.promql if source.plugin == "prometheus" else variable.flux)
+        .query(source.text(variable))
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
         .multi(variable.many)
@@ -126,7 +126,7 @@ def _annotations(board: Board, source: Source) -> list[models.AnnotationQuery]:
     if board.alarms is None:
         return []
     query = _Annotations(name="Alarms", datasource=source.reference, enable=True, icon_color="red")
-    if source.plugin == "prometheus":
+    if source.language == "promql":
         query.expr = board.alarms.promql
         query.extra = {"titleFormat": board.alarms.legend, "textFormat": "alarm {{severity}}", "tagKeys": "severity"}
     else:

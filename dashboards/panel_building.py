@@ -52,7 +52,7 @@ def built_panel(
             building = building.override_by_regexp(
                 f"/(^| )({'|'.join(metrics)})$/", [models.DynamicConfigValue("unit", unit)]
             )
-    if source.plugin != "prometheus" and panel.kind != "table":
+    if source.language == "flux" and panel.kind != "table":
         for place, query in enumerate(panel.queries):
             name = query.legend.replace("{{", "${__field.labels.").replace("}}", "}")
             building = building.override_by_query(
@@ -208,7 +208,7 @@ def _filled(building: Any, panel: Panel, look: SeriesLook, metrics: Iterable[str
 
 def _columns(building: Any, panel: Panel, source: Source) -> Any:
     """One row a series: the queries' values side by side, with their names and units."""
-    if source.plugin == "prometheus":
+    if source.language == "promql":
         several = len(panel.queries) > 1
         names = {
             (f"Value #{ascii_uppercase[place]}" if several else "Value"): column

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog import builder, variants
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-from dashboards.model import Query
+from dashboards.model import Query, Variable
+from storage.external.sink_registry import SINKS, PanelLanguage, SinkKind, sink_kind
 
-SourceName = Literal["victoriametrics", "influxdb"]
+_PLUGINS: Mapping[PanelLanguage, str] = {"promql": "prometheus", "flux": "influxdb"}
+
+DEFAULT_SOURCE = "victoriametrics"
+"""The kind that is built for where no external database is configured."""
 
 
 class FluxQuery(variants.Dataquery):
@@ -43,24 +47,29 @@ class _Built(builder.Builder[FluxQuery]):
 class Source:
     """A kind of data source: how its queries and variables are written, and what Grafana needs to reach it."""
 
-    name: SourceName
+    name: str
     title: str
-    plugin: str
     uid: str
     default_url: str
+    language: PanelLanguage
+
+    @property
+    def plugin(self) -> str:
+        """Grafana's plugin that asks in the source's language."""
+        return _PLUGINS[self.language]
 
     @property
     def reference(self) -> DataSourceRef:
         """What panels refer to it by."""
         return DataSourceRef(type_val=self.plugin, uid=self.uid)
 
-    def text(self, query: Query) -> str:
+    def text(self, query: Query | Variable) -> str:
         """The query in this source's language; "" where another query of the panel covers it."""
-        return query.promql if self.plugin == "prometheus" else query.flux
+        return query.promql if self.language == "promql" else query.flux
 
     def target(self, query: Query, ref_id: str, *, table: bool) -> builder.Builder[Any]:
         """The query as the SDK builds it into a panel."""
-        if self.plugin != "prometheus":
+        if self.language == "flux":
             flux = FluxQuery(query.flux, ref_id)
             flux.source = self.reference
             return _Built(flux)
@@ -81,29 +90,24 @@ class Source:
             "url": url,
             "isDefault": False,
         }
-        if self.plugin == "prometheus":
+        if self.language == "promql":
             settings["jsonData"] = {"httpMethod": "POST", "timeInterval": "1s", "prometheusType": "Prometheus"}
         else:
             settings["jsonData"] = {"version": "Flux", "organization": org, "defaultBucket": bucket}
         return settings
 
 
-SOURCES: tuple[Source, ...] = (
-    Source(
-        "victoriametrics",
-        "Driftline (VictoriaMetrics)",
-        "prometheus",
-        "driftline-victoriametrics",
-        "http://127.0.0.1:8428",
-    ),
-    Source("influxdb", "Driftline (InfluxDB)", "influxdb", "driftline-influxdb", "http://127.0.0.1:8086"),
-)
-"""All kinds of data source, the one that is built for by default first."""
+def source_of(kind: type[SinkKind]) -> Source:
+    """The data source of a kind of sink."""
+    return Source(
+        kind.name, f"Driftline ({kind.title})", f"driftline-{kind.name}", kind.default_url, kind.panel_language
+    )
+
+
+SOURCES: tuple[Source, ...] = tuple(map(source_of, SINKS))
+"""The data source of every kind of sink."""
 
 
 def source_named(name: str) -> Source:
-    """The source of this name. Raises ValueError naming those known."""
-    for source in SOURCES:
-        if source.name == name:
-            return source
-    raise ValueError(f"unknown data source {name!r} (known: {', '.join(source.name for source in SOURCES)})")
+    """The data source of the kind of sink of this name. Raises ValueError with the nearest known name."""
+    return source_of(sink_kind(name))

@@ -29,6 +29,7 @@ from ingest.ingest_settings import (
     SnapshotSettings,
 )
 from storage.external.sink_registry import libraries_of, of_their_kind
+from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
@@ -89,6 +90,11 @@ class Config(BaseModel):
     @classmethod
     def _of_their_kind(cls, given: object) -> object:
         return of_their_kind(given)
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def _of_its_kind(cls, given: object) -> object:
+        return journal_of_its_kind(given)
 
     @field_validator("detectors")
     @classmethod
@@ -290,6 +296,9 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
         for number, sink in _tables(data.get("sinks"))
         for extra, module in libraries_of(sink.get("type", SinkSettings.model_fields["type"].default))
     ]
+    journal = data.get("journal")
+    if isinstance(journal, dict):
+        wanted += [(("journal",), extra, module) for extra, module in journal_libraries(journal.get("type"))]
     if isinstance(archive, dict) and archive.get("folder"):
         wanted.append((("archive", "folder"), "archive", "pyarrow"))
     return [

@@ -7,11 +7,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 
@@ -52,24 +51,6 @@ class ReceiverState(StrEnum):
     NOT_SUBSCRIBED = "not subscribed"
     JOURNAL_FULL = "journal full"
     FAILED = "failed"
-
-
-class ReceivingJournal(Journal, Protocol):
-    """A journal that knows where it ends, so that offsets and arrival times go on from there."""
-
-    @property
-    def next_offset(self) -> int:
-        """The offset that the next message will get."""
-        ...
-
-    @property
-    def last_arrival(self) -> int:
-        """The newest arrival or tick, ns since the epoch; 0 in an empty journal."""
-        ...
-
-    def newest_first(self) -> Iterator[MessageChunk]:
-        """The chunks from the end backwards, as far as they are there and intact."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +94,7 @@ class Receiver:
     def __init__(
         self,
         session: MqttSession,
-        journal: ReceivingJournal,
+        journal: Journal,
         clock: Callable[[], int],
         settings: JournalSettings | None = None,
         *,

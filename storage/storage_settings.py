@@ -19,6 +19,7 @@ class JournalSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: str = Field(default="embedded", description="What the journal is: embedded, a file in the data folder.")
     max_bytes: int = Field(
         default=2 * GIBIBYTE,
         ge=MEBIBYTE,
@@ -35,6 +36,14 @@ class JournalSettings(BaseModel):
     group_delay: Duration = Field(
         default="20ms", description="A group of messages is written at the latest this long after its first message."
     )
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_kind(cls, name: str) -> str:
+        from storage.journal.journal_registry import journal_kind  # noqa: PLC0415  which needs these settings
+
+        journal_kind(name)
+        return name
 
 
 class StoreSettings(BaseModel):

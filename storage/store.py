@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,49 @@ class Journal(Protocol):
     """A durable, ordered, replayable log of message chunks.
 
     A chunk's place is its `position`, counted 0, 1, 2, ... and never reused; a message's place is its `offset`, which
-    counts messages. Both survive compaction. One writer; readers may run in other threads and processes.
+    counts messages. Both survive compaction. One thread appends; others may read or compact meanwhile.
     """
 
+    @property
+    def place(self) -> str:
+        """Where it is, for messages to people."""
+        ...
+
+    def open(self) -> Self:
+        """Open or create it, and find its end. Raises StorageCorruptError, OSError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. What was appended is durable already; closing twice does nothing."""
+        ...
+
+    @property
+    def first_position(self) -> int:
+        """The oldest position that is still here; `next_position` in an empty journal."""
+        ...
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next chunk will get."""
+        ...
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next message will get: messages appended since the journal began."""
+        ...
+
+    @property
+    def last_arrival(self) -> int:
+        """The newest arrival or tick, ns since the epoch; 0 in an empty journal."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the chunks take."""
+        ...
+
     def append(self, chunk: MessageChunk) -> int:
-        """Write the chunk and return its position; it is on disk when this returns.
+        """Write the chunk and return its position; it is durable when this returns.
 
         A tick (no messages) advances arrival time alone. Raises StorageFullError.
         """
@@ -53,9 +91,19 @@ class Journal(Protocol):
         """
         ...
 
-    @property
-    def next_position(self) -> int:
-        """The position that the next chunk will get."""
+    def newest_first(self) -> Iterator[MessageChunk]:
+        """The chunks from the end backwards, as far as they are there. Raises StorageCorruptError."""
+        ...
+
+    def go_on_from(self, position: int, offset: int) -> None:
+        """Go on at a later position and offset, for a journal that has lost its tail.
+
+        Raises ValueError where `position` is not ahead, StorageFullError.
+        """
+        ...
+
+    def compact(self, before_position: int, now: int) -> int:
+        """Remove the oldest chunks before `before_position` that need not stay at `now` (ns); returns how many went."""
         ...
 
 

@@ -14,8 +14,7 @@ from driftline.compile.kernel_compiler import KernelCompiler
 from driftline.http.events import LiveFeed
 from driftline.runtime.store_worker import SnapshotRequest, StoreWorker
 from ingest.pipeline import Engine
-from storage.journal.sqlite_journal import SqliteJournal
-from storage.store import JournalEntry
+from storage.store import Journal, JournalEntry
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class EngineWorker:
     def __init__(
         self,
         engine: Engine,
-        journal: SqliteJournal,
+        journal: Journal,
         stores: StoreWorker,
         feed: LiveFeed,
         *,
@@ -198,7 +197,7 @@ class EngineWorker:
         return _some(self._journal, self.engine.position)
 
 
-def _some(journal: SqliteJournal, position: int, most: int = 64) -> list[JournalEntry]:
+def _some(journal: Journal, position: int, most: int = 64) -> list[JournalEntry]:
     entries = []
     for entry in journal.read(position):
         entries.append(entry)

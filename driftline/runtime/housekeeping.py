@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from common.durations import parse_duration
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.priority import HOUSEKEEPING, give_way
-from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
-from storage.store import StorageCorruptError, StorageFullError
+from storage.store import Journal, StorageCorruptError, StorageFullError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ class Housekeeping:
     """Removes what is past its keeping and sorts what was stored, now and then and when asked."""
 
     def __init__(
-        self, store: EmbeddedStore, journal: SqliteJournal, snapshots: SnapshotStore, clock: Callable[[], int]
+        self, store: EmbeddedStore, journal: Journal, snapshots: SnapshotStore, clock: Callable[[], int]
     ) -> None:
         self._store = store
         self._journal = journal

@@ -17,8 +17,8 @@ from driftline.runtime.warm_start import warm_start
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
-from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
+from storage.store import Journal
 
 Say = Callable[[str], None]
 
@@ -32,7 +32,7 @@ def new_engine(config: Config, known: Sequence[SeriesRecord]) -> Engine:
 
 
 def restored_engine(
-    config: Config, store: EmbeddedStore, journal: SqliteJournal, snapshots: SnapshotStore, say: Say
+    config: Config, store: EmbeddedStore, journal: Journal, snapshots: SnapshotStore, say: Say
 ) -> Engine:
     """The engine at the newest usable snapshot; stepping on through the journal gives what an undisturbed run has.
 
@@ -96,18 +96,18 @@ def _taken_over(
     return engine
 
 
-def _mend(journal: SqliteJournal, store: EmbeddedStore, say: Say) -> None:
+def _mend(journal: Journal, store: EmbeddedStore, say: Say) -> None:
     """A journal that ends before what is stored has lost its tail: go on behind it, so that no position comes twice."""
     lost = store.position - journal.next_position
     if lost > 0:
         say(
-            f"{journal.path} has lost its newest {lost} entries, which are stored in {store.path} already: "
+            f"{journal.place} has lost its newest {lost} entries, which are stored in {store.path} already: "
             f"going on from position {store.position}; messages acknowledged and not stored yet would be lost"
         )
         journal.go_on_from(store.position, store.counts().get("messages", 0))
 
 
-def _relearned(config: Config, store: EmbeddedStore, journal: SqliteJournal, say: Say) -> Engine:
+def _relearned(config: Config, store: EmbeddedStore, journal: Journal, say: Say) -> Engine:
     """Without a snapshot: everything that the journal still holds."""
     engine = new_engine(config, store.series())
     engine.position = journal.first_position
@@ -119,7 +119,7 @@ def _relearned(config: Config, store: EmbeddedStore, journal: SqliteJournal, say
     return engine if engine.position == 0 else _agreed(engine, store, journal)
 
 
-def _agreed(engine: Engine, store: EmbeddedStore, journal: SqliteJournal) -> Engine:
+def _agreed(engine: Engine, store: EmbeddedStore, journal: Journal) -> Engine:
     """Step to where the store stands, and take the alarms as the store has them, since a part of the past is gone."""
     _step_to(engine, store.position, journal)
     _adopt_stored_alarms(engine, store)
@@ -132,7 +132,7 @@ def _adopt_stored_alarms(engine: Engine, store: EmbeddedStore) -> None:
     engine.adopt_alarms(open_alarms, max((a.alarm for a in alarms), default=0) + 1, judged)
 
 
-def _step_to(engine: Engine, position: int, journal: SqliteJournal) -> None:
+def _step_to(engine: Engine, position: int, journal: Journal) -> None:
     """Step through entries whose outputs are stored already."""
     for entry in journal.read(engine.position):
         if entry.position >= position:

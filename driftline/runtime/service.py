@@ -54,7 +54,7 @@ from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
 from storage.external.reader_parts import ExternalReader
 from storage.external.sink_registry import external_reader
-from storage.journal.sqlite_journal import SqliteJournal
+from storage.journal.journal_registry import make_journal
 from storage.snapshots import SnapshotStore
 from storage.storage_settings import read_token
 
@@ -240,7 +240,7 @@ class Service:
         self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
         self._store.open()
         self._closers.append(("database", self._store.close))
-        self._journal = SqliteJournal(self.folder.journal, self.config.journal)
+        self._journal = make_journal(self.folder.journal, self.config.journal)
         self._journal.open()
         self._closers.append(("journal", self._journal.close))
         self._snapshots = SnapshotStore(self.folder.snapshots)
@@ -260,7 +260,7 @@ class Service:
             journal_next=self._journal.next_position,
             snapshots=self._snapshots.positions,
             database=str(self.folder.database),
-            journal=str(self.folder.journal),
+            journal=self._journal.place,
         )
         self._remember_lost(lost)
 

@@ -39,7 +39,7 @@ from driftline.runtime.store_worker import StoreWorker
 from ingest.device_status import DeviceStatus, mostly_refused
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded.database import EmbeddedStore
-from storage.journal.sqlite_journal import SqliteJournal
+from storage.store import Journal
 
 _LAGGING_SECONDS = 10.0
 _NEAR_LIMIT = 0.8
@@ -68,7 +68,7 @@ class ServiceStatus:
         self,
         config: Config,
         store: EmbeddedStore,
-        journal: SqliteJournal,
+        journal: Journal,
         engine: EngineWorker,
         stores: StoreWorker,
         receiver: Callable[[], Receiver | None],

@@ -42,8 +42,13 @@ class SinkKind(Protocol):
     """A kind of external database. `name` is its `type` in the configuration."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """What people call it."""
+    default_url: ClassVar[str]
+    """Where it listens, on this machine, as its makers set it up."""
     Settings: ClassVar[type[SinkSettings]]
     panel_language: ClassVar[PanelLanguage]
+    """What Grafana's panels ask it in (`dashboards/sources.py`)."""
     libraries: ClassVar[tuple[tuple[str, str], ...]]
     """What it needs beyond running: extra and module."""
 
@@ -67,6 +72,8 @@ class InfluxKind:
     """InfluxDB 1.8, 2 and 3, and what else takes its line protocol."""
 
     name: ClassVar[str] = "influxdb"
+    title: ClassVar[str] = "InfluxDB"
+    default_url: ClassVar[str] = "http://127.0.0.1:8086"
     Settings: ClassVar[type[SinkSettings]] = SinkSettings
     panel_language: ClassVar[PanelLanguage] = "flux"
     libraries: ClassVar[tuple[tuple[str, str], ...]] = (("influx", "influxdb_client"), ("influx", "pyarrow"))
@@ -98,6 +105,8 @@ class VictoriaKind(InfluxKind):
     """VictoriaMetrics, which takes the same line protocol and is read by MetricsQL."""
 
     name: ClassVar[str] = "victoriametrics"
+    title: ClassVar[str] = "VictoriaMetrics"
+    default_url: ClassVar[str] = "http://127.0.0.1:8428"
     panel_language: ClassVar[PanelLanguage] = "promql"
 
     @staticmethod

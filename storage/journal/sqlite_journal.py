@@ -73,6 +73,11 @@ class SqliteJournal:
         self._last_arrival = 0
         self._refused_bytes = 0
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
     def open(self) -> Self:
         """Open or create the file and find its end. Returns self.
 

@@ -201,7 +201,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
     doubled: tuple[Panel, ...] = (*first.panels, first.panels[0])
     with pytest.raises(ValueError, match="panel name 'devices' is taken"):
         checked((dataclasses.replace(BOARDS[0], sections=(dataclasses.replace(first, panels=doubled),)),))
-    with pytest.raises(ValueError, match="known: victoriametrics, influxdb"):
+    with pytest.raises(ValueError, match='unknown kind of sink "graphite"'):
         source_named("graphite")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from grafana_contract import TOKEN, GrafanaState, running_grafana
@@ -14,11 +15,13 @@ from dashboards.grafana_client import ConflictError, Grafana, GrafanaError
 from dashboards.grafana_units import SIMULATED
 from dashboards.panels import BOARDS
 from dashboards.pushing import Change, differences, fingerprint, planned, push
-from dashboards.sources import SOURCES
+from dashboards.sources import source_named
 from driftline.cli.command_line import main
+from storage.external import sink_registry
+from storage.external.sink_registry import SINKS, VictoriaKind
 
-BUILT = all_built(SOURCES[0], units=SIMULATED, page_url="http://127.0.0.1:8000/")
-DATA_SOURCE = dict(SOURCES[0].settings("http://127.0.0.1:8428", org="o", bucket="b"))
+BUILT = all_built(source_named("victoriametrics"), units=SIMULATED, page_url="http://127.0.0.1:8000/")
+DATA_SOURCE = dict(source_named("victoriametrics").settings("http://127.0.0.1:8428", org="o", bucket="b"))
 UID = "driftline-fleet"
 
 
@@ -189,6 +192,36 @@ def test_the_command_builds_for_either_source(
     assert main(["dashboards", "build", "--out", str(tmp_path / "g"), "--source", "influxdb"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(BOARDS) + 4
     assert "influxdb" in (tmp_path / "g" / "provisioning" / "datasources" / "driftline.yaml").read_text()
+
+
+def test_the_command_builds_for_the_first_sink_in_the_language_of_its_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class MimirKind(VictoriaKind):
+        name: ClassVar[str] = "mimir"
+        title: ClassVar[str] = "Mimir"
+        default_url: ClassVar[str] = "http://127.0.0.1:9009"
+
+    monkeypatch.setattr(sink_registry, "SINKS", (*SINKS, MimirKind))
+    monkeypatch.chdir(tmp_path)
+    fleet, source = (
+        tmp_path / "g" / path for path in ("dashboards/driftline-fleet.json", "provisioning/datasources/driftline.yaml")
+    )
+    for kind, plugin, words in [
+        ("", "prometheus", "http://127.0.0.1:8428"),
+        ("influxdb", "influxdb", "http://127.0.0.1:8086"),
+        ("mimir", "prometheus", "Driftline (Mimir)"),
+    ]:
+        text = f'[[sinks]]\nname = "s"\ntype = "{kind}"\nurl = "http://db"\n' if kind else ""
+        (tmp_path / "driftline.toml").write_text(text)
+        assert main(["dashboards", "build", "--out", "g"]) == 0
+        written = source.read_text()
+        assert f"type: {plugin}" in written
+        assert words in written
+        assert ("from(bucket" in fleet.read_text()) == (plugin == "influxdb")
+    capsys.readouterr()
+    assert main(["dashboards", "build", "--source", "influx"]) == 2
+    assert '--source: unknown kind of sink "influx"; did you mean "influxdb"?' in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,66 +33,74 @@ class Action(StrEnum):
     DRAW = "draw"
 
 
-class SourceChoice(StrEnum):
-    """The databases that dashboards can be built for."""
-
-    VICTORIAMETRICS = "victoriametrics"
-    INFLUXDB = "influxdb"
+SourceOption = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="TYPE",
+        help="Type of the database that Grafana asks. [default: that of the first of the sinks, else victoriametrics]",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="build, draw: the folder written to.")]
+UrlOption = Annotated[
+    str,
+    typer.Option("--url", metavar="URL", envvar="DRIFTLINE_GRAFANA_URL", help="push, diff: address of the Grafana."),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="push, diff: file with a token of a Grafana service account; else DRIFTLINE_GRAFANA_TOKEN.",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="push, diff: replace what was changed in Grafana too.")]
+DatabaseUrlOption = Annotated[
+    str, typer.Option("--database-url", metavar="URL", help="Where Grafana reaches the database. [default: by source]")
+]
+PageUrlOption = Annotated[
+    str, typer.Option("--page-url", metavar="URL", help="Where a browser reaches Driftline's own page.")
+]
+OrgOption = Annotated[str, typer.Option("--org", help="InfluxDB's organisation.")]
+BucketOption = Annotated[str, typer.Option("--bucket", help="InfluxDB's bucket.")]
+DatabaseTokenOption = Annotated[
+    str,
+    typer.Option(
+        "--database-token-path",
+        metavar="FILE",
+        help="build: file with InfluxDB's token, as Grafana sees it. push takes DRIFTLINE_INFLUX_TOKEN.",
+    ),
+]
+DashboardsPathOption = Annotated[
+    str, typer.Option("--dashboards-path", metavar="DIR", help="build: folder of the dashboards as Grafana sees it.")
+]
+WebhookOption = Annotated[
+    str, typer.Option("--webhook", metavar="URL", help="build: where Grafana's alerts are posted.")
+]
+EmailOption = Annotated[str, typer.Option("--email", help="build: whom Grafana's alerts are mailed to.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="draw: the device of the device dashboard.")]
+RangeOption = Annotated[str, typer.Option("--range", help="draw: length of the time range.")]
+UntilOption = Annotated[str, typer.Option("--until", metavar="TIME", help="draw: its end, ISO 8601. [default: now]")]
 
 
 def dashboards(
     action: Annotated[Action, typer.Argument(help="What to do.", show_default=False)],
-    source: Annotated[
-        SourceChoice, typer.Option("--source", help="The database that Grafana asks.")
-    ] = SourceChoice.VICTORIAMETRICS,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="build, draw: the folder written to.")] = Path(
-        "grafana"
-    ),
-    url: Annotated[
-        str,
-        typer.Option(
-            "--url", metavar="URL", envvar="DRIFTLINE_GRAFANA_URL", help="push, diff: address of the Grafana."
-        ),
-    ] = "http://127.0.0.1:3000",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file",
-            metavar="FILE",
-            help="push, diff: file with a token of a Grafana service account; else DRIFTLINE_GRAFANA_TOKEN.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="push, diff: replace what was changed in Grafana too.")
-    ] = False,
-    database_url: Annotated[
-        str,
-        typer.Option("--database-url", metavar="URL", help="Where Grafana reaches the database. [default: by source]"),
-    ] = "",
-    page_url: Annotated[
-        str, typer.Option("--page-url", metavar="URL", help="Where a browser reaches Driftline's own page.")
-    ] = "http://127.0.0.1:8000/",
-    org: Annotated[str, typer.Option("--org", help="InfluxDB's organisation.")] = "driftline",
-    bucket: Annotated[str, typer.Option("--bucket", help="InfluxDB's bucket.")] = "driftline",
-    database_token: Annotated[
-        str,
-        typer.Option(
-            "--database-token-path",
-            metavar="FILE",
-            help="build: file with InfluxDB's token, as Grafana sees it. push takes DRIFTLINE_INFLUX_TOKEN.",
-        ),
-    ] = "",
-    dashboards_path: Annotated[
-        str,
-        typer.Option("--dashboards-path", metavar="DIR", help="build: folder of the dashboards as Grafana sees it."),
-    ] = "",
-    webhook: Annotated[
-        str, typer.Option("--webhook", metavar="URL", help="build: where Grafana's alerts are posted.")
-    ] = "",
-    email: Annotated[str, typer.Option("--email", help="build: whom Grafana's alerts are mailed to.")] = "",
-    device: Annotated[str, typer.Option("--device", help="draw: the device of the device dashboard.")] = "",
-    time_range: Annotated[str, typer.Option("--range", help="draw: length of the time range.")] = "30m",
-    until: Annotated[str, typer.Option("--until", metavar="TIME", help="draw: its end, ISO 8601. [default: now]")] = "",
+    source: SourceOption = "",
+    out: OutOption = Path("grafana"),
+    url: UrlOption = "http://127.0.0.1:3000",
+    token_file: TokenFileOption = None,
+    force: ForceOption = False,
+    database_url: DatabaseUrlOption = "",
+    page_url: PageUrlOption = "http://127.0.0.1:8000/",
+    org: OrgOption = "driftline",
+    bucket: BucketOption = "driftline",
+    database_token: DatabaseTokenOption = "",
+    dashboards_path: DashboardsPathOption = "",
+    webhook: WebhookOption = "",
+    email: EmailOption = "",
+    device: DeviceOption = "",
+    time_range: RangeOption = "30m",
+    until: UntilOption = "",
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
@@ -109,9 +117,8 @@ def dashboards(
     require("grafana_foundation_sdk", extra="grafana", purpose="Building dashboards")
     from dashboards.building import all_built
     from dashboards.provisioning import BuildSettings, write_all
-    from dashboards.sources import source_named
 
-    chosen = source_named(source)
+    chosen = _source(source, config)
     units = _units(data_folder(config, data))
     settings = BuildSettings(
         database_url=database_url or chosen.default_url,
@@ -131,6 +138,17 @@ def dashboards(
     else:
         built = all_built(chosen, units=units, page_url=page_url)
         _bring(_grafana(url, token_file), built, chosen, settings, force=force, only_show=action is Action.DIFF)
+
+
+def _source(name: str, config: Path | None) -> Source:
+    """The data source asked for, else that of the first sink of the configuration."""
+    from dashboards.sources import DEFAULT_SOURCE, source_named
+
+    sinks = [] if name else read_config(config).sinks
+    try:
+        return source_named(name or (sinks[0].type if sinks else DEFAULT_SOURCE))
+    except ValueError as error:
+        raise CommandError(f"--source: {error}", code=Exit.USAGE) from None
 
 
 def _units(folder: Path) -> Mapping[str, str]:
@@ -196,7 +214,7 @@ def _bring(
     from dashboards.pushing import planned, push
 
     wanted = dict(source.settings(settings.database_url, org=settings.org, bucket=settings.bucket))
-    if source.name == "influxdb" and (token := os.environ.get("DRIFTLINE_INFLUX_TOKEN")):
+    if source.language == "flux" and (token := os.environ.get("DRIFTLINE_INFLUX_TOKEN")):
         wanted["secureJsonData"] = {"token": token}
     try:
         steps = (planned if only_show else push)(grafana, built, wanted, force=force)
