@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,6 +11,7 @@ from firmware_sim.publisher import BrokerUnreachableError
 from firmware_sim.worlds import WORLDS
 from pydantic import BaseModel, ConfigDict, Field
 
+from devices.fault_labels import FaultLabel
 from driftline.http.access_guard import Operator
 from driftline.http.bounds import QueryPool
 from driftline.http.errors import ApiError
@@ -19,10 +21,11 @@ from driftline.http.view import ServiceView, SimulatorView
 from storage.embedded.query_watch import QueryStop
 from tuning.live_scores import score_live
 from tuning.recorded_scorecard import recorded_scorecard
-from tuning.scorecard import Score
+from tuning.scorecard import FaultOutcome, Score
 from tuning.scorecard_tables import as_json
 
 _LONGEST = 30 * 86_400.0
+_MOST_OUTCOMES = 200
 
 
 class WorldReply(BaseModel):
@@ -89,10 +92,26 @@ class InjectionReply(BaseModel):
     answer: str
 
 
+class OutcomeReply(BaseModel):
+    """What became of one fault, under the service's name of its device; times in ns."""
+
+    kind: str
+    device: str
+    metric: str
+    start: int
+    end: int
+    unseen: str = Field(description="Why nothing that only knows the past can see it; empty where it can be seen.")
+    found: bool
+    found_by: str
+    delay_seconds: float | None = Field(description="From when it can be seen to the alarm.")
+    open_share: float | None = Field(description="Share of its time with an alarm open; null for a few readings.")
+
+
 class ScorecardReply(BaseModel):
     """Alarms against known faults: of this service's simulated devices so far, and as recorded of the default."""
 
     live: dict[str, Any] | None = Field(description="As `driftline score --live --out` writes it; null without truth.")
+    faults: list[OutcomeReply] = Field(description="The faults of the live card, the newest first, 200 at most.")
     recorded: dict[str, Any] | None = Field(description="As `make scorecard` writes it; null where there is none.")
 
 
@@ -105,9 +124,9 @@ def simulator_router(view: ServiceView, queries: QueryPool, audit: Audit) -> API
         faults: Annotated[int, Query(ge=0, le=1_000, description="Most faults.")] = 50,
     ) -> Response:
         """The simulated devices on the broker, and the faults that have begun on them. Takes up to a second."""
+        desk = view.simulator
         try:
-            desk = _desk(view)
-            fleets, labels = desk.fleets(), desk.labels()
+            fleets, labels = ([], []) if desk is None else (desk.fleets(), desk.labels())
         except (BrokerUnreachableError, ValueError, OSError) as error:
             raise ApiError(503, "unavailable", str(error)) from None
         return json_response(
@@ -125,7 +144,7 @@ def simulator_router(view: ServiceView, queries: QueryPool, audit: Audit) -> API
         """Let a fault begin on a simulated device, as `driftline simulate inject` does."""
         wanted = Injection(given.device, given.fault, given.metric, given.seconds, given.size)
         try:
-            answer = _desk(view).inject(wanted)
+            answer = None if view.simulator is None else view.simulator.inject(wanted)
         except BrokerUnreachableError as error:
             raise ApiError(503, "unavailable", str(error)) from None
         if answer is None:
@@ -136,34 +155,40 @@ def simulator_router(view: ServiceView, queries: QueryPool, audit: Audit) -> API
         return json_response({"answer": answer})
 
     @router.get("/scorecard", response_model=ScorecardReply)
-    async def scorecard(asked: Request) -> Response:
+    async def scorecard(
+        asked: Request,
+        recorded: Annotated[
+            bool, Query(description="With the record, which stays as it is while the service runs.")
+        ] = True,
+    ) -> Response:
         """What of the known faults was found: live, alarms joined with the simulator's truth, and as recorded."""
 
         def answer(stop: QueryStop) -> Response:
             try:
                 desk = view.simulator
-                score = None if desk is None else _live(view, desk, stop)
-                recorded = recorded_scorecard()
+                labels = [] if desk is None else desk.labels()
+                score = None if desk is None or not labels else _live(view, desk, labels, stop)
+                record = recorded_scorecard() if recorded else None
             except (BrokerUnreachableError, ValueError, OSError) as error:
                 raise ApiError(503, "unavailable", str(error)) from None
-            return json_response({"live": score and as_json(score, {"live": True}), "recorded": recorded})
+            faults = sorted(score.faults, key=lambda fault: -fault.start)[:_MOST_OUTCOMES] if score else []
+            live = score and as_json(score, {"live": True})
+            ends = {(label.kind, label.metric, label.start): label.end for label in labels}
+            return json_response({"live": live, "faults": [_outcome(one, ends) for one in faults], "recorded": record})
 
         return await queries.run(asked, answer)
 
     return router
 
 
-def _desk(view: ServiceView) -> SimulatorView:
-    if view.simulator is None:
-        raise ApiError(503, "unavailable", "the service has no broker yet: try again in a moment")
-    return view.simulator
+def _outcome(fault: FaultOutcome, ends: Mapping[tuple[str, str, int], int]) -> dict[str, Any]:
+    """For the reply, with the end that the fault will have: the score knows the past alone."""
+    told = {name: getattr(fault, name) for name in OutcomeReply.model_fields}
+    return {**told, "end": ends.get((fault.kind, fault.metric, fault.start), fault.end)}
 
 
-def _live(view: ServiceView, desk: SimulatorView, stop: QueryStop) -> Score | None:
-    """The score of this service's simulated devices; None where no fault is known."""
-    labels = desk.labels()
-    if not labels:
-        return None
+def _live(view: ServiceView, desk: SimulatorView, labels: Sequence[FaultLabel], stop: QueryStop) -> Score:
+    """The score of this service's simulated devices."""
     fleets = desk.fleets()
     simulated = [one.device for fleet in fleets for one in fleet.devices] if fleets else None
     return score_live(lambda sql, most: view.store.query(sql, most, stop=stop).rows, labels, simulated)

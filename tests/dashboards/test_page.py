@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from chromium_browser import Browser
-from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
+from demo_service import SECOND, DemoService, DemoSimulator, continue_plant, fill_with_plant
+from firmware_sim.injection import Injection
 from letters import letter
 
 from alerts.notices.notifier import Notifier
 from alerts.notices.outbox import Outbox
 from dashboards.web_files import WEB_FOLDER, load_web_files
+from devices.fault_labels import FaultLabel, Severity
 from devices.records import AlarmRecord, AlarmState
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
@@ -321,6 +323,49 @@ def test_the_pipeline_closes_its_sums_and_shows_dead_letters(page: Page) -> None
     page.browser.wait_for("return document.body.innerText.includes('Payload')", "dead letters")
 
 
+def test_a_fault_begins_at_a_click_and_the_simulator_shows_what_was_found(page: Page) -> None:
+    last = plant_end(page.service)
+    found = min(page.service.store.alarms(limit=1_000), key=lambda alarm: alarm.opened)
+    series = {record.series: record for record in page.service.store.series()}[found.series]
+    labels = [
+        FaultLabel(
+            series.device,
+            series.metric,
+            "drift",
+            found.opened - SECOND,
+            found.opened + 60 * SECOND,
+            Severity.MAJOR,
+            "a",
+        ),
+        FaultLabel(ODD, "pressure", "spike", last - 60 * SECOND, last - 30 * SECOND, Severity.MINOR, "b"),
+    ]
+    page.service.simulator = simulator = DemoSimulator(ODD, labels)
+    try:
+        page.show("#/simulator")
+        page.browser.wait_for("return document.querySelector('.inject')", "the form")
+        rows = page.browser.run(
+            "return [...document.querySelectorAll('main tbody')][0].innerText.split('\\n').map((s) => s.trim())"
+        )
+        assert (rows.count("found"), rows.count("missed")) == (1, 1)
+        assert "2 so far" in page.text(".tiles")
+        assert "0.50" in page.text(".tiles")
+        choose = (
+            "const e = document.querySelector(`.inject select[name=${arguments[0]}]`);"
+            "e.value = arguments[1]; e.dispatchEvent(new Event('change'));"
+        )
+        page.browser.run(choose, "fault", "silent death")
+        assert page.text(".inject select[name=metric]").strip() == "the whole device"
+        page.browser.run(choose, "fault", "stuck")
+        page.browser.run(choose, "metric", "vibration")
+        page.browser.run(choose, "seconds", "600")
+        page.browser.run("document.querySelector('.inject button').click()")
+        answer = f"It has begun: {ODD} vibration: stuck until 2026-03-01T12:02:00.000Z."
+        page.browser.wait(lambda: page.text(".inject ~ p") == answer, "the simulator's answer")
+        assert simulator.asked == [Injection(ODD, "stuck", "vibration", 600.0, 10.0)]
+    finally:
+        page.service.simulator = None
+
+
 @pytest.mark.parametrize(
     "route",
     [
@@ -336,7 +381,7 @@ def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(
-    "route", ["", "alarms?state=all", "tune", "figures", "pipeline", "settings", "help", "api", "device"]
+    "route", ["", "alarms?state=all", "tune", "figures", "pipeline", "simulator", "settings", "help", "api", "device"]
 )
 def test_everyone_can_use_it(page: Page, route: str, theme: str) -> None:
     if route == "device":

@@ -142,12 +142,19 @@ def test_the_live_card_joins_the_truth_with_the_alarms_of_the_service(service: D
         FaultLabel("motor-01", "temperature", "spike", START + 400 * MINUTE, START + 402 * MINUTE, Severity.MAJOR, "b"),
     ]
     service.simulator = Nobody(faults)
-    live = client.get("/api/v1/scorecard").json()["live"]
+    reply = client.get("/api/v1/scorecard", params={"recorded": "false"}).json()
+    live = reply["live"]
     assert (live["overall"]["faults"], live["overall"]["found"]["value"]) == (2, 0.5)
     assert live["kinds"]["stuck"]["delay_readings"]["value"] == 5.0
     assert live["kinds"]["stuck"]["open_share"]["value"] == 0.625
     assert live["overall"]["precision"]["value"] == 1.0
     assert [one["kind"] for one in live["missed"]] == ["spike"]
+    told = [(one["device"], one["kind"], one["found"], one["delay_seconds"]) for one in reply["faults"]]
+    assert told == [
+        ("plant/motor/motor-01", "spike", False, None),
+        ("plant/motor/motor-01", "stuck", True, 300.0),
+    ]
+    assert reply["recorded"] is None
 
 
 def test_without_truth_the_live_card_is_empty_and_the_record_is_shown(service: DemoService, client: TestClient) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from firmware_sim.fleet_description import DescribedDevice, FleetDescription
+from firmware_sim.injection import Injection
 from letters import letter
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from alerts.alarm_settings import AlarmSettings
 from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
+from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import (
@@ -35,6 +38,28 @@ from storage.store import StepOutput
 SECOND = 1_000_000_000
 NEEDED = 60
 THRESHOLD = 4.0
+
+
+class DemoSimulator:
+    """A simulator behind `SimulatorView`: one device that can be stuck, and the labels given."""
+
+    def __init__(self, device: str, labels: Sequence[FaultLabel]) -> None:
+        self._device = device
+        self._labels = list(labels)
+        self.asked: list[Injection] = []
+
+    def fleets(self) -> list[FleetDescription]:
+        devices = [DescribedDevice(self._device, {"stuck": ["temperature", "vibration"], "silent death": ["*"]})]
+        return [FleetDescription("machine-hall", 1, 1, devices, self._labels)]
+
+    def inject(self, wanted: Injection) -> str | None:
+        self.asked.append(wanted)
+        if wanted.device != self._device:
+            return None
+        return f"{wanted.device} {wanted.metric}: {wanted.kind} until 2026-03-01T12:02:00.000Z"
+
+    def labels(self) -> list[FaultLabel]:
+        return self._labels
 
 
 class DemoService:

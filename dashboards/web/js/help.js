@@ -29,5 +29,5 @@ export async function showHelp({ root, signal }) {
         h("section", { class: "panel" }, h("h2", {}, "Keys"), h("table", {}, h("tbody", {}, keys.map(([key, meaning]) => h("tr", {}, h("td", {}, h("kbd", {}, key)), h("td", {}, meaning)))))),
         h("section", { class: "panel" }, h("h2", {}, "This service"), h("table", {}, h("tbody", {},
           [["Version", about.version], ["Devices publish to", about.broker], ["Topics listened to", about.filters.join("  ")], ["Configuration", about.config_file ?? "the defaults"]].map(([name, value]) => h("tr", {}, h("td", {}, name), h("td", { class: "mono" }, value)))))),
-        h("p", {}, h("a", { href: "#/api" }, h("u", {}, "API reference"))))));
+        h("p", {}, h("a", { href: "#/api" }, h("u", {}, "API reference")), ", ", h("a", { href: "#/simulator" }, h("u", {}, "simulator and score card"))))));
 }

@@ -1,7 +1,7 @@
 // The page's frame: which view is shown, the live line of counts, health, and what went wrong.
 
 import { showAlarms } from "./alarms.js";
-import { me, report, signOut, whoAmI } from "./api.js";
+import { get, me, report, signOut, whoAmI } from "./api.js";
 import { showApi } from "./api_reference.js";
 import { showDevice } from "./device.js";
 import { fill, h, setText } from "./dom.js";
@@ -13,6 +13,7 @@ import { showPipeline } from "./pipeline.js";
 import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
 import { showSettings } from "./settings.js";
 import { showSignIn } from "./sign_in.js";
+import { showSimulator } from "./simulator.js";
 import { showTune } from "./tune.js";
 
 const main = document.getElementById("main");
@@ -30,7 +31,7 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, settings: showSettings, help: showHelp, api: showApi };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, settings: showSettings, help: showHelp, api: showApi };
   const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
@@ -128,9 +129,17 @@ function drawMe() {
     ? h("button", { type: "button", onclick: () => signOut().then(() => { drawMe(); show(); }).catch(report) }, "Sign out") : null);
 }
 
+// A plant without simulated devices needs no link to them; the view is there all the same. Some start after the service.
+async function showLinkToSimulator(again = true) {
+  const { fleets } = await get("simulator", { faults: 0 });
+  document.querySelector('nav a[data-view="simulator"]').toggleAttribute("hidden", fleets.length === 0);
+  if (!fleets.length && again) setTimeout(() => showLinkToSimulator(false).catch(() => {}), 30000);
+}
+
 startHeader();
 whoAmI().catch(report).finally(() => {
   startPulse();
   drawMe();
   show();
+  if (!me?.sign_in || me.name) showLinkToSimulator().catch(() => {});
 });
