@@ -1,19 +1,25 @@
-"""What the API tells of alarms beyond the list of them: how well the list serves people."""
+"""What the API tells of alarms: the list of them, and how well the list serves people."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from alerts.figures import ACCEPTABLE_PER_HOUR, DAY, MANAGEABLE_PER_HOUR, alarm_figures
-from devices.records import SeriesRecord
-from driftline.http.reply import Instant, json_response
+from alerts.incidents import incident_of, incidents
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from driftline.http import schemas
+from driftline.http.errors import unknown
+from driftline.http.parameters import DeviceFilter, series_of
+from driftline.http.reply import Instant, SeriesNumber, json_response
 from driftline.http.view import ServiceView
+from storage.embedded.database import EmbeddedStore
 
 _MOST_ALARMS = 100_000
+_MOST_ACTED = 10_000
 
 
 class TopReply(BaseModel):
@@ -59,6 +65,35 @@ class FiguresReply(BaseModel):
 def alarm_router(view: ServiceView) -> APIRouter:
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["alarms"])
+    store = view.store
+
+    @router.get("/alarms", response_model=schemas.AlarmListReply)
+    def alarms(
+        state: Annotated[AlarmState | None, Query(description="Only alarms in this state.")] = None,
+        series: Annotated[SeriesNumber | None, Query(description="Only alarms of this series.")] = None,
+        device: DeviceFilter = None,
+        limit: Annotated[int, Query(ge=1, le=10_000, description="Most alarms.")] = 200,
+    ) -> Response:
+        """Alarms, those not cleared first, then newest first."""
+        records = {record.series: record for record in store.series()}
+        if series is not None and series not in records:
+            raise unknown("query.series", str(series), map(str, records))
+        wanted: list[int | None] = [series]
+        if device is not None:
+            of_device = [record.series for record in series_of(list(records.values()), device)]
+            wanted = [each for each in of_device if series in (None, each)]
+        found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
+        found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
+        number = incident_of(incidents(found, lambda series: records[series].device))
+        replies = [
+            alarm_reply(alarm, records[alarm.series])
+            | {
+                "incident": number[alarm.alarm],
+                "maintenance": view.maintenance(records[alarm.series].device, alarm.opened),
+            }
+            for alarm in found[:limit]
+        ]
+        return json_response({"alarms": replies})
 
     @router.get("/alarms/figures", response_model=FiguresReply)
     def figures(
@@ -69,9 +104,9 @@ def alarm_router(view: ServiceView) -> APIRouter:
     ) -> Response:
         """How many alarms there are for a person, floods, the worst series, chattering and stale ones (ISA-18.2)."""
         until = view.counts().time if end is None else end
-        stored = view.store.alarms(limit=_MOST_ALARMS)
+        stored = store.alarms(limit=_MOST_ALARMS)
         found = alarm_figures(stored, until - int(days * DAY), until)
-        records = {record.series: record for record in view.store.series()}
+        records = {record.series: record for record in store.series()}
         named = dataclasses.asdict(found) | {
             "acceptable": ACCEPTABLE_PER_HOUR,
             "manageable": MANAGEABLE_PER_HOUR,
@@ -82,6 +117,29 @@ def alarm_router(view: ServiceView) -> APIRouter:
         return json_response(named)
 
     return router
+
+
+def alarm_replies(view: ServiceView, numbers: list[int]) -> list[dict[str, Any]]:
+    """Alarms by number, of those that are open and those cleared last."""
+    store = view.store
+    wanted = set(numbers)
+    stored = store.alarms(limit=_MOST_ACTED, open_only=True) + store.alarms(AlarmState.CLEARED, limit=_MOST_ACTED)
+    records = {record.series: record for record in store.series()}
+    return [alarm_reply(alarm, records[alarm.series]) for alarm in stored if alarm.alarm in wanted]
+
+
+def alarm_reply(alarm: AlarmRecord, record: SeriesRecord) -> dict[str, Any]:
+    """An alarm with the names of what it is about."""
+    names = {"device": record.device, "metric": record.metric, "unit": record.unit}
+    return dataclasses.asdict(alarm) | names
+
+
+def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, limit: int) -> list[AlarmRecord]:
+    """The newest alarms; where no state is asked for, those not cleared come whole, however old they are."""
+    if state is not None:
+        return store.alarms(state, series, limit)
+    not_cleared = store.alarms(series=series, limit=limit, open_only=True)
+    return not_cleared + store.alarms(AlarmState.CLEARED, series, limit)
 
 
 def _names(records: dict[int, SeriesRecord], series: int) -> dict[str, object]:

@@ -14,8 +14,9 @@ from driftline.access.gate import Gate
 from driftline.http.access_guard import AccessGuard
 from driftline.http.access_routes import access_router
 from driftline.http.action_routes import action_router
-from driftline.http.alarm_routes import alarm_router
+from driftline.http.alarm_routes import alarm_replies, alarm_router
 from driftline.http.bounds import Bounds, QueryPool
+from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
@@ -23,9 +24,10 @@ from driftline.http.http_settings import HttpSettings
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter, TooManyStreamsError
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
-from driftline.http.read_routes import alarm_replies, reading_router
+from driftline.http.point_routes import point_router
 from driftline.http.reply import SeriesNumber
 from driftline.http.schemas import ErrorReply
+from driftline.http.service_routes import service_router
 from driftline.http.simulator_routes import simulator_router
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
@@ -64,10 +66,15 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     app.state.has_gate = gate is not None
     refusals: dict[int | str, dict[str, Any]] = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
     checks = [Depends(_refuse_unknown_parameters)]
-    app.include_router(reading_router(view, settings, queries), prefix=PREFIX, responses=refusals, dependencies=checks)
-    app.include_router(_live_router(view, streams), prefix=PREFIX, responses=refusals, dependencies=checks)
-    for more in (alarm_router(view), download_router(view)):
-        app.include_router(more, prefix=PREFIX, responses=refusals, dependencies=checks)
+    for reading in (
+        service_router(view),
+        device_router(view),
+        point_router(view, settings, queries),
+        alarm_router(view),
+        download_router(view),
+        _live_router(view, streams),
+    ):
+        app.include_router(reading, prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
         for acting in (

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Response
 
 from driftline.http.errors import unknown
-from driftline.http.read_routes import End, Start
+from driftline.http.parameters import End, Start
 from driftline.http.reply import SeriesNumber
 from driftline.http.view import ServiceView
 

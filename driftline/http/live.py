@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, SeriesRecord
+from driftline.http.alarm_routes import alarm_reply
 from driftline.http.events import LiveSteps
-from driftline.http.read_routes import alarm_reply
 from driftline.http.reply import to_json
 from driftline.http.view import ServiceView
 

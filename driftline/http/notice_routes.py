@@ -94,18 +94,7 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
     @router.post("/notices/channels", response_model=ChannelListReply)
     def save(who: Admin, given: NewChannel) -> Response:
         """Make a channel, or change one that was made here."""
-        known = {settings.name: (settings, secret, on_page) for settings, secret, on_page in present().channels()}
-        before, secret, on_page = known.get(given.name, (None, "", True))
-        if not on_page:
-            raise ApiError(
-                400, "invalid_request", f'body.name: "{given.name}" is in the configuration; change it there'
-            )
-        if given.secret_file is not None:
-            raise ApiError(400, "invalid_request", "body.secret_file: expected a secret, not a file, from the page")
-        settings = NoticeSettings.model_validate(given.model_dump(exclude={"secret"}))
-        if before is not None and given.kind == before.kind and given.url == _shown_url(before):
-            settings = settings.model_copy(update={"url": before.url})
-        present().outbox.save_channel(settings, secret if given.secret is None else given.secret)
+        _save(present(), given)
         where = f"{given.kind} {_shown_url(given)} {given.to}"
         audit(who.name, who.address, "notice channel saved", f"{given.name}: {where}")
         return listed()
@@ -131,6 +120,20 @@ def notice_router(notifier: Callable[[], Notifier | None], audit: Audit) -> APIR
         return json_response({"key": key})
 
     return router
+
+
+def _save(notifier: Notifier, given: NewChannel) -> None:
+    """Make or change a channel. Raises ApiError where that is not the page's to do."""
+    known = {settings.name: (settings, secret, on_page) for settings, secret, on_page in notifier.channels()}
+    before, secret, on_page = known.get(given.name, (None, "", True))
+    if not on_page:
+        raise ApiError(400, "invalid_request", f'body.name: "{given.name}" is in the configuration; change it there')
+    if given.secret_file is not None:
+        raise ApiError(400, "invalid_request", "body.secret_file: expected a secret, not a file, from the page")
+    settings = NoticeSettings.model_validate(given.model_dump(exclude={"secret"}))
+    if before is not None and given.kind == before.kind and given.url == _shown_url(before):
+        settings = settings.model_copy(update={"url": before.url})
+    notifier.outbox.save_channel(settings, secret if given.secret is None else given.secret)
 
 
 def _shown_url(settings: NoticeSettings) -> str:

@@ -75,6 +75,71 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     opened.close()
 
 
+def find_the_reason(browser: Browser, service: Any) -> None:
+    browser.go(f"{service.url}/")
+    browser.wait_for(
+        "return document.querySelector('.device-row.is-alarm')?.title === 'plant/hall-1/pump-07'", "pump 7 on top"
+    )
+    browser.run("document.querySelector('.device-row.is-alarm').click()")
+    browser.wait_for("return document.querySelector('.notice .reason')?.innerText.includes('usually')", "the reason")
+    reason = browser.run("return document.querySelector('.notice .reason').innerText")
+    assert reason.startswith("temperature 79")
+    assert browser.run("return document.querySelector('.chart h2').innerText") == "temperature"
+
+
+def silence_it(browser: Browser, service: Any) -> None:
+    browser.run(CLICK, ".notice .acts button", "Shelve")
+    browser.run("document.querySelector('dialog form').requestSubmit()")
+    browser.wait_for("return document.querySelector('.notice')?.innerText.includes('shelved until')", "the shelf")
+    (alarm,) = [each for each in service.get("alarms")["alarms"] if each["device"] == PUMP]
+    assert alarm["shelved_until"] > time.time_ns() + 7 * 3600 * SECOND
+
+
+def make_it_less_touchy(browser: Browser, service: Any, wait_until: Any) -> None:
+    browser.run(CLICK, "a.button", "Too many alarms? Tune")
+    browser.wait_for("return document.querySelector('.verdict')?.innerText.includes('would have been')", "a preview")
+    browser.run(
+        "const slider = document.querySelector('#budget'); slider.value = slider.max;"
+        "slider.dispatchEvent(new Event('input'))"
+    )
+    browser.wait_for("return document.querySelector('output').innerText === '1 per sensor per year'", "the budget")
+    browser.run(CLICK, ".acts button", "Use for this device")
+    browser.wait_for(
+        f"return document.querySelector('.diff')?.innerText.includes('+device = \"{PUMP}\"')", "the change"
+    )
+    browser.run("document.querySelector('dialog form').requestSubmit()")
+    before = {
+        metric["metric"]: metric["threshold"] for metric in service.get("devices/plant/hall-1/pump-08")["metrics"]
+    }
+    wait_until(
+        lambda: all(
+            metric["threshold"] > before[metric["metric"]] + 1 for metric in service.get(f"devices/{PUMP}")["metrics"]
+        ),
+        within=30,
+        what="the calmer threshold",
+    )
+
+
+def be_told_by_mail(browser: Browser, service: Any, wait_until: Any, mail: MailServer, plant: Plant) -> None:
+    browser.run(f"location.hash = '#/device/{PUMP.replace('/', '%2F')}'")
+    browser.wait_for("return document.querySelector('.notice') !== null", "the device")
+    browser.run(CLICK, ".crumbs button", "Tell me next time")
+    browser.wait_for("return document.querySelector('dialog form') !== null", "the dialog")
+    browser.run(
+        "const form = document.querySelector('dialog form'); form.url.value = arguments[0];"
+        "form.to.value = 'me@plant.example'; form.requestSubmit()",
+        mail.url,
+    )
+    wait_until(lambda: mail.mails, within=30, what="the test mail")
+    plant.run(6)
+    plant.run(3, vibration=4.0)
+    wait_until(lambda: len(mail.mails) > 1, within=60, what="the mail")
+    told = mail.mails[1]
+    assert told["To"] == "me@plant.example"
+    assert f"{PUMP} vibration" in str(told["Subject"])
+    assert f"{service.url}/#/device/plant%2Fhall-1%2Fpump-07" in told.get_content()
+
+
 def test_why_did_pump_7_alarm_silence_it_make_it_less_touchy_and_tell_me_by_mail_next_time(
     service: Any, browser: Browser, mail: MailServer, wait_until: Any
 ) -> None:
@@ -85,71 +150,10 @@ def test_why_did_pump_7_alarm_silence_it_make_it_less_touchy_and_tell_me_by_mail
         plant.run(2, temperature=25.0)
         service.settle(plant.sent, within=500)
 
-        # Why did pump 7 alarm?
-        browser.go(f"{service.url}/")
-        browser.wait_for(
-            "return document.querySelector('.device-row.is-alarm')?.title === 'plant/hall-1/pump-07'", "pump 7 on top"
-        )
-        browser.run("document.querySelector('.device-row.is-alarm').click()")
-        browser.wait_for(
-            "return document.querySelector('.notice .reason')?.innerText.includes('usually')", "the reason"
-        )
-        reason = browser.run("return document.querySelector('.notice .reason').innerText")
-        assert reason.startswith("temperature 79")
-        assert browser.run("return document.querySelector('.chart h2').innerText") == "temperature"
-
-        # Silence it.
-        browser.run(CLICK, ".notice .acts button", "Shelve")
-        browser.run("document.querySelector('dialog form').requestSubmit()")
-        browser.wait_for("return document.querySelector('.notice')?.innerText.includes('shelved until')", "the shelf")
-        (alarm,) = [each for each in service.get("alarms")["alarms"] if each["device"] == PUMP]
-        assert alarm["shelved_until"] > time.time_ns() + 7 * 3600 * SECOND
-
-        # Make it less touchy.
-        browser.run(CLICK, "a.button", "Too many alarms? Tune")
-        browser.wait_for(
-            "return document.querySelector('.verdict')?.innerText.includes('would have been')", "a preview"
-        )
-        browser.run(
-            "const slider = document.querySelector('#budget'); slider.value = slider.max;"
-            "slider.dispatchEvent(new Event('input'))"
-        )
-        browser.wait_for("return document.querySelector('output').innerText === '1 per sensor per year'", "the budget")
-        browser.run(CLICK, ".acts button", "Use for this device")
-        browser.wait_for(
-            f"return document.querySelector('.diff')?.innerText.includes('+device = \"{PUMP}\"')", "the change"
-        )
-        browser.run("document.querySelector('dialog form').requestSubmit()")
-        before = {
-            metric["metric"]: metric["threshold"] for metric in service.get("devices/plant/hall-1/pump-08")["metrics"]
-        }
-        wait_until(
-            lambda: all(
-                metric["threshold"] > before[metric["metric"]] + 1
-                for metric in service.get(f"devices/{PUMP}")["metrics"]
-            ),
-            within=30,
-            what="the calmer threshold",
-        )
-
-        # Tell me by mail next time.
-        browser.run(f"location.hash = '#/device/{PUMP.replace('/', '%2F')}'")
-        browser.wait_for("return document.querySelector('.notice') !== null", "the device")
-        browser.run(CLICK, ".crumbs button", "Tell me next time")
-        browser.wait_for("return document.querySelector('dialog form') !== null", "the dialog")
-        browser.run(
-            "const form = document.querySelector('dialog form'); form.url.value = arguments[0];"
-            "form.to.value = 'me@plant.example'; form.requestSubmit()",
-            mail.url,
-        )
-        wait_until(lambda: mail.mails, within=30, what="the test mail")
-        plant.run(6)
-        plant.run(3, vibration=4.0)
-        wait_until(lambda: len(mail.mails) > 1, within=60, what="the mail")
-        told = mail.mails[1]
-        assert told["To"] == "me@plant.example"
-        assert f"{PUMP} vibration" in str(told["Subject"])
-        assert f"{service.url}/#/device/plant%2Fhall-1%2Fpump-07" in told.get_content()
+        find_the_reason(browser, service)
+        silence_it(browser, service)
+        make_it_less_touchy(browser, service, wait_until)
+        be_told_by_mail(browser, service, wait_until, mail, plant)
         assert browser.console_errors() == []
     finally:
         plant.close()

@@ -233,6 +233,44 @@ def _scraped_line(sample: str) -> str:
     return f"prometheus{tags} {name}={float(value)} {time_ms}"
 
 
+class _Pipeline:
+    """The engine over the fleet's messages, and what a service around it would show."""
+
+    def __init__(self, write: Callable[[StepOutput], object]) -> None:
+        config = parse_config(
+            '[[routes]]\nname="status"\nfilter="plant/+/+/status"\nignore=["plant/+/+/status"]\n' + _ROUTES
+        )
+        self._write = write
+        self._engine = Engine(config.routes, config.detectors, config.alarm, config.limits)
+        self._view = ReplayView(self._engine)
+        self._registry = CollectorRegistry()
+        self._registry.register(LedgerCollector(self._view))  # type: ignore[arg-type]
+        ProcessCollector(registry=self._registry)
+        self._offset = self._arrival = 0
+        self._known: dict[str, tuple[bool, int]] = {}
+
+    def step(self, messages: list[tuple[bytes, bytes]], at: int) -> None:
+        """Let the messages arrive at a time (ns), and write what the engine makes of them."""
+        self._arrival = max(self._arrival, at)
+        rows = [(topic, payload, self._arrival + i, 0) for i, (topic, payload) in enumerate(messages)]
+        self._arrival += len(rows)
+        chunk = MessageChunk.of(rows, ticked_at=self._arrival)
+        output = self._engine.step(JournalEntry(self._engine.position, self._offset, chunk))
+        self._offset += len(rows)
+        self._view.take(output)
+        self._view.now = at
+        for state in self._view.device_states():
+            seen = (state.life is DeviceLife.ONLINE, state.open_alarms)
+            if self._known.get(state.device) != seen:
+                self._known[state.device] = seen
+                output.devices.append(DevicePresence(state.device, at, *seen))
+        self._write(output)
+
+    def scrape(self, tick: int) -> bytes:
+        """The service's figures at a tick."""
+        return _scrape(self._registry, tick)
+
+
 def simulate_plant(write: Callable[[StepOutput], object], *, devices: int = 20) -> list[bytes]:
     """Simulate the fleet up to END: a backlog first, then live, with random faults all along, a few broken messages.
 
@@ -255,48 +293,23 @@ def simulate_plant(write: Callable[[StepOutput], object], *, devices: int = 20) 
     last = [Fault(d, m, k, end - s * SECOND, end + 60 * SECOND, strength) for d, m, k, s, strength in LAST_FAULTS]
     plan = _Plans(random, last)
     fleet.follow(plan)
-    config = parse_config(
-        '[[routes]]\nname="status"\nfilter="plant/+/+/status"\nignore=["plant/+/+/status"]\n' + _ROUTES
-    )
-    engine = Engine(config.routes, config.detectors, config.alarm, config.limits)
-    view = ReplayView(engine)
-    registry = CollectorRegistry()
-    registry.register(LedgerCollector(view))  # type: ignore[arg-type]
-    ProcessCollector(registry=registry)
-    offset = arrival = 0
-    known: dict[str, tuple[bool, int]] = {}
+    pipeline = _Pipeline(write)
     scrapes: list[bytes] = []
-
-    def step(messages: list[tuple[bytes, bytes]], at: int) -> None:
-        nonlocal offset, arrival
-        arrival = max(arrival, at)
-        rows = [(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)]
-        arrival += len(rows)
-        output = engine.step(JournalEntry(engine.position, offset, MessageChunk.of(rows, ticked_at=arrival)))
-        offset += len(rows)
-        view.take(output)
-        view.now = at
-        for state in view.device_states():
-            seen = (state.life is DeviceLife.ONLINE, state.open_alarms)
-            if known.get(state.device) != seen:
-                known[state.device] = seen
-                output.devices.append(DevicePresence(state.device, at, *seen))
-        write(output)
-
     while tick * SECOND < live:
         ticks = min(300, live // SECOND - tick)
         messages = [m for block in fleet.block(tick, ticks) for _, m in array_messages(block, readings=60)]
         tick += ticks
-        step([*_labels(fleet), *messages], live)  # at once, as the simulator tells it: no device is slow by its backlog
+        # At once, as the simulator tells it: no device is slow by its backlog.
+        pipeline.step([*_labels(fleet), *messages], live)
     plan.begin_live(live)
     while tick < END:
         waiting = [m for block in fleet.block(tick, LIVE_STEP) for m in single_messages(block)]
         tick += LIVE_STEP
         broken = [(b"plant/hall-1/press-01", b'{"ts":"now","temperature":')] * (tick % 60 < LIVE_STEP)
         broken += [(b"plant/yard/weather-01/status", b"up")]
-        step([*_labels(fleet), *broken, *(m for _, m in sorted(waiting))], tick * SECOND)
+        pipeline.step([*_labels(fleet), *broken, *(m for _, m in sorted(waiting))], tick * SECOND)
         if tick % SCRAPE_EVERY == 0:
-            scrapes.append(_scrape(registry, tick))
+            scrapes.append(pipeline.scrape(tick))
     return scrapes
 
 

@@ -34,43 +34,54 @@ IgnoreOption = Annotated[
 ]
 
 
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE...", help="CSV or Parquet; with --corpus its folder.", show_default=False),
+]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+MultivariateOption = Annotated[
+    bool, typer.Option("--multivariate", help="Score the channels of a file together, as one device.")
+]
+CorpusOption = Annotated[CorpusName | None, typer.Option("--corpus", help="Run a benchmark and print its scores.")]
+SplitsOption = Annotated[
+    bool, typer.Option("--splits", help="With nab: also scores at thresholds fitted on the other half.")
+]
+CalibrationOption = Annotated[
+    bool, typer.Option("--calibration", help="Count alarms on made series without faults against the budget.")
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="STORE", help='In place of files: "embedded", or a sink of the configuration.'),
+]
+DevicesOption = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="PATTERN", help="With --from: only such devices, as plant/*; repeatable."),
+]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="With --from: the earliest time.")]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="With --from: the first time left out.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
+]
+
+
 def backtest(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE...", help="CSV or Parquet; with --corpus its folder.", show_default=False),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = None,
+    files: FilesArgument = None,
+    out: OutOption = None,
     detector: DetectorOption = None,
     time_column: TimeOption = None,
     value_columns: ValueOption = None,
     ignore: IgnoreOption = None,
-    multivariate: Annotated[
-        bool, typer.Option("--multivariate", help="Score the channels of a file together, as one device.")
-    ] = False,
-    corpus: Annotated[CorpusName | None, typer.Option("--corpus", help="Run a benchmark and print its scores.")] = None,
-    splits: Annotated[
-        bool, typer.Option("--splits", help="With nab: also scores at thresholds fitted on the other half.")
-    ] = False,
-    calibration: Annotated[
-        bool, typer.Option("--calibration", help="Count alarms on made series without faults against the budget.")
-    ] = False,
-    store: Annotated[
-        str | None,
-        typer.Option("--from", metavar="STORE", help='In place of files: "embedded", or a sink of the configuration.'),
-    ] = None,
-    devices: Annotated[
-        list[str] | None,
-        typer.Option("--device", metavar="PATTERN", help="With --from: only such devices, as plant/*; repeatable."),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="With --from: the earliest time.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="With --from: the first time left out.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
-    ] = None,
+    multivariate: MultivariateOption = False,
+    corpus: CorpusOption = None,
+    splits: SplitsOption = False,
+    calibration: CalibrationOption = False,
+    store: StoreOption = None,
+    devices: DevicesOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    workers: WorkersOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:

@@ -13,30 +13,40 @@ if TYPE_CHECKING:
     from driftline.runtime.replaying import ReplaySettings
 
 
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, or a journal.", show_default=False)
+]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="Broker; else that of the running service.")
+]
+SpeedOption = Annotated[
+    float | None, typer.Option("--speed", help="Times as fast as it happened; as fast as possible if not given.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="TEMPLATE", help="Device of a file: {stem} is its name, {folder} its folder."),
+]
+PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Topic before the device's name.")]
+TimeColumnOption = Annotated[
+    str | None, typer.Option("--time-column", metavar="NAME", help="Column of times; found where not given.")
+]
+ValueColumnsOption = Annotated[
+    list[str] | None, typer.Option("--value", metavar="NAME", help="Column of numbers, repeatable; else all.")
+]
+IgnoreOption = Annotated[
+    list[str] | None, typer.Option("--ignore", metavar="NAME", help="Column to leave out, repeatable.")
+]
+
+
 def replay(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, or a journal.", show_default=False)
-    ],
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="Broker; else that of the running service.")
-    ] = None,
-    speed: Annotated[
-        float | None, typer.Option("--speed", help="Times as fast as it happened; as fast as possible if not given.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="TEMPLATE", help="Device of a file: {stem} is its name, {folder} its folder."),
-    ] = None,
-    prefix: Annotated[str | None, typer.Option("--prefix", help="Topic before the device's name.")] = None,
-    time_column: Annotated[
-        str | None, typer.Option("--time-column", metavar="NAME", help="Column of times; found where not given.")
-    ] = None,
-    value_columns: Annotated[
-        list[str] | None, typer.Option("--value", metavar="NAME", help="Column of numbers, repeatable; else all.")
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="NAME", help="Column to leave out, repeatable.")
-    ] = None,
+    files: FilesArgument,
+    url: UrlOption = None,
+    speed: SpeedOption = None,
+    device: DeviceOption = None,
+    prefix: PrefixOption = None,
+    time_column: TimeColumnOption = None,
+    value_columns: ValueColumnsOption = None,
+    ignore: IgnoreOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:

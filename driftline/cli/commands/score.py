@@ -20,45 +20,55 @@ if TYPE_CHECKING:
     Scored = tuple[Score, str, Mapping[str, Any]]
 
 
+WorldsOption = Annotated[
+    list[str] | None, typer.Option("--world", "-w", metavar="NAME", help="Only this world; repeatable.")
+]
+ShortOption = Annotated[bool, typer.Option("--short", help="One seed, three weeks: for a first look, and for CI.")]
+SeedsOption = Annotated[
+    SeedSet, typer.Option("--seeds", help="Those to choose constants on, or those to report figures on.")
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option("--detector", metavar="NAME", help="A detector of the configuration, or a type by its defaults."),
+]
+AlarmsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--alarms",
+        metavar="FILE",
+        help="Score these alarms instead: a CSV of device, metric, from, to; with --truth.",
+    ),
+]
+LiveOption = Annotated[
+    bool, typer.Option("--live", help="Score the alarms of the data folder against its simulated fleet's faults.")
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option("--truth", metavar="PATH", help="An exported plant's folder, or a CSV of labels."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything to a JSON file too.")
+]
+DetailsOption = Annotated[
+    Path | None,
+    typer.Option("--details", metavar="DIR", help="Write each fault and each alarm to faults.csv and alarms.csv."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
+]
+
+
 def score(
-    worlds: Annotated[
-        list[str] | None, typer.Option("--world", "-w", metavar="NAME", help="Only this world; repeatable.")
-    ] = None,
-    short: Annotated[
-        bool, typer.Option("--short", help="One seed, three weeks: for a first look, and for CI.")
-    ] = False,
-    seeds: Annotated[
-        SeedSet, typer.Option("--seeds", help="Those to choose constants on, or those to report figures on.")
-    ] = SeedSet.TUNING,
-    detector: Annotated[
-        str | None,
-        typer.Option("--detector", metavar="NAME", help="A detector of the configuration, or a type by its defaults."),
-    ] = None,
-    alarms: Annotated[
-        Path | None,
-        typer.Option(
-            "--alarms",
-            metavar="FILE",
-            help="Score these alarms instead: a CSV of device, metric, from, to; with --truth.",
-        ),
-    ] = None,
-    live: Annotated[
-        bool, typer.Option("--live", help="Score the alarms of the data folder against its simulated fleet's faults.")
-    ] = False,
-    truth: Annotated[
-        Path | None,
-        typer.Option("--truth", metavar="PATH", help="An exported plant's folder, or a CSV of labels."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write everything to a JSON file too.")
-    ] = None,
-    details: Annotated[
-        Path | None,
-        typer.Option("--details", metavar="DIR", help="Write each fault and each alarm to faults.csv and alarms.csv."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; one for each core where not given.")
-    ] = None,
+    worlds: WorldsOption = None,
+    short: ShortOption = False,
+    seeds: SeedsOption = SeedSet.TUNING,
+    detector: DetectorOption = None,
+    alarms: AlarmsOption = None,
+    live: LiveOption = False,
+    truth: TruthOption = None,
+    out: OutOption = None,
+    details: DetailsOption = None,
+    workers: WorkersOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:

@@ -19,21 +19,28 @@ from driftline.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
     from rich.text import Text
 
     from driftline.config import Config
+    from storage.storage_settings import SinkSettings
+
+
+DemoOption = Annotated[bool, typer.Option("--demo", help="Add a simulated fleet with faults to find.")]
+StackOption = Annotated[bool, typer.Option("--stack", help="Add VictoriaMetrics and Grafana, where they are on PATH.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="Port of the page and the API; 0 for any free one.")
+]
 
 
 def up(
     config: ConfigOption = None,
     data: DataOption = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Add a simulated fleet with faults to find.")] = False,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="Add VictoriaMetrics and Grafana, where they are on PATH.")
-    ] = False,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Port of the page and the API; 0 for any free one.")
-    ] = None,
+    demo: DemoOption = False,
+    stack: StackOption = False,
+    port: PortOption = None,
 ) -> None:
     """Run the service: broker (where none is configured), pipeline, database, page. Ctrl-C stops all of it.
 
@@ -42,10 +49,7 @@ def up(
 
     Example: driftline up --config plant.toml --data /srv/driftline
     """
-    import logging
-
     from rich.console import Console
-    from rich.logging import RichHandler
 
     from driftline.access.accounts import AccountError
     from driftline.access.gate import NoAccountError
@@ -56,32 +60,17 @@ def up(
     from driftline.runtime.data_folder import FolderInUseError
     from driftline.runtime.service import Service
     from driftline.runtime.stack import StackError, stack_beside
-    from driftline.runtime.visible_log import VisibleFormatter
     from storage.store import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
-    handler = RichHandler(
-        console=console,
-        show_path=False,
-        markup=False,
-        highlighter=None,
-        log_time_format=_utc,
-        omit_repeated_times=False,
-    )
-    handler.setFormatter(VisibleFormatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    _log_to(console)
     os.umask(0o077)
     settings = _with_port(read_config(config), port)
     folder = data_folder(config, data)
 
     def run(started: Config) -> int:
         beside = started.sinks[len(settings.sinks) :]  # The stack's.
-
-        def adjust(read: Config) -> Config:
-            """A file that is read again does not say what the command line said."""
-            with_port = _with_port(read, started.http.port if stack else port)
-            return with_port.model_copy(update={"sinks": [*with_port.sinks, *beside]})
-
+        adjust = _adjusted_by(started.http.port if stack else port, beside)
         # A file that is made after the start is read as well.
         file = configuration_file(config) or DEFAULT_FILE
         return Service(started, var_dir=folder, config_file=file, demo=demo, console=console, adjust=adjust).run()
@@ -107,6 +96,36 @@ def up(
     ) as error:
         raise CommandError(str(error)) from None
     raise typer.Exit(code)
+
+
+def _adjusted_by(port: int | None, beside: list[SinkSettings]) -> Callable[[Config], Config]:
+    """What the command line adds to a file that is read again, which does not say it."""
+
+    def adjust(read: Config) -> Config:
+        with_port = _with_port(read, port)
+        return with_port.model_copy(update={"sinks": [*with_port.sinks, *beside]})
+
+    return adjust
+
+
+def _log_to(console: Console) -> None:
+    """Warnings of the log go to the console, with nothing in them that could act on a terminal."""
+    import logging
+
+    from rich.logging import RichHandler
+
+    from driftline.runtime.visible_log import VisibleFormatter
+
+    handler = RichHandler(
+        console=console,
+        show_path=False,
+        markup=False,
+        highlighter=None,
+        log_time_format=_utc,
+        omit_repeated_times=False,
+    )
+    handler.setFormatter(VisibleFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _with_port(settings: Config, port: int | None) -> Config:
