@@ -5,28 +5,24 @@ One thread drives it: `wait`, `read`, `take`, `acknowledge`. What is taken is ac
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import select
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from random import Random
 
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from common.durations import parse_duration
 from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
 from ingest.broker_settings import BrokerSettings, split_url
+from ingest.connecting import broker_serves, connect, new_client, seconds
 from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
 from ingest.paho_client import FrameClient, why_unusable
+from ingest.reconnecting import Reconnecting
 from ingest.redelivery import Journaled, Redeliveries, nothing_journaled
+from ingest.socket_wait import SocketWait
 from ingest.subscriptions import Subscriptions, check_filters
 
 log = logging.getLogger(__name__)
@@ -35,17 +31,10 @@ _UNSUPPORTED_VERSION = 0x84
 _TAKEN_OVER = 0x8E
 _PUBREL = 6
 
-_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
-_SETTLED_AFTER = 2.0
-_FLAP_SHORTER_THAN, _MOST_FLAPS = 10.0, 5
-_RIVAL_FIRST_DELAY, _RIVAL_LONGEST_DELAY = 5.0, 300.0
-_RIVAL_OLDER_DELAY, _RIVAL_OLDER_AFTER = 2.0, 30.0
 _ASK_AGAIN_AFTER = 30.0
-_PROBE_MILLISECONDS = 20
 _MISC_INTERVAL = 0.25
 _STOCK_PACKETS_A_READ = 1000
 _CLOSE_WITHIN = 2.0
-_LARGEST_PACKET = 16 << 20
 _DISCONNECT = b"\xe0\x00"
 _NO_TOPIC = b"\xff"
 
@@ -96,27 +85,18 @@ class MqttSession:
         self.connections = 0
         self.connected_at: float | None = None
         self.bytes_received = 0
-        self._scheme, self._host, self._port = split_url(settings.url)
+        _, self._host, self._port = split_url(settings.url)
         self._password = password
-        self._random = random or Random()
         self._monotonic = monotonic
         self._protocol = settings.protocol
         self._stock = False
         self._client: Client | None = None
-        self._poll = select.poll()
-        self._registered: tuple[int, int] | None = None
-        self._wake_in: socket.socket | None = None
-        self._wake_out: socket.socket | None = None
-        self._lock = threading.Lock()
+        self._wait = SocketWait()
+        self._reconnecting = Reconnecting(random or Random())
         self._reason = ""
         self._subscriptions = Subscriptions(filters, previous_filters)
         self._redeliveries = Redeliveries(nothing_journaled)
         self._on_new_session: Callable[[], None] = _ignore
-        self._attempts = 0
-        self._flaps = 0
-        self._rivalries = 0
-        self._first_connected: float | None = None
-        self._held_seconds = 0.0
         self._ask_again_at = 0.0
         self._retry_at = 0.0
         self._misc_at = 0.0
@@ -137,10 +117,7 @@ class MqttSession:
             self._stock = True
             log.warning("this paho-mqtt differs inside from the one expected (%s): receiving will be slower", why)
         self.buffer.warm_up()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._poll.register(self._wake_in, select.POLLIN)
+        self._wait.open()
         self._retry_at = self._last_read = self._monotonic()
         self.state = SessionState.CONNECTING
 
@@ -149,23 +126,16 @@ class MqttSession:
         client = self._client
         if client is not None and client.socket() is not None:
             client.on_disconnect = None
-            self._drain_wake()
+            self._wait.drain()
             self._say_goodbye(client)
         self._drop_client()
-        for end in (self._wake_in, self._wake_out):
-            if end is not None:
-                end.close()
-        self._wake_in = self._wake_out = None
-        self._poll = select.poll()
+        self._wait.close()
         self.state = SessionState.CLOSED
         self.connected_at = None
 
     def wake(self) -> None:
         """End a `wait` early. Any thread may call it."""
-        with self._lock:
-            if self._wake_out is not None:
-                with contextlib.suppress(BlockingIOError):
-                    self._wake_out.send(b"\0")
+        self._wait.wake()
 
     def resubscribe(self, filters: Mapping[str, int]) -> None:
         """Change the topic filters: what is new is subscribed, what is gone unsubscribed. Any thread may call it.
@@ -215,18 +185,12 @@ class MqttSession:
             decrypted = getattr(sock, "pending", None)
             if reading and decrypted is not None and decrypted():
                 return True
-            writing = select.POLLOUT if client.want_write() else 0
-            self._register(sock.fileno(), (select.POLLIN if reading else 0) | writing)
+            self._wait.watch(sock.fileno(), reading=reading, writing=client.want_write())
         elif client is not None:
             self._lost("the connection was closed")
-        readable = False
-        for descriptor, events in self._poll.poll(max(timeout, 0.0) * 1000):
-            if self._wake_in is not None and descriptor == self._wake_in.fileno():
-                self._drain_wake()
-                continue
-            if events & select.POLLOUT and client is not None:
-                client.loop_write()
-            readable = bool(events & ~select.POLLOUT)
+        readable, writable = self._wait.wait(timeout)
+        if writable and client is not None:
+            client.loop_write()
         return readable and reading and self._client is not None
 
     def read(self) -> bool:
@@ -283,48 +247,22 @@ class MqttSession:
     # Connecting, and what ends a connection.
 
     def _connect(self) -> None:
-        client = self._new_client()
-        properties = None
-        if self._protocol == "5":
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            expiry = 0 if self.settings.clean_session else _seconds(self.settings.session_expiry)
-            properties.SessionExpiryInterval = round(expiry)
-            properties.ReceiveMaximum = self.settings.receive_maximum
-            if self._stock:
-                # A broker drops what is longer, and counts it nowhere. Our own reader takes any length, and cuts it.
-                properties.MaximumPacketSize = max(_LARGEST_PACKET, 2 * self.buffer.longest_frame)
-        self._client = client
+        version_5 = self._protocol == "5"
+        client = self._client = self._new_client(version_5)
+        # Our own reader takes frames of any length.
+        most_bytes = 2 * self.buffer.longest_frame if self._stock else None
         try:
-            if self._scheme == "mqtts":
-                client.tls_set(ca_certs=str(self.settings.tls_ca) if self.settings.tls_ca else None)
-            client.connect(
-                self._host,
-                self._port,
-                keepalive=round(_seconds(self.settings.keep_alive)),
-                clean_start=self.settings.clean_session if properties else MQTT_CLEAN_START_FIRST_ONLY,
-                properties=properties,
-            )
+            connect(client, self.settings, version_5=version_5, most_bytes=most_bytes)
         except OSError as error:
-            self._flaps = 0
+            self._reconnecting.refused()
             self._lost(f"{self._host}:{self._port}: {error.strerror or error}")
             return
         now = self._monotonic()
-        self._answer_by = now + _seconds(self.settings.connect_timeout)
+        self._answer_by = now + seconds(self.settings.connect_timeout)
         self._misc_at = now + _MISC_INTERVAL
 
-    def _new_client(self) -> Client:
-        version_5 = self._protocol == "5"
-        client = (Client if self._stock else FrameClient)(
-            CallbackAPIVersion.VERSION2,
-            self.settings.client_id,
-            clean_session=None if version_5 else self.settings.clean_session,
-            protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=self._stock,
-        )
-        client.connect_timeout = _seconds(self.settings.connect_timeout)
-        if self.settings.username:
-            client.username_pw_set(self.settings.username, self._password)
+    def _new_client(self, version_5: bool) -> Client:
+        client = new_client(self.settings, self._password, version_5=version_5, stock=self._stock)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._subscriptions.on_subscribe
@@ -350,7 +288,7 @@ class MqttSession:
             self._away_since = None
         self.connections += 1
         self.connected_at = now
-        self._first_connected = now if self._first_connected is None else self._first_connected
+        self._reconnecting.connected(now)
         self._reason = ""
         self._ask_again_at = now + _ASK_AGAIN_AFTER
         self._redeliveries.connected(session_present=flags.session_present)
@@ -371,27 +309,15 @@ class MqttSession:
             self._lost(f"{how}: {reason}", cut_off=self._stock and not said)
 
     def _lost(self, reason: str, state: SessionState = SessionState.AWAY, *, cut_off: bool = False) -> None:
-        """Give the connection up, and settle when to try again.
-
-        Connections that are `cut_off` soon, again and again, by a broker that goes on serving, are those of two clients
-        that take the session from each other. Not every broker tells so.
-        """
+        """Give the connection up, and settle when to try again; `cut_off` where the broker did not say why it ended."""
         now = self._monotonic()
         if self.connected_at is not None:
             lasted = now - self.connected_at
-            self._held_seconds += lasted
-            self._attempts = 0 if lasted >= _SETTLED_AFTER else self._attempts
-            rival = cut_off and lasted < _FLAP_SHORTER_THAN and self._broker_serves()
-            self._flaps = self._flaps + 1 if rival else 0
-            if self._flaps >= _MOST_FLAPS:
-                state = SessionState.TAKEN_OVER
-                reason = self._rival(f"{self._flaps} connections in a row were cut off within {_FLAP_SHORTER_THAN:g} s")
+            by_a_rival = cut_off and self._reconnecting.is_short(lasted) and broker_serves(self._host, self._port)
+            if evidence := self._reconnecting.ended(lasted, by_a_rival=by_a_rival):
+                state, reason = SessionState.TAKEN_OVER, self._rival(evidence)
         self._drop_client()
-        longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._attempts)
-        if state == SessionState.TAKEN_OVER:
-            longest = self._delay_beside_a_rival(now)
-        self._retry_at = now + longest * self._random.uniform(0.5, 1.0)
-        self._attempts = min(self._attempts + 1, 16)
+        self._retry_at = now + self._reconnecting.delay(now, beside_a_rival=state == SessionState.TAKEN_OVER)
         self.state, self._reason = state, reason
         if state == SessionState.TAKEN_OVER:
             log.error("%s", reason)
@@ -399,32 +325,9 @@ class MqttSession:
             log.warning("broker away: %s; trying again until it is back", reason)
         self._away_since = now if self._away_since is None else self._away_since
 
-    def _delay_beside_a_rival(self, now: float) -> float:
-        """Longest wait, in seconds, before the session is taken back from another client of the same id.
-
-        Who has held it for most of the time is the older one, and comes back soon; the newcomer, who is thrown out by
-        that again and again, waits twice as long each time. Neither gives up.
-        """
-        age = 0.0 if self._first_connected is None else now - self._first_connected
-        if age > _RIVAL_OLDER_AFTER and self._held_seconds > age / 2:
-            self._rivalries = 0
-            return _RIVAL_OLDER_DELAY
-        self._rivalries = min(self._rivalries + 1, 16)
-        return min(_RIVAL_LONGEST_DELAY, _RIVAL_FIRST_DELAY * 2.0 ** (self._rivalries - 1))
-
     def give_up_connection(self, reason: str) -> None:
         """Drop the connection after an error of our own; the broker delivers again what is not acknowledged."""
         self._lost(reason)
-
-    def _broker_serves(self) -> bool:
-        """Whether the broker takes a connection and keeps it, which one that is just ending does not."""
-        try:
-            with socket.create_connection((self._host, self._port), timeout=1.0) as probe:
-                ended = select.poll()
-                ended.register(probe, select.POLLIN)
-                return not ended.poll(_PROBE_MILLISECONDS)
-        except OSError:
-            return False
 
     def _rival(self, evidence: str) -> str:
         return (
@@ -435,9 +338,7 @@ class MqttSession:
     def _drop_client(self) -> None:
         client, self._client = self._client, None
         self.connected_at = None
-        if self._registered is not None:
-            self._poll.unregister(self._registered[0])
-            self._registered = None
+        self._wait.forget()
         if client is not None:
             client.on_disconnect = None
             sock = client.socket()
@@ -457,11 +358,11 @@ class MqttSession:
         scratch = memoryview(bytearray(65_536))
         deadline = self._monotonic() + _CLOSE_WITHIN
         while (sock := client.socket()) is not None and (left := deadline - self._monotonic()) > 0:
-            self._register(sock.fileno(), select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-            events = dict(self._poll.poll(left * 1000)).get(sock.fileno(), 0)
-            if events & select.POLLOUT:
+            self._wait.watch(sock.fileno(), reading=True, writing=client.want_write())
+            readable, writable = self._wait.wait(left)
+            if writable:
                 client.loop_write()
-            if events & ~select.POLLOUT and isinstance(client, FrameClient) and client.receive_into(scratch) == 0:
+            if readable and isinstance(client, FrameClient) and client.receive_into(scratch) == 0:
                 return
 
     def _look_after(self, reading: bool) -> None:
@@ -487,21 +388,6 @@ class MqttSession:
         """Stock paho confirms QoS 2 before it hands the message out, so through it QoS 1 is the most that is safe."""
         self._subscriptions.update(client, version_5=self._protocol == "5", highest=1 if self._stock else 2)
 
-    def _drain_wake(self) -> None:
-        if self._wake_in is not None:
-            with contextlib.suppress(BlockingIOError):
-                self._wake_in.recv(4096)
-
-    def _register(self, descriptor: int, events: int) -> None:
-        if self._registered == (descriptor, events):
-            return
-        if self._registered is not None:
-            self._poll.unregister(self._registered[0])
-            self._registered = None
-        if events:
-            self._poll.register(descriptor, events)
-            self._registered = (descriptor, events)
-
     # Messages.
 
     def _read_through_callbacks(self, client: Client) -> bool:
@@ -523,7 +409,3 @@ class MqttSession:
 
 
 def _ignore() -> None: ...
-
-
-def _seconds(duration: str) -> float:
-    return parse_duration(duration) / 1e9

@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -25,10 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import functions_reached
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "benchmarks" / "mutants.json"
-_PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+_OPTIONS = ["-x", "-q", "-p", "no:cacheprovider"]
 FOLDERS = {"firmware_sim": "firmware-sim/firmware_sim"}
 CONTRACTS = {
     "detectors": ["tests/contracts/test_detectors.py"],
@@ -142,7 +145,7 @@ def tests_by_function(copied: Path, tests: Sequence[str]) -> dict[str, list[str]
     """
     target = copied / "functions-reached.json"
     environment = _environment(copied) | {functions_reached.TARGET_VARIABLE: str(target)}
-    command = [*_PYTEST, "-p", "functions_reached", *tests]
+    command = [sys.executable, "-m", "pytest", *_OPTIONS, "-p", "functions_reached", *tests]
     ran = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise SystemExit(f"the tests fail without any change:\n{ran.stdout[-2_000:]}{ran.stderr[-2_000:]}")
@@ -154,22 +157,42 @@ def tests_by_function(copied: Path, tests: Sequence[str]) -> dict[str, list[str]
 
 
 def is_killed(copied: Path, mutant: Mutant, tests: Sequence[str], seconds: float) -> bool:
-    """Whether one of the tests fails, or none ends in time, with the mutant in the copied project."""
+    """Whether one of the tests fails, or none ends in time, with the mutant in the copied project.
+
+    They run in a fork of this process, where the libraries are loaded already: loading them takes longer than most
+    tests do.
+    """
     target = copied / mutant.path
     whole = target.read_text(encoding="utf-8")
     target.write_text(mutant.source, encoding="utf-8")
-    chosen = copied / "chosen-tests.txt"
-    chosen.write_text("\n".join(tests), encoding="utf-8")
+    running = multiprocessing.get_context("fork").Process(target=_run_tests, args=(copied, list(tests)))
     try:
-        ran = subprocess.run(
-            [*_PYTEST, f"@{chosen}"], cwd=copied, env=_environment(copied), timeout=seconds,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return True
+        running.start()
+        running.join(seconds)
+        if running.exitcode is None:
+            running.kill()
+            running.join()
+            return True
     finally:
         target.write_text(whole, encoding="utf-8")
-    return ran.returncode in (1, 2)
+    return running.exitcode in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+
+
+def _run_tests(copied: Path, tests: list[str]) -> None:
+    os.chdir(copied)
+    os.environ.update(_environment(copied))
+    sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+    sys.dont_write_bytecode = True
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    sys.exit(int(pytest.main([*_OPTIONS, *tests])))
+
+
+def load_libraries() -> None:
+    """What most tests need of others; nothing of the project, which each run loads anew."""
+    for name in ("numba", "duckdb", "pydantic", "fastapi", "hypothesis", "paho.mqtt.client", "httpx", "rich.console"):
+        importlib.import_module(name)
 
 
 def _environment(copied: Path) -> dict[str, str]:
@@ -180,6 +203,7 @@ def _environment(copied: Path) -> dict[str, str]:
 def try_all(sample: Sequence[Mutant], tests: Sequence[str], seconds: float) -> list[Mutant]:
     """Run the tests over each mutant, in a copy of the project; those that live, in order. Prints what came of each."""
     living = []
+    load_libraries()
     with tempfile.TemporaryDirectory() as place:
         copied = Path(place) / "project"
         shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".git", ".venv", "var", ".hypothesis", ".*_cache"))

@@ -1,0 +1,75 @@
+"""Receive: the paho client of one connection, made from the settings."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from common.durations import parse_duration
+from ingest.broker_settings import BrokerSettings, split_url
+from ingest.paho_client import FrameClient
+
+_LARGEST_PACKET = 16 << 20
+_PROBE_MILLISECONDS = 20
+
+
+def new_client(settings: BrokerSettings, password: str | None, *, version_5: bool, stock: bool) -> Client:
+    """A client that has not connected yet; with `stock` paho's own, which hands messages out through callbacks."""
+    client = (Client if stock else FrameClient)(
+        CallbackAPIVersion.VERSION2,
+        settings.client_id,
+        clean_session=None if version_5 else settings.clean_session,
+        protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=stock,
+    )
+    client.connect_timeout = seconds(settings.connect_timeout)
+    if settings.username:
+        client.username_pw_set(settings.username, password)
+    return client
+
+
+def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_bytes: int | None) -> None:
+    """Connect, and ask for the session that the settings describe. Raises OSError.
+
+    `most_bytes` of one packet is the most that the client can take; None where it takes any.
+    """
+    properties = None
+    if version_5:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0 if settings.clean_session else round(seconds(settings.session_expiry))
+        properties.ReceiveMaximum = settings.receive_maximum
+        if most_bytes is not None:
+            # A broker drops what is longer, and counts it nowhere. Our own reader takes any length, and cuts it.
+            properties.MaximumPacketSize = max(_LARGEST_PACKET, most_bytes)
+    scheme, host, port = split_url(settings.url)
+    if scheme == "mqtts":
+        client.tls_set(ca_certs=str(settings.tls_ca) if settings.tls_ca else None)
+    client.connect(
+        host,
+        port,
+        keepalive=round(seconds(settings.keep_alive)),
+        clean_start=settings.clean_session if properties else MQTT_CLEAN_START_FIRST_ONLY,
+        properties=properties,
+    )
+
+
+def broker_serves(host: str, port: int) -> bool:
+    """Whether the broker takes a connection and keeps it, which one that is just ending does not."""
+    try:
+        with socket.create_connection((host, port), timeout=1.0) as probe:
+            ended = select.poll()
+            ended.register(probe, select.POLLIN)
+            return not ended.poll(_PROBE_MILLISECONDS)
+    except OSError:
+        return False
+
+
+def seconds(duration: str) -> float:
+    """A duration of the settings in seconds."""
+    return parse_duration(duration) / 1e9
