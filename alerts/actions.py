@@ -103,8 +103,26 @@ class DoNotLearn(_Action):
         return self
 
 
+class Label(_Action):
+    """Say whether a stretch of event time was a fault or normal: what settings are compared against."""
+
+    kind: Literal["label"] = "label"
+    device: Name
+    metric: Name
+    start: int
+    end: int
+    label: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of the stretch any more.")
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end: expected a time after start {self.start}, got {self.end}")
+        return self
+
+
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
-Action = AlarmAction | DoNotLearn
+Action = AlarmAction | DoNotLearn | Label
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
 
@@ -137,6 +155,9 @@ def text_of(action: Action, outcome: str = "") -> str:
         case DoNotLearn():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.device} {action.metric} from {start} to {end}"
+        case Label():
+            start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
+            said = f"{action.label}: {action.device} {action.metric} from {start} to {end}"
         case _:
             said = ""
     return ": ".join(part for part in ("; ".join(part for part in (said, outcome) if part), action.note) if part)

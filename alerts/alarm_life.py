@@ -106,6 +106,10 @@ class Alarms:
         """The score that raises an alarm for this series now."""
         return self._policy.threshold(series)
 
+    def minimum(self, series: int) -> float:
+        """The least score that raises an alarm for this series by what people have said of its alarms; 0 for none."""
+        return self._answers.minimum(series)
+
     def thresholds(self) -> NDArray[np.float64]:
         """The same of every series, and of some that are not there yet."""
         return self._policy.thresholds()

@@ -28,6 +28,7 @@ from ingest.ingest_settings import (
     RouteSettings,
     SnapshotSettings,
 )
+from ingest.knowledge_settings import SeriesSettings
 from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
@@ -35,7 +36,7 @@ from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSetti
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
-_LISTS = ("notices", "routes", "sinks")
+_LISTS = ("notices", "routes", "series", "sinks")
 _READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
@@ -61,6 +62,11 @@ class Config(BaseModel):
     detectors: dict[str, ComponentSettings] = Field(
         default=DEFAULT_DETECTORS,
         description='Named detectors with their parameters; "default" and "joint" are always there.',
+    )
+    series: list[SeriesSettings] = Field(
+        default=[],
+        description="What is known of single series, by device and metric, and what scores them; of each matter the "
+        "first entry that matches and says it counts, before the route.",
     )
     store: StoreSettings = Field(default=StoreSettings(), description="The embedded database.")
     sinks: list[SinkSettings] = Field(
@@ -268,6 +274,8 @@ def _reference_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
         errors += _unknown_detectors((*at, "detectors"), route.get("detectors"), known)
         for index, metric in _tables(route.get("metrics")):
             errors += _unknown_detectors((*at, "metrics", index, "detectors"), metric.get("detectors"), known)
+    for number, entry in _tables(data.get("series")):
+        errors += _unknown_detectors(("series", number, "detectors"), entry.get("detectors"), known)
     return (
         errors + _repeated(data, "notices") + _repeated(data, "sinks") + _archived_too_late(data) + _unknown_older(data)
     )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
 from driftline.config import Config, parse_config
+from driftline.config_errors import ConfigError
+from tuning.candidate import Candidate
 
 NEW_FILE = "# Driftline's configuration. All settings: driftline.sample.toml, docs/reference/configuration.md.\n"
 
@@ -43,22 +46,47 @@ class Edit:
         temporary.replace(self.path)
 
 
-def budget_edit(path: Path, budget: str, device: str | None = None, metric: str | None = None) -> Edit:
-    """Set the budget of all series, or of one device's, or of one metric of it.
+def candidate_edit(path: Path, candidate: Candidate, device: str | None) -> Edit:
+    """Put other settings of a device's series in the file; without a device, a budget for all.
 
     Raises ConfigError where the result is not valid, OSError.
     """
     before = path.read_text(encoding="utf-8") if path.exists() else NEW_FILE
     document = tomlkit.parse(before)
-    if "alarm" not in document:
-        document.append("alarm", tomlkit.table())
-    alarm: Any = document["alarm"]
-    if device is None:
-        alarm["budget"] = budget
-    else:
-        _set_override(alarm, device, metric or "*", budget)
-    after = tomlkit.dumps(document)
+    if candidate.budget is not None:
+        if "alarm" not in document:
+            document.append("alarm", tomlkit.table())
+        alarm: Any = document["alarm"]
+        if device is None:
+            alarm["budget"] = candidate.budget
+        else:
+            _set_override(alarm, escape(device), escape(candidate.metric or "") or "*", candidate.budget)
+    if candidate.rescores:
+        if device is None:
+            raise ConfigError(["device: missing: only a budget can be set for all devices at once"])
+        _set_series(document, candidate.series_settings(device).model_dump(mode="json", exclude_none=True))
+    return text_edit(path, tomlkit.dumps(document))
+
+
+def text_edit(path: Path, after: str) -> Edit:
+    """Put another text in place of the file's. Raises ConfigError where it is not valid, OSError."""
+    before = path.read_text(encoding="utf-8") if path.exists() else NEW_FILE
     return Edit(path, before, after, parse_config(after, name=str(path)))
+
+
+def _set_series(document: Any, said: dict[str, Any]) -> None:
+    """Say something of a series in an entry of its own, or in the one that it has."""
+    if "series" not in document:
+        document.append("series", tomlkit.aot())
+    names = {name: said.pop(name) for name in ("device", "metric")}
+    for entry in document["series"]:
+        if all(entry.get(name, "*") == value for name, value in names.items()):
+            entry.update(said)
+            return
+    table = tomlkit.table()
+    table.update({name: value for name, value in names.items() if value != "*"} | said)
+    # Of several that match the first counts, so a new one stands before what was there.
+    document["series"].insert(0, table)
 
 
 def _set_override(alarm: Any, device: str, metric: str, budget: str) -> None:

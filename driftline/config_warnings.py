@@ -36,6 +36,7 @@ def _shadowed_routes(routes: list[RouteSettings]) -> Iterator[str]:
 def _unused_detectors(config: Config) -> Iterator[str]:
     used = {name for route in config.routes for name in route.detectors}
     used |= {name for route in config.routes for metric in route.metrics for name in metric.detectors or ()}
+    used |= {name for series in config.series for name in series.detectors or ()}
     for name in config.detectors:
         if name not in used and name not in DEFAULT_DETECTORS:
             yield f'detectors.{name}: no route uses it; name it in a route\'s detectors = ["{name}"]'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,6 +67,11 @@ class KnowledgeSettings(BaseModel):
         """Whether any fact is given."""
         return any(getattr(self, name) is not None for name in KnowledgeSettings.model_fields)
 
+    def over(self, other: KnowledgeSettings) -> KnowledgeSettings:
+        """These facts, and what is not given here from the other."""
+        names = KnowledgeSettings.model_fields
+        return KnowledgeSettings(**{name: _first(getattr(self, name), getattr(other, name)) for name in names})
+
     def knowledge(self, route: KnowledgeSettings | None = None) -> Knowledge:
         """The facts as detectors take them; those that are not given here are the route's.
 
@@ -86,6 +93,32 @@ class KnowledgeSettings(BaseModel):
             shortest_duration=parse_duration(given.get("shortest_duration", "0s")) / 1e9,
             ignored_hours=tuple((start, end) for start, end in given.get("ignored_hours", ())),
         )
+
+
+class SeriesSettings(KnowledgeSettings):
+    """What is known of some series, by their names, whatever route they come by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = Field(default="*", min_length=1, description='Devices that it is for; "*" stands for any characters.')
+    metric: str = Field(default="*", min_length=1, description="Metrics of them.")
+    detectors: list[str] | None = Field(default=None, description="Detectors that score them, instead of the route's.")
+
+    def matches(self, device: str, metric: str) -> bool:
+        """Whether it is about this series."""
+        return fnmatchcase(device, self.device) and fnmatchcase(metric, self.metric)
+
+
+def of_series(settings: Sequence[SeriesSettings], device: str, metric: str) -> SeriesSettings | None:
+    """All that is said of a series, None where nothing is: of each matter, what the first that says it says."""
+    said = [each for each in settings if each.matches(device, metric)]
+    if not said:
+        return None
+    facts: KnowledgeSettings = KnowledgeSettings()
+    for each in reversed(said):
+        facts = each.over(facts)
+    detectors = next((each.detectors for each in said if each.detectors is not None), None)
+    return SeriesSettings(device=device, metric=metric, detectors=detectors, **facts.model_dump())
 
 
 def _first(*values: object) -> object | None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.actions import ActionError, DoNotLearn, text_of
+from alerts.actions import ActionError, DoNotLearn, Label, text_of
 from alerts.actions import decode as decode_actions
 from alerts.alarm_life import Alarms, Scored
 from alerts.alarm_settings import AlarmSettings
+from alerts.labels import Labels
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.messages import FLAG_RETAIN
@@ -23,6 +24,7 @@ from ingest.decode import Decoder, Readings
 from ingest.detector_host import DetectorHost, HostScores
 from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.knowledge_settings import SeriesSettings
 from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
 from ingest.not_learned import NotLearned, Stretch
@@ -52,6 +54,7 @@ class Engine:
         alarm: AlarmSettings,
         limits: LimitSettings,
         known_series: Sequence[SeriesRecord] = (),
+        series: Sequence[SeriesSettings] = (),
     ) -> None:
         self.position = 0
         self.settings_from = 0
@@ -65,12 +68,13 @@ class Engine:
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
         )
-        self.settings = _as_json(self.router.settings, detectors, alarm, limits)
+        self.settings = _as_json(self.router.settings, detectors, alarm, limits, series)
         self.host = DetectorHost(detectors, self.registry)
-        self.choices = RouteChoices(self.router.first_routes)
+        self.choices = RouteChoices(self.router.first_routes, self.registry, series)
         self.not_learned = NotLearned(self.registry)
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
+        self.labels = Labels()
         self.liveness = Liveness()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
@@ -160,6 +164,7 @@ class Engine:
             "settings_from": self.settings_from,
             "fingerprints": self.host.fingerprints(),
             "not_learned": self.not_learned.state(),
+            "labels": self.labels.state(),
             "router": self.router.state(),
             "observed": self.observer.state(),
         }
@@ -178,6 +183,7 @@ class Engine:
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
         self.not_learned.load(rest.get("not_learned", ()))
+        self.labels.load(rest.get("labels", ()))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
         if "admission" in arrays:
@@ -226,12 +232,14 @@ class Engine:
             try:
                 if isinstance(action, DoNotLearn):
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
+                elif isinstance(action, Label):
+                    self.labels.put(action)
                 else:
                     record, outcome = self.alarms.act(action, self.host)
                     alarms.append(record)
             except ActionError as error:
                 refused = str(error)
-            alarm = None if isinstance(action, DoNotLearn) else action.alarm
+            alarm = None if isinstance(action, DoNotLearn | Label) else action.alarm
             text = text_of(action, outcome)
             records.append(
                 ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text, refused)
@@ -301,8 +309,11 @@ def _as_json(
     detectors: Mapping[str, ComponentSettings],
     alarm: AlarmSettings,
     limits: LimitSettings,
+    series: Sequence[SeriesSettings],
 ) -> dict[str, Any]:
-    return {
+    # A configuration that says nothing of single series is the same as one of a version before it could.
+    said = {"series": [each.model_dump(mode="json") for each in series]} if series else {}
+    return said | {
         "routes": [route.model_dump(mode="json") for route in routes],
         "detectors": {name: chosen.model_dump(mode="json") for name, chosen in detectors.items()},
         "alarm": alarm.model_dump(mode="json"),

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from common.growth import grown
 from detectors.detector import State
 from detectors.knowledge import Knowledge
+from devices.series_registry import SeriesRegistry
+from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings, of_series
 from ingest.route import Route
 
 _NONE = -1
@@ -19,8 +21,12 @@ _NONE = -1
 class RouteChoices:
     """Per series the number of its route and of the override that its metric matches, -1 where there is none."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, routes: Sequence[Route], registry: SeriesRegistry, series: Sequence[SeriesSettings] = ()
+    ) -> None:
         self._routes = routes
+        self._registry = registry
+        self._series = series
         self._route = np.empty(0, np.int32)
         self._override = np.empty(0, np.int32)
 
@@ -38,14 +44,29 @@ class RouteChoices:
         return np.flatnonzero(self._route != _NONE).tolist()
 
     def detectors(self, series: int) -> list[str]:
-        """The detectors that score the series."""
+        """The detectors that score the series: those that its own settings name, else its route's."""
+        own = self._own(series)
+        if own is not None and own.detectors is not None:
+            return own.detectors
         return self._routes[int(self._route[series])].detectors_at(int(self._override[series]))
 
     def knowledge(self, series: int) -> Knowledge:
-        """What the settings say of the series."""
-        if series >= len(self._route) or self._route[series] == _NONE:
-            return Knowledge()
-        return self._routes[int(self._route[series])].knowledge_at(int(self._override[series]))
+        """What the settings say of the series; what its own leave out is its route's."""
+        return self.facts(series).knowledge()
+
+    def facts(self, series: int) -> KnowledgeSettings:
+        """The same as settings, in which what nobody says is None."""
+        facts: KnowledgeSettings = KnowledgeSettings()
+        if series < len(self._route) and self._route[series] != _NONE:
+            facts = self._routes[int(self._route[series])].facts_at(int(self._override[series]))
+        own = self._own(series)
+        return facts if own is None else own.over(facts)
+
+    def _own(self, series: int) -> SeriesSettings | None:
+        if not self._series:
+            return None
+        record = self._registry.records[series]
+        return of_series(self._series, record.device, record.metric)
 
     def state(self) -> State:
         """A copy of the whole state."""
@@ -53,8 +74,8 @@ class RouteChoices:
 
     @property
     def any_knowledge(self) -> bool:
-        """Whether any route says more of its series than nothing."""
-        return any(route.knows for route in self._routes)
+        """Whether the settings say more of any series than nothing."""
+        return bool(self._series) or any(route.knows for route in self._routes)
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> bool:
         """Take over a state that `state` returned under the same routes; False where it is of an older version."""

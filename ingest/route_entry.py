@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from common.durations import parse_duration
-from detectors.knowledge import Knowledge
 from devices.codec import UNNAMED, Codec
 from devices.codecs import codec_registry as codecs
 from devices.kinds import Kind, kind_of
@@ -15,6 +14,7 @@ from devices.profile import Profile, ProfileMessage, Role
 from devices.times import parse_time
 from devices.topics import DEVICE, Template
 from ingest.ingest_settings import ComponentSettings, MetricSettings, RouteSettings
+from ingest.knowledge_settings import KnowledgeSettings
 
 _SEPARATOR = "\x1f"
 """Between the fields of a payload that a device's name is made of."""
@@ -121,10 +121,10 @@ class Route:
         """Whether the settings say anything of the series beside their detectors."""
         return self.settings.says_something or any(metric.says_something for metric in self.settings.metrics)
 
-    def knowledge_at(self, number: int) -> Knowledge:
-        """What the settings say of the metrics of an override."""
+    def facts_at(self, number: int) -> KnowledgeSettings:
+        """What the settings say of the metrics of an override; what that leaves out is the route's."""
         override = self.override_at(number)
-        return self.settings.knowledge() if override is None else override.knowledge(self.settings)
+        return self.settings if override is None else override.over(self.settings)
 
     def usual_unit(self, metric: str) -> str:
         """The unit that a metric of the route's profile has where nothing else tells it."""

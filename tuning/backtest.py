@@ -23,6 +23,7 @@ from ingest.ingest_settings import (
     LimitSettings,
     RouteSettings,
 )
+from ingest.knowledge_settings import SeriesSettings
 from ingest.pipeline import Engine
 from ingest.route_entry import RouteError
 from tuning.recordings import Recording, RecordingChunk, RecordingError
@@ -41,13 +42,14 @@ _LAST = np.iinfo(np.int64).max
 class Plan:
     """What scores a recording: the configuration's detectors, routes and alarm settings.
 
-    `detector` scores every channel in place of what the routes name. `multivariate` scores the channels together too,
-    by `TOGETHER` where the route names no detector of rows.
+    `series` is what is known of single ones. `detector` scores every channel in place of what the routes name.
+    `multivariate` scores the channels together too, by `TOGETHER` where the route names no detector of rows.
     """
 
     detectors: Mapping[str, ComponentSettings] = field(default_factory=lambda: dict(DEFAULT_DETECTORS))
     routes: Sequence[RouteSettings] = tuple(DEFAULT_ROUTES)
     alarm: AlarmSettings = field(default_factory=AlarmSettings)
+    series: Sequence[SeriesSettings] = ()
     detector: str | None = None
     multivariate: bool = False
 
@@ -59,6 +61,12 @@ class Plan:
     def routes_in_force(self) -> list[RouteSettings]:
         """The routes with the detectors of this plan, and one behind them that takes what none of them takes."""
         return [self._adjusted(route) for route in (*self.routes, RouteSettings(name="recordings", filter="#"))]
+
+    def series_in_force(self) -> list[SeriesSettings]:
+        """What is known of single series; a detector of this plan scores them all."""
+        if self.detector is None:
+            return list(self.series)
+        return [each.model_copy(update={"detectors": None}) for each in self.series]
 
     def _adjusted(self, route: RouteSettings) -> RouteSettings:
         if self.detector is not None:
@@ -86,7 +94,7 @@ class Backtest:
         room = 2 * len(channels) + 64
         limits = LimitSettings(max_series=room, max_series_per_device=room)
         try:
-            self._engine = Engine(plan.routes_in_force(), plan.settings, plan.alarm, limits)
+            self._engine = Engine(plan.routes_in_force(), plan.settings, plan.alarm, limits, (), plan.series_in_force())
             _, series = self._engine.router.row_series(self._topic, channels, 0)
         except RouteError as error:
             raise RecordingError(f"{stem}: {error}") from error

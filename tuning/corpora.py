@@ -46,7 +46,7 @@ def run_corpus(
     SKAB's channels are scored as one device. `splits` adds the check that NAB's threshold is not fitted to NAB.
     """
     if corpus is CorpusName.SKAB:
-        plan = Plan(plan.detectors, plan.routes, plan.alarm, plan.detector, multivariate=True)
+        plan = Plan(plan.detectors, plan.routes, plan.alarm, plan.series, plan.detector, multivariate=True)
     outcomes = run_all(plan, jobs_of(corpus, folder, output), workers=workers, done=done)
     if corpus is CorpusName.NAB:
         cards = _nab_cards(outcomes, folder, splits)

@@ -1,134 +1,95 @@
-"""Tuning over HTTP: what the last month would have alarmed under another budget, and putting that in place."""
+"""Tuning over HTTP: what the last days would have alarmed under other settings, and putting those in place."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import ValidationError
 
-from alerts.alarm_settings import AlarmSettings
-from alerts.figures import DAY
-from devices.records import AlarmRecord
-from driftline.config_edit import budget_edit
+from alerts.actions import ActionError, Label
+from driftline.config_edit import Edit, candidate_edit
 from driftline.config_errors import ConfigError
-from driftline.http.access_guard import Admin
-from driftline.http.errors import ApiError, unknown
+from driftline.http.access_guard import Admin, Operator
+from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
+from driftline.http.tune_preview import Pasts, label_replies
+from driftline.http.tune_schemas import (
+    LabelRequest,
+    LabelsReply,
+    PreviewReply,
+    PreviewRequest,
+    SettingsChange,
+    SettingsChangeReply,
+    WorkReply,
+)
 from driftline.http.view import ServiceView
-from tuning.preview import preview
-
-_MOST_ALARMS = 10_000
-
-
-class PreviewAlarmReply(BaseModel):
-    """An alarm that would have been."""
-
-    opened: int
-    cleared: int | None
-    peak: float
-
-
-class WasReply(BaseModel):
-    """An alarm that was."""
-
-    alarm: int
-    opened: int
-    cleared: int | None
-    reason: str
-
-
-class SeriesPreviewReply(BaseModel):
-    """One metric: the alarms that were, and those that would have been."""
-
-    series: int
-    metric: str
-    unit: str
-    threshold: float
-    threshold_now: float | None
-    were: list[WasReply]
-    would: list[PreviewAlarmReply]
-
-
-class PreviewReply(BaseModel):
-    """A device's last days under another budget."""
-
-    start: int
-    end: int
-    budget: str
-    budget_now: str
-    series: list[SeriesPreviewReply]
-
-
-class BudgetChange(BaseModel):
-    """A budget to put in place: for one device, or where none is named, for all."""
-
-    model_config = ConfigDict(extra="forbid")
-    budget: str = Field(examples=["1 per sensor per month"])
-    device: str | None = Field(default=None, max_length=1_000)
-    metric: str | None = Field(default=None, max_length=1_000)
-    write: bool = Field(default=False, description="Write the configuration file; else only show the change.")
-
-
-class BudgetChangeReply(BaseModel):
-    """The change of the configuration file."""
-
-    file: str
-    difference: str
-    written: bool
+from ingest.knowledge_settings import KnowledgeSettings
+from tuning.candidate import Candidate
+from tuning.rescoring import Rescorings, Work
 
 
 def tune_router(view: ServiceView, audit: Audit) -> APIRouter:
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["tuning"])
+    _add_previews(router, view)
+    _add_changes(router, view, audit)
+    return router
+
+
+def _add_previews(router: APIRouter, view: ServiceView) -> None:
+    rescorings, pasts = Rescorings(), Pasts(view)
 
     @router.get("/tune", response_model=PreviewReply)
     def tune(
         device: Annotated[str, Query(description="The device.")],
-        budget: Annotated[str, Query(description='Such as "1 per sensor per month".')],
+        budget: Annotated[str | None, Query(description='Such as "1 per sensor per month"; unset: in force.')] = None,
+        metric: Annotated[str | None, Query(description="One metric of it that the budget is for; unset: all.")] = None,
         days: Annotated[float, Query(gt=0, le=92, description="How far back from the newest reading.")] = 30,
     ) -> Response:
         """What a device's last days would have alarmed under another budget, from the scores that are stored."""
-        settings = _with_budget(view.alarm_settings(), budget)
-        records = [record for record in view.store.series() if record.device == device]
-        if not records:
-            raise unknown("query.device", device, {record.device for record in view.store.series()})
-        newest = view.store.latest([record.series for record in records])
-        end = int(newest.time.max()) + 1 if len(newest) else view.counts().time
-        start = end - int(days * DAY)
-        replies = []
-        first = end
-        for record in records:
-            points = view.store.points(record.series, start, end)
-            if not len(points.time):
-                continue
-            first = min(first, int(points.time[0]))
-            would = preview(points, settings)
-            were = [alarm for alarm in view.store.alarms(series=record.series, limit=_MOST_ALARMS) if _in(alarm, start)]
-            replies.append(
-                {
-                    "series": record.series,
-                    "metric": record.metric,
-                    "unit": record.unit,
-                    "threshold": would.threshold,
-                    "threshold_now": view.threshold(record.series),
-                    "were": [_was(alarm) for alarm in reversed(were)],
-                    "would": [dataclasses.asdict(alarm) for alarm in would.alarms],
-                }
-            )
-        now = view.alarm_settings().budget_of(device, "*")
-        return json_response(
-            {"start": max(start, first), "end": end, "budget": budget, "budget_now": now, "series": replies}
-        )
-
-    @router.post("/tune", response_model=BudgetChangeReply)
-    def apply(who: Admin, given: BudgetChange) -> Response:
-        """Change the budget in the configuration file, or show the change. It takes effect within a second."""
-        path = view.editable_config()
         try:
-            edit = budget_edit(path, given.budget, given.device, given.metric)
+            candidate = Candidate(metric=metric, budget=budget)
+        except ValidationError as error:
+            raise ApiError(400, "invalid_request", f"query.budget: {error.errors()[0]['msg']}") from None
+        return json_response(pasts.of(device, days).judged(candidate))
+
+    @router.post("/tune/previews", response_model=WorkReply)
+    def begin(given: PreviewRequest) -> Response:
+        """What a device's last days would have alarmed under other settings.
+
+        Where only the budget differs, stored scores are judged again and the result is there at once. Else readings
+        are scored again: ask for the work by its number until `result` or `error` is there.
+        """
+        past = pasts.of(given.device, given.days)
+        candidate = Candidate(**given.model_dump(exclude={"device", "days"}))
+        if candidate.detector is not None and candidate.detector not in view.detectors():
+            known = ", ".join(view.detectors())
+            raise ApiError(400, "invalid_request", f'body.detector: unknown "{candidate.detector}" (known: {known})')
+        if not candidate.rescores:
+            return json_response(_work_reply(Work(0, given.device, result=past.judged(candidate))))
+        return json_response(_work_reply(rescorings.start(given.device, lambda work: past.rescored(candidate, work))))
+
+    @router.get("/tune/previews/{work}", response_model=WorkReply)
+    def progress(work: Annotated[int, Path(ge=0, le=2**31)]) -> Response:
+        """How far a look at other settings is."""
+        found = rescorings.get(work)
+        if found is None:
+            raise ApiError(404, "not_found", f"path: there is no work {work}, or newer ones have taken its place")
+        return json_response(_work_reply(found))
+
+
+def _add_changes(router: APIRouter, view: ServiceView, audit: Audit) -> None:
+    @router.post("/tune", response_model=SettingsChangeReply)
+    def apply(who: Admin, given: SettingsChange) -> Response:
+        """Change settings in the configuration file, or show the change. It takes effect within a second."""
+        path = view.editable_config()
+        candidate = Candidate(**given.model_dump(exclude={"device", "write"}))
+        if candidate.budget is None and not candidate.rescores:
+            raise ApiError(400, "invalid_request", "body: expected a budget, a detector or a fact to change")
+        try:
+            edit: Edit = candidate_edit(path, candidate, given.device)
             if given.write:
                 edit.write()
         except ConfigError as error:
@@ -136,22 +97,41 @@ def tune_router(view: ServiceView, audit: Audit) -> APIRouter:
         except (OSError, ValueError) as error:
             raise ApiError(409, "not_written", f"{path}: cannot be changed: {error}") from None
         if given.write:
-            audit(who.name, who.address, "budget changed", f"{given.device or 'all devices'}: {given.budget}")
+            audit(who.name, who.address, "settings changed", _told(given))
         return json_response({"file": str(path), "difference": edit.difference, "written": given.write})
 
-    return router
+    @router.post("/tune/labels", response_model=LabelsReply)
+    def label(who: Operator, given: LabelRequest) -> Response:
+        """Mark a stretch of a metric as a fault or as normal: what settings are compared against."""
+        if not any(each.device == given.device and each.metric == given.metric for each in view.store.series()):
+            raise ApiError(404, "not_found", f'body: there is no metric "{given.metric}" of "{given.device}"')
+        try:
+            done = view.act([Label(by=who.name, at=view.counts().time, **given.model_dump())])
+        except ValidationError as error:
+            raise ApiError(400, "invalid_request", f"body: {error.errors()[0]['msg']}") from None
+        except ActionError as error:
+            raise ApiError(503, "not_done", str(error)) from None
+        if done and done[0].refused:
+            raise ApiError(409, "refused", done[0].refused)
+        audit(who.name, who.address, "stretch marked", f"{given.label}: {given.device} {given.metric}")
+        return json_response({"labels": label_replies(view.labels(given.device), given.metric)})
 
 
-def _with_budget(settings: AlarmSettings, budget: str) -> AlarmSettings:
-    try:
-        return AlarmSettings.model_validate(settings.model_dump() | {"budget": budget, "threshold": None})
-    except ValidationError as error:
-        raise ApiError(400, "invalid_request", f"query.budget: {error.errors()[0]['msg']}") from None
+def _work_reply(work: Work) -> dict[str, object]:
+    return {
+        "work": work.number,
+        "done": work.done,
+        "rows": work.rows,
+        "seconds": round(work.seconds, 3),
+        "error": work.error,
+        "result": work.result,
+    }
 
 
-def _in(alarm: AlarmRecord, start: int) -> bool:
-    return alarm.opened >= start
-
-
-def _was(alarm: AlarmRecord) -> dict[str, Any]:
-    return {"alarm": alarm.alarm, "opened": alarm.opened, "cleared": alarm.cleared, "reason": alarm.reason}
+def _told(given: SettingsChange) -> str:
+    """What was changed, for the audit log."""
+    said = given.model_dump(include={*KnowledgeSettings.model_fields, "detector"}, exclude_none=True)
+    where = f"{given.device or 'all devices'}{' ' + given.metric if given.metric else ''}"
+    return f"{where}: " + ", ".join(
+        [*filter(None, [given.budget]), *(f"{name} {value}" for name, value in said.items())]
+    )

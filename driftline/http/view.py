@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
+from alerts.labels import LabelledStretch
 from alerts.notices.notifier import Notifier
 from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord
 from driftline.http.events import Subscription
+from ingest.ingest_settings import ComponentSettings
+from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
 
 
@@ -211,6 +214,22 @@ class ServiceView(Protocol):
 
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series; None where it is not known yet."""
+        ...
+
+    def minimum(self, series: int) -> float:
+        """The least score that raises an alarm of the series by what people have said of its alarms; 0 for none."""
+        ...
+
+    def series_settings(self, series: int) -> SeriesSettings:
+        """What is known of the series and what scores it, in force now."""
+        ...
+
+    def labels(self, device: str) -> list[LabelledStretch]:
+        """Stretches of the device that people have marked, in order of time."""
+        ...
+
+    def detectors(self) -> Mapping[str, ComponentSettings]:
+        """The detectors in force, by name."""
         ...
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:

@@ -15,6 +15,7 @@ from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.knowledge_settings import SeriesSettings
 from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
@@ -28,7 +29,7 @@ _ALL_ALARMS = 1_000_000
 def new_engine(config: Config, known: Sequence[SeriesRecord]) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
     limits = fitted(config.limits, allowed_bytes())
-    return Engine(config.routes, config.detectors, config.alarm, limits, known)
+    return Engine(config.routes, config.detectors, config.alarm, limits, known, config.series)
 
 
 def restored_engine(
@@ -151,6 +152,7 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
             AlarmSettings.model_validate(settings["alarm"]),
             LimitSettings.model_validate(settings["limits"]),
             known,
+            [SeriesSettings.model_validate(each) for each in settings.get("series", ())],
         )
     except (ValidationError, ValueError, KeyError):
         return None

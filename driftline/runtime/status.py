@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
+from alerts.labels import LabelledStretch
 from alerts.maintenance import maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
@@ -37,6 +39,8 @@ from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
 from ingest.device_status import DeviceStatus, mostly_refused
+from ingest.ingest_settings import ComponentSettings
+from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings
 from ingest.receive import Receiver, ReceiverState
 from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
@@ -204,6 +208,26 @@ class ServiceStatus:
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""
         return self._engine.engine.alarms.threshold(series)
+
+    def minimum(self, series: int) -> float:
+        """The least score that raises an alarm of the series by what people have said of its alarms; 0 for none."""
+        return self._engine.engine.alarms.minimum(series)
+
+    def series_settings(self, series: int) -> SeriesSettings:
+        """What is known of the series and what scores it, in force now."""
+        engine = self._engine.engine
+        record = engine.registry.records[series]
+        facts = engine.choices.facts(series).model_dump(include=set(KnowledgeSettings.model_fields))
+        names = {"device": escape(record.device), "metric": escape(record.metric)}
+        return SeriesSettings(**names, detectors=engine.host.assigned(series), **facts)
+
+    def labels(self, device: str) -> list[LabelledStretch]:
+        """Stretches of the device that people have marked, in order of time."""
+        return self._engine.engine.labels.of(device)
+
+    def detectors(self) -> Mapping[str, ComponentSettings]:
+        """The detectors in force, by name."""
+        return self.config.detectors
 
     def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
         """Do what a person asks, and tell what came of each. Raises ActionError: see `ActionDesk.act`."""

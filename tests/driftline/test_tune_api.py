@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,52 @@ def test_a_change_is_shown_before_it_is_written(client: TestClient, service: Dem
     assert client.post("/api/v1/tune", json={**change, "budget": "never"}).status_code == 400
     audit = client.get("/api/v1/audit").json()["entries"]
     assert [(entry["who"], entry["detail"]) for entry in audit] == [("local", "plant/pump-07: 1 per sensor per year")]
+
+
+def finished(client: TestClient, given: dict[str, object]) -> dict[str, Any]:
+    """The result of a look at other settings, waited for."""
+    reply = client.post("/api/v1/tune/previews", json=given).json()
+    while not (reply["result"] or reply["error"]):
+        reply = client.get(f"/api/v1/tune/previews/{reply['work']}").json()
+    assert (reply["error"], reply["done"]) == ("", reply["rows"])
+    return reply["result"]
+
+
+def test_a_budget_is_judged_at_once_and_other_detectors_score_the_readings_again(client: TestClient) -> None:
+    given = {"device": "plant/pump-07", "budget": "1 per sensor per year"}
+    reply = client.post("/api/v1/tune/previews", json=given).json()
+    assert (reply["work"], reply["result"]["rescored"], reply["result"]["verdict"]) == (0, False, "1 alarm")
+    result = finished(client, {"device": "plant/pump-07", "detector": "default"})
+    (series,) = result["series"]
+    assert (result["rescored"], result["verdict"], series["would"]) == (True, "0 alarms", [])
+    assert [was["kept"] for was in series["were"]] == [False, False]
+
+
+def test_stretches_that_people_mark_are_what_settings_are_compared_against(client: TestClient) -> None:
+    for first, last, label in ((495, 510, "fault"), (1_495, 1_510, "normal"), (100, 300, "fault"), (100, 300, "none")):
+        times = {"start": START + first * MINUTE, "end": START + last * MINUTE}
+        given = {"device": "plant/pump-07", "metric": "temperature", "label": label, **times}
+        reply = client.post("/api/v1/tune/labels", json=given)
+        assert reply.status_code == 200, reply.text
+    assert [each["label"] for each in reply.json()["labels"]] == ["fault", "normal"]
+    asked = {"device": "plant/pump-07", "budget": "1 per sensor per year"}
+    verdict = client.get("/api/v1/tune", params=asked).json()["verdict"]
+    assert verdict == "1 alarm; 0 of 1 marked real among them; 1 of 1 marked normal would alarm"
+    wrong = {"device": "plant/pump-07", "metric": "flow", "label": "fault", "start": 1, "end": 2}
+    assert client.post("/api/v1/tune/labels", json=wrong).status_code == 404
+    backwards = {**wrong, "metric": "temperature", "end": 0}
+    assert "expected a time after start" in client.post("/api/v1/tune/labels", json=backwards).text
+
+
+def test_facts_of_a_series_are_written_for_it_alone(client: TestClient, service: DemoService) -> None:
+    change = {"device": "plant/pump-07", "metric": "temperature", "direction": "above", "ignored_hours": [[22, 6]]}
+    assert client.post("/api/v1/tune", json={**change, "write": True}).json()["written"]
+    (entry,) = load_config(service.config_path).series
+    assert (entry.device, entry.metric, entry.direction) == ("plant/pump-07", "temperature", "above")
+    assert entry.ignored_hours == [(22.0, 6.0)]
+    assert client.post("/api/v1/tune", json={"direction": "above"}).status_code == 400
+    assert client.post("/api/v1/tune", json={"device": "plant/pump-07", "detector": "best"}).status_code == 400
+    assert client.post("/api/v1/tune", json={"device": "plant/pump-07"}).status_code == 400
 
 
 def test_points_are_taken_away_as_csv(client: TestClient) -> None:

@@ -13,8 +13,9 @@ from firmware_sim.injection import Injection
 from letters import letter
 from numpy.typing import NDArray
 
-from alerts.actions import Acknowledge, Action, DoNotLearn, Feedback, Shelve
+from alerts.actions import Acknowledge, Action, DoNotLearn, Feedback, Label, Shelve
 from alerts.alarm_settings import AlarmSettings
+from alerts.labels import LabelledStretch, Labels
 from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
@@ -32,6 +33,8 @@ from driftline.http.view import (
     StageHealth,
     Status,
 )
+from ingest.ingest_settings import DEFAULT_DETECTORS, ComponentSettings
+from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
 from storage.store import StepOutput
 
@@ -78,6 +81,7 @@ class DemoService:
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
         self.acted: list[Action] = []
+        self.labelled = Labels()
         self.windows: list[MaintenanceSettings] = []
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
@@ -169,6 +173,20 @@ class DemoService:
     def threshold(self, series: int) -> float | None:
         return THRESHOLD if self.seen.get(series, 0) >= NEEDED else None
 
+    def minimum(self, series: int) -> float:
+        del series
+        return 0.0
+
+    def series_settings(self, series: int) -> SeriesSettings:
+        record = self._records[series]
+        return SeriesSettings(device=record.device, metric=record.metric, detectors=["default"])
+
+    def labels(self, device: str) -> list[LabelledStretch]:
+        return self.labelled.of(device)
+
+    def detectors(self) -> Mapping[str, ComponentSettings]:
+        return DEFAULT_DETECTORS
+
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         subscription = self.feed.subscribe(wake)
         self.subscribed += 1
@@ -179,7 +197,9 @@ class DemoService:
         self.acted.extend(actions)
         done = []
         for number, action in enumerate(actions):
-            alarm = None if isinstance(action, DoNotLearn) else action.alarm
+            alarm = None if isinstance(action, DoNotLearn | Label) else action.alarm
+            if isinstance(action, Label):
+                self.labelled.put(action)
             if alarm is not None:
                 record = self._alarms[alarm]
                 if isinstance(action, Acknowledge):

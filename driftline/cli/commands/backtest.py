@@ -135,7 +135,7 @@ def read_plan(config: Path | None, detector: str | None, *, multivariate: bool =
         if detector not in types:
             raise CommandError(f"--detector: {unknown(detector, [*detectors, *types])}", code=Exit.USAGE)
         detectors[detector] = ComponentSettings(type=detector)
-    return Plan(detectors, settings.routes, settings.alarm, detector, multivariate)
+    return Plan(detectors, settings.routes, settings.alarm, settings.series, detector, multivariate)
 
 
 def print_card(card: Card) -> None:
