@@ -55,7 +55,7 @@ def candidate_edit(path: Path, candidate: Candidate, device: str | None) -> Edit
     document = tomlkit.parse(before)
     if candidate.budget is not None:
         if "alarm" not in document:
-            document.append("alarm", tomlkit.table())
+            _append(document, "alarm", tomlkit.table())
         alarm: Any = document["alarm"]
         if device is None:
             alarm["budget"] = candidate.budget
@@ -74,10 +74,17 @@ def text_edit(path: Path, after: str) -> Edit:
     return Edit(path, before, after, parse_config(after, name=str(path)))
 
 
+def _append(document: Any, name: str, table: Any) -> None:
+    """Add a table at the end, apart from what is there."""
+    if document.body and not document.as_string().endswith("\n\n"):
+        document.add(tomlkit.nl())
+    document.append(name, table)
+
+
 def _set_series(document: Any, said: dict[str, Any]) -> None:
     """Say something of a series in an entry of its own, or in the one that it has."""
     if "series" not in document:
-        document.append("series", tomlkit.aot())
+        _append(document, "series", tomlkit.aot())
     names = {name: said.pop(name) for name in ("device", "metric")}
     for entry in document["series"]:
         if all(entry.get(name, "*") == value for name, value in names.items()):

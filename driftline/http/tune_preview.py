@@ -62,7 +62,7 @@ class Past:
 
     def judged(self, candidate: Candidate) -> dict[str, Any]:
         """Stored scores judged again: for a candidate that changes no score."""
-        return self._reply(candidate, self._points_looked_at(), scored_again=())
+        return self._reply(candidate, self._points_looked_at(), scored_again=False)
 
     def rescored(self, candidate: Candidate, work: Work) -> dict[str, Any]:
         """Readings that the candidate is about scored again, the others' stored scores judged again."""
@@ -75,7 +75,7 @@ class Past:
             alarm, detectors = self._view.alarm_settings(), self._view.detectors()
             again = rescored(self._device, columns, series, detectors, alarm, progress=work.tell)
             points |= {r: _from(again[r.metric], self._start) for r in about if r.metric in again}
-        return self._reply(candidate, points, scored_again=set(columns))
+        return self._reply(candidate, points, scored_again=bool(columns))
 
     def _points_looked_at(self) -> Mapping[SeriesRecord, SeriesPoints]:
         if self._stored is None:
@@ -87,16 +87,14 @@ class Past:
         return {record: points for record, points in found.items() if len(points.time)}
 
     def _reply(
-        self, candidate: Candidate, points: Mapping[SeriesRecord, SeriesPoints], scored_again: Iterable[str]
+        self, candidate: Candidate, points: Mapping[SeriesRecord, SeriesPoints], *, scored_again: bool
     ) -> dict[str, Any]:
         view, settings = self._view, self._view.alarm_settings()
         labels = view.labels(self._device)
         replies, total, alarms = [], Against(), 0
         for record, columns in points.items():
             budget = candidate.budget_of(settings, self._device, record.metric)
-            # Answers raise the threshold of the scores that they are about, not of another detector's.
-            minimum = 0.0 if record.metric in scored_again else view.minimum(record.series)
-            would = preview(columns, settings, budget=budget, minimum=minimum)
+            would = preview(columns, settings, budget=budget, minimum=view.minimum(record.series))
             were = self._were(record)
             own = [label for label in labels if label.metric == record.metric]
             total += against(would.alarms, were, own, self._end)
@@ -109,7 +107,7 @@ class Past:
             "end": self._end,
             "budget": candidate.budget or now,
             "budget_now": now,
-            "rescored": bool(scored_again),
+            "rescored": scored_again,
             "verdict": total.sentence(alarms),
             "detectors": list(view.detectors()),
             "series": replies,

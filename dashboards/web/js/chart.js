@@ -8,7 +8,7 @@ const axisWidth = 64;
 const maxScore = 12;
 const most = 20000;
 
-const timeLabels = [
+export const timeLabels = [
   [31536000, "{YYYY}", null, null, null, null, null, null, 1],
   [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [86400, "{MMM} {D}", "\n{YYYY}", null, null, null, null, null, 1],
