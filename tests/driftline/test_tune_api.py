@@ -83,7 +83,8 @@ def finished(client: TestClient, given: dict[str, object]) -> dict[str, Any]:
     while not (reply["result"] or reply["error"]):
         reply = client.get(f"/api/v1/tune/previews/{reply['work']}").json()
     assert (reply["error"], reply["done"]) == ("", reply["rows"])
-    return reply["result"]
+    result: dict[str, Any] = reply["result"]
+    return result
 
 
 def test_a_budget_is_judged_at_once_and_other_detectors_score_the_readings_again(client: TestClient) -> None:
