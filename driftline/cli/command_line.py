@@ -24,6 +24,7 @@ from driftline.cli.commands.devices import devices
 from driftline.cli.commands.doctor import doctor
 from driftline.cli.commands.explain import explain
 from driftline.cli.commands.query import query
+from driftline.cli.commands.record import record
 from driftline.cli.commands.replay import replay
 from driftline.cli.commands.restore import restore
 from driftline.cli.commands.score import score
@@ -42,6 +43,7 @@ RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, up, {}),
     (RUN, simulate, PASS_ON),
+    (RUN, record, {}),
     (RUN, replay, {}),
     (RUN, backup, {}),
     (RUN, restore, {}),

@@ -1,6 +1,7 @@
 """Replay, which publishes recorded data through the broker as devices would.
 
-A recording (CSV, Parquet) becomes one device named after its file, a Driftline journal its messages as they were.
+A recording (CSV, Parquet) becomes one device named after its file; a Driftline journal, and a file that `driftline
+record` wrote, their messages as they were.
 Event time stays that of the recording.
 """
 
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import isnan
 from pathlib import Path
 from threading import Event
@@ -26,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from devices.messages import FLAG_REDELIVERED
+from driftline.traffic.traffic_file import is_traffic, read_traffic
 from storage.journal.sqlite_journal import SqliteJournal
 from tuning.recordings import Recording, RecordingError, open_recording
 
@@ -163,6 +166,29 @@ class _JournalSource:
                 yield timed
 
 
+class _TrafficSource:
+    """A file of recorded messages, topic and payload as they were, timed by their arrival."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.topic: bytes | None = None
+        self.counts = ReplayCounts(path, "as recorded")
+        self._total = sum(1 for _ in read_traffic(path))
+
+    def total(self) -> int:
+        """Messages of the file."""
+        return self._total
+
+    def runs(self) -> Iterator[list[Timed]]:
+        """The messages, some at a time."""
+        messages = read_traffic(self._path)
+        while part := list(islice(messages, CHUNK_ROWS)):
+            timed = [(one.time, (one.topic.encode(), one.payload)) for one in part if not one.topic.startswith("$")]
+            self.counts.rows += len(part)
+            self.counts.skipped += len(part) - len(timed)
+            yield timed
+
+
 def replay(
     files: Sequence[Path],
     url: str,
@@ -216,6 +242,11 @@ def replay(
 
 def _sources(files: Sequence[Path], settings: ReplaySettings) -> list[_Source]:
     """Every file looked at, so that a wrong one is found before anything is sent."""
+    for path in files:
+        if is_traffic(path) and len(files) > 1:
+            raise RecordingError(f"{path}: recorded messages are replayed alone; {len(files)} files were given")
+    if len(files) == 1 and is_traffic(files[0]):
+        return [_TrafficSource(files[0])]
     journals = [path for path in files if _is_journal(path)]
     if journals and len(files) > 1:
         raise RecordingError(f"{journals[0]}: a journal is replayed alone; {len(files)} files were given")

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from firmware_sim.fleet_description import MOST_DEVICES, MOST_LABELS, DescribedD
 from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.memory import Memory, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
+from firmware_sim.progress import Progress
 from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
 from firmware_sim.session_publisher import FleetPublisher, SessionPublisher
 from firmware_sim.simulated_fleet import Fleet
@@ -53,7 +55,8 @@ class Simulator:
     one message a reading. Where the broker was away or the machine slept, the devices kept their readings, and send
     them as a backlog again. Labels of faults go to `driftline/truth/<the device's topic>` as they begin, retained.
 
-    `clock` gives the time in ns since the epoch; `say` takes the few lines a person should see. `run` blocks;
+    `clock` gives the time in ns since the epoch; `say` takes the few lines a person should see, and with
+    `show_progress` one every ten seconds. `run` blocks;
     `start` and `stop` do the same in a thread of its own.
     """
 
@@ -63,9 +66,11 @@ class Simulator:
         *,
         clock: Callable[[], int] = time.time_ns,
         say: Callable[[str], None] = print,
+        show_progress: bool = False,
     ) -> None:
         self.settings = settings
         self.counts = Counts()
+        self._progress = Progress(say) if show_progress else Progress(lambda _: None)
         self.live = Event()
         self._clock = clock
         self._say = say
@@ -210,6 +215,8 @@ class Simulator:
             self._sent_until = (self._tick + 1) * fleet.interval
             self._publish_labels(fleet)
             self._publish(messages)
+            until = datetime.fromtimestamp(self._sent_until / 1e9, UTC)
+            self._progress.tell(f"history: {self.counts.readings:,} readings, until {until:%Y-%m-%d %H:%M} UTC")
 
     def _live(self, fleet: Fleet) -> None:
         settings = self.settings
@@ -244,6 +251,10 @@ class Simulator:
             self._sent_until = now
             self.counts.readings += len(due)
             self._save_sometimes(fleet)
+            counts = self.counts
+            self._progress.tell(
+                f"live: {counts.messages:,} messages, {counts.acknowledged:,} acknowledged, {counts.faults} faults"
+            )
             following = min((self._tick + 1) * fleet.interval, waiting[0][0] if waiting else 2**63)
             self._publisher.pump(min((following - now) / 1e9 / settings.speed, LONGEST_WAIT_SECONDS))
 

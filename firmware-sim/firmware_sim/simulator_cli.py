@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from firmware_sim.load_cli import load_main
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
 from firmware_sim.stopping import stopped_by_signals
@@ -16,7 +17,10 @@ from firmware_sim.stopping import stopped_by_signals
 def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
     """The options: one for each field of SimulatorSettings, and `--parent-pid`."""
     options = argparse.ArgumentParser(
-        prog=program, description="A fleet of simulated devices with labelled faults, publishing over MQTT."
+        prog=program,
+        description="A fleet of simulated devices with labelled faults, publishing over MQTT.",
+        epilog=f"{program} --world NAME simulates a whole site (see --world NAME --help). {program} inject DEVICE "
+        f"FAULT lets a fault begin on a simulator that runs. {program} load puts load on a broker, and measures it.",
     )
     for name, field in SimulatorSettings.model_fields.items():
         default = "" if field.default is None else f" (default: {field.default})"
@@ -33,9 +37,12 @@ def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") -> int:
     """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings.
 
-    With `--world` a whole world is simulated in place of the mixed fleet; `inject` asks a running one for a fault.
+    With `--world` a whole world is simulated in place of the mixed fleet; `inject` asks a running one for a fault;
+    `load` puts load on a broker.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["load"]:
+        return load_main(arguments[1:], program=program)
     is_world = any(argument.split("=")[0] == "--world" for argument in arguments)
     if is_world or arguments[:1] == ["inject"]:
         # Worlds bring the compiler, which a mixed fleet need not wait for.
@@ -47,7 +54,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") ->
     given = vars(parser(program).parse_args(arguments))
     parent = given.pop("parent_pid")
     try:
-        simulator = Simulator(SimulatorSettings(**given), say=_say)
+        simulator = Simulator(SimulatorSettings(**given), say=_say, show_progress=sys.stderr.isatty())
     except ValidationError as error:
         for problem in error.errors():
             option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""

@@ -56,7 +56,7 @@ def world_main(argv: Sequence[str], *, program: str) -> int:
 
 
 def _live(settings: WorldSettings, parent: int | None) -> int:
-    run = WorldRun(settings, say=_say)
+    run = WorldRun(settings, say=_say, show_progress=sys.stderr.isatty())
     with stopped_by_signals(run.request_stop, parent):
         run.run()
     counts = run.counts

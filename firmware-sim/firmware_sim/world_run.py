@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 from threading import Event
 from zlib import crc32
@@ -25,6 +26,7 @@ from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.payload_styles import DeviceIdentity, StyledEncoder, find_style
 from firmware_sim.plant_export import by_device
 from firmware_sim.plants import Plant, PlantOptions, make_plant
+from firmware_sim.progress import Progress
 from firmware_sim.publisher import BrokerAddress
 from firmware_sim.samples import NEVER, SampleStream
 from firmware_sim.sensor_faults import SensorFaults
@@ -84,7 +86,7 @@ class WorldRun:
     """A world at the settings' broker, from `history` ago on; what lies behind is sent as by devices back online.
 
     Labels go to `driftline/truth/<the device's topic>` as faults begin, retained, and to the settings' file. `clock`
-    gives the time in ns since the epoch.
+    gives the time in ns since the epoch. With `show_progress` a line every ten seconds says how far it is.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class WorldRun:
         *,
         clock: Callable[[], int] = time.time_ns,
         say: Callable[[str], None] = print,
+        show_progress: bool = False,
     ) -> None:
         self.settings = settings
+        self._progress = Progress(say) if show_progress else Progress(lambda _: None)
         self.counts = RunCounts()
         self._clock = clock
         self._say = say
@@ -118,6 +122,7 @@ class WorldRun:
         """Run until `request_stop`, the settings' duration, or the end of the world that was made. Raises OSError."""
         settings = self.settings
         address = BrokerAddress.parse(settings.url)
+        self._say(f"making {settings.world}, some seconds")
         plant = self._make()
         allow_files(len({one.device for one in plant.series}))
         pool = Sessions(address)
@@ -218,6 +223,11 @@ class WorldRun:
             following = self._due[0][0] if self._due else now + SECOND
             pool.poll(min((following - now) / 1e9 / self.settings.speed, LONGEST_WAIT_SECONDS))
             self.counts.messages, self.counts.acknowledged = pool.sent, pool.acknowledged
+            at = datetime.fromtimestamp(now / 1e9, UTC)
+            self._progress.tell(
+                f"{at:%Y-%m-%d %H:%M} UTC: {pool.sent:,} messages, {pool.acknowledged:,} acknowledged, "
+                f"{self.counts.faults} faults"
+            )
 
     def _tell(self, labels: list[FaultLabel]) -> None:
         if not labels:

@@ -27,7 +27,8 @@ def test_each_device_of_a_world_tells_its_history_on_its_own_connection(mosquitt
     said: list[str] = []
     run = WorldRun(settings_for(mosquitto, history="2h", duration="5s", faults="none"), say=said.append)
     run.run()
-    assert said[0].startswith("simulating machine-hall: 4 devices, 21 metrics, to mqtt://")
+    assert said[0] == "making machine-hall, some seconds"
+    assert said[1].startswith("simulating machine-hall: 4 devices, 21 metrics, to mqtt://")
     assert run.counts.acknowledged == run.counts.messages > 10
     received = [(topic, json.loads(payload)) for topic, payload in subscriber.wait_for(8) if "status" not in topic]
     bodies = [body for topic, body in received if topic == "plant/motor/motor-02"]

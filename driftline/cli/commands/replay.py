@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 FilesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, or a journal.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", help="CSV, Parquet, a journal, or what `driftline record` wrote.", show_default=False
+    ),
 ]
 UrlOption = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="Broker; else that of the running service.")
@@ -52,7 +55,8 @@ def replay(
 ) -> None:
     """Publish recorded data through the broker as devices would, with the times of the recording.
 
-    Each CSV or Parquet file becomes one device, named after the file. A journal's messages are published as they were.
+    Each CSV or Parquet file becomes one device, named after the file. The messages of a journal, and of a recording
+    of `driftline record`, are published as they were.
     Prints what became of each file: rows read, published, acknowledged by the broker, skipped.
 
     Example: driftline replay machine_temperature.csv --speed 3600
