@@ -1,7 +1,8 @@
 """Kernels: functions that numba compiles to machine code, with their types kept for the type checker.
 
-Numba's own decorator has no types, so that a kernel's callers would go unchecked. Every kernel of the project is made
-by the one here. What is compiled is cached on disk, beside the source or in `NUMBA_CACHE_DIR`.
+Numba's own decorators have no types, so that a kernel's callers would go unchecked. Every kernel of the project is made
+by one of those here: `njit` for what Python calls, `subkernel` for what only kernels call. What is compiled is cached
+on disk, beside the source or in `NUMBA_CACHE_DIR`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numba
+from numba.extending import register_jitable
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -43,4 +45,35 @@ def njit(function: Kernel | None = None, /, **options: Any) -> Kernel | Callable
     if not options.pop("allocates", True):
         options["_nrt"] = False
     decorator = cast("Callable[[Kernel], Kernel]", numba.njit(cache=True, **options))
+    return decorator if function is None else decorator(function)
+
+
+@overload
+def subkernel(function: Kernel, /) -> Kernel: ...
+
+
+@overload
+def subkernel(
+    *,
+    inline: Literal["by size", "always"] = "by size",
+    fastmath: bool | set[str] = False,
+    allocates: bool = False,
+) -> Callable[[Kernel], Kernel]: ...
+
+
+def subkernel(function: Kernel | None = None, /, **options: Any) -> Kernel | Callable[[Kernel], Kernel]:
+    """Compile a function as part of the kernels that call it, and of nothing else; called from Python it stays Python.
+
+    It gets no entry for Python and no place in the cache, which take two fifths of the time that a kernel takes to
+    compile. The options are those of `njit`; that it makes no array is taken for granted. `inline="always"` puts the
+    machine code into the caller's, whatever its size: a sum in any order (`fastmath`) is else added up in another order
+    by the process that compiled it than by those that find it in the cache.
+
+    Source: numba's manual, "High-level extension API".
+    """
+    if options.pop("inline", "by size") == "always":
+        options["forceinline"] = True
+    if not options.pop("allocates", False):
+        options["_nrt"] = False
+    decorator = cast("Callable[[Kernel], Kernel]", register_jitable(no_cfunc_wrapper=True, **options))
     return decorator if function is None else decorator(function)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from detectors import novelty, shape
 from detectors.channels import adoption, deviation, value_range
-from detectors.channels.special import special_layout, special_state
+from detectors.channels.special import special_layout
 from detectors.detector import Scores, State
 from detectors.ensemble_kernel import (
     MIX_LAYOUT,
@@ -24,15 +24,19 @@ from detectors.ensemble_kernel import (
     run,
     tell_clocks,
 )
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
+from detectors.record_detector import RecordDetector, new_records
 from detectors.signal_kind import LEARNED, give_kind
 from detectors.statistics import period
 from detectors.statistics.calendar_time import offsets
-from detectors.statistics.excursions import ExcursionState, excursion_layout
+from detectors.statistics.calibration import COUNTS
+from detectors.statistics.excursions import excursion_layout
 
 _RESTING = np.zeros(1)
 """Values at which standing still is in order: 0, of what is off."""
+_NO_SHAPE, _NO_PERIOD = new_records(shape.LAYOUT, 1), new_records(period.LAYOUT, 1)
+_NO_COUNTS = np.zeros((0, *COUNTS.shape), np.float32)
 
 
 class EnsembleParameters(BaseModel):
@@ -47,7 +51,7 @@ class EnsembleParameters(BaseModel):
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
 
-class Ensemble(FleetDetector):
+class Ensemble(RecordDetector):
     """Is this reading far from what is normal for this sensor now? The highest of several channels' answers.
 
     Channels: deviation (from forecasts at three rates, with and without the course of the day, and of the mean of the
@@ -68,6 +72,9 @@ class Ensemble(FleetDetector):
 
     name: ClassVar[str] = "ensemble"
     Parameters: ClassVar[type[BaseModel]] = EnsembleParameters
+    record_parts: ClassVar[Mapping[str, int]] = {
+        "deviation": 0, "range": 0, "excursions": 1, "novelty": 0, "shape": 0, "period": 0, "special": 0,
+    }  # fmt: skip
     version = "channels 2"
 
     def __init__(self, parameters: EnsembleParameters) -> None:
@@ -127,21 +134,19 @@ class Ensemble(FleetDetector):
         facts.low[slot] = knowledge.lower_limit
         facts.high[slot] = knowledge.upper_limit
         facts.zone[slot] = self._zones.index(knowledge.time_zone)
-        give_kind(special_state(self._special).kind, slot, knowledge.kind)
+        give_kind(self.records["special"][slot].kind, knowledge.kind)
 
     def adopt(self, slot: int, channel: str) -> dict[str, list[float]]:
         """Take the level that a slot shows now for normal, where the alarm is of a level."""
         if channel not in adoption.CHANNELS:
             return {}
-        parts = self._parts()
-        last = parts.deviation.last[slot : slot + 1]
+        last = self.arrays["deviation.last"][slot : slot + 1]
         clock = int(self._clocks(np.array([slot], np.int32), last)[0])
-        return adoption.adopt_level(parts.deviation, parts.range, slot, clock)
+        return adoption.adopt_level(self.records["deviation"][slot], self.records["range"][slot], clock)
 
     def restore(self, slot: int, before: Mapping[str, list[float]]) -> None:
         """Take for normal again what `adopt` returned."""
-        parts = self._parts()
-        adoption.restore_level(parts.deviation, parts.range, slot, before)
+        adoption.restore_level(self.records["deviation"][slot], self.records["range"][slot], before)
 
     def step(
         self,
@@ -181,29 +186,16 @@ class Ensemble(FleetDetector):
             clocks[rows] = own
         return clocks
 
-    @property
-    def _special(self) -> dict[str, NDArray[Any]]:
-        """The arrays of the special channels by their own names."""
-        return {name: self.arrays[f"special.{name}"] for name in special_layout()}
-
     def _parts(self) -> Parts:
+        records, arrays = self.records, self.arrays
+        # With shape switched off the kernel is handed a record of it that it leaves alone.
+        form = records.get("shape", _NO_SHAPE)
+        counts = arrays.get("mix.shape", _NO_COUNTS)
         return Parts(
-            self._state(deviation.DeviationState, "deviation", deviation.LAYOUT),
-            self._state(value_range.RangeState, "range", value_range.LAYOUT),
-            self._state(ExcursionState, "excursions", excursion_layout(3)),
-            self._state(novelty.NoveltyState, "novelty", novelty.LAYOUT),
-            self._state(shape.ShapeState, "shape", shape.LAYOUT),
-            self._state(period.PeriodState, "period", period.LAYOUT),
-            self._state(MixState, "mix", MIX_LAYOUT),
-            special_state(self._special),
-        )
-
-    def _state(self, kind: Any, room: str, layout: Mapping[str, Column]) -> Any:
-        """The named tuple of one room's arrays; an array that is switched off has no slots."""
-        absent = {
-            name: np.zeros((0, *c.shape), c.dtype) for name, c in layout.items() if f"{room}.{name}" not in self.arrays
-        }
-        return kind(**{name: absent[name] if name in absent else self.arrays[f"{room}.{name}"] for name in layout})
+            records["deviation"], records["range"], records["excursions"], records["novelty"], form,
+            records.get("period", _NO_PERIOD), records["special"],
+            MixState(counts, arrays["mix.novelty"], arrays["mix.trust"]),
+        )  # fmt: skip
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Readings learned, and `warmup` needed."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors import shape
 from detectors.channels import deviation
 from detectors.channels.deviation import (
@@ -90,7 +90,10 @@ class KnownFacts(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The states of the parts, as the kernel takes them."""
+    """The states of the parts as records by slot, `excursions` by slot and channel; `mix` is kept as arrays.
+
+    Where shape is switched off, its records and those of the period have no slots.
+    """
 
     deviation: Any
     range: Any
@@ -98,7 +101,19 @@ class Parts(NamedTuple):
     novelty: Any
     shape: Any
     period: Any
-    mix: Any
+    special: Any
+    mix: MixState
+
+
+class Series(NamedTuple):
+    """One series' records, out of `Parts`."""
+
+    deviation: Any
+    range: Any
+    excursions: Any
+    novelty: Any
+    shape: Any
+    period: Any
     special: Any
 
 
@@ -135,25 +150,25 @@ def tell_clocks(times: Any, changes: Any, ahead: Any) -> None:
         times[i] = wall_clock(times[i], changes, ahead)
 
 
-@njit(allocates=False)
+@subkernel
 def _trust(form: Any, counts: Any, slot: int, prior: Any) -> float:
     """How recurrent the series is, 0 to 1: whether blocks of half a period nearly all resemble an earlier one."""
-    if form.block[slot] < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
+    if form.block < shape.FINEST or counts[slot, BINS] < TRUST_READINGS:
         return 0.0
     usual = quantile(counts, slot, 0.05, Prior(prior.start, prior.shape, 0.0, prior.lowest))
     return float(min(max((FOREIGN - usual) / (FOREIGN - FLUENT), 0.0), 1.0))
 
 
-@njit(inline="always", allocates=False)
-def _within_reach(state: Any, slot: int, value: float) -> float:
+@subkernel
+def _within_reach(state: Any, value: float) -> float:
     """`value`, at most WIDEST ranges away from the range: what shape may see."""
-    width = WIDEST * (state.high[slot] - state.low[slot])
-    if state.inside[slot] < deviation.WARMUP or width <= 0.0:
+    width = WIDEST * (state.high - state.low)
+    if state.inside < deviation.WARMUP or width <= 0.0:
         return value
-    return float(min(max(value, state.low[slot] - width), state.high[slot] + width))
+    return float(min(max(value, state.low - width), state.high + width))
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _cautious(score: float, readings: float, interval: float) -> float:
     """`score` of a young series: what it claims beyond the readings seen counts in part."""
     seen = math.log10(max(readings, 1.0))
@@ -162,7 +177,7 @@ def _cautious(score: float, readings: float, interval: float) -> float:
     return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
     """Whether a person wants to know of a deviation of this side and size."""
     if error * facts.direction[slot] < 0.0 or abs(error) < facts.smallest[slot]:
@@ -170,15 +185,15 @@ def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
     return bool(abs(error) >= facts.smallest_share[slot] * abs(value - error))
 
 
-@njit(inline="always", allocates=False)
-def _say_usual(state: Any, slot: int, which: int, view: Any) -> tuple[float, float]:
+@subkernel
+def _say_usual(state: Any, which: int, view: Any) -> tuple[float, float]:
     """The forecast that the size `which` is measured from, and half the width of its usual band."""
     which_forecast = min(which, FORECASTS - 1)
     used = view.used[which_forecast]
     course = view.numbers[deviation.COURSE] if used >= FORECASTS else 0.0
-    scale = state.mean_scale[slot] if which == LASTING else state.scale[slot, used]
-    half = usual_reach(state, slot, which) * scale * view.numbers[deviation.HOUR]
-    return float(state.level[slot, used] + course), float(half)
+    scale = state.mean_scale if which == LASTING else state.scale[used]
+    half = usual_reach(state, which) * scale * view.numbers[deviation.HOUR]
+    return float(state.level[used] + course), float(half)
 
 
 @njit(allocates=False)
@@ -194,26 +209,31 @@ def run(
         slot, value, learn = slots[i], clamp(values[i]), learns[i]
         for k in range(ANSWERS):
             answers[k] = 0.0
-        special, place, judged = special_step(parts.special, slot, times[i], clocks[i], value, learn, resting)
+        form = slot if with_shape else 0
+        series = Series(
+            parts.deviation[slot], parts.range[slot], parts.excursions[slot], parts.novelty[slot], parts.shape[form],
+            parts.period[form], parts.special[slot],
+        )  # fmt: skip
+        special, place, judged = special_step(series.special, times[i], clocks[i], value, learn, resting)
         if special > 0.0:
             answers[SPECIAL + place] = special
         # A direction has its own channel: levels and ranges mean nothing on a circle.
-        is_judged = not math.isnan(judged) and kind_of(parts.special.kind, slot) != KIND_ANGLE
+        is_judged = not math.isnan(judged) and kind_of(series.special.kind) != KIND_ANGLE
         odd = False
         if is_judged:
-            if parts.deviation.learned[slot] == 0 and learn:
-                deviation_begin(parts.deviation, slot, times[i], judged)
-            odd = _ask(parts, facts, slot, times[i], clocks[i], judged, with_shape, priors, scratch)
-        if parts.special.kind.signal[slot, LEARNED] > needed:
-            _tell(parts, facts, slot, i, values[i], is_judged, priors, scratch, out)
+            if series.deviation.learned == 0 and learn:
+                deviation_begin(series.deviation, times[i], judged)
+            odd = _ask(series, parts.mix, facts, slot, times[i], clocks[i], judged, with_shape, priors, scratch)
+        if series.special.kind.signal[LEARNED] > needed:
+            _tell(series, parts.mix, facts, slot, i, values[i], is_judged, priors, scratch, out)
         if learn and is_judged:
             odd = odd or answers[STUCK] >= NORMAL_DECADES
-            _learn(parts, slot, times[i], clocks[i], judged, odd, with_shape, priors, scratch)
+            _learn(series, parts.mix, slot, times[i], clocks[i], judged, odd, with_shape, priors, scratch)
 
 
-@njit(allocates=False)
+@subkernel
 def _tell(
-    parts: Any, facts: Any, slot: int, row: int, read: float, is_judged: bool, priors: Any,
+    series: Any, mix: Any, facts: Any, slot: int, row: int, read: float, is_judged: bool, priors: Any,
     scratch: Any, out: Any,
 ) -> None:  # fmt: skip
     """Fill the row of the output from the answers."""
@@ -230,15 +250,15 @@ def _tell(
         out.score[row] = MAX_SCORE
         out.channel[row] = RANGE
     if is_judged:
-        out.novelty[row] = compress(decades(parts.mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
+        out.novelty[row] = compress(decades(mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
         which = best if best < SIZES and answers[best] > TOLD_DECADES else LEVEL
-        middle, half = _say_usual(parts.deviation, slot, which, scratch.reading)
+        middle, half = _say_usual(series.deviation, which, scratch.reading)
         out.expected[row], out.lower[row], out.upper[row] = middle, middle - half, middle + half
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _ask(
-    parts: Any, facts: Any, slot: int, time: int, clock: int, value: float, with_shape: bool, priors: Any,
+    series: Any, mix: Any, facts: Any, slot: int, time: int, clock: int, value: float, with_shape: bool, priors: Any,
     scratch: Any,
 ) -> bool:  # fmt: skip
     """Fill the answers of deviation, range and shape; True where the reading is surely no normal one.
@@ -246,72 +266,72 @@ def _ask(
     `raw` gets the decades of deviation and range before their excursions are counted, raw novelty and raw shape.
     """
     state, counted, view, raw, answers = (
-        parts.deviation,
-        parts.excursions,
+        series.deviation,
+        series.excursions,
         scratch.reading,
         scratch.raw,
         scratch.answers,
     )
-    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
-    readings = float(state.learned[slot])
-    of_deviation = deviation_score(state, slot, time, clock, value, view)
-    of_range = range_score(parts.range, slot, value)
+    interval = max(state.interval, 1.0) if state.interval > 0.0 else 60e9
+    readings = float(state.learned)
+    of_deviation = deviation_score(state, time, clock, value, view)
+    of_range = range_score(series.range, value)
     raw[RAW_DEVIATION], raw[RAW_RANGE] = of_deviation, of_range
-    raw[RAW_NOVELTY] = novelty_score(parts.novelty, slot, value)
-    trust = parts.mix.trust[slot] if with_shape else 0.0
+    raw[RAW_NOVELTY] = novelty_score(series.novelty, value)
+    trust = mix.trust[slot] if with_shape else 0.0
     highest = 0.0
     for k in range(SIZES):
         highest = max(highest, view.decades[k])
-    score = excursion_score(counted, slot, DEVIATION_CHANNEL, of_deviation, interval)
-    if counted.early[slot, DEVIATION_CHANNEL] < 1.0:
+    score = excursion_score(counted[DEVIATION_CHANNEL], of_deviation, interval)
+    if counted[DEVIATION_CHANNEL].early < 1.0:
         # A series that had bursts in its first days has no steep tail, whatever its noise.
         score += view.numbers[deviation.YOUNG_MORE]
     score = _cautious(score, readings, interval)
-    if trust > 0.0 and parts.period.period[slot] * interval < 0.5 * DAY:
+    if trust > 0.0 and series.period.period * interval < 0.5 * DAY:
         score *= 1.0 - RECURRENT * trust
-    if parts.range.still[slot] > STILL:
-        score = min(score, excursion_rarity(counted, slot, DEVIATION_CHANNEL))
-    if is_daily(state, slot, view):
+    if series.range.still > STILL:
+        score = min(score, excursion_rarity(counted[DEVIATION_CHANNEL]))
+    if is_daily(state, view):
         score = min(score, DAILY_DECADES)
     if highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
         for k in range(SIZES):
             answers[k] = score * view.decades[k] / highest
-        answers[RANGE] = min(of_range, excursion_score(counted, slot, RANGE_CHANNEL, of_range, interval))
+        answers[RANGE] = min(of_range, excursion_score(counted[RANGE_CHANNEL], of_range, interval))
     if with_shape:
         raw[RAW_SHAPE] = 0.0
-        if parts.shape.block[slot] >= shape.FINEST:
-            raw[RAW_SHAPE] = shape_score(parts.shape, slot, _within_reach(parts.range, slot, value), scratch.block)
+        if series.shape.block >= shape.FINEST:
+            raw[RAW_SHAPE] = shape_score(series.shape, _within_reach(series.range, value), scratch.block)
         if trust > 0.0:
-            of_shape = decades(parts.mix.shape, slot, raw[RAW_SHAPE], priors[1])
-            of_shape = excursion_score(counted, slot, SHAPE_CHANNEL, of_shape, interval)
+            of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
+            of_shape = excursion_score(counted[SHAPE_CHANNEL], of_shape, interval)
             answers[SHAPE] = trust * _cautious(of_shape, readings, interval)
     return is_odd(view, max(of_deviation, of_range))
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _learn(
-    parts: Any, slot: int, time: int, clock: int, value: float, odd: bool, with_shape: bool, priors: Any,
+    series: Any, mix: Any, slot: int, time: int, clock: int, value: float, odd: bool, with_shape: bool, priors: Any,
     scratch: Any,
 ) -> None:  # fmt: skip
-    state, counted, mix, raw = parts.deviation, parts.excursions, parts.mix, scratch.raw
-    interval = max(state.interval[slot], 1.0) if state.interval[slot] > 0.0 else 60e9
-    seen = state.learned[slot]
-    age = state.last[slot] - state.first[slot]
+    state, counted, raw = series.deviation, series.excursions, scratch.raw
+    interval = max(state.interval, 1.0) if state.interval > 0.0 else 60e9
+    seen = state.learned
+    age = state.last - state.first
     if seen >= deviation.WARMUP:
-        excursion_learn(counted, slot, DEVIATION_CHANNEL, raw[RAW_DEVIATION], age, interval)
-        excursion_learn(counted, slot, RANGE_CHANNEL, raw[RAW_RANGE], age, interval)
+        excursion_learn(counted[DEVIATION_CHANNEL], raw[RAW_DEVIATION], age, interval)
+        excursion_learn(counted[RANGE_CHANNEL], raw[RAW_RANGE], age, interval)
     if with_shape:
         if mix.trust[slot] > 0.0:
             of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
-            excursion_learn(counted, slot, SHAPE_CHANNEL, of_shape, age, interval)
-        near = _within_reach(parts.range, slot, value)
-        shape_learn(parts.shape, parts.period, mix.shape, slot, near, raw[RAW_SHAPE], priors[1])
+            excursion_learn(counted[SHAPE_CHANNEL], of_shape, age, interval)
+        near = _within_reach(series.range, value)
+        shape_learn(series.shape, series.period, mix.shape, slot, near, raw[RAW_SHAPE], priors[1])
         if (seen + 1) % REFRESH == 0:
-            mix.trust[slot] = _trust(parts.shape, mix.shape, slot, priors[1])
+            mix.trust[slot] = _trust(series.shape, mix.shape, slot, priors[1])
     highest = 0.0
     for k in range(SIZES):
         highest = max(highest, scratch.answers[k])
-    range_learn(parts.range, slot, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
-    novelty_learn(parts.novelty, slot, value)
+    range_learn(series.range, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
+    novelty_learn(series.novelty, value)
     learn_score(mix.novelty, slot, raw[RAW_NOVELTY], priors[0])
-    deviation_learn(state, slot, time, clock, value, odd, scratch.reading)
+    deviation_learn(state, time, clock, value, odd, scratch.reading)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
@@ -16,23 +16,16 @@ from detectors.statistics.calibration import Prior, clamp, compress, decades, le
 CENTRES = 64
 
 
-class NoveltyState(NamedTuple):
-    """Per slot: the values seen, merged to at most `CENTRES` sorted representatives, as offsets from the first
-    value."""
-
-    origin: NDArray[np.float64]
-    centres: NDArray[np.float32]
-    used: NDArray[np.int32]
-
-
 LAYOUT = {"origin": Column(np.float64), "centres": Column(np.float32, (CENTRES + 1,)), "used": Column(np.int32)}
+"""A series' record: the values seen, merged to at most `CENTRES` sorted representatives, as offsets from the first
+value."""
 
 # The gap of a fresh value among n uniform ones is about range / 2n, and its tail falls off steeply: the prior puts 1
 # in 100 readings of a grown series beyond 1 % of the range seen.
 PRIOR = Prior(start=0.003, shape=2.0, weight=1000.0, lowest=-15.0)
 
 
-@njit(allocates=False)
+@subkernel
 def _place(centres: Any, used: int, offset: np.float32) -> int:
     low, high = 0, used
     while low < high:
@@ -44,14 +37,14 @@ def _place(centres: Any, used: int, offset: np.float32) -> int:
     return low
 
 
-@njit(allocates=False)
-def novelty_score(state: Any, slot: int, value: float) -> float:
+@subkernel
+def novelty_score(state: Any, value: float) -> float:
     """Distance from `value` to the nearest centre over the range of the centres; 0 before two values were seen."""
-    used = state.used[slot]
+    used = state.used
     if used == 0:
         return 0.0
-    centres = state.centres[slot]
-    offset = np.float32(value - state.origin[slot])
+    centres = state.centres
+    offset = np.float32(value - state.origin)
     place = _place(centres, used, offset)
     distance = np.inf
     if place > 0:
@@ -64,14 +57,14 @@ def novelty_score(state: Any, slot: int, value: float) -> float:
     return 1.0 if distance > 0.0 else 0.0
 
 
-@njit(allocates=False)
-def novelty_learn(state: Any, slot: int, value: float) -> None:
+@subkernel
+def novelty_learn(state: Any, value: float) -> None:
     """Add `value` to the centres; when they are full, the two that lie closest are merged."""
-    used = state.used[slot]
+    used = state.used
     if used == 0:
-        state.origin[slot] = value
-    centres = state.centres[slot]
-    offset = np.float32(value - state.origin[slot])
+        state.origin = value
+    centres = state.centres
+    offset = np.float32(value - state.origin)
     place = _place(centres, used, offset)
     if place < used and centres[place] == offset:
         return
@@ -88,7 +81,7 @@ def novelty_learn(state: Any, slot: int, value: float) -> None:
         for i in range(closest + 1, used - 1):
             centres[i] = centres[i + 1]
         used -= 1
-    state.used[slot] = used
+    state.used = used
 
 
 class Novelty(PartDetector):
@@ -105,26 +98,28 @@ class Novelty(PartDetector):
 
     name: ClassVar[str] = "novelty"
     part_layout: ClassVar[dict[str, Column]] = LAYOUT
+    record_parts: ClassVar[Mapping[str, int]] = {"": 0}
 
     def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
-        state = NoveltyState(*(arrays[name] for name in LAYOUT))
-        _run(*rows, state, arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
+        _run(*rows, self.records[""], arrays["learned"], arrays["counts"], self.needed, PRIOR, scores.score)
 
 
 @njit
 def _run(
-    slots: Any, values: Any, learns: Any, state: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
+    slots: Any, values: Any, learns: Any, records: Any, learned: Any, counts: Any, needed: int, prior: Any, scores: Any
 ) -> None:
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
         slot, value = slots[i], clamp(values[i])
-        raw = novelty_score(state, slot, value)
+        state = records[slot]
+        state = records[slot]
+        raw = novelty_score(state, value)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))
         if learns[i]:
-            novelty_learn(state, slot, value)
+            novelty_learn(state, value)
             learn_score(counts, slot, raw, prior)
             learned[slot] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calibration import COUNTS
 
 
@@ -22,11 +24,12 @@ class PartParameters(BaseModel):
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
 
-class PartDetector(FleetDetector):
+class PartDetector(RecordDetector):
     """A raw score, calibrated on the series' own past. A subclass states its layout and runs its kernel."""
 
     Parameters: ClassVar[type[BaseModel]] = PartParameters
     part_layout: ClassVar[dict[str, Column]]
+    record_parts: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, parameters: PartParameters) -> None:
         self.needed = parameters.warmup
@@ -56,8 +59,3 @@ class PartDetector(FleetDetector):
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Readings learned, and `warmup` needed."""
         return self.arrays["learned"][: self.size].copy(), np.full(self.size, self.needed, np.int64)
-
-    @property
-    def bytes_per_slot(self) -> int:
-        """Bytes of state that one series takes."""
-        return sum(np.dtype(c.dtype).itemsize * int(np.prod(c.shape, dtype=int)) for c in self.columns.values())

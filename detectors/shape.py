@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.detector import Scores
 from detectors.fleet_detector import Column
 from detectors.part import PartDetector
-from detectors.statistics.calibration import Prior, clamp, compress, decades, learn_score
+from detectors.statistics.calibration import BINS, Prior, clamp, compress, decades, learn_score
 from detectors.statistics.period import LAYOUT as PERIOD_LAYOUT
-from detectors.statistics.period import PeriodState, period_halve, period_learn
+from detectors.statistics.period import period_halve, period_learn
 
 HISTORY = 1700
 """Averages kept: at 12 to 24 a half period, between 35 and 70 periods."""
@@ -25,24 +25,6 @@ FINEST, COARSEST = 12, 24
 quickly."""
 LIMIT = 1e15
 """Offsets are cut to this, so that their squares stay finite in float32."""
-
-
-class ShapeState(NamedTuple):
-    """Per slot: averages over `step` readings in time order, the mean of the block that ends at each, and running
-    sums."""
-
-    origin: NDArray[np.float64]
-    started: NDArray[np.bool_]
-    averages: NDArray[np.float32]
-    means: NDArray[np.float32]
-    kept: NDArray[np.int32]
-    step: NDArray[np.int32]
-    block: NDArray[np.int32]
-    sum: NDArray[np.float64]
-    summed: NDArray[np.int32]
-    energy: NDArray[np.float64]
-    blocks: NDArray[np.float64]
-    held: NDArray[np.float64]
 
 
 LAYOUT = {
@@ -59,18 +41,20 @@ LAYOUT = {
     "blocks": Column(np.float64),
     "held": Column(np.float64),
 }
+"""A series' record: averages over `step` readings in time order, the mean of the block that ends at each, and running
+sums."""
 
 # Distances in units of a usual block's own size: 1 in 100 of a typical series' blocks is as far from all others as
 # it is big, and the square law follows from distances in several dimensions having steep tails.
 PRIOR = Prior(start=0.1, shape=2.0, weight=1000.0, lowest=-10.0)
 
 
-@njit(allocates=False)
-def _offset(state: Any, slot: int, value: float) -> float:
-    return float(min(max(value - state.origin[slot], -LIMIT), LIMIT))
+@subkernel
+def _offset(state: Any, value: float) -> float:
+    return float(min(max(value - state.origin, -LIMIT), LIMIT))
 
 
-@njit(fastmath=True, allocates=False)
+@subkernel(inline="always", fastmath=True)
 def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     """Smallest squared distance of the mean-free `block` to the mean-free blocks that end at or before `last`."""
     width = len(block)
@@ -86,40 +70,40 @@ def _nearest(averages: Any, means: Any, block: Any, last: int) -> float:
     return float(nearest)
 
 
-@njit(allocates=False)
-def shape_score(state: Any, slot: int, value: float, scratch: Any) -> float:
+@subkernel
+def shape_score(state: Any, value: float, scratch: Any) -> float:
     """Distance of the block that ends with `value` to its nearest earlier block, over the usual size of a block.
 
     Between the ends of blocks (where several readings make one average) the last distance stands. `scratch` (COARSEST,)
     float32 is overwritten.
     """
-    kept, width, step = state.kept[slot], state.block[slot], state.step[slot]
-    if state.summed[slot] + 1 < step:
-        return float(state.held[slot])
+    kept, width, step = state.kept, state.block, state.step
+    if state.summed + 1 < step:
+        return float(state.held)
     if kept < 2 * width:
         return 0.0
-    averages = state.averages[slot]
+    averages = state.averages
     block = scratch[:width]
     # Loops instead of slices here and below: numba compiles a slice's errors too, which takes it seconds.
     for i in range(width - 1):
         block[i] = averages[kept - width + 1 + i]
-    block[width - 1] = (state.sum[slot] + _offset(state, slot, value)) / step
+    block[width - 1] = (state.sum + _offset(state, value)) / step
     mean = np.float32(0.0)
     for x in block:
         mean += x / width
     for i in range(width):
         block[i] -= mean
-    nearest = _nearest(averages, state.means[slot], block, kept - width)
-    size = math.sqrt(state.energy[slot] / state.blocks[slot]) if state.blocks[slot] > 0.0 else 0.0
+    nearest = _nearest(averages, state.means, block, kept - width)
+    size = math.sqrt(state.energy / state.blocks) if state.blocks > 0.0 else 0.0
     if size > 0.0:
         return min(math.sqrt(nearest / width) / size, 1e6)
     return 1.0 if nearest > 0.0 else 0.0
 
 
-@njit(allocates=False)
-def _append(state: Any, slot: int, average: float) -> None:
-    averages, means = state.averages[slot], state.means[slot]
-    kept, width = state.kept[slot], state.block[slot]
+@subkernel
+def _append(state: Any, average: float) -> None:
+    averages, means = state.averages, state.means
+    kept, width = state.kept, state.block
     if kept == HISTORY:
         dropped = HISTORY // 4
         for i in range(HISTORY - dropped):
@@ -128,7 +112,7 @@ def _append(state: Any, slot: int, average: float) -> None:
         kept -= dropped
     averages[kept] = average
     kept += 1
-    state.kept[slot] = kept
+    state.kept = kept
     if kept < width:
         return
     mean = 0.0
@@ -138,59 +122,60 @@ def _append(state: Any, slot: int, average: float) -> None:
     energy = 0.0
     for i in range(kept - width, kept):
         energy += (averages[i] - mean) ** 2 / width
-    state.energy[slot] += energy
-    state.blocks[slot] += 1.0
-    if state.blocks[slot] >= 4 * HISTORY:
-        state.energy[slot] *= 0.5
-        state.blocks[slot] *= 0.5
+    state.energy += energy
+    state.blocks += 1.0
+    if state.blocks >= 4 * HISTORY:
+        state.energy *= 0.5
+        state.blocks *= 0.5
 
 
-@njit(allocates=False)
-def _restart(state: Any, periods: Any, slot: int) -> None:
+@subkernel
+def _restart(state: Any, periods: Any) -> None:
     """Cut blocks to the period just found, and begin again from the averages that led to it."""
-    half = max(periods.period[slot] // 2, PLAIN_BLOCK)
+    half = max(periods.period // 2, PLAIN_BLOCK)
     step = 1
     while half // (2 * step) >= FINEST:
         step *= 2
-    state.step[slot] = step
-    state.block[slot] = min(half // step, COARSEST)
-    state.kept[slot] = 0
-    state.sum[slot] = 0.0
-    state.summed[slot] = 0
-    state.energy[slot] = 0.0
-    state.blocks[slot] = 0.0
-    stride = periods.stride[slot]
+    state.step = step
+    state.block = min(half // step, COARSEST)
+    state.kept = 0
+    state.sum = 0.0
+    state.summed = 0
+    state.energy = 0.0
+    state.blocks = 0.0
+    stride = periods.stride
     if step >= stride:
         times = step // stride
-        for i in range(periods.filled[slot] // times):
+        for i in range(periods.filled // times):
             total = np.float32(0.0)
             for j in range(i * times, (i + 1) * times):
-                total += periods.buffer[slot, j]
-            _append(state, slot, total / times)
+                total += periods.buffer[j]
+            _append(state, total / times)
 
 
-@njit(allocates=False)
+@subkernel
 def shape_learn(state: Any, periods: Any, counts: Any, slot: int, value: float, raw: float, prior: Any) -> None:
     """Add `value`, whose `shape_score` was `raw`, to the blocks, to the search for a period and to the calibration.
 
     The calibration starts anew when the period changes, since distances of other blocks follow another law.
     """
-    if not state.started[slot]:
-        state.started[slot] = True
-        state.origin[slot] = value
-    offset = _offset(state, slot, value)
-    state.sum[slot] += offset
-    state.summed[slot] += 1
-    state.held[slot] = raw
-    if state.summed[slot] >= state.step[slot]:
-        _append(state, slot, state.sum[slot] / state.step[slot])
-        state.sum[slot] = 0.0
-        state.summed[slot] = 0
+    if not state.started:
+        state.started = True
+        state.origin = value
+    offset = _offset(state, value)
+    state.sum += offset
+    state.summed += 1
+    state.held = raw
+    if state.summed >= state.step:
+        _append(state, state.sum / state.step)
+        state.sum = 0.0
+        state.summed = 0
     learn_score(counts, slot, raw, prior)
-    if period_learn(periods, slot, offset):
-        _restart(state, periods, slot)
-        counts[slot] = 0.0
-    period_halve(periods, slot)
+    if period_learn(periods, offset):
+        _restart(state, periods)
+        for i in range(BINS + 1):
+            counts[slot, i] = 0.0
+    period_halve(periods)
 
 
 class Shape(PartDetector):
@@ -212,28 +197,28 @@ class Shape(PartDetector):
 
     name: ClassVar[str] = "shape"
     part_layout: ClassVar[dict[str, Column]] = {**LAYOUT, **PERIOD_LAYOUT}
+    record_parts: ClassVar[Mapping[str, int]] = {"": 0}
 
     def run(self, rows: tuple[Any, Any, Any], scores: Scores) -> None:
         """Score and learn the rows in order."""
         arrays = self.arrays
-        state = ShapeState(*(arrays[name] for name in LAYOUT))
-        periods = PeriodState(*(arrays[name] for name in PERIOD_LAYOUT))
         scratch = np.zeros(COARSEST, np.float32)
-        _run(*rows, state, periods, arrays["learned"], arrays["counts"], self.needed, PRIOR, scratch, scores.score)
+        _run(*rows, self.records[""], arrays["learned"], arrays["counts"], self.needed, PRIOR, scratch, scores.score)
 
 
 @njit
 def _run(
-    slots: Any, values: Any, learns: Any, state: Any, periods: Any, learned: Any, counts: Any, needed: int, prior:
-    Any, scratch: Any, scores: Any,
+    slots: Any, values: Any, learns: Any, records: Any, learned: Any, counts: Any, needed: int, prior: Any,
+    scratch: Any, scores: Any,
 ) -> None:  # fmt: skip
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
         slot, value = slots[i], clamp(values[i])
-        raw = shape_score(state, slot, value, scratch)
+        state = records[slot]
+        raw = shape_score(state, value, scratch)
         if learned[slot] >= needed:
             scores[i] = compress(decades(counts, slot, raw, prior))
         if learns[i]:
-            shape_learn(state, periods, counts, slot, value, raw, prior)
+            shape_learn(state, state, counts, slot, value, raw, prior)
             learned[slot] += 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 from detectors.knowledge import Kind
 from detectors.statistics.calendar_time import DAY
@@ -46,24 +45,18 @@ _SPARSE_GAP = 2.0 * DAY / 24.0
 _CIRCLES = np.array([360.0, 2.0 * math.pi])
 
 
-class KindState(NamedTuple):
-    """Per slot: `signal` (size, 25) float64, see `LEARNED`; `values` (size, 4, 2) float64, see `TAKEN_VALUE`."""
-
-    signal: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-
 LAYOUT = {"signal": Column(np.float64, (25,)), "values": Column(np.float64, (STATES, 2))}
+"""A series' record: `signal` (25) float64, see `LEARNED`; `values` (4, 2) float64, see `TAKEN_VALUE`."""
 
 
-@njit(allocates=False)
-def kind_of(state: Any, slot: int) -> int:
+@subkernel
+def kind_of(state: Any) -> int:
     """The series' kind: what a person gave, else what was found, else `UNKNOWN`."""
-    signal = state.signal[slot]
+    signal = state.signal
     return int(signal[GIVEN] if signal[GIVEN] > 0.0 else signal[KIND]) - 1
 
 
-@njit(allocates=False)
+@subkernel
 def circle_of(signal: Any) -> float:
     """The full turn of an angle with this range, 0 where it is none: 360 or 2 pi, counted from 0 or from minus half."""
     for k in range(_CIRCLES.shape[0]):
@@ -74,14 +67,14 @@ def circle_of(signal: Any) -> float:
     return 0.0
 
 
-@njit(allocates=False)
-def reports_on_change(state: Any, slot: int) -> bool:
+@subkernel
+def reports_on_change(state: Any) -> bool:
     """Whether the series is sent when it changes: its gaps are ragged, and it hardly ever repeats itself."""
-    signal = state.signal[slot]
+    signal = state.signal
     return bool(signal[LEARNED] >= _FEWEST and signal[RAGGED] > 0.6 and signal[EQUAL] < 0.25)
 
 
-@njit(allocates=False)
+@subkernel
 def _count_value(values: Any, value: float, rate: float) -> bool:
     """Count the reading among the commonest values; False where it is none of them."""
     found, rarest = -1, 0
@@ -102,7 +95,7 @@ def _count_value(values: Any, value: float, rate: float) -> bool:
     return bool(fresh)
 
 
-@njit(allocates=False)
+@subkernel
 def _count_step(signal: Any, time: int, value: float, rate: float) -> None:
     """Count the step from the last value: up, down or none; a fall to about 0; a jump across the circle's seam."""
     step = value - signal[VALUE]
@@ -129,12 +122,12 @@ def _count_step(signal: Any, time: int, value: float, rate: float) -> None:
         signal[STEP] = size if usual == 0.0 else usual + 0.05 * (min(size, 4.0 * usual) - usual)
 
 
-@njit(allocates=False)
-def _learn(state: Any, slot: int, time: int, value: float) -> None:
+@subkernel
+def _learn(state: Any, time: int, value: float) -> None:
     """Learn one reading into the evidence."""
-    signal = state.signal[slot]
+    signal = state.signal
     rate = max(_RATE, 1.0 / (signal[LEARNED] + 1.0))
-    listed = _count_value(state.values[slot], value, rate)
+    listed = _count_value(state.values, value, rate)
     signal[STRAY] += rate * ((0.0 if listed else 1.0) - signal[STRAY])
     signal[ZERO] += rate * ((1.0 if value == 0.0 else 0.0) - signal[ZERO])
     signal[INTEGER] += rate * ((1.0 if value == math.floor(value) else 0.0) - signal[INTEGER])
@@ -158,7 +151,7 @@ def _learn(state: Any, slot: int, time: int, value: float) -> None:
     signal[LEARNED] += 1.0
 
 
-@njit(allocates=False)
+@subkernel
 def _is_state(signal: Any, values: Any) -> bool:
     """Whether two to four values, whole numbers close together unless they are only two, are nearly all there are."""
     distinct = 0
@@ -172,15 +165,15 @@ def _is_state(signal: Any, values: Any) -> bool:
     return bool(whole or (distinct == 2 and days > 2.0))
 
 
-@njit(allocates=False)
-def _verdict(state: Any, slot: int) -> int:
+@subkernel
+def _verdict(state: Any) -> int:
     """The kind that the evidence so far speaks for."""
-    signal = state.signal[slot]
+    signal = state.signal
     sparse = signal[GAP] >= _SPARSE_GAP
     days = (signal[LAST] - signal[FIRST]) / DAY
     if signal[LEARNED] < (12.0 if sparse else _FEWEST) or signal[HIGH] == signal[LOW]:
         return UNKNOWN
-    if _is_state(signal, state.values[slot]):
+    if _is_state(signal, state.values):
         return STATE
     if signal[WRAPS] >= 3.0 and circle_of(signal) > 0.0:
         return ANGLE
@@ -194,26 +187,26 @@ def _verdict(state: Any, slot: int) -> int:
         return BATTERY
     if sparse:
         return SPARSE
-    if reports_on_change(state, slot):
+    if reports_on_change(state):
         return REPORT_ON_CHANGE
     return MEASUREMENT
 
 
-@njit(allocates=False)
-def kind_step(state: Any, slot: int, time: int, value: float, learn: bool) -> int:
+@subkernel
+def kind_step(state: Any, time: int, value: float, learn: bool) -> int:
     """The series' kind with this reading, `UNKNOWN` without evidence; learns it where `learn`.
 
-    `state` is a `KindState`; `time` in ns. A verdict is asked for every 16 readings, or at each one where they are an
-    hour apart; a first kind takes two verdicts alike, a special one after "measurement" four, another
-    one twelve.
+    `state` is a record of `LAYOUT`; `time` in ns. A verdict is asked for every 16 readings, or at each one
+    where they are an hour apart; a first kind takes two verdicts alike, a special one after "measurement" four,
+    another one twelve.
     """
     if not learn:
-        return kind_of(state, slot)
-    signal = state.signal[slot]
-    _learn(state, slot, time, value)
+        return kind_of(state)
+    signal = state.signal
+    _learn(state, time, value)
     if signal[LEARNED] % _EACH != 0.0 and signal[GAP] < _LONG:
-        return kind_of(state, slot)
-    verdict = _verdict(state, slot) + 1.0
+        return kind_of(state)
+    verdict = _verdict(state) + 1.0
     signal[VERDICTS] = signal[VERDICTS] + 1.0 if verdict == signal[CANDIDATE] else 1.0
     signal[CANDIDATE] = verdict
     needed = _TO_CHANGE
@@ -221,13 +214,13 @@ def kind_step(state: Any, slot: int, time: int, value: float, learn: bool) -> in
         needed = _TO_BEGIN if signal[KIND] == 0.0 else _TO_REFINE
     if verdict > 0.0 and verdict != signal[KIND] and signal[VERDICTS] >= needed:
         signal[KIND] = verdict
-    return kind_of(state, slot)
+    return kind_of(state)
 
 
-def kind_evidence(state: KindState, slot: int) -> str:
+def kind_evidence(state: Any) -> str:
     """What the series' kind was found from, in a few words; empty for a measurement and while the kind is unknown."""
-    signal, values = state.signal[slot], state.values[slot]
-    kind = kind_of(state, slot)
+    signal, values = state.signal, state.values
+    kind = kind_of(state)
     if signal[GIVEN] > 0.0:
         return "given"
     if kind == COUNTER:
@@ -251,6 +244,6 @@ def kind_evidence(state: KindState, slot: int) -> str:
     return ""
 
 
-def give_kind(state: KindState, slot: int, kind: Kind | None) -> None:
+def give_kind(state: Any, kind: Kind | None) -> None:
     """Set the kind that a person gave for a series, which wins over what is found; None takes it back."""
-    state.signal[slot, GIVEN] = 0.0 if kind is None else KINDS.index(kind) + 1.0
+    state.signal[GIVEN] = 0.0 if kind is None else KINDS.index(kind) + 1.0

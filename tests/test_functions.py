@@ -32,7 +32,9 @@ def _first_line(function: Function) -> int:
 
 
 def is_kernel(function: Function) -> bool:
-    return any(ast.unparse(decorator).partition("(")[0] == "njit" for decorator in function.decorator_list)
+    return any(
+        ast.unparse(decorator).partition("(")[0] in ("njit", "subkernel") for decorator in function.decorator_list
+    )
 
 
 def test_no_function_is_longer_than_a_screen() -> None:

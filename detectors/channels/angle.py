@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.channels.exceedance import SIZES_COLUMN, sizes_decades, sizes_learn
 from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 
 LEARNED, COSINE, SINE, SPREAD, FAR = range(5)
 """Columns of `direction`: readings learned; the mean cosine and sine of late; the usual deviation, a share of the half
@@ -27,52 +28,46 @@ _ODD = 3.0
 _ADOPTED = 60.0
 
 
-class AngleState(NamedTuple):
-    """Per slot: `direction` (size, 5) float64, see `LEARNED`; `deviations` (size, SIZES) float32."""
-
-    direction: NDArray[np.float64]
-    deviations: NDArray[np.float32]
-
-
 LAYOUT = {"direction": Column(np.float64, (5,)), "deviations": SIZES_COLUMN}
+"""A series' record: `direction` (5) float64, see `LEARNED`; `deviations` (SIZES) float32."""
 
 
-@njit(allocates=False)
+@subkernel
 def angle_difference(angle: float, other: float, turn: float) -> float:
     """`angle` - `other` the short way round, in [-`turn` / 2, `turn` / 2)."""
     return float((angle - other + 0.5 * turn) % turn - 0.5 * turn)
 
 
-@njit(allocates=False)
-def usual_angle(state: Any, slot: int, turn: float) -> float:
+@subkernel
+def usual_angle(state: Any, turn: float) -> float:
     """The mean direction of late, in [0, `turn`); NaN where nothing was learned."""
-    direction = state.direction[slot]
+    direction = state.direction
     if direction[COSINE] == 0.0 and direction[SINE] == 0.0:
         return math.nan
     return float(math.atan2(direction[SINE], direction[COSINE]) / (2.0 * math.pi) * turn % turn)
 
 
-@njit(allocates=False)
-def unwrapped(state: Any, slot: int, value: float, turn: float) -> float:
+@subkernel
+def unwrapped(state: Any, value: float, turn: float) -> float:
     """The reading as a number without a seam near the usual direction, for channels that know no circle."""
-    usual = usual_angle(state, slot, turn)
+    usual = usual_angle(state, turn)
     return value if math.isnan(usual) else usual + angle_difference(value, usual, turn)
 
 
-@njit(allocates=False)
-def angle_step(state: Any, slot: int, time: int, value: float, turn: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
+@subkernel
+def angle_step(state: Any, time: int, value: float, turn: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """Decades of one direction, NaN with nothing to say; learns it where `learn`.
 
     `state` is an `AngleState`; `turn` is the full circle in the reading's unit.
     """
-    direction = state.direction[slot]
-    usual = usual_angle(state, slot, turn)
+    direction = state.direction
+    usual = usual_angle(state, turn)
     off = abs(angle_difference(value, usual, turn)) / (0.5 * turn) if direction[LEARNED] > 0.0 else 0.0
     length = math.hypot(direction[COSINE], direction[SINE])
     ratio = off / max(direction[SPREAD], 1e-9)
     score = math.nan
     if direction[LEARNED] >= _FEWEST and length >= _STEADY:
-        score = max(0.0, min(MAX_SCORE, sizes_decades(state.deviations[slot], ratio)))
+        score = max(0.0, min(MAX_SCORE, sizes_decades(state.deviations, ratio)))
     if learn:
         odd = score >= _ODD
         direction[FAR] = direction[FAR] + 1.0 if odd else 0.0
@@ -85,7 +80,7 @@ def angle_step(state: Any, slot: int, time: int, value: float, turn: float, lear
             limit = _CLIP * direction[SPREAD] if direction[LEARNED] > 20.0 else 1.0
             direction[SPREAD] += spread_rate * (min(off, limit) - direction[SPREAD])
             if direction[LEARNED] >= 20.0:
-                sizes_learn(state.deviations[slot], ratio)
+                sizes_learn(state.deviations, ratio)
         direction[LEARNED] += 1.0
     return score
 
@@ -99,7 +94,7 @@ class AngleParameters(BaseModel):
     warmup: int = Field(default=50, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
 
-class Angle(FleetDetector):
+class Angle(RecordDetector):
     """How far a direction is from the mean direction of late, the short way round: 359 and 1 degrees are neighbours.
 
     The deviation over the usual deviation is turned to decades by the series' own past. Where directions are all over
@@ -137,8 +132,7 @@ class Angle(FleetDetector):
         """Score each direction, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        state = AngleState(self.arrays["direction"], self.arrays["deviations"])
-        _run(*inputs, state, self.settings.turn, float(self.settings.warmup), scores.score, scores.expected)
+        _run(*inputs, self.records[""], self.settings.turn, float(self.settings.warmup), scores.score, scores.expected)
         return scores
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -149,15 +143,16 @@ class Angle(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, turn: float, warmup: float, score: Any, expected: Any
-) -> None:
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, turn: float, warmup: float, score: Any,
+    expected: Any,
+) -> None:  # fmt: skip
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        slot = slots[i]
-        warm = state.direction[slot, LEARNED] >= warmup
-        usual = usual_angle(state, slot, turn)
-        decades = angle_step(state, slot, times[i], values[i] % turn, turn, learns[i])
+        state = records[slots[i]]
+        warm = state.direction[LEARNED] >= warmup
+        usual = usual_angle(state, turn)
+        decades = angle_step(state, times[i], values[i] % turn, turn, learns[i])
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades
             expected[i] = usual

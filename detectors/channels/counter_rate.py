@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn
 from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calendar_time import DAY, offsets, wall_clock
 from detectors.statistics.calibration import LARGEST
 
@@ -62,17 +63,11 @@ _STEP_RATE = 0.05
 _QUESTIONS = math.log10(4.0)
 
 
-class CounterState(NamedTuple):
-    """Per slot: `total` (size, 17) float64, see `LEARNED`; `tables` (size, 48 + 4 SIZES) float32, see `CLIMB`."""
-
-    total: NDArray[np.float64]
-    tables: NDArray[np.float32]
-
-
 LAYOUT = {"total": Column(np.float64, (17,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
+"""A series' record: `total` (17) float64, see `LEARNED`; `tables` (48 + 4 SIZES) float32, see `CLIMB`."""
 
 
-@njit(allocates=False)
+@subkernel
 def _climb(total: Any, value: float, hours: float) -> float:
     """What the counter has counted since the last reading: a roll-over is seen through; NaN after a reset."""
     climb = value - total[VALUE]
@@ -87,10 +82,10 @@ def _climb(total: Any, value: float, hours: float) -> float:
     return math.nan
 
 
-@njit(allocates=False)
-def _expected(state: Any, slot: int, clock: int, hours: float) -> float:
+@subkernel
+def _expected(state: Any, clock: int, hours: float) -> float:
     """The climb expected in the `hours` before local time `clock`, by the hour of the day."""
-    total, tables = state.total[slot], state.tables[slot]
+    total, tables = state.total, state.tables
     mean = total[CLIMBED] / max(total[HOURS], 1e-9)
     if hours > 24.0:
         return float(mean * hours)
@@ -105,7 +100,7 @@ def _expected(state: Any, slot: int, clock: int, hours: float) -> float:
     return expected
 
 
-@njit(allocates=False)
+@subkernel
 def _reset(total: Any, time: int, value: float, hours: float) -> float:
     """Decades of a fall from the last value to this one: how seldom the counter began anew.
 
@@ -125,15 +120,15 @@ def _reset(total: Any, time: int, value: float, hours: float) -> float:
     return float(decades * min(1.0, max(0.0, _FAMILIAR - total[RESETS]) / (_FAMILIAR - _NEWS)))
 
 
-@njit(allocates=False)
+@subkernel
 def _ratio(counted: float, expected: float, step: float) -> float:
     return (counted + _SMALL * step) / (expected + _SMALL * step)
 
 
-@njit(allocates=False)
-def _judge(state: Any, slot: int, climb: float, expected: float, hours: float) -> tuple[float, int]:
+@subkernel
+def _judge(state: Any, climb: float, expected: float, hours: float) -> tuple[float, int]:
     """Decades of an increment, and what they are about."""
-    total, tables = state.total[slot], state.tables[slot]
+    total, tables = state.total, state.tables
     step = max(total[STEP], 1e-300)
     if climb <= 0.0:
         missed = (total[MISSED] + expected / step) / _MARGIN
@@ -161,10 +156,10 @@ def _judge(state: Any, slot: int, climb: float, expected: float, hours: float) -
     return best, cause
 
 
-@njit(allocates=False)
-def _learn(state: Any, slot: int, clock: int, climb: float, expected: float, hours: float, odd: bool) -> None:
+@subkernel
+def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, odd: bool) -> None:
     """Learn one increment; what is odd moves the short memories alone."""
-    total, tables = state.total[slot], state.tables[slot]
+    total, tables = state.total, state.tables
     step = total[STEP]
     keep, keep_long = math.exp(-1.0 / _READINGS), math.exp(-hours / _LONG_HOURS)
     total[COUNTED] = keep * total[COUNTED] + climb
@@ -202,26 +197,26 @@ def _learn(state: Any, slot: int, clock: int, climb: float, expected: float, hou
         total[WINDOWS] *= 0.5
 
 
-@njit(allocates=False)
-def counter_rate(state: Any, slot: int, time: int, value: float) -> float:
+@subkernel
+def counter_rate(state: Any, time: int, value: float) -> float:
     """The rate per hour since the last reading, for other channels to judge; NaN at the start and after a reset.
 
     Call before `counter_step`. Changes nothing.
     """
-    total = state.total[slot]
+    total = state.total
     hours = (time - total[LAST]) / HOUR
     if total[LEARNED] == 0.0 or hours <= 0.0:
         return math.nan
     return float(_climb(total, value, hours) / hours)
 
 
-@njit(allocates=False)
-def counter_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
+@subkernel
+def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of one reading of a counter, NaN with nothing to say; learns it where `learn`.
 
-    `state` is a `CounterState`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
+    `state` is a record of `LAYOUT`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
     """
-    total = state.total[slot]
+    total = state.total
     hours = (time - total[LAST]) / HOUR if total[LEARNED] > 0.0 else 0.0
     score, cause = math.nan, NOTHING
     climb = _climb(total, value, hours) if total[LEARNED] > 0.0 else 0.0
@@ -232,9 +227,9 @@ def counter_step(state: Any, slot: int, time: int, clock: int, value: float, lea
         if total[LEARNED] >= _FEWEST:
             score, cause = _reset(total, time, value, hours) - _QUESTIONS, RESET
     elif hours > 0.0:
-        expected = _expected(state, slot, clock, hours)
+        expected = _expected(state, clock, hours)
         if total[LEARNED] >= _FEWEST and total[MOVES] >= _FEWEST_MOVES:
-            score, cause = _judge(state, slot, climb, expected, hours)
+            score, cause = _judge(state, climb, expected, hours)
             score -= _QUESTIONS
     if learn:
         total[CAUSE] = cause
@@ -242,7 +237,7 @@ def counter_step(state: Any, slot: int, time: int, clock: int, value: float, lea
             total[RESETS] += 1.0
             total[LAST_RESET] = time
         elif hours > 0.0:
-            _learn(state, slot, clock, climb, expected, hours, score >= _ODD)
+            _learn(state, clock, climb, expected, hours, score >= _ODD)
         if total[LEARNED] == 0.0:
             total[FIRST] = time
         total[LEARNED] += 1.0
@@ -266,7 +261,7 @@ class CounterParameters(BaseModel):
         return zone
 
 
-class CounterRate(FleetDetector):
+class CounterRate(RecordDetector):
     """A total that climbs, judged by its climb: expected by the hour of the day, compared over minutes and hours.
 
     Four questions: has it stopped (increments that were to be expected since the last one); does it climb faster than
@@ -303,8 +298,7 @@ class CounterRate(FleetDetector):
         """Score the climb to each reading, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        state = CounterState(self.arrays["total"], self.arrays["tables"])
-        _run(*inputs, state, self.changes, self.offsets, float(self.settings.warmup), scores.score)
+        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
         return scores
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -315,14 +309,15 @@ class CounterRate(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        warm = state.total[slots[i], LEARNED] >= warmup
+        state = records[slots[i]]
+        warm = state.total[LEARNED] >= warmup
         value = max(-LARGEST, min(LARGEST, values[i]))
         clock = wall_clock(times[i], changes, zone)
-        decades = counter_step(state, slots[i], times[i], clock, value, learns[i])
+        decades = counter_step(state, times[i], clock, value, learns[i])
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 from detectors.statistics.calendar_time import DAY
 
@@ -77,39 +77,6 @@ _PRIOR_OF = np.array([PRIOR_SIZES * min(1.0, 0.1 * (PRIOR_START / size) ** TAIL_
 """How many of the prior's sizes are as large."""
 
 
-class DeviationState(NamedTuple):
-    """Per slot: clock and count; levels and error scales (size, 6), the last three over the course of the day.
-
-    `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
-    `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
-    starts, and by how much its index is larger while the series is young. `held` counts the readings against which a
-    level is held, `seen` is their mean. `odd` is the share of odd readings in the holding time, `odd_share` that of
-    days with an odd reading at this hour, `odd_day` and `day` the last days with one and with any.
-    """
-
-    learned: NDArray[np.int64]
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    interval: NDArray[np.float64]
-    level: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    base: NDArray[np.float64]
-    course: NDArray[np.float32]
-    hour: NDArray[np.float32]
-    hour_readings: NDArray[np.float32]
-    mean: NDArray[np.float64]
-    mean_scale: NDArray[np.float64]
-    past: NDArray[np.float32]
-    table: NDArray[np.float32]
-    tail: NDArray[np.float64]
-    held: NDArray[np.int64]
-    seen: NDArray[np.float64]
-    odd: NDArray[np.float64]
-    odd_share: NDArray[np.float32]
-    odd_day: NDArray[np.int32]
-    day: NDArray[np.int32]
-
-
 LAYOUT = {
     "learned": Column(np.int64),
     "first": Column(np.int64),
@@ -133,6 +100,14 @@ LAYOUT = {
     "odd_day": Column(np.int32, (KNOTS,), -1),
     "day": Column(np.int32, (KNOTS,), -1),
 }
+"""A series' record: clock and count; levels and error scales (6), the last three over the course of the day.
+
+`course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
+`past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
+starts, and by how much its index is larger while the series is young. `held` counts the readings against which a
+level is held, `seen` is their mean. `odd` is the share of odd readings in the holding time, `odd_share` that of
+days with an odd reading at this hour, `odd_day` and `day` the last days with one and with any.
+"""
 
 
 class DeviationView(NamedTuple):
@@ -162,54 +137,54 @@ def new_view() -> DeviationView:
     )
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _bin(size: float) -> int:
     if size <= 0.0:
         return 0
     return int(min(max((math.log2(size) - LOWEST) * PER_OCTAVE, 0.0), BINS - 1.0))
 
 
-@njit(allocates=False)
-def _size_decades(state: Any, slot: int, which: int, size: float) -> float:
+@subkernel
+def _size_decades(state: Any, which: int, size: float) -> float:
     """-log10 of the share of sizes at least as large: by the past within it, by the tail beyond."""
-    start = state.tail[slot, which, 0]
+    start = state.tail[which, 0]
     if size >= start:
-        return float(state.tail[slot, which, 1] + TAIL_INDEX * math.log10(size / start))
-    return float(state.table[slot, which, _bin(size)])
+        return float(state.tail[which, 1] + TAIL_INDEX * math.log10(size / start))
+    return float(state.table[which, _bin(size)])
 
 
-@njit(allocates=False)
-def _fit_tails(state: Any, slot: int) -> None:
+@subkernel
+def _fit_tails(state: Any) -> None:
     """Turn each size's past into decades by cell, and find where its largest TAIL_SHARE begins."""
     for which in range(SIZES):
-        past = state.past[slot, which]
+        past = state.past[which]
         total = float(past[BINS]) + PRIOR_SIZES
         above, often = 0.0, 0.0
         found = False
         for i in range(BINS - 1, -1, -1):
             above += float(past[i])
             share = min((above + float(_PRIOR_OF[i])) / total, 1.0)
-            state.table[slot, which, i] = -math.log10(share)
+            state.table[which, i] = -math.log10(share)
             if not found and share >= TAIL_SHARE:
                 found = True
-                state.tail[slot, which, 0] = _SIZE_OF[i]
-                state.tail[slot, which, 1] = -math.log10(share)
+                state.tail[which, 0] = _SIZE_OF[i]
+                state.tail[which, 1] = -math.log10(share)
             if not often > 0.0 and share >= BODY_SHARE:
                 often = _SIZE_OF[i]
-                body = math.log10(share / TAIL_SHARE) / max(math.log10(state.tail[slot, which, 0] / often), 0.1)
-                weight = BODY_WEIGHT / (1.0 + (state.learned[slot] / GROWN) ** 2)
-                state.tail[slot, which, 2] = min(max(weight * (body - BODY_INDEX), 0.0), STEEPER_AT_MOST)
+                body = math.log10(share / TAIL_SHARE) / max(math.log10(state.tail[which, 0] / often), 0.1)
+                weight = BODY_WEIGHT / (1.0 + (state.learned / GROWN) ** 2)
+                state.tail[which, 2] = min(max(weight * (body - BODY_INDEX), 0.0), STEEPER_AT_MOST)
 
 
-@njit(inline="always", allocates=False)
-def _hour_size(state: Any, slot: int, knot: int) -> float:
-    readings = float(state.hour_readings[slot, knot])
-    own = float(state.hour[slot, knot])
+@subkernel
+def _hour_size(state: Any, knot: int) -> float:
+    readings = float(state.hour_readings[knot])
+    own = float(state.hour[knot])
     return (HOUR_READINGS + readings * own) / (HOUR_READINGS + readings)
 
 
-@njit(allocates=False)
-def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
+@subkernel
+def _read_clock(state: Any, clock: int, view: Any) -> None:
     """Fill the view with what the hour of the day says."""
     place = (clock % DAY) / (DAY / KNOTS)
     knot = int(place)
@@ -217,20 +192,20 @@ def _read_clock(state: Any, slot: int, clock: int, view: Any) -> None:
     after = (knot + 1) % KNOTS
     view.numbers[KNOT] = knot
     view.numbers[NEXT_SHARE] = share
-    view.numbers[COURSE] = (1.0 - share) * float(state.course[slot, knot]) + share * float(state.course[slot, after])
-    hour = (1.0 - share) * _hour_size(state, slot, knot) + share * _hour_size(state, slot, after)
+    view.numbers[COURSE] = (1.0 - share) * float(state.course[knot]) + share * float(state.course[after])
+    hour = (1.0 - share) * _hour_size(state, knot) + share * _hour_size(state, after)
     view.numbers[HOUR] = max(hour, 0.05)
 
 
-@njit(inline="always", allocates=False)
-def _gap(state: Any, slot: int, time: int) -> float:
+@subkernel
+def _gap(state: Any, time: int) -> float:
     """Usual intervals since the last reading; 1 where that is not known."""
-    if state.learned[slot] < 2 or state.interval[slot] <= 0.0:
+    if state.learned < 2 or state.interval <= 0.0:
         return 1.0
-    return float((time - state.last[slot]) / state.interval[slot])
+    return float((time - state.last) / state.interval)
 
 
-@njit(allocates=False)
+@subkernel
 def _mean_decades(decades: Any) -> float:
     """Decades of the harmonic mean of the p-values that the decades stand for, 0 or more."""
     highest = 0.0
@@ -244,65 +219,65 @@ def _mean_decades(decades: Any) -> float:
     return max(highest + math.log10(total / SIZES), 0.0)
 
 
-@njit(allocates=False)
-def deviation_score(state: Any, slot: int, time: int, clock: int, value: float, view: Any) -> float:
+@subkernel
+def deviation_score(state: Any, time: int, clock: int, value: float, view: Any) -> float:
     """Decades of the reading's deviation, 0 or more; fills `view`. `clock` is the time on the wall (ns)."""
-    _read_clock(state, slot, clock, view)
+    _read_clock(state, clock, view)
     course, hour = view.numbers[COURSE], view.numbers[HOUR]
-    stale = _gap(state, slot, time) > STALE
-    young = state.learned[slot] < WARMUP
+    stale = _gap(state, time) > STALE
+    young = state.learned < WARMUP
     for j in range(FORECASTS):
-        seasonal = state.scale[slot, FORECASTS + j] < state.scale[slot, j]
+        seasonal = state.scale[FORECASTS + j] < state.scale[j]
         used = FORECASTS + j if seasonal else j
-        error = value - state.level[slot, used] - (course if seasonal else 0.0)
-        scale = state.scale[slot, used]
-        size = min(abs(error) / (scale * hour + 1e-12 * (1.0 + abs(state.level[slot, used]))), LARGEST_SIZE)
+        error = value - state.level[used] - (course if seasonal else 0.0)
+        scale = state.scale[used]
+        size = min(abs(error) / (scale * hour + 1e-12 * (1.0 + abs(state.level[used]))), LARGEST_SIZE)
         view.used[j] = used
         view.error[j] = error
         view.size[j] = size
         if j == SHIFT:
             view.numbers[HOUR_RATIO] = size * hour
         silent = young or (stale and j != LEVEL)
-        view.decades[j] = 0.0 if silent else _size_decades(state, slot, j, size)
-    most = ERROR_CLIP * state.scale[slot, view.used[LEVEL]] * hour
+        view.decades[j] = 0.0 if silent else _size_decades(state, j, size)
+    most = ERROR_CLIP * state.scale[view.used[LEVEL]] * hour
     error = view.error[LEVEL] if young else min(max(view.error[LEVEL], -most), most)
-    mean = state.mean[slot] + MEAN_RATE * (error - state.mean[slot])
-    size = abs(mean) / (state.mean_scale[slot] * hour + 1e-12 * (1.0 + abs(state.level[slot, LEVEL])))
+    mean = state.mean + MEAN_RATE * (error - state.mean)
+    size = abs(mean) / (state.mean_scale * hour + 1e-12 * (1.0 + abs(state.level[LEVEL])))
     view.numbers[MEAN] = mean
     view.size[LASTING] = min(size, LARGEST_SIZE)
-    view.decades[LASTING] = 0.0 if young else _size_decades(state, slot, LASTING, view.size[LASTING])
+    view.decades[LASTING] = 0.0 if young else _size_decades(state, LASTING, view.size[LASTING])
     view.numbers[YOUNG_MORE] = 0.0
     for which in range(SIZES):
-        start = state.tail[slot, which, 0]
+        start = state.tail[which, 0]
         if view.decades[which] > 0.0 and view.size[which] > start > 0.0:
-            more = float(state.tail[slot, which, 2] * math.log10(view.size[which] / start))
+            more = float(state.tail[which, 2] * math.log10(view.size[which] / start))
             view.numbers[YOUNG_MORE] = max(view.numbers[YOUNG_MORE], more)
     return _mean_decades(view.decades)
 
 
-@njit(allocates=False)
-def is_daily(state: Any, slot: int, view: Any) -> bool:
+@subkernel
+def is_daily(state: Any, view: Any) -> bool:
     """Whether odd readings come at about this hour on most days."""
     knot = int(view.numbers[KNOT])
-    share = max(state.odd_share[slot, knot], state.odd_share[slot, (knot + 1) % KNOTS])
-    return bool(max(share, state.odd_share[slot, (knot + KNOTS - 1) % KNOTS]) >= DAILY)
+    share = max(state.odd_share[knot], state.odd_share[(knot + 1) % KNOTS])
+    return bool(max(share, state.odd_share[(knot + KNOTS - 1) % KNOTS]) >= DAILY)
 
 
-@njit(allocates=False)
-def _note_day(state: Any, slot: int, clock: int, odd: bool, view: Any) -> None:
+@subkernel
+def _note_day(state: Any, clock: int, odd: bool, view: Any) -> None:
     """Keep on how many days this half hour had an odd reading."""
     knot, today = int(view.numbers[KNOT]), clock // DAY
-    before = state.day[slot, knot]
+    before = state.day[knot]
     if before != today:
         if before >= 0:
-            was_odd = 1.0 if state.odd_day[slot, knot] == before else 0.0
-            state.odd_share[slot, knot] += DAILY_RATE * (was_odd - state.odd_share[slot, knot])
-        state.day[slot, knot] = today
+            was_odd = 1.0 if state.odd_day[knot] == before else 0.0
+            state.odd_share[knot] += DAILY_RATE * (was_odd - state.odd_share[knot])
+        state.day[knot] = today
     if odd:
-        state.odd_day[slot, knot] = today
+        state.odd_day[knot] = today
 
 
-@njit(allocates=False)
+@subkernel
 def is_odd(view: Any, decades: float) -> bool:
     """Whether a reading is surely no normal one."""
     largest = 0.0
@@ -311,76 +286,76 @@ def is_odd(view: Any, decades: float) -> bool:
     return bool(decades > ODD_DECADES or largest > ODD_SIZE)
 
 
-@njit(inline="always", allocates=False)
+@subkernel
 def _clipped(error: float, scale: float, known: bool) -> float:
     return min(error, CLIP * scale) if known and scale > 0.0 else error
 
 
-@njit(allocates=False)
-def _learn_scales(state: Any, slot: int, value: float, teach: float, view: Any) -> None:
-    known = state.learned[slot] >= WARMUP
-    rate = max(SCALE_RATE, 1.0 / (state.learned[slot] + 1.0)) * teach
+@subkernel
+def _learn_scales(state: Any, value: float, teach: float, view: Any) -> None:
+    known = state.learned >= WARMUP
+    rate = max(SCALE_RATE, 1.0 / (state.learned + 1.0)) * teach
     if rate <= 0.0:
         return
     course, part = view.numbers[COURSE], 1.0 / view.numbers[HOUR]
     for i in range(2 * FORECASTS):
-        error = abs(value - state.level[slot, i] - (course if i >= FORECASTS else 0.0)) * part
-        scale = state.scale[slot, i]
-        state.scale[slot, i] = scale + rate * (_clipped(error, scale, known) - scale)
-    scale = state.mean_scale[slot]
+        error = abs(value - state.level[i] - (course if i >= FORECASTS else 0.0)) * part
+        scale = state.scale[i]
+        state.scale[i] = scale + rate * (_clipped(error, scale, known) - scale)
+    scale = state.mean_scale
     mean = abs(view.numbers[MEAN]) * part
-    state.mean_scale[slot] = scale + rate * (_clipped(mean, scale, known) - scale)
+    state.mean_scale = scale + rate * (_clipped(mean, scale, known) - scale)
 
 
-@njit(allocates=False)
-def _move_levels(state: Any, slot: int, value: float, interval: float, stale: bool, view: Any) -> None:
+@subkernel
+def _move_levels(state: Any, value: float, interval: float, stale: bool, view: Any) -> None:
     """Each level follows the reading, or is held where it is odd; what has held it long enough is adopted."""
-    learned = state.learned[slot]
+    learned = state.learned
     course = view.numbers[COURSE]
     for j in range(FORECASTS):
         odd = learned >= WARMUP and (view.size[j] > ODD_SIZE or view.decades[j] > ODD_DECADES)
         hold = min(max(HOLD_READINGS[j], HOLD_NS[j] / interval), 0.25 * learned)
         if stale and j != LEVEL:
-            state.level[slot, j] = value
-            state.level[slot, FORECASTS + j] = value - course
-            state.held[slot, j] = 0
-        elif odd and state.held[slot, j] < hold:
-            first = state.held[slot, j] == 0
-            state.held[slot, j] += 1
-            state.seen[slot, j] += (1.0 if first else 0.1) * (value - state.seen[slot, j])
+            state.level[j] = value
+            state.level[FORECASTS + j] = value - course
+            state.held[j] = 0
+        elif odd and state.held[j] < hold:
+            first = state.held[j] == 0
+            state.held[j] += 1
+            state.seen[j] += (1.0 if first else 0.1) * (value - state.seen[j])
         elif odd:
-            state.level[slot, j] = state.seen[slot, j]
-            state.level[slot, FORECASTS + j] = state.seen[slot, j] - course
-            state.held[slot, j] = 0
+            state.level[j] = state.seen[j]
+            state.level[FORECASTS + j] = state.seen[j] - course
+            state.held[j] = 0
         else:
             rate = max(RATES[j], 1.0 / (learned + 1.0))
-            state.held[slot, j] = 0
-            state.level[slot, j] += rate * (value - state.level[slot, j])
-            state.level[slot, FORECASTS + j] += rate * (value - course - state.level[slot, FORECASTS + j])
+            state.held[j] = 0
+            state.level[j] += rate * (value - state.level[j])
+            state.level[FORECASTS + j] += rate * (value - course - state.level[FORECASTS + j])
 
 
-@njit(allocates=False)
-def _learn_course(state: Any, slot: int, value: float, interval: float, view: Any) -> None:
-    learned = state.learned[slot]
-    state.base[slot] += max(1.0 / (learned + 1.0), interval / (BASE_DAYS * DAY)) * (value - state.base[slot])
+@subkernel
+def _learn_course(state: Any, value: float, interval: float, view: Any) -> None:
+    learned = state.learned
+    state.base += max(1.0 / (learned + 1.0), interval / (BASE_DAYS * DAY)) * (value - state.base)
     most = COURSE_DAYS * max(DAY / KNOTS / interval, 1.0)
-    error = value - state.base[slot] - view.numbers[COURSE]
+    error = value - state.base - view.numbers[COURSE]
     ratio = min(view.numbers[HOUR_RATIO], CLIP * view.numbers[HOUR])
     knot, share = int(view.numbers[KNOT]), view.numbers[NEXT_SHARE]
     for side in range(2):
         place = (knot + side) % KNOTS
         weight = share if side == 1 else 1.0 - share
-        readings = min(float(state.hour_readings[slot, place]) + weight, most)
-        state.hour_readings[slot, place] = readings
+        readings = min(float(state.hour_readings[place]) + weight, most)
+        state.hour_readings[place] = readings
         part = weight / max(readings, 1.0)
-        state.course[slot, place] += part * error
-        state.hour[slot, place] += part * (ratio - float(state.hour[slot, place]))
+        state.course[place] += part * error
+        state.hour[place] += part * (ratio - float(state.hour[place]))
 
 
-@njit(allocates=False)
-def _learn_past(state: Any, slot: int, view: Any) -> None:
+@subkernel
+def _learn_past(state: Any, view: Any) -> None:
     for which in range(SIZES):
-        past = state.past[slot, which]
+        past = state.past[which]
         past[_bin(view.size[which])] += 1.0
         past[BINS] += 1.0
         if float(past[BINS]) > SIZES_MEMORY:
@@ -388,58 +363,58 @@ def _learn_past(state: Any, slot: int, view: Any) -> None:
                 past[i] *= 0.5
 
 
-@njit(allocates=False)
-def _learn_clock(state: Any, slot: int, time: int) -> None:
-    if state.learned[slot] > 0:
-        gap = float(time - state.last[slot])
+@subkernel
+def _learn_clock(state: Any, time: int) -> None:
+    if state.learned > 0:
+        gap = float(time - state.last)
         if gap > 0.0:
-            interval = state.interval[slot]
+            interval = state.interval
             if interval <= 0.0:
-                state.interval[slot] = gap
+                state.interval = gap
             elif gap != interval:
-                state.interval[slot] *= math.exp(0.05 * min(max(math.log(gap / interval), -2.0), 2.0))
-    state.last[slot] = time
+                state.interval *= math.exp(0.05 * min(max(math.log(gap / interval), -2.0), 2.0))
+    state.last = time
 
 
-@njit(allocates=False)
-def deviation_begin(state: Any, slot: int, time: int, value: float) -> None:
+@subkernel
+def deviation_begin(state: Any, time: int, value: float) -> None:
     """Take a series' first reading as its level."""
-    state.first[slot] = time
-    state.base[slot] = value
+    state.first = time
+    state.base = value
     for i in range(2 * FORECASTS):
-        state.level[slot, i] = value
+        state.level[i] = value
 
 
-@njit(allocates=False)
-def deviation_learn(state: Any, slot: int, time: int, clock: int, value: float, odd: bool, view: Any) -> None:
+@subkernel
+def deviation_learn(state: Any, time: int, clock: int, value: float, odd: bool, view: Any) -> None:
     """Learn the reading of which `deviation_score` filled `view`; `odd` where any channel finds it no normal one."""
-    _note_day(state, slot, clock, odd, view)
-    learned = state.learned[slot]
-    interval = state.interval[slot] if state.interval[slot] > 0.0 else 60e9
-    stale = _gap(state, slot, time) > STALE
+    _note_day(state, clock, odd, view)
+    learned = state.learned
+    interval = state.interval if state.interval > 0.0 else 60e9
+    stale = _gap(state, time) > STALE
     odd = odd and learned >= WARMUP
     memory = max(HOLD_READINGS[LEVEL], HOLD_NS[LEVEL] / interval)
-    state.odd[slot] += ((1.0 if odd else 0.0) - state.odd[slot]) / memory
+    state.odd += ((1.0 if odd else 0.0) - state.odd) / memory
     teach = 1.0
-    if odd and state.odd[slot] < 0.6 and not is_daily(state, slot, view):
+    if odd and state.odd < 0.6 and not is_daily(state, view):
         # Hours without a normal reading are a new behaviour, which is learned; else only a young series learns.
         teach = YOUNG_READINGS / (YOUNG_READINGS + learned * min(1.0, interval / 60e9))
-    _learn_scales(state, slot, value, teach, view)
-    _move_levels(state, slot, value, interval, stale, view)
-    state.mean[slot] = view.numbers[MEAN]
+    _learn_scales(state, value, teach, view)
+    _move_levels(state, value, interval, stale, view)
+    state.mean = view.numbers[MEAN]
     if teach > 0.2:
-        _learn_past(state, slot, view)
-        _learn_course(state, slot, value, interval, view)
-    _learn_clock(state, slot, time)
-    state.learned[slot] = learned + 1
+        _learn_past(state, view)
+        _learn_course(state, value, interval, view)
+    _learn_clock(state, time)
+    state.learned = learned + 1
     if (learned + 1) % REFRESH == 0 or learned + 1 == WARMUP:
-        _fit_tails(state, slot)
+        _fit_tails(state)
 
 
-@njit(allocates=False)
-def usual_reach(state: Any, slot: int, which: int) -> float:
+@subkernel
+def usual_reach(state: Any, which: int) -> float:
     """The size that USUAL_DECADES stand for."""
-    start = state.tail[slot, which, 0]
+    start = state.tail[which, 0]
     if not start > 0.0:
         return PRIOR_START
-    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[slot, which, 1]) / TAIL_INDEX))
+    return float(start * 10.0 ** ((USUAL_DECADES - state.tail[which, 1]) / TAIL_INDEX))

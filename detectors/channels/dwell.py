@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.channels.exceedance import SIZES, SIZES_COLUMN, sizes_decades, sizes_learn
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
@@ -69,29 +68,21 @@ _QUESTIONS = math.log10(3.0)
 _LONGEST_WALK = 21 * 24
 
 
-class DwellState(NamedTuple):
-    """Per slot: what each state's visits were like, and the present one.
-
-    `present` (size, 22) float64, see `LEARNED`; `states` (size, 4, 6) float64, see `VALUE`; `tables` (size, 4, 85)
-    float32, see `BY_HOUR`; `bursts` (size, SIZES) float32: the usual time of eight changes over the time that they
-    took. Few arrays, since each costs a reading some time.
-    """
-
-    present: NDArray[np.float64]
-    states: NDArray[np.float64]
-    tables: NDArray[np.float32]
-    bursts: NDArray[np.float32]
-
-
 LAYOUT = {
     "present": Column(np.float64, (RING + SWITCHES,)),
     "states": Column(np.float64, (STATES, 6)),
     "tables": Column(np.float32, (STATES, LENGTHS + SIZES)),
     "bursts": SIZES_COLUMN,
 }
+"""A series' record: what each state's visits were like, and the present one.
+
+`present` (22) float64, see `LEARNED`; `states` (4, 6) float64, see `VALUE`; `tables` (4, 85)
+float32, see `BY_HOUR`; `bursts` (SIZES) float32: the usual time of eight changes over the time that they
+took. Few arrays, since each costs a reading some time.
+"""
 
 
-@njit(allocates=False)
+@subkernel
 def _row(states: Any, value: float) -> int:
     """The row of this state, a free one where it is new, -1 where it fits none."""
     for k in range(STATES):
@@ -100,7 +91,7 @@ def _row(states: Any, value: float) -> int:
     return -1
 
 
-@njit(allocates=False)
+@subkernel
 def _exit_rate(table: Any, hour: int, day: int, mean: float) -> float:
     """Exits an hour expected at this hour and weekday; `mean` is the state's overall rate, above 0.
 
@@ -113,10 +104,10 @@ def _exit_rate(table: Any, hour: int, day: int, mean: float) -> float:
     return float(by_hour * min(max(by_day, 0.02), 5.0))
 
 
-@njit(allocates=False)
-def _expect(state: Any, slot: int, row: int, clock: int, length: int) -> float:
+@subkernel
+def _expect(state: Any, row: int, clock: int, length: int) -> float:
     """Exits expected of a state in the `length` ns before local time `clock`; none without an exit so far."""
-    counts, table = state.states[slot, row], state.tables[slot, row]
+    counts, table = state.states[row], state.tables[row]
     if counts[EXITS] <= 0.0 or counts[HOURS] <= 0.0:
         return 0.0
     mean = counts[EXITS] / counts[HOURS]
@@ -130,37 +121,37 @@ def _expect(state: Any, slot: int, row: int, clock: int, length: int) -> float:
     return expected
 
 
-@njit(allocates=False)
-def _hold(state: Any, slot: int, row: int, clock: int, length: int) -> None:
+@subkernel
+def _hold(state: Any, row: int, clock: int, length: int) -> None:
     """Learn that the state was held for `length` ns up to local time `clock`."""
-    table = state.tables[slot, row]
+    table = state.tables[row]
     at, steps = clock - length, 0
     while at < clock and steps < _LONGEST_WALK:
         following = min(clock, (at // HOUR + 1) * HOUR)
         share = (following - at) / HOUR
         table[HELD + int(at % DAY // HOUR)] += share
         table[HELD + BY_DAY + int(at // DAY % 7)] += share
-        state.states[slot, row, HOURS] += share
+        state.states[row, HOURS] += share
         at = following
         steps += 1
 
 
-@njit(allocates=False)
-def _long_visit(state: Any, slot: int, row: int, expected: float) -> float:
+@subkernel
+def _long_visit(state: Any, row: int, expected: float) -> float:
     """Decades, per reading, of a visit in which so many exits were expected and none came."""
-    begun = state.states[slot, row, VISITS]
+    begun = state.states[row, VISITS]
     if expected < _MARGIN or begun < _FEWEST_VISITS:
         return 0.0
-    readings = max(state.present[slot, LEARNED], 1.0)
+    readings = max(state.present[LEARNED], 1.0)
     return float(
-        sizes_decades(state.tables[slot, row, LENGTHS:], expected / _MARGIN) + max(0.0, math.log10(readings / begun))
+        sizes_decades(state.tables[row, LENGTHS:], expected / _MARGIN) + max(0.0, math.log10(readings / begun))
     )
 
 
-@njit(allocates=False)
-def _chatter(state: Any, slot: int, time: int, switch: bool) -> float:
+@subkernel
+def _chatter(state: Any, time: int, switch: bool) -> float:
     """Decades, per reading, of eight changes in as short a time as the last eight took, up to and with this reading."""
-    present = state.present[slot]
+    present = state.present
     if present[SWITCHED] < _FEWEST_SWITCHES:
         return 0.0
     oldest = present[RING + (int(present[SWITCHED]) + switch) % SWITCHES]
@@ -168,68 +159,68 @@ def _chatter(state: Any, slot: int, time: int, switch: bool) -> float:
     if ratio < _MARGIN:
         return 0.0
     rarely = max(0.0, math.log10(present[LEARNED] / present[SWITCHED]))
-    return float(sizes_decades(state.bursts[slot], ratio / _MARGIN) + rarely)
+    return float(sizes_decades(state.bursts, ratio / _MARGIN) + rarely)
 
 
-@njit(allocates=False)
-def _new_state(state: Any, slot: int, row: int) -> float:
+@subkernel
+def _new_state(state: Any, row: int) -> float:
     """Decades of meeting this state, by the rule of succession; 0 once it is familiar or was held often."""
-    begun, hours = state.states[slot, row, VISITS], 0.0
+    begun, hours = state.states[row, VISITS], 0.0
     for other in range(STATES):
-        hours += state.states[slot, other, HOURS]
-    if begun >= _FAMILIAR or state.states[slot, row, HOURS] > _OFTEN * hours:
+        hours += state.states[other, HOURS]
+    if begun >= _FAMILIAR or state.states[row, HOURS] > _OFTEN * hours:
         return 0.0
     fresh = min(1.0, (_FAMILIAR - begun) / (_FAMILIAR - _NEWS))
-    return float(fresh * math.log10((state.present[slot, LEARNED] + 2.0) / (begun + 1.0)))
+    return float(fresh * math.log10((state.present[LEARNED] + 2.0) / (begun + 1.0)))
 
 
-@njit(allocates=False)
-def _entries(state: Any, slot: int, row: int, column: int) -> float:
+@subkernel
+def _entries(state: Any, row: int, column: int) -> float:
     """Changes to a state at one hour or on one weekday: those in which the other states ended."""
     entries = 0.0
     for other in range(STATES):
         if other != row:
-            entries += float(state.tables[slot, other, column])
+            entries += float(state.tables[other, column])
     return entries
 
 
-@njit(allocates=False)
-def _odds_of_hour(state: Any, slot: int, row: int, hour: int, total: float) -> float:
+@subkernel
+def _odds_of_hour(state: Any, row: int, hour: int, total: float) -> float:
     """The share of changes to a state expected at one hour of the day, drawn to the hours around it."""
-    around = 0.5 * _entries(state, slot, row, BY_HOUR + hour)
-    around += 0.25 * _entries(state, slot, row, BY_HOUR + (hour + 1) % 24)
-    around += 0.25 * _entries(state, slot, row, BY_HOUR + (hour + 23) % 24)
+    around = 0.5 * _entries(state, row, BY_HOUR + hour)
+    around += 0.25 * _entries(state, row, BY_HOUR + (hour + 1) % 24)
+    around += 0.25 * _entries(state, row, BY_HOUR + (hour + 23) % 24)
     return (around + 1.0 / 24.0) / (total + 1.0)
 
 
-@njit(allocates=False)
-def _odds_of_day(state: Any, slot: int, row: int, day: int, total: float, days: float) -> float:
+@subkernel
+def _odds_of_day(state: Any, row: int, day: int, total: float, days: float) -> float:
     """How many of the changes to a state are expected on one weekday, 1 on average; 1 before three weeks are over."""
     if days < _FEWEST_DAYS_FOR_WEEKDAYS:
         return 1.0
-    return 7.0 * (_entries(state, slot, row, BY_DAY + day) + 1.0 / 7.0) / (total + 1.0)
+    return 7.0 * (_entries(state, row, BY_DAY + day) + 1.0 / 7.0) / (total + 1.0)
 
 
-@njit(allocates=False)
-def _odd_hour(state: Any, slot: int, row: int, clock: int) -> float:
+@subkernel
+def _odd_hour(state: Any, row: int, clock: int) -> float:
     """Decades, per reading, of a change to this state at such an hour: how few of the changes came at hours as rare.
 
     A score says at most that such a change comes once in the readings seen so far.
     """
-    present = state.present[slot]
+    present = state.present
     days = float(clock // DAY) - present[FIRST_DAY]
     total = 0.0
     for hour in range(24):
-        total += _entries(state, slot, row, BY_HOUR + hour)
+        total += _entries(state, row, BY_HOUR + hour)
     if days < _FEWEST_DAYS or total < _FEWEST_ENTRIES:
         return 0.0
-    here = _odds_of_hour(state, slot, row, int(clock % DAY // HOUR), total)
-    here *= _odds_of_day(state, slot, row, int(clock // DAY % 7), total, days)
+    here = _odds_of_hour(state, row, int(clock % DAY // HOUR), total)
+    here *= _odds_of_day(state, row, int(clock // DAY % 7), total, days)
     odds, everything = 0.0, 0.0
     for day in range(7):
-        of_day = _odds_of_day(state, slot, row, day, total, days)
+        of_day = _odds_of_day(state, row, day, total, days)
         for hour in range(24):
-            weight = of_day * _odds_of_hour(state, slot, row, hour, total)
+            weight = of_day * _odds_of_hour(state, row, hour, total)
             everything += weight
             if weight <= here * 1.001:
                 odds += weight
@@ -240,18 +231,18 @@ def _odd_hour(state: Any, slot: int, row: int, clock: int) -> float:
     return float(min(rarely - math.log10(odds / everything), known))
 
 
-@njit(allocates=False)
-def _learn_end(state: Any, slot: int, row: int, clock: int, expected: float, odd: bool) -> None:
+@subkernel
+def _learn_end(state: Any, row: int, clock: int, expected: float, odd: bool) -> None:
     """Learn that a visit has ended, unless it was too long to be usual; ten such in a row are usual after all."""
-    counts = state.states[slot, row]
+    counts = state.states[row]
     counts[LONG] = counts[LONG] + 1.0 if odd else max(0.0, counts[LONG] - 0.5)
     if odd and counts[LONG] < _KEEPS_COMING:
         return
-    table = state.tables[slot, row]
+    table = state.tables[row]
     table[BY_HOUR + int(clock % DAY // HOUR)] += 1.0
     table[BY_DAY + int(clock // DAY % 7)] += 1.0
     counts[EXITS] += 1.0
-    if expected > 0.0 and counts[VISITS] >= _FEWEST_VISITS and state.present[slot, ENTRY] >= 0.0:
+    if expected > 0.0 and counts[VISITS] >= _FEWEST_VISITS and state.present[ENTRY] >= 0.0:
         sizes_learn(table[LENGTHS:], expected)
     if counts[HOURS] > _MEMORY_HOURS:
         counts[EXITS] *= 0.5
@@ -260,10 +251,10 @@ def _learn_end(state: Any, slot: int, row: int, clock: int, expected: float, odd
             table[k] *= 0.5
 
 
-@njit(allocates=False)
-def _learn_switch(state: Any, slot: int, time: int, chatter: float) -> None:
+@subkernel
+def _learn_switch(state: Any, time: int, chatter: float) -> None:
     """Note one more change, and each eighth time how quickly the last eight came."""
-    present = state.present[slot]
+    present = state.present
     place = int(present[SWITCHED]) % SWITCHES
     taken = time - present[RING + (place + 1) % SWITCHES]
     present[RING + place] = time
@@ -277,64 +268,64 @@ def _learn_switch(state: Any, slot: int, time: int, chatter: float) -> None:
         rate = max(_SWITCHES_RATE, 1.0 / (present[SWITCHED] - SWITCHES))
         present[USUAL_SWITCHES] *= max(1.0 / _REACH, min(_REACH, ratio)) ** rate
         if place == 0:
-            sizes_learn(state.bursts[slot], 1.0 / ratio)
+            sizes_learn(state.bursts, 1.0 / ratio)
 
 
-@njit(allocates=False)
+@subkernel
 def _is_gap(present: Any, gap: float) -> bool:
     """Whether nothing is known of the state during a silence of `gap` ns: the series is sampled, and was not."""
     sampled = present[LEARNED] > 2.0 * present[SWITCHED] and present[LEARNED] > 10.0
     return bool(sampled and gap > present[USUAL_GAP] * _GAP)
 
 
-@njit(allocates=False)
-def dwell_overdue(state: Any, slot: int, time: int, clock: int) -> float:
+@subkernel
+def dwell_overdue(state: Any, time: int, clock: int) -> float:
     """Decades of the present visit's having lasted up to `time` (ns) without a reading; NaN with nothing to say.
 
     For what is driven by the clock: of a door that is open nobody sends a reading. Changes nothing.
     """
-    present = state.present[slot]
+    present = state.present
     row, gap = int(present[STATE]), time - int(present[LAST])
     if present[STRAY] > _MOST_STRAY or present[LEARNED] == 0.0 or row < 0 or gap < 0 or _is_gap(present, float(gap)):
         return math.nan
-    more = _expect(state, slot, row, clock, gap)
-    return max(0.0, min(MAX_SCORE, _long_visit(state, slot, row, present[EXPECTED] + more) - _QUESTIONS))
+    more = _expect(state, row, clock, gap)
+    return max(0.0, min(MAX_SCORE, _long_visit(state, row, present[EXPECTED] + more) - _QUESTIONS))
 
 
-@njit(allocates=False)
-def _begin(state: Any, slot: int, row: int, time: int, entry: float, about: int) -> None:
+@subkernel
+def _begin(state: Any, row: int, time: int, entry: float, about: int) -> None:
     """Begin a visit to `row`; `entry` is the decades of its beginning, -1 where that was not seen."""
-    present = state.present[slot]
+    present = state.present
     present[STATE] = row
     present[EXPECTED] = 0.0
     present[ENTRY] = entry
     present[ENTRY_CAUSE] = about
     present[SINCE] = time
     if entry >= 0.0:
-        state.states[slot, row, VISITS] += 1.0
+        state.states[row, VISITS] += 1.0
 
 
-@njit(allocates=False)
-def dwell_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
+@subkernel
+def dwell_step(state: Any, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of one reading, NaN with nothing to say; learns it where `learn`.
 
-    `state` is a `DwellState`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
+    `state` is a record of `LAYOUT`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
     """
-    present = state.present[slot]
+    present = state.present
     warm = present[LEARNED] > 0.0
     gap = max(time - int(present[LAST]), 0) if warm else 0
     before = int(present[STATE]) if warm else -1
-    row = _row(state.states[slot], value)
+    row = _row(state.states, value)
     if before >= 0 and _is_gap(present, float(gap)):
         before = -1
     expected, long = present[EXPECTED], 0.0
     if before >= 0:
-        expected += _expect(state, slot, before, clock, gap)
-        long = _long_visit(state, slot, before, expected)
+        expected += _expect(state, before, clock, gap)
+        long = _long_visit(state, before, expected)
     switch = before >= 0 and row >= 0 and row != before
-    entry, about, chatter = 0.0, NOTHING, _chatter(state, slot, time, switch)
+    entry, about, chatter = 0.0, NOTHING, _chatter(state, time, switch)
     if switch:
-        new, hour = _new_state(state, slot, row), _odd_hour(state, slot, row, clock)
+        new, hour = _new_state(state, row), _odd_hour(state, row, clock)
         entry, about = (new, NEW_STATE) if new >= hour else (hour, ODD_HOUR)
     elif before >= 0 and row == before and time - present[SINCE] <= _HELD_AT_MOST:
         entry, about = max(present[ENTRY], 0.0), int(present[ENTRY_CAUSE])
@@ -343,35 +334,33 @@ def dwell_step(state: Any, slot: int, time: int, clock: int, value: float, learn
     if learn:
         present[CAUSE] = about if score == entry else LONG_VISIT if score == long else CHATTER
         if before >= 0:
-            _learn_held(state, slot, before, clock, gap, expected, long, switch)
+            _learn_held(state, before, clock, gap, expected, long, switch)
         if switch:
-            _learn_switch(state, slot, time, chatter)
+            _learn_switch(state, time, chatter)
         if row >= 0 and (switch or before < 0):
-            _begin(state, slot, row, time, entry if switch else -1.0, about)
-            state.states[slot, row, VALUE] = value
-            state.states[slot, row, KNOWN] = 1.0
-        _learn_reading(state, slot, time, clock, gap, row)
+            _begin(state, row, time, entry if switch else -1.0, about)
+            state.states[row, VALUE] = value
+            state.states[row, KNOWN] = 1.0
+        _learn_reading(state, time, clock, gap, row)
     return max(0.0, min(MAX_SCORE, score - _QUESTIONS)) if told else math.nan
 
 
-@njit(allocates=False)
-def _learn_held(
-    state: Any, slot: int, row: int, clock: int, gap: int, expected: float, long: float, ended: bool
-) -> None:
+@subkernel
+def _learn_held(state: Any, row: int, clock: int, gap: int, expected: float, long: float, ended: bool) -> None:
     """Learn that the state was held for `gap` ns more, unless the visit is too long to be usual, and its end."""
     odd = long >= _ODD
-    if not odd or state.states[slot, row, LONG] >= _KEEPS_COMING:
-        _hold(state, slot, row, clock, gap)
+    if not odd or state.states[row, LONG] >= _KEEPS_COMING:
+        _hold(state, row, clock, gap)
     if ended:
-        _learn_end(state, slot, row, clock, expected, odd)
+        _learn_end(state, row, clock, expected, odd)
     else:
-        state.present[slot, EXPECTED] = expected
+        state.present[EXPECTED] = expected
 
 
-@njit(allocates=False)
-def _learn_reading(state: Any, slot: int, time: int, clock: int, gap: int, row: int) -> None:
+@subkernel
+def _learn_reading(state: Any, time: int, clock: int, gap: int, row: int) -> None:
     """Learn the cadence, and whether readings fit a state at all."""
-    present = state.present[slot]
+    present = state.present
     if present[LEARNED] == 0.0:
         present[FIRST_DAY] = clock // DAY
     elif gap > 0:

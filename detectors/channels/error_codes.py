@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 
 KNOWN_CODES = np.array(
     [
@@ -51,22 +52,16 @@ _SHRINKS = 1e-5
 _SAME = 1e-9
 
 
-class CodeState(NamedTuple):
-    """Per slot: `present` (size, 7) float64, see `LEARNED`; `candidates` (size, 4, 2) float64, see `VALUE`."""
-
-    present: NDArray[np.float64]
-    candidates: NDArray[np.float64]
-
-
 LAYOUT = {"present": Column(np.float64, (7,)), "candidates": Column(np.float64, (CANDIDATES, 2))}
+"""A series' record: `present` (7) float64, see `LEARNED`; `candidates` (4, 2) float64, see `VALUE`."""
 
 
-@njit(allocates=False)
+@subkernel
 def _same(left: float, right: float) -> bool:
     return abs(left - right) <= _SAME * max(abs(left), abs(right), 1.0)
 
 
-@njit(allocates=False)
+@subkernel
 def _is_known(value: float) -> bool:
     """Whether the value is one that sensors use as a code."""
     found = False
@@ -75,7 +70,7 @@ def _is_known(value: float) -> bool:
     return found
 
 
-@njit(allocates=False)
+@subkernel
 def _outside(present: Any, value: float) -> float:
     """How far the value lies outside the ordinary range, in widths of it; 0 inside, infinite beside a constant."""
     beyond = max(value - present[HIGH], present[LOW] - value)
@@ -85,7 +80,7 @@ def _outside(present: Any, value: float) -> float:
     return float(beyond / width) if width > 0.0 else math.inf
 
 
-@njit(allocates=False)
+@subkernel
 def _candidate(candidates: Any, value: float) -> int:
     """The row of this value, -1 where there is none."""
     for k in range(CANDIDATES):
@@ -94,7 +89,7 @@ def _candidate(candidates: Any, value: float) -> int:
     return -1
 
 
-@njit(allocates=False)
+@subkernel
 def _note(candidates: Any, value: float) -> None:
     """Count one lone visit to `value`, in place of the value that came least where all rows are taken."""
     row = _candidate(candidates, value)
@@ -108,22 +103,22 @@ def _note(candidates: Any, value: float) -> None:
     candidates[row, TIMES] += 1.0
 
 
-@njit(allocates=False)
-def _recurs(state: Any, slot: int, value: float) -> bool:
+@subkernel
+def _recurs(state: Any, value: float) -> bool:
     """Whether this very value came and went before, and most of what lay far outside was this value."""
-    row = _candidate(state.candidates[slot], value)
+    row = _candidate(state.candidates, value)
     if row < 0:
         return False
-    times = state.candidates[slot, row, TIMES]
-    return bool(times + 1.0 >= _TIMES_TO_BELIEVE and times >= _SHARE * state.present[slot, VISITS])
+    times = state.candidates[row, TIMES]
+    return bool(times + 1.0 >= _TIMES_TO_BELIEVE and times >= _SHARE * state.present[VISITS])
 
 
-@njit(allocates=False)
-def _learn_ordinary(state: Any, slot: int, value: float) -> None:
+@subkernel
+def _learn_ordinary(state: Any, value: float) -> None:
     """Widen the range by an ordinary reading, and settle what the far ones just before it were."""
-    present = state.present[slot]
+    present = state.present
     if 0.0 < present[FAR] <= _ISOLATED:
-        _note(state.candidates[slot], present[PENDING])
+        _note(state.candidates, present[PENDING])
         present[VISITS] += 1.0
     present[FAR] = 0.0
     if present[LEARNED] == 0.0:
@@ -135,13 +130,13 @@ def _learn_ordinary(state: Any, slot: int, value: float) -> None:
     present[LEARNED] += 1.0
 
 
-@njit(allocates=False)
-def code_step(state: Any, slot: int, time: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
+@subkernel
+def code_step(state: Any, time: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """`CODE_SCORE` where the reading is an error code, NaN where it is none; learns it where `learn`.
 
-    `state` is a `CodeState`. A reading that scores must not teach any other channel.
+    `state` is a record of `LAYOUT`. A reading that scores must not teach any other channel.
     """
-    present = state.present[slot]
+    present = state.present
     outside = _outside(present, value) if present[LEARNED] > 0.0 else math.inf
     beyond = max(value - present[HIGH], present[LOW] - value)
     known = outside >= _KNOWN_DISTANCE and beyond >= _KNOWN_JUMP * abs(value) and _is_known(value)
@@ -150,14 +145,14 @@ def code_step(state: Any, slot: int, time: int, value: float, learn: bool) -> fl
     if present[LEARNED] < _FEWEST:
         # A sensor may begin with its power-on value; one that sends nothing else means it.
         far = known and present[FAR] < _STAYS and far
-    recurs = far and not known and _recurs(state, slot, value)
+    recurs = far and not known and _recurs(state, value)
     is_code = far and present[LEARNED] >= _FEWEST and (known or recurs)
     if learn:
         if is_code:
             present[CODE] = value
         stays = present[FAR] >= _STAYS and not is_code
         if not far or stays:
-            _learn_ordinary(state, slot, value)
+            _learn_ordinary(state, value)
         else:
             same = present[FAR] == 0.0 or _same(present[PENDING], value)
             present[FAR] += 1.0 if same else _ISOLATED + 1.0
@@ -173,7 +168,7 @@ class ErrorCodeParameters(BaseModel):
     warmup: int = Field(default=20, ge=20, le=1_000_000, description="Readings learned before the first score.")
 
 
-class ErrorCodes(FleetDetector):
+class ErrorCodes(RecordDetector):
     """Readings that are no measurements: lone values far outside the range that look like codes.
 
     A value that sensors are known to use (85, -127, 65535, 327.67, 9999, ...) is a code where it lies outside the
@@ -210,8 +205,7 @@ class ErrorCodes(FleetDetector):
         """Score each reading that is a code, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        state = CodeState(self.arrays["present"], self.arrays["candidates"])
-        _run(*inputs, state, self.arrays["seen"], self.settings.warmup, scores.score)
+        _run(*inputs, self.records[""], self.settings.warmup, scores.score)
         return scores
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -220,13 +214,13 @@ class ErrorCodes(FleetDetector):
 
 
 @njit(allocates=False)
-def _run(slots: Any, times: Any, values: Any, learns: Any, state: Any, seen: Any, warmup: int, score: Any) -> None:
+def _run(slots: Any, times: Any, values: Any, learns: Any, records: Any, warmup: int, score: Any) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        slot = slots[i]
-        decades = code_step(state, slot, times[i], values[i], learns[i])
-        if seen[slot] >= warmup:
+        state = records[slots[i]]
+        decades = code_step(state, times[i], values[i], learns[i])
+        if state.seen >= warmup:
             score[i] = 0.0 if math.isnan(decades) else decades
         if learns[i]:
-            seen[slot] += 1
+            state.seen += 1

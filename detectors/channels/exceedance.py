@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 
 BINS = 20
@@ -39,13 +39,13 @@ _FLATTEST, _STEEPEST = 0.7, 8.0
 _BIN_LOG = math.log(2.0) / PER_OCTAVE
 
 
-@njit(allocates=False)
+@subkernel
 def _position(size: float) -> float:
     """Where `size` (above 0) lies, in units of bins above the lower edge."""
     return (math.log2(size) - LOWEST) * PER_OCTAVE
 
 
-@njit(allocates=False)
+@subkernel
 def sizes_decades(sizes: Any, size: float) -> float:
     """-log10 of the probability that the next size is at least `size`; 0 where nothing was learned.
 
@@ -56,7 +56,7 @@ def sizes_decades(sizes: Any, size: float) -> float:
     return max(0.0, float(sizes[DECADES]) + float(sizes[STEEPNESS]) * (_position(size) - float(sizes[START])))
 
 
-@njit(allocates=False)
+@subkernel
 def sizes_quantile(sizes: Any, decades: float) -> float:
     """The size exceeded with a probability of 10^-`decades`, by the tail; at least that where the tail starts."""
     start = float(sizes[START])
@@ -65,7 +65,7 @@ def sizes_quantile(sizes: Any, decades: float) -> float:
     return float(2.0 ** (start / PER_OCTAVE + LOWEST))
 
 
-@njit(allocates=False)
+@subkernel
 def sizes_learn(sizes: Any, size: float) -> None:
     """Count one size, which is 0 or more, in `sizes` (SIZES,), and fit the tail anew."""
     cell = 0
@@ -82,7 +82,7 @@ def sizes_learn(sizes: Any, size: float) -> None:
     _fit(sizes, total)
 
 
-@njit(allocates=False)
+@subkernel
 def _fit(sizes: Any, total: float) -> None:
     """The Pareto tail of the sixteen largest sizes, a bin's sizes taken to lie evenly in it.
 

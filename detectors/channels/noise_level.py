@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn
 from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calendar_time import DAY, offsets, wall_clock
 from detectors.statistics.calibration import LARGEST
 
@@ -42,30 +43,24 @@ _RARELY = math.log10(STRETCH / 2.0) - math.log10(2.0) - 0.3
 """Decades for one stretch in 32 readings, which overlap, and two questions, to which half of the budget is given."""
 
 
-class NoiseState(NamedTuple):
-    """Per slot: `noise` (size, 10) float64, see `LEARNED`; `tables` (size, 24 + 2 SIZES) float32, see `BY_HOUR`."""
-
-    noise: NDArray[np.float64]
-    tables: NDArray[np.float32]
-
-
 LAYOUT = {"noise": Column(np.float64, (10,)), "tables": Column(np.float32, (QUIETER + SIZES,))}
+"""A series' record: `noise` (10) float64, see `LEARNED`; `tables` (24 + 2 SIZES) float32, see `BY_HOUR`."""
 
 
-@njit(allocates=False)
+@subkernel
 def _knows_hours(noise: Any) -> bool:
     return bool(noise[LEARNED] * noise[GAP] > _DAYS_TO_TRUST_HOURS * DAY)
 
 
-@njit(allocates=False)
-def _expected(state: Any, slot: int, clock: int) -> float:
+@subkernel
+def _expected(state: Any, clock: int) -> float:
     """The usual noise at this hour; all hours count alike for the first three days."""
-    noise = state.noise[slot]
-    factor = float(state.tables[slot, BY_HOUR + int(clock % DAY // HOUR)])
+    noise = state.noise
+    factor = float(state.tables[BY_HOUR + int(clock % DAY // HOUR)])
     return float(noise[USUAL] * (factor if factor > 0.0 and _knows_hours(noise) else 1.0))
 
 
-@njit(allocates=False)
+@subkernel
 def _learn_time(noise: Any, time: int) -> bool:
     """Learn the cadence; True where the reading follows a gap."""
     gap = time - noise[LAST]
@@ -79,13 +74,13 @@ def _learn_time(noise: Any, time: int) -> bool:
     return bool(after_gap)
 
 
-@njit(allocates=False)
-def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: float, odd: bool) -> None:
+@subkernel
+def _learn_stretch(state: Any, clock: int, recent: float, expected: float, odd: bool) -> None:
     """Learn the noise of one stretch: the hour's share, and how far noise strays from what is expected.
 
     Odd noise teaches the hour a little, so that what comes each day at its hour is usual within a week.
     """
-    noise, tables = state.noise[slot], state.tables[slot]
+    noise, tables = state.noise, state.tables
     noise[WINDOWS] += 1.0
     if not odd and noise[LEARNED] >= _FEWEST and expected > 0.0 and recent > 0.0:
         sizes_learn(tables[LOUDER : LOUDER + SIZES], recent / expected)
@@ -100,14 +95,14 @@ def _learn_stretch(state: Any, slot: int, clock: int, recent: float, expected: f
         tables[hour] = share if factor == 0.0 else factor + rate * (share - factor)
 
 
-@njit(allocates=False)
-def noise_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:
+@subkernel
+def noise_step(state: Any, time: int, clock: int, value: float, learn: bool) -> float:
     """Decades of the noise up to one reading, NaN with nothing to say; learns it where `learn`.
 
-    `state` is a `NoiseState`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
+    `state` is a record of `LAYOUT`; `time` in ns; `clock` the local time in ns since a Monday's midnight.
     """
-    noise, tables = state.noise[slot], state.tables[slot]
-    expected = _expected(state, slot, clock)
+    noise, tables = state.noise, state.tables
+    expected = _expected(state, clock)
     trembles = noise[RUN] >= 2.0
     size = abs(value - 2.0 * noise[BEFORE] + noise[BEFORE_THAT]) if trembles else 0.0
     if noise[LEARNED] >= STRETCH:
@@ -123,17 +118,17 @@ def noise_step(state: Any, slot: int, time: int, clock: int, value: float, learn
         score = louder if ratio > _MARGIN else quieter if ratio < 1.0 / _MARGIN else 0.0
         score = min(MAX_SCORE, score + _RARELY) if score > 0.0 else 0.0
     if learn:
-        _learn(state, slot, time, clock, value, recent, size, expected, score)
+        _learn(state, time, clock, value, recent, size, expected, score)
     return score
 
 
-@njit(allocates=False)
+@subkernel
 def _learn(
-    state: Any, slot: int, time: int, clock: int, value: float, recent: float, size: float, expected: float,
+    state: Any, time: int, clock: int, value: float, recent: float, size: float, expected: float,
     score: float,
 ) -> None:  # fmt: skip
     """Learn one reading; odd noise teaches nothing, and is taken for usual once it has lasted for a day."""
-    noise = state.noise[slot]
+    noise = state.noise
     after_gap = _learn_time(noise, time)
     trembles = noise[RUN] >= 2.0 and not after_gap
     noise[RUN] = 1.0 if after_gap else min(noise[RUN] + 1.0, 3.0)
@@ -154,7 +149,7 @@ def _learn(
                 rate = max(_USUAL_RATE, 1.0 / (noise[LEARNED] + 1.0))
                 noise[USUAL] += rate * (size - noise[USUAL])
             if noise[LEARNED] % STRETCH == 0.0:
-                _learn_stretch(state, slot, clock, recent, expected, odd)
+                _learn_stretch(state, clock, recent, expected, odd)
     noise[LEARNED] += 1.0
 
 
@@ -173,7 +168,7 @@ class NoiseLevelParameters(BaseModel):
         return zone
 
 
-class NoiseLevel(FleetDetector):
+class NoiseLevel(RecordDetector):
     """The mean size of second differences over some 32 readings, over what is usual at this hour of the day.
 
     Second differences leave out levels and slopes; a lone spike counts four times the usual at most. The ratio, and its
@@ -210,8 +205,7 @@ class NoiseLevel(FleetDetector):
         """Score the noise up to each reading, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        state = NoiseState(self.arrays["noise"], self.arrays["tables"])
-        _run(*inputs, state, self.changes, self.offsets, float(self.settings.warmup), scores.score)
+        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
         return scores
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -222,14 +216,15 @@ class NoiseLevel(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        warm = state.noise[slots[i], LEARNED] >= warmup
+        state = records[slots[i]]
+        warm = state.noise[LEARNED] >= warmup
         value = max(-LARGEST, min(LARGEST, values[i]))
         clock = wall_clock(times[i], changes, zone)
-        decades = noise_step(state, slots[i], times[i], clock, value, learns[i])
+        decades = noise_step(state, times[i], clock, value, learns[i])
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calendar_time import DAY, offsets, wall_clock
 from detectors.statistics.calibration import LARGEST
 
@@ -48,17 +49,11 @@ _ONCE_A_YEAR = math.log10(52.0 / 7.0)
 hardly differ from day to day, so that a week of judgements counts as one."""
 
 
-class DriftState(NamedTuple):
-    """Per slot: `drift` (size, 16) float64, see `LEARNED`; `tables` (size, 45) float32, see `COURSE`."""
-
-    drift: NDArray[np.float64]
-    tables: NDArray[np.float32]
-
-
 LAYOUT = {"drift": Column(np.float64, (16,)), "tables": Column(np.float32, (LEVELS + KEPT,))}
+"""A series' record: `drift` (16) float64, see `LEARNED`; `tables` (45) float32, see `COURSE`."""
 
 
-@njit(allocates=False)
+@subkernel
 def _median(levels: Any, newest: int, first: int, count: int) -> float:
     """The median of `count` (odd) days' levels, the first of them `first` days before day number `newest`.
 
@@ -75,7 +70,7 @@ def _median(levels: Any, newest: int, first: int, count: int) -> float:
     return math.nan
 
 
-@njit(allocates=False)
+@subkernel
 def _student(t: float, freedom: float) -> float:
     """About -log10 of the two-sided tail of Student's t law, 0 at its middle.
 
@@ -86,7 +81,7 @@ def _student(t: float, freedom: float) -> float:
     return float(0.5 * z * z / math.log(10.0)) if z < 7.0 else float(0.5 * 49.0 / math.log(10.0))
 
 
-@njit(allocates=False)
+@subkernel
 def _largest_step(levels: Any, newest: int) -> float:
     """The largest change of level from three days to the next three among the days kept, by their medians."""
     largest = 0.0
@@ -96,7 +91,7 @@ def _largest_step(levels: Any, newest: int) -> float:
     return largest
 
 
-@njit(allocates=False)
+@subkernel
 def _judge(drift: Any, levels: Any) -> tuple[float, float, float]:
     """Decades of the change from three weeks ago to now, the change, and that in deviations; 0 with too few days.
 
@@ -124,7 +119,7 @@ def _judge(drift: Any, levels: Any) -> tuple[float, float, float]:
     return max(0.0, min(MAX_SCORE, score)), change, deviations
 
 
-@njit(allocates=False)
+@subkernel
 def _learn_change(drift: Any, column: int, change: float, seen: float) -> None:
     """Learn one change of level into a mean square; a drift or a step must not make itself usual."""
     square = change * change
@@ -136,11 +131,11 @@ def _learn_change(drift: Any, column: int, change: float, seen: float) -> None:
     drift[column] += rate * (square - drift[column])
 
 
-@njit(allocates=False)
-def _end_day(state: Any, slot: int) -> None:
+@subkernel
+def _end_day(state: Any) -> None:
     """Note the level of the day that has ended, where it had enough readings, and judge."""
-    drift = state.drift[slot]
-    levels = state.tables[slot, LEVELS:]
+    drift = state.drift
+    levels = state.tables[LEVELS:]
     count = drift[COUNT]
     usual = drift[PER_DAY]
     if count > 0.0:
@@ -163,36 +158,37 @@ def _end_day(state: Any, slot: int) -> None:
     drift[COUNT] = 0.0
 
 
-@njit(allocates=False)
-def _end_hour(state: Any, slot: int) -> None:
+@subkernel
+def _end_hour(state: Any) -> None:
     """Learn how far the hour that has ended is from the day's level; the first day's level is not known yet."""
-    drift = state.drift[slot]
+    drift = state.drift
     if drift[HOUR_COUNT] > 0.0 and drift[DAYS] > 0.0:
-        last = drift[BASE] + float(state.tables[slot, LEVELS + (int(drift[DAYS]) - 1) % KEPT])
+        last = drift[BASE] + float(state.tables[LEVELS + (int(drift[DAYS]) - 1) % KEPT])
         hour = COURSE + int(drift[THIS_HOUR])
         rate = max(_COURSE_RATE, 1.0 / drift[DAYS])
         off = drift[HOUR_SUM] / drift[HOUR_COUNT] - last
-        state.tables[slot, hour] += rate * (off - state.tables[slot, hour])
+        state.tables[hour] += rate * (off - state.tables[hour])
     drift[HOUR_SUM] = 0.0
     drift[HOUR_COUNT] = 0.0
 
 
-@njit(allocates=False)
-def drift_step(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
+@subkernel
+def drift_step(state: Any, time: int, clock: int, value: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """Decades of the drift up to yesterday, NaN with nothing to say; learns the reading where `learn`.
 
-    `state` is a `DriftState`; `clock` the local time in ns since a Monday's midnight. The score changes once a day.
+    `state` is a record of `LAYOUT`; `clock` the local time in ns since a Monday's midnight. The score changes
+    once a day.
     """
-    drift = state.drift[slot]
+    drift = state.drift
     if learn:
         day, hour = int(clock // DAY), int(clock % DAY // HOUR)
         if drift[LEARNED] > 0.0 and (hour != drift[THIS_HOUR] or day != drift[TODAY]):
-            _end_hour(state, slot)
+            _end_hour(state)
             if day != drift[TODAY]:
-                _end_day(state, slot)
+                _end_day(state)
         drift[TODAY] = day
         drift[THIS_HOUR] = hour
-        drift[SUM] += value - float(state.tables[slot, COURSE + hour])
+        drift[SUM] += value - float(state.tables[COURSE + hour])
         drift[COUNT] += 1.0
         drift[HOUR_SUM] += value
         drift[HOUR_COUNT] += 1.0
@@ -215,7 +211,7 @@ class SlowDriftParameters(BaseModel):
         return zone
 
 
-class SlowDrift(FleetDetector):
+class SlowDrift(RecordDetector):
     """The change of a series' daily level over three weeks, over what its level changes by itself.
 
     A day's level is the mean of its readings less the course of the day, so that a day with missing hours compares. The
@@ -253,8 +249,7 @@ class SlowDrift(FleetDetector):
         """Give each reading the score of the drift up to the day before, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        state = DriftState(self.arrays["drift"], self.arrays["tables"])
-        _run(*inputs, state, self.changes, self.offsets, float(self.settings.warmup), scores.score)
+        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
         return scores
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -265,14 +260,15 @@ class SlowDrift(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        warm = state.drift[slots[i], LEARNED] >= warmup
+        state = records[slots[i]]
+        warm = state.drift[LEARNED] >= warmup
         value = max(-LARGEST, min(LARGEST, values[i]))
         clock = wall_clock(times[i], changes, zone)
-        decades = drift_step(state, slots[i], times[i], clock, value, learns[i])
+        decades = drift_step(state, times[i], clock, value, learns[i])
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades

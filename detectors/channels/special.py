@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from numpy.typing import NDArray
-
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors import signal_kind
 from detectors.channels import angle, counter_rate, dwell, error_codes, noise_level, slow_drift, stuck
-from detectors.channels.angle import AngleState, angle_step, unwrapped
-from detectors.channels.counter_rate import CounterState, counter_step
-from detectors.channels.dwell import DwellState, dwell_overdue, dwell_step
-from detectors.channels.error_codes import CodeState, code_step
-from detectors.channels.noise_level import NoiseState, noise_step
-from detectors.channels.slow_drift import DriftState, drift_step
-from detectors.channels.stuck import StuckState, stuck_step
+from detectors.channels.angle import angle_step, unwrapped
+from detectors.channels.counter_rate import counter_step
+from detectors.channels.dwell import dwell_overdue, dwell_step
+from detectors.channels.error_codes import code_step
+from detectors.channels.noise_level import noise_step
+from detectors.channels.slow_drift import drift_step
+from detectors.channels.stuck import stuck_step
 from detectors.fleet_detector import Column
 from detectors.signal_kind import (
     ANGLE,
@@ -28,7 +26,6 @@ from detectors.signal_kind import (
     SPARSE,
     STATE,
     UNKNOWN,
-    KindState,
     circle_of,
     kind_step,
 )
@@ -47,110 +44,90 @@ _SEEN_AS_STATE = 200.0
 """Readings in which a series of no known kind is looked at as a state too."""
 
 
-class SpecialState(NamedTuple):
-    """The states of the kind and of the channels; see each one's own."""
-
-    kind: KindState
-    codes: CodeState
-    stuck: StuckState
-    dwell: DwellState
-    counter: CounterState
-    noise: NoiseState
-    drift: DriftState
-    angle: AngleState
-
-
-_PARTS: tuple[tuple[str, Any, Mapping[str, Column]], ...] = (
-    ("kind", KindState, signal_kind.LAYOUT),
-    ("codes", CodeState, error_codes.LAYOUT),
-    ("stuck", StuckState, stuck.LAYOUT),
-    ("dwell", DwellState, dwell.LAYOUT),
-    ("counter", CounterState, counter_rate.LAYOUT),
-    ("noise", NoiseState, noise_level.LAYOUT),
-    ("drift", DriftState, slow_drift.LAYOUT),
-    ("angle", AngleState, angle.LAYOUT),
+_PARTS: tuple[tuple[str, Mapping[str, Column]], ...] = (
+    ("kind", signal_kind.LAYOUT),
+    ("codes", error_codes.LAYOUT),
+    ("stuck", stuck.LAYOUT),
+    ("dwell", dwell.LAYOUT),
+    ("counter", counter_rate.LAYOUT),
+    ("noise", noise_level.LAYOUT),
+    ("drift", slow_drift.LAYOUT),
+    ("angle", angle.LAYOUT),
 )
 
 
 def special_layout() -> dict[str, Column]:
-    """The state arrays of all channels, as `channel.array`."""
-    return {f"{part}.{name}": column for part, _, layout in _PARTS for name, column in layout.items()}
+    """The state columns of the kind and of all channels, as `channel.column`."""
+    return {f"{part}.{name}": column for part, layout in _PARTS for name, column in layout.items()}
 
 
-def special_state(arrays: Mapping[str, NDArray[Any]]) -> SpecialState:
-    """The state as the compiled functions take it, out of `arrays` named as in `special_layout`."""
-    return SpecialState(
-        **{part: kind(**{name: arrays[f"{part}.{name}"] for name in layout}) for part, kind, layout in _PARTS}
-    )
-
-
-@njit(allocates=False)
+@subkernel
 def _higher(decades: float, place: int, best: float, best_place: int) -> tuple[float, int]:
     """The higher of two answers; NaN is none."""
     return (decades, place) if decades > best or (math.isnan(best) and not math.isnan(decades)) else (best, best_place)
 
 
-@njit(allocates=False)
-def _as_state(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> tuple[float, int]:
-    decades = dwell_step(state.dwell, slot, time, clock, value, learn)
+@subkernel
+def _as_state(state: Any, time: int, clock: int, value: float, learn: bool) -> tuple[float, int]:
+    decades = dwell_step(state.dwell, time, clock, value, learn)
     # `CAUSE` is written on learning; a reading that is only scored has no name but the commonest one.
-    cause = int(state.dwell.present[slot, dwell.CAUSE]) if learn else dwell.LONG_VISIT
+    cause = int(state.dwell.present[dwell.CAUSE]) if learn else dwell.LONG_VISIT
     return decades, LONG_VISIT + max(cause, dwell.LONG_VISIT) - dwell.LONG_VISIT
 
 
-@njit(allocates=False)
-def _as_counter(state: Any, slot: int, time: int, clock: int, value: float, learn: bool) -> tuple[float, int]:
-    decades = counter_step(state.counter, slot, time, clock, value, learn)
-    cause = int(state.counter.total[slot, counter_rate.CAUSE]) if learn else counter_rate.STOPPED
+@subkernel
+def _as_counter(state: Any, time: int, clock: int, value: float, learn: bool) -> tuple[float, int]:
+    decades = counter_step(state.counter, time, clock, value, learn)
+    cause = int(state.counter.total[counter_rate.CAUSE]) if learn else counter_rate.STOPPED
     return decades, STOPPED + max(cause, counter_rate.STOPPED) - counter_rate.STOPPED
 
 
-@njit(allocates=False)
+@subkernel
 def special_step(
-    state: Any, slot: int, time: int, clock: int, value: float, learn: bool, resting: Any
+    state: Any, time: int, clock: int, value: float, learn: bool, resting: Any
 ) -> tuple[float, int, float]:
     """Decades of one reading by the channels that suit its kind, what they are about, and the value for the others.
 
-    `state` is a `SpecialState`; `time` in ns, `clock` the local time in ns since a Monday's midnight; `resting` (k,)
-    are values at which standing still is in order. Decades are NaN where no channel has anything to say; what they are
-    about is a place in `SPECIAL_NAMES`. The value is what channels for measurements may judge and learn: that of an
-    angle without its seam; NaN for an error code, a state and a counter, which they must leave alone.
+    `state` is a record of `special_layout`; `time` in ns, `clock` the local time in ns since a Monday's midnight;
+    `resting` (k,) are values at which standing still is in order. Decades are NaN where no channel has anything to say;
+    what they are about is a place in `SPECIAL_NAMES`. The value is what channels for measurements may judge and learn:
+    that of an angle without its seam; NaN for an error code, a state and a counter, which they must leave alone.
     """
-    kind = kind_step(state.kind, slot, time, value, learn)
-    signal = state.kind.signal[slot]
+    kind = kind_step(state.kind, time, value, learn)
+    signal = state.kind.signal
     counts = COUNTER <= kind <= DAILY_TOTAL
     best, place = math.nan, STUCK
     if kind != STATE and not counts:
-        best = code_step(state.codes, slot, time, value, learn)
+        best = code_step(state.codes, time, value, learn)
         if not math.isnan(best):
             return best, ERROR_CODE, math.nan
     if kind == STATE or (kind == UNKNOWN and signal[signal_kind.LEARNED] < _SEEN_AS_STATE):
-        decades, cause = _as_state(state, slot, time, clock, value, learn)
+        decades, cause = _as_state(state, time, clock, value, learn)
         if kind == STATE:
             return decades, cause, math.nan
     if counts or (kind <= MEASUREMENT and signal[signal_kind.DOWN] < 0.01):
-        decades, cause = _as_counter(state, slot, time, clock, value, learn)
+        decades, cause = _as_counter(state, time, clock, value, learn)
         if counts:
             return decades, cause, math.nan
     judged = value
     if kind == ANGLE:
         turn = circle_of(signal)
         if turn > 0.0:
-            judged = unwrapped(state.angle, slot, value, turn)
-            best, place = angle_step(state.angle, slot, time, value, turn, learn), DIRECTION
+            judged = unwrapped(state.angle, value, turn)
+            best, place = angle_step(state.angle, time, value, turn, learn), DIRECTION
     if kind != BATTERY:
-        decades = stuck_step(state.stuck, slot, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
+        decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
         best, place = _higher(decades, STUCK, best, place)
     if kind <= MEASUREMENT:
-        best, place = _higher(noise_step(state.noise, slot, time, clock, value, learn), NOISE, best, place)
+        best, place = _higher(noise_step(state.noise, time, clock, value, learn), NOISE, best, place)
     if kind <= MEASUREMENT or kind == SPARSE:
-        best, place = _higher(drift_step(state.drift, slot, time, clock, value, learn), DRIFT, best, place)
+        best, place = _higher(drift_step(state.drift, time, clock, value, learn), DRIFT, best, place)
     return best, place, judged
 
 
-@njit(allocates=False)
-def special_overdue(state: Any, slot: int, time: int, clock: int) -> float:
+@subkernel
+def special_overdue(state: Any, time: int, clock: int) -> float:
     """Decades of a state's having lasted up to `time` (ns) without a reading; NaN for other kinds. Changes nothing."""
-    if signal_kind.kind_of(state.kind, slot) != STATE:
+    if signal_kind.kind_of(state.kind) != STATE:
         return math.nan
-    return dwell_overdue(state.dwell, slot, time, clock)
+    return dwell_overdue(state.dwell, time, clock)

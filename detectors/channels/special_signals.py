@@ -12,15 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from common.compiled import njit
 from detectors.channels.special import (
     SPECIAL_NAMES,
-    SpecialState,
     special_layout,
     special_overdue,
-    special_state,
     special_step,
 )
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
+from detectors.record_detector import RecordDetector
 from detectors.signal_kind import LEARNED, give_kind, kind_evidence
 from detectors.statistics.calendar_time import offsets, wall_clock
 from detectors.statistics.calibration import LARGEST
@@ -46,7 +45,7 @@ class SpecialSignalsParameters(BaseModel):
         return zone
 
 
-class SpecialSignals(FleetDetector):
+class SpecialSignals(RecordDetector):
     """The kind of each series is found from its readings, and the channels that suit the kind are asked.
 
     States by their time in state; counters by their climb; angles on the circle; measurements by whether they are
@@ -73,17 +72,13 @@ class SpecialSignals(FleetDetector):
         """The channels' arrays, as `channel.array`."""
         return special_layout()
 
-    def special_state(self) -> SpecialState:
-        """The arrays that the compiled functions take."""
-        return special_state(self.arrays)
-
     def describe(self, slot: int, knowledge: Knowledge) -> None:
         """Take the kind that a person gave; it wins over the one found."""
-        give_kind(self.special_state().kind, slot, knowledge.kind)
+        give_kind(self.records[""][slot].kind, knowledge.kind)
 
     def evidence(self, slot: int) -> str:
         """What the kind of one series was found from, in a few words."""
-        return kind_evidence(self.special_state().kind, slot)
+        return kind_evidence(self.records[""][slot].kind)
 
     def step(
         self,
@@ -99,7 +94,7 @@ class SpecialSignals(FleetDetector):
         channel = np.full(rows, -1, np.int8)
         parts = np.zeros((rows, len(SPECIAL_NAMES)), np.float32)
         _run(
-            *inputs, self.special_state(), self.changes, self.offsets, self.resting, float(self.settings.warmup),
+            *inputs, self.records[""], self.changes, self.offsets, self.resting, float(self.settings.warmup),
             empty.score, parts, channel,
         )  # fmt: skip
         return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, SPECIAL_NAMES, channel)
@@ -110,7 +105,7 @@ class SpecialSignals(FleetDetector):
         NaN where there is nothing to say. Changes nothing.
         """
         score = np.full(len(slot), np.nan)
-        _run_overdue(slot, now, self.special_state(), self.changes, self.offsets, score)
+        _run_overdue(slot, now, self.records[""], self.changes, self.offsets, score)
         return score
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -121,16 +116,17 @@ class SpecialSignals(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, resting: Any, warmup: float,
-    score: Any, parts: Any, channel: Any,
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, resting: Any,
+    warmup: float, score: Any, parts: Any, channel: Any,
 ) -> None:  # fmt: skip
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        warm = state.kind.signal[slots[i], LEARNED] >= warmup
+        state = records[slots[i]]
+        warm = state.kind.signal[LEARNED] >= warmup
         value = max(-LARGEST, min(LARGEST, values[i]))
         clock = wall_clock(times[i], changes, zone)
-        decades, place, _ = special_step(state, slots[i], times[i], clock, value, learns[i], resting)
+        decades, place, _ = special_step(state, times[i], clock, value, learns[i], resting)
         if not warm:
             continue
         score[i] = 0.0 if math.isnan(decades) else decades
@@ -140,7 +136,7 @@ def _run(
 
 
 @njit(allocates=False)
-def _run_overdue(slots: Any, now: int, state: Any, changes: Any, zone: Any, score: Any) -> None:
+def _run_overdue(slots: Any, now: int, records: Any, changes: Any, zone: Any, score: Any) -> None:
     clock = wall_clock(now, changes, zone)
     for i in range(slots.shape[0]):
-        score[i] = special_overdue(state, slots[i], now, clock)
+        score[i] = special_overdue(records[slots[i]], now, clock)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.compiled import njit
-from detectors.channels.dwell import LAYOUT, LEARNED, DwellState, dwell_overdue, dwell_step
+from detectors.channels.dwell import LAYOUT, LEARNED, dwell_overdue, dwell_step
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calendar_time import offsets, wall_clock
 
 
@@ -31,7 +32,7 @@ class StateDwellParameters(BaseModel):
         return zone
 
 
-class StateDwell(FleetDetector):
+class StateDwell(RecordDetector):
     """How long a series of two to four values stays in each, when it changes, and how often.
 
     Four questions: is the present visit longer than visits are at these hours (counted in the exits that were to be
@@ -60,10 +61,6 @@ class StateDwell(FleetDetector):
         """The arrays of `DwellState`."""
         return LAYOUT
 
-    def dwell_state(self) -> DwellState:
-        """The arrays that the compiled functions take."""
-        return DwellState(**self.arrays)
-
     def step(
         self,
         slot: NDArray[np.int32],
@@ -74,7 +71,7 @@ class StateDwell(FleetDetector):
         """Score the visit that each reading goes on with or begins, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
-        _run(*inputs, self.dwell_state(), self.changes, self.offsets, float(self.settings.warmup), scores.score)
+        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
         return scores
 
     def overdue(self, slot: NDArray[np.int32], now: int) -> NDArray[np.float64]:
@@ -83,7 +80,7 @@ class StateDwell(FleetDetector):
         NaN where there is nothing to say. Changes nothing.
         """
         score = np.full(len(slot), np.nan)
-        _run_overdue(slot, now, self.dwell_state(), self.changes, self.offsets, score)
+        _run_overdue(slot, now, self.records[""], self.changes, self.offsets, score)
         return score
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -94,20 +91,21 @@ class StateDwell(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, changes: Any, zone: Any, warmup: float, score: Any
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, warmup: float, score: Any
 ) -> None:
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        warm = state.present[slots[i], LEARNED] >= warmup
+        state = records[slots[i]]
+        warm = state.present[LEARNED] >= warmup
         clock = wall_clock(times[i], changes, zone)
-        decades = dwell_step(state, slots[i], times[i], clock, values[i], learns[i])
+        decades = dwell_step(state, times[i], clock, values[i], learns[i])
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades
 
 
 @njit(allocates=False)
-def _run_overdue(slots: Any, now: int, state: Any, changes: Any, zone: Any, score: Any) -> None:
+def _run_overdue(slots: Any, now: int, records: Any, changes: Any, zone: Any, score: Any) -> None:
     clock = wall_clock(now, changes, zone)
     for i in range(slots.shape[0]):
-        score[i] = dwell_overdue(state, slots[i], now, clock)
+        score[i] = dwell_overdue(records[slots[i]], now, clock)

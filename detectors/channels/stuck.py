@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, FleetDetector, empty_scores, take_inputs
+from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.record_detector import RecordDetector
 from detectors.statistics.calendar_time import DAY
 from detectors.statistics.tails import LARGEST
 
@@ -40,17 +41,11 @@ _CAUTION = 3.0
 """A series that often repeats itself is not known before a day is over: until then its runs count as shorter."""
 
 
-class StuckState(NamedTuple):
-    """Per slot: `runs` (size, 14) float64, see `LEARNED`; `rests` (size, 2, 3) float64, see `VALUE`."""
-
-    runs: NDArray[np.float64]
-    rests: NDArray[np.float64]
-
-
 LAYOUT = {"runs": Column(np.float64, (14,)), "rests": Column(np.float64, (RESTS, 3))}
+"""A series' record: `runs` (14) float64, see `LEARNED`; `rests` (2, 3) float64, see `VALUE`."""
 
 
-@njit(allocates=False)
+@subkernel
 def run_score(runs: Any, length: float) -> float:
     """Decades of improbability of a run of `length` equal readings, by the milder of two measures; 0 for one reading.
 
@@ -69,7 +64,7 @@ def run_score(runs: Any, length: float) -> float:
     return max(0.0, min(MAX_SCORE, by_share, by_length))
 
 
-@njit(allocates=False)
+@subkernel
 def _longest_rest(rests: Any, value: float, tolerance: float) -> float:
     """The longest rest at this value, 0 where it is no resting place."""
     for k in range(RESTS):
@@ -78,7 +73,7 @@ def _longest_rest(rests: Any, value: float, tolerance: float) -> float:
     return 0.0
 
 
-@njit(allocates=False)
+@subkernel
 def _note_rest(rests: Any, value: float, length: float, tolerance: float) -> None:
     """Count an ended rest at its value, in place of the value with the fewest."""
     row = 0
@@ -97,7 +92,7 @@ def _note_rest(rests: Any, value: float, length: float, tolerance: float) -> Non
         rests[row, LENGTH] = length
 
 
-@njit(allocates=False)
+@subkernel
 def _note_run(runs: Any, length: float) -> None:
     """Learn an ended run, as if no longer than twice the longest before."""
     longest = max(runs[LONGEST], runs[LONGEST_BEFORE])
@@ -115,7 +110,7 @@ def _note_run(runs: Any, length: float) -> None:
         runs[LONGEST] = 1.0
 
 
-@njit(allocates=False)
+@subkernel
 def _length(runs: Any, time: int) -> float:
     """Readings in the present run with the one at `time`, as far as its duration bears them out."""
     readings = runs[RUN] + 1.0
@@ -127,31 +122,31 @@ def _length(runs: Any, time: int) -> float:
     return float(readings)
 
 
-@njit(allocates=False)
-def _judge(state: Any, slot: int, time: int, value: float, evidence: float, tolerance: float) -> float:
+@subkernel
+def _judge(state: Any, time: int, value: float, evidence: float, tolerance: float) -> float:
     """Decades of the present run with the reading at `time`; NaN where there is no evidence that the sensor moves."""
-    runs = state.runs[slot]
+    runs = state.runs
     length = _length(runs, time)
     if runs[RUNS] < evidence:
         return math.nan
     if length < _FEWEST:
         return 0.0
-    rest = _longest_rest(state.rests[slot], value, tolerance)
+    rest = _longest_rest(state.rests, value, tolerance)
     if rest > 0.0 and length <= _BELIEVED * rest:
         return 0.0
     return run_score(runs, length / _MARGIN)
 
 
-@njit(allocates=False)
+@subkernel
 def stuck_step(
-    state: Any, slot: int, time: int, value: float, learn: bool, evidence: float, tolerance: float, resting: Any
+    state: Any, time: int, value: float, learn: bool, evidence: float, tolerance: float, resting: Any
 ) -> float:
     """Decades of one reading, NaN with nothing to say; learns it where `learn`.
 
-    `state` is a `StuckState`; `evidence`: changes to be seen first; `tolerance`: share of the usual step up to which
-    readings count as equal; `resting` (k,): values at which a flat run is in order.
+    `state` is a record of `LAYOUT`; `evidence`: changes to be seen first; `tolerance`: share of the usual step up
+    to which readings count as equal; `resting` (k,): values at which a flat run is in order.
     """
-    runs = state.runs[slot]
+    runs = state.runs
     value = max(-LARGEST, min(LARGEST, value))
     change = abs(value - runs[ANCHOR])
     reach = tolerance * runs[STEP]
@@ -162,16 +157,16 @@ def stuck_step(
         for k in range(resting.shape[0]):
             rests = rests or value == resting[k]
         if not rests:
-            score = _judge(state, slot, time, value, evidence, reach)
+            score = _judge(state, time, value, evidence, reach)
     if learn:
-        _learn(state, slot, time, value, change, flat)
+        _learn(state, time, value, change, flat)
     return score
 
 
-@njit(allocates=False)
-def _learn(state: Any, slot: int, time: int, value: float, change: float, flat: bool) -> None:
+@subkernel
+def _learn(state: Any, time: int, value: float, change: float, flat: bool) -> None:
     """Lengthen the present run, or note it and begin another."""
-    runs = state.runs[slot]
+    runs = state.runs
     gap = time - runs[LAST]
     if runs[LEARNED] == 0.0:
         runs[FIRST] = time
@@ -186,7 +181,7 @@ def _learn(state: Any, slot: int, time: int, value: float, change: float, flat: 
         return
     if runs[RUN] > 0.0:
         if runs[RUN] >= _REST_LENGTH and run_score(runs, runs[RUN]) > 1.0:
-            _note_rest(state.rests[slot], runs[ANCHOR], runs[RUN], 0.02 * runs[STEP])
+            _note_rest(state.rests, runs[ANCHOR], runs[RUN], 0.02 * runs[STEP])
         _note_run(runs, runs[RUN])
         usual = runs[STEP]
         # A jump teaches no more than four usual steps.
@@ -213,7 +208,7 @@ class StuckParameters(BaseModel):
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
 
-class Stuck(FleetDetector):
+class Stuck(RecordDetector):
     """How improbable the present run of equal values is, given how long this sensor's runs were.
 
     Two measures are taken, and the milder one is believed. By the share of readings that repeat the one before, a run
@@ -258,10 +253,9 @@ class Stuck(FleetDetector):
         inputs = take_inputs(self.size, slot, time, value, learn)
         scores = empty_scores(len(inputs.slot))
         settings = self.settings
-        state = StuckState(self.arrays["runs"], self.arrays["rests"])
         _run(
-            *inputs, state, settings.tolerance, float(settings.evidence), float(settings.warmup), self.resting,
-            scores.score,
+            *inputs, self.records[""], settings.tolerance, float(settings.evidence), float(settings.warmup),
+            self.resting, scores.score,
         )  # fmt: skip
         return scores
 
@@ -273,14 +267,14 @@ class Stuck(FleetDetector):
 
 @njit(allocates=False)
 def _run(
-    slots: Any, times: Any, values: Any, learns: Any, state: Any, tolerance: float, evidence: float, warmup: float,
+    slots: Any, times: Any, values: Any, learns: Any, records: Any, tolerance: float, evidence: float, warmup: float,
     resting: Any, score: Any,
 ) -> None:  # fmt: skip
     for i in range(slots.shape[0]):
         if not math.isfinite(values[i]):
             continue
-        slot = slots[i]
-        warm = state.runs[slot, LEARNED] >= warmup
-        decades = stuck_step(state, slot, times[i], values[i], learns[i], evidence, tolerance, resting)
+        state = records[slots[i]]
+        warm = state.runs[LEARNED] >= warmup
+        decades = stuck_step(state, times[i], values[i], learns[i], evidence, tolerance, resting)
         if warm:
             score[i] = 0.0 if math.isnan(decades) else decades

@@ -9,12 +9,11 @@ Cost: about 10 ns a reading. Memory: 40 bytes a series.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 
 FULL_EXCESS = 0.5
@@ -23,23 +22,15 @@ STEEPNESS = 4.0
 """Decades for each tenfold distance: a lone reading of ten times the range speaks at a reading a second too."""
 
 
-class RangeState(NamedTuple):
-    """Per slot: the least and greatest reading taken for normal, how many there were, share that repeat the last."""
-
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    inside: NDArray[np.float64]
-    last: NDArray[np.float64]
-    still: NDArray[np.float64]
+LAYOUT = {name: Column(np.float64) for name in ("low", "high", "inside", "last", "still")}
+"""A series' record: the least and greatest reading taken for normal, how many there were, the share that
+repeat the last."""
 
 
-LAYOUT = {name: Column(np.float64) for name in RangeState._fields}
-
-
-@njit(allocates=False)
-def range_score(state: Any, slot: int, value: float) -> float:
+@subkernel
+def range_score(state: Any, value: float) -> float:
     """Decades of a reading outside the range; 0 within it, and before the second reading."""
-    low, high, inside = state.low[slot], state.high[slot], state.inside[slot]
+    low, high, inside = state.low, state.high, state.inside
     excess = max(low - value, value - high)
     if inside < 2.0 or excess <= 0.0:
         return 0.0
@@ -50,18 +41,18 @@ def range_score(state: Any, slot: int, value: float) -> float:
     return float(math.log10(inside + 1.0) * min(1.0, ratio / FULL_EXCESS) + STEEPNESS * math.log10(1.0 + ratio))
 
 
-@njit(allocates=False)
-def range_learn(state: Any, slot: int, value: float, normal: bool) -> None:
+@subkernel
+def range_learn(state: Any, value: float, normal: bool) -> None:
     """Count the reading, and widen the range by it where it is `normal`."""
-    inside = state.inside[slot]
+    inside = state.inside
     if inside == 0.0:
-        state.low[slot] = value
-        state.high[slot] = value
-        state.last[slot] = value
-    same = 1.0 if value == state.last[slot] and inside > 0.0 else 0.0
-    state.still[slot] += max(0.002, 1.0 / (inside + 1.0)) * (same - state.still[slot])
-    state.last[slot] = value
+        state.low = value
+        state.high = value
+        state.last = value
+    same = 1.0 if value == state.last and inside > 0.0 else 0.0
+    state.still += max(0.002, 1.0 / (inside + 1.0)) * (same - state.still)
+    state.last = value
     if normal:
-        state.low[slot] = min(state.low[slot], value)
-        state.high[slot] = max(state.high[slot], value)
-        state.inside[slot] = inside + 1.0
+        state.low = min(state.low, value)
+        state.high = max(state.high, value)
+        state.inside = inside + 1.0

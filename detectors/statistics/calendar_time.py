@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 
 DAY = 86_400 * 1_000_000_000
 WEEK = 7 * DAY
@@ -64,7 +64,7 @@ def _change(rules: ZoneInfo, before: datetime, after: datetime) -> int:
     return high * 1_000_000_000
 
 
-@njit
+@subkernel
 def wall_clock(time: int, changes: Any, offsets: Any) -> int:
     """Local time in ns, counted from a Monday at midnight, so that days and weeks are told by remainders."""
     place = 0

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 
@@ -65,7 +65,7 @@ class Prior(NamedTuple):
     memory: float = 100_000.0
 
 
-@njit(allocates=False)
+@subkernel
 def _position(raw: float, lowest: float) -> float:
     """Where `raw` lies in units of bins, within [0, BINS]."""
     if raw <= 0.0:
@@ -73,7 +73,7 @@ def _position(raw: float, lowest: float) -> float:
     return min(max((math.log2(raw) - lowest) * PER_OCTAVE, 0.0), BINS - 1e-3)
 
 
-@njit(allocates=False)
+@subkernel
 def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
     """How many earlier scores were at least `raw`, a bin's scores taken to lie evenly."""
     position = _position(raw, prior.lowest)
@@ -83,7 +83,7 @@ def _above(counts: Any, slot: int, raw: float, prior: Any) -> float:
     return float(above + _held(counts, slot, cell + 1))
 
 
-@njit(fastmath={"reassoc"})
+@subkernel(inline="always", fastmath={"reassoc"})
 def _held(counts: Any, slot: int, first: int) -> float:
     """Scores in the cells from `first` on. Counts add up exactly, so their order is free."""
     held = 0.0
@@ -92,7 +92,7 @@ def _held(counts: Any, slot: int, first: int) -> float:
     return held
 
 
-@njit(allocates=False)
+@subkernel
 def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
     """-log10 of the probability of a raw score of at least `raw`, own past and prior pooled.
 
@@ -105,7 +105,7 @@ def decades(counts: Any, slot: int, raw: float, prior: Any) -> float:
     return -math.log10(min((above + prior.weight * pareto) / (counts[slot, BINS] + prior.weight), 1.0))
 
 
-@njit(allocates=False)
+@subkernel
 def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
     """Fit a generalised Pareto law to the octaves by which the highest scores exceed their start.
 
@@ -137,7 +137,7 @@ def fit_tail(counts: Any, tail: Any, slot: int, prior: Any) -> None:
     tail[slot, 3] = mean * (1.0 - shape)
 
 
-@njit(allocates=False)
+@subkernel
 def _beyond(tail: Any, slot: int, octaves: float) -> float:
     """The fitted law's probability of a score `octaves` above its start."""
     shape, scale = tail[slot, 2], tail[slot, 3]
@@ -147,7 +147,7 @@ def _beyond(tail: Any, slot: int, octaves: float) -> float:
     return float(tail[slot, 1] * left ** (-1.0 / shape)) if left > 0.0 else 0.0
 
 
-@njit(allocates=False)
+@subkernel
 def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, readings: int) -> float:
     """As `decades`, with the prior's tail giving way to the series' own fitted one as `readings` accumulate.
 
@@ -167,7 +167,7 @@ def decades_fitted(counts: Any, tail: Any, slot: int, raw: float, prior: Any, re
     return -math.log10(min(max(probability, 1e-300), 1.0))
 
 
-@njit(allocates=False)
+@subkernel
 def cautious(score: float, readings: int) -> float:
     """`score` of a series that has seen `readings`: what it claims beyond them counts in part, more as they grow."""
     supported = math.log10(max(readings, 1))
@@ -176,7 +176,7 @@ def cautious(score: float, readings: int) -> float:
     return supported + (score - supported) * readings / (readings + CAUTION)
 
 
-@njit(allocates=False)
+@subkernel
 def learn_score(counts: Any, slot: int, raw: float, prior: Any, weight: float = 1.0) -> None:
     """Count `raw` among the series' scores, as `weight` of one."""
     counts[slot, int(_position(raw, prior.lowest))] += weight
@@ -186,7 +186,7 @@ def learn_score(counts: Any, slot: int, raw: float, prior: Any, weight: float = 
             counts[slot, i] *= 0.5
 
 
-@njit(allocates=False)
+@subkernel
 def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
     """The raw score that is exceeded with `probability`, own past and prior pooled, to a bin's width."""
     wanted = probability * (counts[slot, BINS] + prior.weight)
@@ -202,13 +202,13 @@ def quantile(counts: Any, slot: int, probability: float, prior: Any) -> float:
     return float(2.0**prior.lowest)
 
 
-@njit(allocates=False)
+@subkernel
 def clamp(value: float) -> float:
     """`value` within +-LARGEST."""
     return min(max(value, -LARGEST), LARGEST)
 
 
-@njit(allocates=False)
+@subkernel
 def compress(score: float) -> float:
     """`score` bent smoothly below MAX_SCORE beyond 6 decades, so that huge scores keep their order."""
     half = 0.5 * MAX_SCORE

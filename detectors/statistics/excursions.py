@@ -13,12 +13,11 @@ et al., Extremes and Related Properties of Random Sequences, 1983; the censored 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 from detectors.statistics.calendar_time import DAY
 
@@ -46,22 +45,10 @@ _LOG10_E = 1.0 / math.log(10.0)
 _FIRST, _FAULT = int(FROM * PER_DECADE), int(FAULT * PER_DECADE)
 
 
-class ExcursionState(NamedTuple):
-    """Per slot and channel: peaks by eighths of a decade; readings; peak and quiet readings of the present excursion.
-
-    `early` counts high peaks of the first days, `number` all peaks.
-    """
-
-    peaks: NDArray[np.float32]
-    readings: NDArray[np.float64]
-    peak: NDArray[np.float64]
-    quiet: NDArray[np.int32]
-    early: NDArray[np.float64]
-    number: NDArray[np.float64]
-
-
 def excursion_layout(channels: int) -> dict[str, Column]:
-    """The state columns for so many channels."""
+    """The state columns for so many channels. A channel's record: peaks by eighths of a decade; readings; peak
+    and quiet readings of the present excursion; `early` counts high peaks of the first days, `number` all peaks.
+    """
     return {
         "peaks": Column(np.float32, (channels, BINS)),
         "readings": Column(np.float64, (channels,)),
@@ -72,22 +59,22 @@ def excursion_layout(channels: int) -> dict[str, Column]:
     }
 
 
-@njit(allocates=False)
+@subkernel
 def _bin(decades: float) -> int:
     return int(min(max(decades, 0.0) * PER_DECADE, BINS - 1.0))
 
 
-@njit(allocates=False)
+@subkernel
 def _ramp(value: float, low: float, high: float) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-@njit(allocates=False)
-def excursion_score(state: Any, slot: int, channel: int, decades: float, interval: float) -> float:
+@subkernel
+def excursion_score(state: Any, decades: float, interval: float) -> float:
     """`decades` of a channel as decades of rarity among this series' excursions; `interval` is ns between readings."""
     if decades < FROM:
         return decades
-    peaks = state.peaks[slot, channel]
+    peaks = state.peaks
     number, inside, excess = 0.0, 0.0, 0.0
     for i in range(_FIRST, _FAULT):
         count = float(peaks[i])
@@ -99,46 +86,46 @@ def excursion_score(state: Any, slot: int, channel: int, decades: float, interva
     for i in range(_FAULT, BINS):
         high += float(peaks[i])
         higher += float(peaks[i]) if i >= at else 0.0
-    readings = state.readings[slot, channel]
+    readings = state.readings
     steepness = (PRIOR_PEAKS + inside) * _LOG10_E / (PRIOR_PEAKS * _LOG10_E + excess)
     steepness = min(max(steepness, 1.0), STEEPEST)
     share = (number + PRIOR_READINGS * 10.0**-FROM) / (readings + PRIOR_READINGS)
     fitted = -math.log10(share) + steepness * (decades - FROM)
     days = max(readings * interval / DAY, 0.01)
     normal = _ramp(high, FEW, MANY) * _ramp(high / days, SELDOM, OFTEN)
-    counted = max(normal * higher, min(float(state.early[slot, channel]), higher))
+    counted = max(normal * higher, min(float(state.early), higher))
     if counted > 0.0:
         fitted = min(fitted, -math.log10(counted / (readings + PRIOR_READINGS)))
     return max(fitted, 0.0)
 
 
-@njit(allocates=False)
-def excursion_rarity(state: Any, slot: int, channel: int) -> float:
+@subkernel
+def excursion_rarity(state: Any) -> float:
     """Decades of one more excursion, whatever its height: for series that hardly ever leave their usual value."""
-    return math.log10((state.readings[slot, channel] + 2.0) / (state.number[slot, channel] + 1.0))
+    return math.log10((state.readings + 2.0) / (state.number + 1.0))
 
 
-@njit(allocates=False)
-def excursion_learn(state: Any, slot: int, channel: int, decades: float, age: int, interval: float) -> None:
+@subkernel
+def excursion_learn(state: Any, decades: float, age: int, interval: float) -> None:
     """Count one reading of `decades`, `age` ns after the series' first."""
-    state.readings[slot, channel] += 1.0
-    peak = state.peak[slot, channel]
+    state.readings += 1.0
+    peak = state.peak
     if peak > 0.0:
-        state.peak[slot, channel] = max(peak, decades)
-        state.quiet[slot, channel] = state.quiet[slot, channel] + 1 if decades < FROM else 0
-        if state.quiet[slot, channel] >= QUIET:
+        state.peak = max(peak, decades)
+        state.quiet = state.quiet + 1 if decades < FROM else 0
+        if state.quiet >= QUIET:
             weight = 1.0 if peak >= FAULT else 1.0 - _ramp(peak, NORMAL, FAULT)
-            state.peaks[slot, channel, _bin(peak)] += weight
-            state.number[slot, channel] += 1.0
-            state.peak[slot, channel] = 0.0
+            state.peaks[_bin(peak)] += weight
+            state.number += 1.0
+            state.peak = 0.0
             if peak >= FAULT and age < EARLY:
-                state.early[slot, channel] += 1.0
+                state.early += 1.0
     elif decades >= FROM:
-        state.peak[slot, channel] = decades
-        state.quiet[slot, channel] = 0
-    if state.readings[slot, channel] >= max(MEMORY_READINGS, MEMORY_DAYS * DAY / max(interval, 1.0)):
-        state.readings[slot, channel] *= 0.5
-        state.early[slot, channel] *= 0.5
-        state.number[slot, channel] *= 0.5
+        state.peak = decades
+        state.quiet = 0
+    if state.readings >= max(MEMORY_READINGS, MEMORY_DAYS * DAY / max(interval, 1.0)):
+        state.readings *= 0.5
+        state.early *= 0.5
+        state.number *= 0.5
         for i in range(BINS):
-            state.peaks[slot, channel, i] *= 0.5
+            state.peaks[i] *= 0.5

@@ -8,12 +8,11 @@ each looks for twice as long a period as the one before. Cost: spread over the r
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import subkernel
 from detectors.fleet_detector import Column
 
 LENGTH = 512
@@ -21,19 +20,6 @@ CONVINCING = 0.45
 """Autocorrelation at the period from which it counts: a fifth of the variance (0.45 squared) repeats."""
 BETTER = 0.1
 """By how much a later period must be more correlated than the present one to take its place."""
-
-
-class PeriodState(NamedTuple):
-    """Per slot: the buffer of averages over `stride` readings, its fill, and the period found (0: none) with its
-    correlation."""
-
-    buffer: NDArray[np.float32]
-    filled: NDArray[np.int32]
-    stride: NDArray[np.int32]
-    partial: NDArray[np.float64]
-    pending: NDArray[np.int32]
-    period: NDArray[np.int32]
-    correlation: NDArray[np.float64]
 
 
 LAYOUT = {
@@ -45,9 +31,11 @@ LAYOUT = {
     "period": Column(np.int32),
     "correlation": Column(np.float64),
 }
+"""A series' record: the buffer of averages over `stride` readings, its fill, and the period found (0: none) with its
+correlation."""
 
 
-@njit(allocates=False)
+@subkernel
 def _correlation(history: Any, mean: float, lag: int) -> float:
     """The correlation of the history with itself `lag` places on."""
     product, left, right = 0.0, 0.0, 0.0
@@ -60,7 +48,7 @@ def _correlation(history: Any, mean: float, lag: int) -> float:
     return product / scale if scale > 0.0 else 0.0
 
 
-@njit(allocates=False)
+@subkernel
 def dominant_lag(history: Any) -> tuple[int, float]:
     """The first lag whose autocorrelation is a peak nearly as high as any, with its correlation; (0, 0) where none
     is.
@@ -93,38 +81,38 @@ def dominant_lag(history: Any) -> tuple[int, float]:
     return 0, 0.0
 
 
-@njit(allocates=False)
-def period_learn(state: Any, slot: int, offset: float) -> bool:
+@subkernel
+def period_learn(state: Any, offset: float) -> bool:
     """Add a reading (as an offset of moderate size); True when the period has just changed.
 
     On True the buffer is still full, so that a caller can seed its own history from it before `period_halve`.
     """
-    state.partial[slot] += offset
-    state.pending[slot] += 1
-    if state.pending[slot] < state.stride[slot]:
+    state.partial += offset
+    state.pending += 1
+    if state.pending < state.stride:
         return False
-    state.buffer[slot, state.filled[slot]] = state.partial[slot] / state.stride[slot]
-    state.filled[slot] += 1
-    state.partial[slot] = 0.0
-    state.pending[slot] = 0
-    if state.filled[slot] < LENGTH:
+    state.buffer[state.filled] = state.partial / state.stride
+    state.filled += 1
+    state.partial = 0.0
+    state.pending = 0
+    if state.filled < LENGTH:
         return False
-    lag, correlation = dominant_lag(state.buffer[slot])
-    if lag > 0 and correlation >= CONVINCING and correlation > state.correlation[slot] + BETTER:
-        state.period[slot] = lag * state.stride[slot]
-        state.correlation[slot] = correlation
+    lag, correlation = dominant_lag(state.buffer)
+    if lag > 0 and correlation >= CONVINCING and correlation > state.correlation + BETTER:
+        state.period = lag * state.stride
+        state.correlation = correlation
         return True
     return False
 
 
-@njit(allocates=False)
-def period_halve(state: Any, slot: int) -> None:
+@subkernel
+def period_halve(state: Any) -> None:
     """Where the buffer is full, average its neighbours."""
-    if state.filled[slot] < LENGTH:
+    if state.filled < LENGTH:
         return
-    buffer = state.buffer[slot]
+    buffer = state.buffer
     half = LENGTH // 2
     for i in range(half):
         buffer[i] = np.float32(0.5) * (buffer[2 * i] + buffer[2 * i + 1])
-    state.filled[slot] = half
-    state.stride[slot] *= 2
+    state.filled = half
+    state.stride *= 2

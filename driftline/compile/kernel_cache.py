@@ -20,7 +20,7 @@ import orjson
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("common", "devices", "ingest", "detectors", "storage", "alerts")
-_MARK = b"njit"
+_MARKS = (b"njit", b"subkernel")
 _STAMP = ".kernel-sources"
 _NOTE = ".kernels-compiled"
 
@@ -86,7 +86,7 @@ def _digest_of_sources(root: Path) -> str:
     digest = hashlib.sha256()
     for path in (path for room in ROOMS for path in sorted(_folder(root, room).rglob("*.py"))):
         text = path.read_bytes()
-        if _MARK in text:
+        if any(mark in text for mark in _MARKS):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + text + b"\0")
     return digest.hexdigest()
 

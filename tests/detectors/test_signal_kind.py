@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
 
 from detectors import signal_kind
 from detectors.knowledge import Kind
-from detectors.signal_kind import KINDS, LAYOUT, UNKNOWN, KindState, give_kind, kind_evidence, kind_step
+from detectors.record_detector import new_records
+from detectors.signal_kind import KINDS, LAYOUT, UNKNOWN, give_kind, kind_evidence, kind_step
 
 MINUTE = 60 * 10**9
 HOUR = 60 * MINUTE
@@ -16,20 +19,20 @@ DAY = 24 * HOUR
 START = 1_767_571_200 * 10**9
 
 
-def fresh() -> KindState:
-    return KindState(**{name: np.zeros((1, *column.shape), column.dtype) for name, column in LAYOUT.items()})
+def fresh() -> Any:
+    return new_records(LAYOUT, 1)
 
 
 @numba.njit  # not cached: the cache would not see that what it calls has changed
-def _feed(state: KindState, time: np.ndarray, value: np.ndarray, kinds: np.ndarray) -> None:
+def _feed(records: Any, time: np.ndarray, value: np.ndarray, kinds: np.ndarray) -> None:
     for i in range(len(time)):
-        kinds[i] = kind_step(state, 0, time[i], value[i], True)
+        kinds[i] = kind_step(records[0], time[i], value[i], True)
 
 
-def found(state: KindState, time: np.ndarray, value: np.ndarray) -> list[str]:
+def found(records: Any, time: np.ndarray, value: np.ndarray) -> list[str]:
     """The kinds in the order in which they were found, without `UNKNOWN`."""
     kinds = np.zeros(len(time), np.int64)
-    _feed(state, np.asarray(time, np.int64), np.asarray(value, float), kinds)
+    _feed(records, np.asarray(time, np.int64), np.asarray(value, float), kinds)
     changes = kinds[np.flatnonzero(np.diff(kinds, prepend=UNKNOWN))]
     return [KINDS[kind] for kind in changes if kind != UNKNOWN]
 
@@ -103,7 +106,7 @@ def test_each_kind_is_found_and_kept(name: str) -> None:
 def test_the_evidence_can_be_read(name: str, words: str) -> None:
     state = fresh()
     found(state, *SIGNALS[name][:2])
-    assert kind_evidence(state, 0) == words
+    assert kind_evidence(state[0]) == words
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -128,15 +131,15 @@ def test_a_given_kind_wins_and_can_be_taken_back() -> None:
     state = fresh()
     time, value, _ = SIGNALS["temperature"]
     kind: Kind = "counter"
-    give_kind(state, 0, kind)
+    give_kind(state[0], kind)
     assert found(state, time, value) == ["counter"]
-    assert kind_evidence(state, 0) == "given"
-    give_kind(state, 0, None)
-    assert KINDS[signal_kind.kind_of(state, 0)] == "measurement"
+    assert kind_evidence(state[0]) == "given"
+    give_kind(state[0], None)
+    assert KINDS[signal_kind.kind_of(state[0])] == "measurement"
 
 
 def test_scoring_alone_learns_nothing() -> None:
     state = fresh()
-    assert kind_step(state, 0, START, 1.0, False) == UNKNOWN
+    assert kind_step(state[0], START, 1.0, False) == UNKNOWN
     assert not state.signal.any()
     assert not state.values.any()

@@ -23,7 +23,7 @@ def judged(case: FieldCase) -> tuple[SpecialSignals, Scores]:
 
 
 def kind(detector: SpecialSignals) -> str:
-    return KINDS[kind_of(detector.special_state().kind, 0)]
+    return KINDS[kind_of(detector.records[""][0].kind)]
 
 
 def stretches(loud: np.ndarray) -> int:
