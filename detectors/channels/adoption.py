@@ -19,7 +19,7 @@ def adopt_level(deviation: Any, reach: Any, clock: int) -> dict[str, list[float]
     """Move every level of a series to where its readings are now, and widen its range to there.
 
     `deviation` and `reach` are the series' records; `clock` is the time on the wall of the newest reading (ns). Returns
-    what was there before, by column, for `restore_level`; empty where the series has learned too little to have a level.
+    what was there before, by column, for `restore_level`; empty where the series has learned too little.
     """
     if deviation.learned < WARMUP:
         return {}

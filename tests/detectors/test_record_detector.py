@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from detectors.detector import Scores
-from detectors.fleet_detector import Column, empty_scores
+from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.record_detector import RecordDetector, new_records, record_type
 
 COLUMNS = {
@@ -34,7 +34,8 @@ class Kept(RecordDetector):
         return COLUMNS
 
     def step(self, slot: np.ndarray, time: np.ndarray, value: np.ndarray, learn: np.ndarray) -> Scores:
-        return empty_scores(len(slot))
+        inputs = take_inputs(self.size, slot, time, value, learn)
+        return empty_scores(len(inputs.slot))
 
     def warming(self) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(self.size, np.int64), np.zeros(self.size, np.int64)
