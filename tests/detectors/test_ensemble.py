@@ -226,5 +226,7 @@ def test_memory_is_declared_and_bounded() -> None:
     for shape, most in ((True, 24 * 1024), (False, 8 * 1024)):
         detector = Ensemble(EnsembleParameters(shape=shape))
         detector.grow(3)
-        assert sum(a.nbytes for a in detector.state().values()) == 3 * detector.bytes_per_slot
+        columns = sum(a.nbytes for a in detector.state().values()) / 3
+        # A part's record ends on a multiple of eight bytes.
+        assert columns <= detector.bytes_per_slot <= columns + 8 * len(detector.records)
         assert detector.bytes_per_slot <= most
