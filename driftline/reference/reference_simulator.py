@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from firmware_sim.fault_kinds import FAULT_KINDS
 from firmware_sim.fault_kinds.fault_kind import FaultKind
-from firmware_sim.payload_styles import STYLES, PayloadStyle
+from firmware_sim.payload_style import PayloadStyle
+from firmware_sim.payload_styles import STYLES
 from firmware_sim.worlds import WORLDS
 from firmware_sim.worlds.surroundings import Surroundings
 from firmware_sim.worlds.world import DeviceTruth, Metric, PlantFaults, World

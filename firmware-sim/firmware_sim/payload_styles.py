@@ -5,50 +5,20 @@ A style is a class and a line in the tuple. Each is read back by a profile or co
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import orjson
 
 from common.suggestions import unknown
 from devices.fault_labels import iso_time
+from firmware_sim.payload_style import DeviceIdentity, PayloadStyle
 from firmware_sim.samples import Presence, Sample
+from firmware_sim.sparkplug_style import SparkplugStyle
 
 SECOND = 1_000_000_000
 MOST_SAMPLES = 60
 """Samples in one message, where the style can hold several."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceIdentity:
-    """What a payload may tell of its device: `units` by metric."""
-
-    prefix: str
-    kind: str
-    device: str
-    units: dict[str, str]
-
-
-class PayloadStyle(ABC):
-    """One way of writing samples. Subclasses have no state."""
-
-    name: ClassVar[str]
-    carries_time: ClassVar[bool]
-    """Whether the payload says when it was measured; where not, its arrival is its time."""
-
-    @abstractmethod
-    def topic(self, identity: DeviceIdentity) -> str:
-        """The topic of the device: that of its readings, or the levels above them."""
-
-    def presence(self, identity: DeviceIdentity) -> Presence | None:
-        """How the family says that a device is there."""
-        return Presence(f"{self.topic(identity)}/status")
-
-    @abstractmethod
-    def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
-        """Topics and payloads, in order of time."""
 
 
 class JsonStyle(PayloadStyle):
@@ -206,6 +176,14 @@ class HomieStyle(PayloadStyle):
         """`ready` on the attribute `$state`."""
         return Presence(f"{self.topic(identity)}/$state", b"ready", b"lost")
 
+    def announcements(self, identity: DeviceIdentity) -> list[tuple[str, bytes]]:
+        """The description of the device, with the unit of each property."""
+        properties = {
+            metric: {"datatype": "float", **({"unit": unit} if unit else {})} for metric, unit in identity.units.items()
+        }
+        description = {"homie": "5.0", "version": 1, "nodes": {identity.kind: {"properties": properties}}}
+        return [(f"{self.topic(identity)}/$description", orjson.dumps(description))]
+
     def messages(self, identity: DeviceIdentity, samples: Sequence[Sample]) -> list[tuple[str, bytes]]:
         """`21.5` on `homie/5/motor-01/motor/temperature`."""
         topic = f"{self.topic(identity)}/{identity.kind}"
@@ -222,6 +200,7 @@ STYLES: tuple[PayloadStyle, ...] = (
     TasmotaStyle(),
     ShellyStyle(),
     HomieStyle(),
+    SparkplugStyle(),
 )
 """Every style."""
 
@@ -232,15 +211,3 @@ def find_style(name: str) -> PayloadStyle:
     if name not in known:
         raise ValueError(unknown(name, known, "payload style"))
     return known[name]
-
-
-class StyledEncoder:
-    """A style for one device: what its firmware writes with."""
-
-    def __init__(self, style: PayloadStyle, identity: DeviceIdentity) -> None:
-        self._style = style
-        self._identity = identity
-
-    def messages(self, samples: list[Sample]) -> list[tuple[str, bytes]]:
-        """Topics and payloads of samples, in order."""
-        return self._style.messages(self._identity, samples) if samples else []

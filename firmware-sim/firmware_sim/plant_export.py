@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from common.extras import optional
 from devices.fault_labels import write_labels
-from firmware_sim.payload_styles import DeviceIdentity, JsonStyle
+from firmware_sim.payload_style import DeviceIdentity
+from firmware_sim.payload_styles import JsonStyle
 from firmware_sim.plants import Plant
 from firmware_sim.samples import NEVER, SampleStream
 from firmware_sim.worlds.sampling import Series

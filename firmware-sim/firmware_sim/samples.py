@@ -22,10 +22,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How a family of devices says that a device is there, and its broker that it is gone: a retained topic."""
+    """How a family of devices says that a device is there, and its broker that it is gone: a retained topic.
+
+    Where `online` is None, what the device writes tells that it is there, and the will is not retained.
+    """
 
     topic: str
-    online: bytes = b"online"
+    online: bytes | None = b"online"
     offline: bytes = b"offline"
 
 

@@ -23,7 +23,8 @@ from firmware_sim.firmware.device import Firmware, FirmwareOptions
 from firmware_sim.firmware.mqtt_sessions import Session, Sessions, allow_files
 from firmware_sim.fleet_description import DescribedDevice, FleetDescription
 from firmware_sim.injection import Injection, InjectionListener
-from firmware_sim.payload_styles import DeviceIdentity, StyledEncoder, find_style
+from firmware_sim.payload_style import DeviceIdentity
+from firmware_sim.payload_styles import find_style
 from firmware_sim.plant_export import by_device
 from firmware_sim.plants import Plant, PlantOptions, make_plant
 from firmware_sim.progress import Progress
@@ -189,7 +190,7 @@ class WorldRun:
                 buffer=1_000_000,
                 sleeps=settings.duty_cycle and any(one.metric.signal is Signal.BATTERY for one in series),
             )
-            encoder = StyledEncoder(style, identity)
+            encoder = style.encoder(identity)
             client_id = f"{name}-{os.getpid()}"
             device = _Device(
                 lambda session, o=options, s=stream, e=encoder, r=random: Firmware(o, s, session, e, r),  # type: ignore[misc]

@@ -64,6 +64,9 @@ class Line:
 
 
 class Writer:
+    def announcements(self) -> list[tuple[str, bytes]]:
+        return [("plant/a/$description", b"{}")]
+
     def messages(self, samples: list[Sample]) -> list[tuple[str, bytes]]:
         return [("plant/a", json.dumps({"ts": one.time, **one.values}).encode()) for one in samples]
 

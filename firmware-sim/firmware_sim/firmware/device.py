@@ -88,6 +88,10 @@ class Connection(Protocol):
 class Encoder(Protocol):
     """How a device writes what it measured."""
 
+    def announcements(self) -> list[tuple[str, bytes]]:
+        """What it tells of itself, retained, when it has connected; what is written from then on begins anew."""
+        ...
+
     def messages(self, samples: list[Sample]) -> list[tuple[str, bytes]]:
         """Topics and payloads of samples, in order."""
         ...
@@ -176,8 +180,11 @@ class Firmware:
         """The broker has taken the connection."""
         self._retry = FIRST_RETRY_SECONDS
         self.clock.synchronise(now, self._random.gauss(0, 0.02))
-        if (presence := self.options.presence) is not None:
+        presence = self.options.presence
+        if presence is not None and presence.online is not None:
             self._connection.publish(presence.topic, presence.online, qos=1, retain=True)
+        for topic, payload in self._encoder.announcements():
+            self._connection.publish(topic, payload, qos=1, retain=True)
         if self._is_bad:
             self._crash_at = now + self._seconds(*CRASH_AFTER_SECONDS)
         elif self._rolled_back:
@@ -251,7 +258,9 @@ class Firmware:
 
     def _connect(self) -> None:
         presence = self.options.presence
-        will = None if presence is None else Will(presence.topic.encode(), presence.offline)
+        will = None
+        if presence is not None:
+            will = Will(presence.topic.encode(), presence.offline, retain=presence.online is not None)
         self._enter(State.CONNECTING, self._state_until + int(LAST_RETRY_SECONDS * SECOND))
         self._connection.connect(will=will, subscriptions=(f"{self.options.topic}/command",))
 
