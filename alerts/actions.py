@@ -1,4 +1,4 @@
-"""Alarm: what people do with alarms and series, as typed actions that stand in the journal between the messages.
+"""Alarm: what people do with alarms, series and devices, as typed actions that stand in the journal.
 
 An action is an entry of the journal of its own, so that a replay, a restart and a backup keep it: the engine takes it
 at its position, as it takes messages. `encode` gives the entry's body, `decode` reads it.
@@ -10,23 +10,26 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-Text = Annotated[str, Field(max_length=2000)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+from devices.device_actions import (
+    DeleteDevice,
+    DeviceAction,
+    LabelDevice,
+    MergeDevice,
+    Name,
+    PersonAction,
+    RenameDevice,
+    RestoreDevice,
+    RetireDevice,
+    Text,
+    text_of_device_action,
+)
+
 Verdict = Literal["right", "wrong", "expected"]
 
 
-class _Action(BaseModel):
-    """Who did it, and when by the service's clock (ns since the epoch)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    by: Name
-    at: int
-
-
-class _AlarmAction(_Action):
+class _AlarmAction(PersonAction):
     """Something done with one alarm."""
 
     alarm: int = Field(ge=1)
@@ -83,7 +86,7 @@ class UndoFeedback(_AlarmAction):
     kind: Literal["undo_feedback"] = "undo_feedback"
 
 
-class DoNotLearn(_Action):
+class DoNotLearn(PersonAction):
     """Do not learn from a stretch of event time: what is stored of it is scored, but not taken for normal.
 
     It holds for readings that come after it; what was learned already stays so.
@@ -103,7 +106,7 @@ class DoNotLearn(_Action):
         return self
 
 
-class Label(_Action):
+class Label(PersonAction):
     """Say whether a stretch of event time was a fault or normal: what settings are compared against."""
 
     kind: Literal["label"] = "label"
@@ -122,7 +125,7 @@ class Label(_Action):
 
 
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
-Action = AlarmAction | DoNotLearn | Label
+Action = AlarmAction | DoNotLearn | Label | DeviceAction
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
 
@@ -158,6 +161,8 @@ def text_of(action: Action, outcome: str = "") -> str:
         case Label():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.label}: {action.device} {action.metric} from {start} to {end}"
+        case RenameDevice() | LabelDevice() | RetireDevice() | RestoreDevice() | MergeDevice() | DeleteDevice():
+            said = text_of_device_action(action)
         case _:
             said = ""
     return ": ".join(part for part in ("; ".join(part for part in (said, outcome) if part), action.note) if part)

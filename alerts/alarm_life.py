@@ -166,6 +166,26 @@ class Alarms:
             self._cleared[after.alarm] = after
         return after, outcome
 
+    def end(self, series: Sequence[int], reason: str) -> list[AlarmRecord]:
+        """Clear the open alarms of these series for a reason; returns their records."""
+        ended = []
+        for number in series:
+            before = self._open.pop(number, None)
+            if before is None:
+                continue
+            after = self._cleared_now(before, reason)
+            self._keep_cleared(after)
+            ended.append(after)
+        return ended
+
+    def forget(self, series: Sequence[int]) -> None:
+        """Know nothing more of the alarms of these series."""
+        for number in series:
+            self._open.pop(number, None)
+            self._shelved.pop(number, None)
+        gone = set(series)
+        self._cleared = {number: record for number, record in self._cleared.items() if record.series not in gone}
+
     def _acted(
         self, record: AlarmRecord, action: Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment
     ) -> AlarmRecord:

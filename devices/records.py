@@ -16,6 +16,36 @@ class SeriesRecord:
     unit: str = ""
     kind: str = "measurement"
     """What the metric is (`devices.kinds.Kind`)."""
+    gone_at: int | None = None
+    """The journal position at which the series was deleted, or became part of another; None while it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """What people and rules say of a device. `name` is what it is shown as, where that is not its identity.
+
+    `first_seen` is the arrival (ns) of the first message that it was seen by, None where that was not noted.
+    `retired_at` is the service's clock (ns) when it was taken out of service. `merged_into` is the device that its
+    readings are of since the journal position `merged_at`.
+    """
+
+    device: str
+    name: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    first_seen: int | None = None
+    retired_at: int | None = None
+    merged_into: str = ""
+    merged_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesMove:
+    """Points of series `source` become those of `target`: values times `scale` plus `offset`, as its unit asks."""
+
+    source: int
+    target: int
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 MOST_PAYLOAD_KEPT = 16_384

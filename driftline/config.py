@@ -29,6 +29,7 @@ from ingest.ingest_settings import (
     SnapshotSettings,
 )
 from ingest.knowledge_settings import SeriesSettings
+from ingest.label_settings import LabelSettings
 from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
@@ -36,7 +37,7 @@ from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSetti
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
-_LISTS = ("notices", "routes", "series", "sinks")
+_LISTS = ("device_labels", "notices", "routes", "series", "sinks")
 _READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
@@ -82,6 +83,9 @@ class Config(BaseModel):
         default=[], description="Times at which alarms of some devices are expected, and nobody is told of them."
     )
     notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
+    device_labels: list[LabelSettings] = Field(
+        default=[], description="Labels that a device is given when it first appears; people may change them."
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
 

@@ -91,6 +91,14 @@ class Admission:
         """Whether detectors may score the series."""
         return series < len(self._admitted) and bool(self._admitted[series])
 
+    def let_go(self, series: list[int]) -> None:
+        """These series are gone: others may take their places."""
+        for number in series:
+            if number < len(self._admitted):
+                self._count -= bool(self._admitted[number])
+                self._waiting -= bool(self._waits[number])
+                self._admitted[number] = self._waits[number] = False
+
     def state(self) -> State:
         """A copy of the whole state."""
         return {

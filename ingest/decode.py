@@ -388,7 +388,7 @@ class _Taken:
 
     def say_presence(self, message: int, device: str | None, online: bool) -> None:
         """A message says whether a device, by default the one of its topic, is there."""
-        name = self.owner(message) if device is None else device
+        name = self.owner(message) if device is None else self._router.book.current(device)
         self._presence.append(Presence(message, name, online))
         self.no_data(message, Reason.AVAILABILITY, f'"{name}" is {"online" if online else "offline"}')
 

@@ -67,6 +67,11 @@ class DetectorHost:
             elif not slots.assign(series, knowledge, arrival):
                 self._report_left_out(series, name)
 
+    def drop(self, series: int) -> None:
+        """Let no detector score the series any more."""
+        for slots in self._slots.values():
+            slots.drop(series)
+
     def assigned(self, series: int) -> list[str]:
         """The detectors that score the series now."""
         return [name for name, slots in self._slots.items() if slots.has(series)]

@@ -97,6 +97,10 @@ class DeviceStatuses:
                 self._devices[device] = found
         return found
 
+    def forget(self, device: str) -> None:
+        """Note nothing of the device any more."""
+        self._devices.pop(device, None)
+
     def refuse(self, device: str, reason: str, detail: str, arrival: int) -> None:
         """A message of the device was refused whole."""
         status = self.of(device)

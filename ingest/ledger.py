@@ -59,12 +59,13 @@ def counts_of(
     waiting: int,
     device_rows: int,
     conflicts: int,
+    deleted: int,
 ) -> dict[str, int]:
     """Ledger increments. `received` counts readings; a message that could not be decoded at all counts as one, and so
     do a redelivered one, which is not decoded again, and a device's row that was scored, since it becomes a point.
 
     `whole` is the entry with its redelivered messages, `waiting` how many more readings than before wait in the reorder
-    buffer.
+    buffer, `deleted` how many that waited there went with their device.
     """
     counts: Counter[str] = Counter()
     counts["messages"] = len(whole.chunk)
@@ -81,6 +82,7 @@ def counts_of(
     counts["dropped.state"] = states
     for odd in readings.odd:
         counts[f"odd.{odd.kind}"] += odd.readings
+    counts["dropped.deleted"] = deleted
     counts["conflicts"] = conflicts
     counts["waiting"] = waiting
     counts["anomalies"] = anomalies

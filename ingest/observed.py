@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,13 @@ class Observer:
                 self.last_state[state.series] = state.text
                 changes.append(StateRecord(state.series, state.time, state.text))
         return changes
+
+    def forget(self, device: str, series: Iterable[int]) -> None:
+        """The device is there no more, nor are its series."""
+        self.statuses.forget(device)
+        for number in series:
+            self.last_state.pop(number, None)
+            self.last_known.pop(number, None)
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +100,20 @@ class Orderer:
             batch.series, batch.time, batch.value, released, self._future_skew, self._newest, late
         )
         return Ordered(batch, late, arrived.arrival, released)
+
+    def move(self, to: Mapping[int, int]) -> None:
+        """Let readings that wait be of other series."""
+        waiting = self._waiting.batch
+        if len(waiting):
+            series = np.array([to.get(each, each) for each in waiting.series.tolist()], np.int32)
+            self._waiting = replace(self._waiting, batch=Batch(series, waiting.time, waiting.value))
+
+    def drop(self, series: Sequence[int]) -> int:
+        """Let readings of these series wait no more; returns how many there were."""
+        keep = np.flatnonzero(~np.isin(self._waiting.batch.series, series))
+        dropped = self.waiting - len(keep)
+        self._waiting = _taken(self._waiting, keep)
+        return dropped
 
     def _reorder(self, arrived: Arrived, moments: NDArray[np.int64]) -> tuple[Arrived, NDArray[np.int64]]:
         first = self.waiting

@@ -16,15 +16,19 @@ from alerts.alarm_settings import AlarmSettings
 from alerts.labels import Labels
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
+from devices.device_actions import DeviceAction
+from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
-from devices.records import ActionRecord, AlarmRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder, Readings
 from ingest.detector_host import DetectorHost, HostScores
+from ingest.device_changes import Changed, DeviceChanges
 from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
+from ingest.label_settings import LabelSettings, rules_of
 from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
 from ingest.not_learned import NotLearned, Stretch
@@ -55,20 +59,26 @@ class Engine:
         limits: LimitSettings,
         known_series: Sequence[SeriesRecord] = (),
         series: Sequence[SeriesSettings] = (),
+        *,
+        device_labels: Sequence[LabelSettings] = (),
+        known_devices: Sequence[DeviceRecord] = (),
     ) -> None:
         self.position = 0
         self.settings_from = 0
         self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
         self.registry.load(known_series)
         self._stored_series = len(self.registry)
+        self.book = DeviceBook(rules_of(device_labels))
+        self.book.load(noted(known_devices, known_series))
         self.router = Router(
             routes,
             list(detectors),
             self.registry,
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
+            book=self.book,
         )
-        self.settings = _as_json(self.router.settings, detectors, alarm, limits, series)
+        self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes, self.registry, series)
         self.not_learned = NotLearned(self.registry)
@@ -82,6 +92,16 @@ class Engine:
         self._orderer = Orderer(
             reorders=any(route.reorder_window for route in first),
             future_skew=max((route.future_skew for route in first), default=0),
+        )
+        self._changes = DeviceChanges(
+            self.book,
+            self.registry,
+            self.router,
+            self._orderer,
+            self.host,
+            self.admission,
+            self.alarms,
+            self.observer,
         )
 
     @property
@@ -99,19 +119,20 @@ class Engine:
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
         waited = self.waiting
-        acted, actions = self._act(entry)
+        changed, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
         states = self.observer.step(readings, new.chunk)
         followed = self._follow(self._incoming(readings, new, entry))
         points = followed.points()
+        devices, forgotten = self.book.take_changed()
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
             points=points,
             series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
             dead_letters=dead_letters_of(readings, new, entry),
-            alarms=acted + followed.alarms.records,
+            alarms=changed.alarms + followed.alarms.records,
             actions=actions,
             counts=counts_of(
                 readings,
@@ -122,8 +143,13 @@ class Engine:
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch),
                 conflicts=self._orderer.conflicts,
+                deleted=changed.dropped,
             ),
             states=states,
+            registered=devices,
+            forgotten=forgotten,
+            moved=changed.moved,
+            deleted=changed.deleted,
         )
         self._stored_series = len(self.registry)
         self.position = entry.position + 1
@@ -167,6 +193,7 @@ class Engine:
             "labels": self.labels.state(),
             "router": self.router.state(),
             "observed": self.observer.state(),
+            "devices": self.book.state(),
         }
         return arrays, rest
 
@@ -175,6 +202,9 @@ class Engine:
 
         Raises ValueError or KeyError where the state is not one of an engine's.
         """
+        if "devices" in rest:
+            self.book.load_state(rest["devices"])
+        self.stand_at(position)
         prefix = "detectors/"
         saved = {name.removeprefix(prefix): state for name, state in arrays.items() if name.startswith(prefix)}
         anew = self.host.load(saved, rest.get("fingerprints", {}))
@@ -194,9 +224,14 @@ class Engine:
         self.settings_from = int(rest["settings_from"]) if same else position
         if same and self.choices.load(arrays["route"]) and (anew or self.choices.any_knowledge):
             self._describe()
-        self.position = position
         self._grow()
         return anew
+
+    def stand_at(self, position: int) -> None:
+        """Go on at a journal position: devices and series are as they were there."""
+        self.position = position
+        self.registry.stand_at(position)
+        self.book.stand_at(position)
 
     def adopt_alarms(
         self, open_alarms: Sequence[AlarmRecord], next_alarm: int, judged: Sequence[AlarmRecord] = ()
@@ -222,29 +257,31 @@ class Engine:
         for series in filter(self.admission.is_admitted, self.choices.chosen()):
             self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), NO_TIME)
 
-    def _act(self, entry: JournalEntry) -> tuple[list[AlarmRecord], list[ActionRecord]]:
-        """What people did, where the entry holds that: the alarms that it changed, and a record of each action."""
+    def _act(self, entry: JournalEntry) -> tuple[Changed, list[ActionRecord]]:
+        """What people did, where the entry holds that: what follows from it, and a record of each action."""
         body = entry.chunk.actions
-        alarms: list[AlarmRecord] = []
+        changed = Changed()
         records: list[ActionRecord] = []
         for number, action in enumerate(decode_actions(body)) if body is not None else ():
-            refused = outcome = ""
+            refused, outcome, alarm = "", "", None
             try:
                 if isinstance(action, DoNotLearn):
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
                 elif isinstance(action, Label):
                     self.labels.put(action)
+                elif isinstance(action, DeviceAction):
+                    self._changes.act(action, entry.position, changed)
                 else:
+                    alarm = action.alarm
                     record, outcome = self.alarms.act(action, self.host)
-                    alarms.append(record)
+                    changed.alarms.append(record)
             except ActionError as error:
                 refused = str(error)
-            alarm = None if isinstance(action, DoNotLearn | Label) else action.alarm
             text = text_of(action, outcome)
             records.append(
                 ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text, refused)
             )
-        return alarms, records
+        return changed, records
 
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
@@ -285,11 +322,12 @@ class Engine:
     def _sets(self, batch: Batch, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""
         devices = scores.devices
+        own, together = self._in_service(batch.series), self._in_service(devices.batch.series)
         return [
             Scored(
                 batch.series,
                 batch.time,
-                scores.readings.score,
+                np.where(own, scores.readings.score, np.nan),
                 np.arange(len(batch)),
                 opening=lambda row: scores.readings.opening(batch, row, self.registry),
                 is_replaced=lambda row: self.host.is_replaced(int(batch.series[row]), row),
@@ -297,11 +335,16 @@ class Engine:
             Scored(
                 devices.batch.series,
                 devices.batch.time,
-                devices.batch.value,
+                np.where(together, devices.batch.value, np.nan),
                 devices.at,
                 opening=lambda row: devices.opening(row, self.registry),
             ),
         ]
+
+    def _in_service(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of these (n,) are of devices that are not retired: the others raise no alarm."""
+        retired = [each for record in self.book.retired for each in self.registry.series_of(record)]
+        return ~np.isin(series, retired) if retired else np.ones(len(series), np.bool_)
 
 
 def _as_json(
@@ -310,9 +353,12 @@ def _as_json(
     alarm: AlarmSettings,
     limits: LimitSettings,
     series: Sequence[SeriesSettings],
+    device_labels: Sequence[LabelSettings],
 ) -> dict[str, Any]:
     # A configuration that says nothing of single series is the same as one of a version before it could.
     said = {"series": [each.model_dump(mode="json") for each in series]} if series else {}
+    if device_labels:
+        said["device_labels"] = [rule.model_dump(mode="json") for rule in device_labels]
     return said | {
         "routes": [route.model_dump(mode="json") for route in routes],
         "detectors": {name: chosen.model_dump(mode="json") for name, chosen in detectors.items()},

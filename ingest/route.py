@@ -13,6 +13,7 @@ from common.growth import grown
 from devices.codec import Codec, MetricName, StatefulCodec
 from devices.codec import Role as ValueRole
 from devices.codecs import codec_registry as codecs
+from devices.device_book import DeviceBook
 from devices.kinds import SCORED, Kind
 from devices.profile import Profile, find_profile, load_profiles, recognise
 from devices.quantities import conversion
@@ -81,7 +82,8 @@ class Router:
     has one for each route of the configuration.
 
     `assign` is called for each topic that brings a series, before the next series is met: series that it adds to the
-    registry are so numbered in the order of the messages, however the journal was cut.
+    registry are so numbered in the order of the messages, however the journal was cut. `book` tells which devices were
+    merged into others.
     """
 
     def __init__(
@@ -92,7 +94,9 @@ class Router:
         *,
         max_topics: int,
         assign: Assign = lambda _series, _place, _override, _arrival: None,
+        book: DeviceBook | None = None,
     ) -> None:
+        self.book = DeviceBook() if book is None else book
         self.settings = list(routes)
         self.codecs: list[Codec] = []
         self.routes: list[Route] = []
@@ -183,7 +187,8 @@ class Router:
     def owner(self, topic: int) -> str:
         """The device that messages on a topic are of, as far as the topic tells."""
         route = int(self._route_of[topic])
-        return self.routes[route].owner(self._levels[topic]) if route >= 0 else "/".join(self._levels[topic])
+        levels = self._levels[topic]
+        return self.book.current(self.routes[route].owner(levels) if route >= 0 else "/".join(levels))
 
     def roles(self, codec: int) -> NDArray[np.uint8] | None:
         """The role of each of a codec's metrics, (metrics,) uint8; None where all are numbers."""
@@ -254,6 +259,10 @@ class Router:
         levels = self._levels[topic]
         if not form or not self.discovery.learn(form, route.owner(levels), "/".join(levels), payload):
             return
+        self.resolve_anew()
+
+    def resolve_anew(self) -> None:
+        """Forget which series topics and metrics stand for: units, or devices, have changed."""
         for table in self._tables:
             table.series.clear()
             table.by_device.clear()
@@ -433,6 +442,7 @@ class Router:
             series, kind = self._find(chosen, topic, said, device, metric)
         except TooManySeriesError as error:
             return Refusal(Reason.TOO_MANY_SERIES, str(error))
+        self.book.meet(self.registry.records[series].device, self._levels[topic], arrival)
         if kind != Kind.TEXT:
             which = chosen.override_of(metric, scored=kind in SCORED)
             self._assign(series, self._places[int(self._route_of[topic])], which, arrival)
@@ -445,6 +455,7 @@ class Router:
         words = said.role == ValueRole.TEXT
         described = "" if words else self.discovery.unit("/".join(self._levels[topic]), str(said), device, metric)
         told = said.unit or described
+        device = self.book.current(device)
         override = route.override_at(route.override_of(metric))
         unit = (override.unit if override else "") or told or route.usual_unit(metric)
         kind = route.kind(metric, unit, words=words)

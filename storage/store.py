@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord, StateRecord
+from devices.records import (
+    ActionRecord,
+    AlarmRecord,
+    AlarmState,
+    DeadLetter,
+    DeviceRecord,
+    SeriesMove,
+    SeriesRecord,
+    StateRecord,
+)
 
 
 class StorageFullError(Exception):
@@ -124,6 +133,8 @@ class StepOutput:
     `position` to `next_position` (exclusive) is the run of the journal that it stands for.
     `counts` are increments to the ledger ("received", "rejected.malformed", ...), stored in the same transaction.
     `devices` are changes of device states; only external databases take them. `actions` is what people did.
+    `registered` are records of devices that are new or changed, `forgotten` devices whose records go. `moved` and
+    `deleted` are series that end here: whatever there is of them, in these points too, moves or goes.
     """
 
     position: int
@@ -136,6 +147,10 @@ class StepOutput:
     devices: list[DevicePresence] = field(default_factory=list)
     actions: list[ActionRecord] = field(default_factory=list)
     states: list[StateRecord] = field(default_factory=list)
+    registered: list[DeviceRecord] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    moved: list[SeriesMove] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -154,7 +169,27 @@ class StepOutput:
             devices=[device for output in outputs for device in output.devices],
             actions=[action for output in outputs for action in output.actions],
             states=[state for output in outputs for state in output.states],
+            **_of_devices(outputs),
         )
+
+
+def _of_devices(outputs: list[StepOutput]) -> dict[str, Any]:
+    """What outputs say of devices, as one; a record that a later output forgets, or notes anew, is as that says."""
+    registered: dict[str, DeviceRecord] = {}
+    forgotten: dict[str, None] = {}
+    for output in outputs:
+        for device in output.forgotten:
+            registered.pop(device, None)
+            forgotten[device] = None
+        for record in output.registered:
+            forgotten.pop(record.device, None)
+            registered[record.device] = record
+    return {
+        "registered": list(registered.values()),
+        "forgotten": list(forgotten),
+        "moved": [move for output in outputs for move in output.moved],
+        "deleted": [series for output in outputs for series in output.deleted],
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
         try:
             actions = [_action(given, found[number], who.name, view.counts().time) for number in numbers]
         except (ActionError, ValidationError) as error:
-            raise ApiError(400, "invalid_request", f"body: {_sentence(error)}") from None
+            raise ApiError(400, "invalid_request", f"body: {sentence_of(error)}") from None
         try:
             done = view.act(actions)
         except ActionError as error:
@@ -192,7 +192,8 @@ def _effects(view: ServiceView, done: list[ActionRecord], alarms: dict[int, dict
     return replies
 
 
-def _sentence(error: Exception) -> str:
+def sentence_of(error: Exception) -> str:
+    """What is wrong with an action, with the setting that it is about."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

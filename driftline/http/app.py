@@ -16,6 +16,7 @@ from driftline.http.access_routes import access_router
 from driftline.http.action_routes import action_router
 from driftline.http.alarm_routes import alarm_replies, alarm_router
 from driftline.http.bounds import Bounds, QueryPool
+from driftline.http.device_action_routes import device_action_router
 from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
@@ -79,6 +80,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
         for acting in (
             action_router(view, lambda numbers: alarm_replies(view, numbers), _audit(gate)),
+            device_action_router(view, _audit(gate)),
             notice_router(lambda: view.notifier, _audit(gate)),
             tune_router(view, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),

@@ -6,16 +6,16 @@ import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from devices.records import SeriesRecord
 from driftline.http import schemas
 from driftline.http.errors import unknown
 from driftline.http.parameters import DeviceFilter, DeviceName, series_of
 from driftline.http.reply import json_response
-from driftline.http.view import DeviceState, Learning, ServiceView
+from driftline.http.view import DeviceLife, DeviceState, Learning, ServiceView
 
 
 def device_router(view: ServiceView) -> APIRouter:
@@ -24,13 +24,16 @@ def device_router(view: ServiceView) -> APIRouter:
     store = view.store
 
     @router.get("/devices", response_model=schemas.DeviceListReply)
-    def devices() -> Response:
-        """Every device with its state and metrics."""
+    def devices(
+        retired: Annotated[bool, Query(description="Those too that are out of service.")] = False,
+    ) -> Response:
+        """Every device in service with its state and metrics."""
         metrics = defaultdict(list)
         for record in store.series():
             metrics[record.device].append(record)
         learning = view.learning()
-        found = [_device(learning, state, metrics[state.device]) for state in view.device_states()]
+        states = [each for each in view.device_states() if retired or each.life is not DeviceLife.RETIRED]
+        found = [_device(learning, state, metrics[state.device]) for state in states]
         return json_response({"time": view.counts().time, "devices": found})
 
     @router.get("/devices/{device:path}", response_model=schemas.DeviceReply)
@@ -45,9 +48,14 @@ def device_router(view: ServiceView) -> APIRouter:
     @router.get("/series", response_model=schemas.SeriesListReply)
     def series(device: DeviceFilter = None) -> Response:
         """Every series, or those of one device."""
-        return json_response({"series": series_of(store.series(), device)})
+        return json_response({"series": list(map(series_reply, series_of(store.series(), device)))})
 
     return router
+
+
+def series_reply(record: SeriesRecord) -> dict[str, Any]:
+    """A series as the API tells it."""
+    return {name: getattr(record, name) for name in schemas.SeriesReply.model_fields}
 
 
 def learning_of(learning: Learning, series: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from devices.records import SeriesRecord
 from driftline.http import schemas
 from driftline.http.bounds import QueryPool
-from driftline.http.device_routes import learning_of
+from driftline.http.device_routes import learning_of, series_reply
 from driftline.http.errors import ApiError, unknown
 from driftline.http.http_settings import HttpSettings
 from driftline.http.parameters import DeviceFilter, End, Start, series_of
@@ -49,7 +49,7 @@ def point_router(view: ServiceView, settings: HttpSettings, queries: QueryPool) 
         for record in chosen:
             found = store.points(record.series, start, end, max_points or settings.max_points)
             columns = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-            replies.append(dataclasses.asdict(record) | learning_of(learning, record.series) | columns)
+            replies.append(series_reply(record) | learning_of(learning, record.series) | columns)
         return json_response({"series": replies})
 
     @router.get("/sparklines", response_model=schemas.SparklinesReply)

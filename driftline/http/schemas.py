@@ -103,6 +103,9 @@ class DeviceReply(BaseModel):
 
     model_config = _example(
         device="plant/pump-01",
+        name="Feed pump",
+        labels={"site": "plant"},
+        first_seen=TIME,
         life="online",
         last_event=TIME,
         last_arrival=TIME + 12_000_000,
@@ -122,7 +125,10 @@ class DeviceReply(BaseModel):
             },
         ],
     )
-    device: str
+    device: str = Field(description="Its identity.")
+    name: str = Field(description="What it is shown as; its identity where nobody gave it another name.")
+    labels: dict[str, str]
+    first_seen: int | None = Field(description="Arrival of its first message; null where that was not noted.")
     life: DeviceLife
     last_event: int | None = Field(description="Newest reading, by the device's own time.")
     last_arrival: int | None = Field(description="Newest message, by the server's clock.")

@@ -124,12 +124,16 @@ class About:
 
 
 class DeviceLife(StrEnum):
-    """Whether a device is heard from: `new` has hardly sent yet, `offline` was said to be gone, by it or the broker."""
+    """Whether a device is heard from: `new` has hardly sent yet, `offline` was said to be gone, by it or the broker.
+
+    `retired` was taken out of service by a person, whatever it sends.
+    """
 
     ONLINE = "online"
     SILENT = "silent"
     NEW = "new"
     OFFLINE = "offline"
+    RETIRED = "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ class DeviceState:
     """One device as the service sees it: `last_event` in the device's own time, `last_arrival` by our clock (ns).
 
     `clock` says what is wrong with its clock, `refusal` what of its messages is refused, with the remedy; empty where
-    nothing is. `refused` of `messages` were refused whole.
+    nothing is. `refused` of `messages` were refused whole. `name` is what it is shown as, `first_seen` the arrival of
+    its first message, None where that was not noted.
     """
 
     device: str
@@ -149,6 +154,9 @@ class DeviceState:
     refusal: str = ""
     refused: int = 0
     messages: int = 0
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    first_seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from alerts.alarm_settings import AlarmSettings
 from detectors.detector import State
-from devices.records import SeriesRecord
+from devices.records import DeviceRecord, SeriesRecord
 from driftline.config import Config
 from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
+from ingest.label_settings import LabelSettings
 from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
@@ -26,10 +27,19 @@ Say = Callable[[str], None]
 _ALL_ALARMS = 1_000_000
 
 
-def new_engine(config: Config, known: Sequence[SeriesRecord]) -> Engine:
+def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[DeviceRecord] = ()) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
     limits = fitted(config.limits, allowed_bytes())
-    return Engine(config.routes, config.detectors, config.alarm, limits, known, config.series)
+    return Engine(
+        config.routes,
+        config.detectors,
+        config.alarm,
+        limits,
+        known,
+        config.series,
+        device_labels=config.device_labels,
+        known_devices=devices,
+    )
 
 
 def restored_engine(
@@ -48,17 +58,17 @@ def restored_engine(
     for warning in saved.warnings:
         say(warning)
     parts = unflattened(saved.parts)
-    engine = new_engine(config, store.series())
+    engine = new_engine(config, store.all_series(), store.devices())
     if saved.position < journal.first_position:
         say(
             f"journal positions {saved.position} to {journal.first_position} are lost: "
             "what was in them is not learned, but stored where the database had it already"
         )
         say_anew(_load(engine, saved.position, parts, saved.meta, say), say)
-        engine.position = journal.first_position
+        engine.stand_at(journal.first_position)
         return _agreed(engine, store, journal)
     same = saved.meta.get("settings") == engine.settings
-    before = engine if same else engine_of_settings(saved.meta.get("settings"), store.series()) or engine
+    before = engine if same else engine_of_settings(saved.meta.get("settings"), store.all_series()) or engine
     unfit = _load(before, saved.position, parts, saved.meta, say)
     if before is engine and not unfit:
         return engine
@@ -88,7 +98,7 @@ def _taken_over(
     arrays, rest = before.state()
     of_unfit = tuple(f"detectors/{name}|" for name in unfit)
     kept = {name: state for name, state in arrays.items() if not (of_unfit and name.startswith(of_unfit))}
-    engine = new_engine(config, store.series())
+    engine = new_engine(config, store.all_series(), store.devices())
     anew = engine.load(before.position, kept, rest)
     if unfit:
         _adopt_stored_alarms(engine, store)
@@ -110,8 +120,8 @@ def _mend(journal: Journal, store: EmbeddedStore, say: Say) -> None:
 
 def _relearned(config: Config, store: EmbeddedStore, journal: Journal, say: Say) -> Engine:
     """Without a snapshot: everything that the journal still holds."""
-    engine = new_engine(config, store.series())
-    engine.position = journal.first_position
+    engine = new_engine(config, store.all_series(), store.devices())
+    engine.stand_at(journal.first_position)
     if engine.position or store.position:
         say(
             "no snapshot of the learned state can be used: "
@@ -153,6 +163,7 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
             LimitSettings.model_validate(settings["limits"]),
             known,
             [SeriesSettings.model_validate(each) for each in settings.get("series", ())],
+            device_labels=[LabelSettings.model_validate(rule) for rule in settings.get("device_labels", ())],
         )
     except (ValidationError, ValueError, KeyError):
         return None
@@ -172,5 +183,5 @@ def _load(
         return engine.load(position, parts, meta)
     except (KeyError, ValueError) as error:
         say(f"the saved state is of a version that this one cannot read ({error}): all is learned anew")
-        engine.position = position
+        engine.stand_at(position)
         return dict.fromkeys(engine.host.names, "its saved state cannot be read")

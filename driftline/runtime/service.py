@@ -187,7 +187,7 @@ class Service:
 
         def swap() -> None:
             old = self._engine.engine
-            new = new_engine(config, old.registry.records)
+            new = new_engine(config, old.registry.all_known())
             arrays, rest = old.state()
             anew = new.load(old.position, arrays, rest)
             if anew:
@@ -313,7 +313,7 @@ class Service:
         )
         self._closers.append(("sinks", self._sinks.stop))
         lost = self._sinks.open(
-            self._store.series(),
+            self._store.all_series(),
             stored=self._store.position,
             journal_end=self._journal.next_position,
             before=self.folder.sinks_before(),

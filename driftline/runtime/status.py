@@ -17,7 +17,7 @@ from alerts.labels import LabelledStretch
 from alerts.maintenance import maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
-from devices.records import ActionRecord
+from devices.records import ActionRecord, DeviceRecord
 from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import (
@@ -166,37 +166,48 @@ class ServiceStatus:
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""
+        names, _, online, open_alarms = self._present()
+        in_service = [not self._engine.engine.book.is_retired(name) for name in names]
+        return (
+            [n for n, kept in zip(names, in_service, strict=True) if kept],
+            online[in_service],
+            open_alarms[in_service],
+        )
+
+    def _present(self) -> tuple[list[str], NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64]]:
+        """Devices that are there, retired ones too: names and numbers, and the rest as `presence` has it."""
         engine = self._engine.engine
         names = engine.registry.device_names[:]
         count = min(len(names), len(engine.liveness.last_event))
+        there = np.flatnonzero(engine.registry.there()[:count])
         silent = engine.liveness.silent(self._clock())
         open_alarms = np.zeros(len(names) + 1, np.int64)
         open_series = engine.open_series
         device_of = engine.registry.device_of()
         np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
-        return names, ~silent[:count].astype(np.bool_), open_alarms[:count]
+        return [names[i] for i in there.tolist()], there, ~silent[there].astype(np.bool_), open_alarms[there]
 
     def device_states(self) -> list[DeviceState]:
         """Every device known."""
-        names, online, open_alarms = self.presence()
+        names, numbers, online, open_alarms = self._present()
         engine = self._engine.engine
         liveness, statuses = engine.liveness, engine.observer.statuses
         new = liveness.new()
         states = []
-        for i in range(len(online)):
-            status = statuses.get(names[i]) or DeviceStatus()
+        for at, (name, i) in enumerate(zip(names, numbers.tolist(), strict=True)):
+            status = statuses.get(name) or DeviceStatus()
             life = DeviceLife.NEW if new[i] else DeviceLife.ONLINE
             if status.online is False:
                 life = DeviceLife.OFFLINE
-            elif not online[i]:
+            elif not online[at]:
                 life = DeviceLife.SILENT
             last = (_time(int(liveness.last_event[i])), _time(int(liveness.last_arrival[i])))
-            states.append(_device_state(names[i], status, last, life, int(open_alarms[i])))
+            states.append(_device_state(engine.book.get(name), status, last, life, int(open_alarms[at])))
         known = set(names)
         for name, status in statuses:
             if name not in known:
                 life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
-                states.append(_device_state(name, status, (None, status.refused_at or None), life, 0))
+                states.append(_device_state(engine.book.get(name), status, (None, status.refused_at or None), life, 0))
         return states
 
     def learning(self) -> Learning:
@@ -347,13 +358,16 @@ def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
 
 
 def _device_state(
-    name: str, status: DeviceStatus, last: tuple[int | None, int | None], life: DeviceLife, open_alarms: int
+    record: DeviceRecord, status: DeviceStatus, last: tuple[int | None, int | None], life: DeviceLife, open_alarms: int
 ) -> DeviceState:
     return DeviceState(
-        device=name,
+        device=record.device,
+        name=record.name or record.device,
+        labels=record.labels,
+        first_seen=record.first_seen,
         last_event=last[0],
         last_arrival=last[1],
-        life=life,
+        life=DeviceLife.RETIRED if record.retired_at is not None else life,
         open_alarms=open_alarms,
         clock=status.clock,
         refusal=status.refusal,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from common.compiled import njit
 from common.growth import grown
 from devices.batch import NO_TIME, ScoredBatch
+from devices.records import SeriesMove
 
 
 class NewestTimes:
@@ -54,6 +55,16 @@ class NewestTimes:
         """Put back the times that `advance` replaced."""
         # Of repeated indices NumPy keeps the last value given, so the earliest is given last.
         self.times[series[::-1]] = before[::-1]
+
+    def move(self, moved: Iterable[SeriesMove], deleted: Iterable[int]) -> None:
+        """Series became part of others, or were deleted."""
+        for move in moved:
+            self._reserve(max(move.source, move.target) + 1)
+            self.times[move.target] = max(self.times[move.source], self.times[move.target])
+            self.times[move.source] = NO_TIME
+        for series in deleted:
+            self._reserve(series + 1)
+            self.times[series] = NO_TIME
 
     def _reserve(self, size: int) -> None:
         self.times = grown(self.times, size, NO_TIME, least=1024)

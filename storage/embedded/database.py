@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from devices.batch import ScoredBatch
 from storage.archive.parquet_archive import ArchivedFile
 from storage.embedded.conflicts import sort_out
+from storage.embedded.device_writing import change_devices
 from storage.embedded.old_points import OldPoints
 from storage.embedded.row_writing import timestamps, write_points, write_rows
 from storage.store import CommitResult, StepOutput, StorageFullError
@@ -55,6 +56,10 @@ class EmbeddedStore(OldPoints):
         `ahead` gets the output, without its duplicates, before the transaction commits; what it raises is raised here,
         and nothing is stored.
         """
+        if output.moved or output.deleted:
+            # Housekeeping may be at the same rows.
+            with self._maintenance_lock:
+                return self._without_damaged(lambda: self._commit(output, ahead))
         return self._without_damaged(lambda: self._commit(output, ahead))
 
     def _commit(self, output: StepOutput, ahead: Callable[[StepOutput], object] | None) -> CommitResult:
@@ -78,6 +83,7 @@ class EmbeddedStore(OldPoints):
                     counts = self._counted(output.counts, result)
                     write_points(connection, kept)
                     write_rows(connection, output)
+                    change_devices(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
                     if ahead is not None:
                         ahead(output if kept is points else replace(output, points=kept))
@@ -86,6 +92,7 @@ class EmbeddedStore(OldPoints):
                 raise
             self._position = output.next_position
             self._counts = counts
+            self._newest.move(output.moved, output.deleted)
             return result
 
     def _sort_out(

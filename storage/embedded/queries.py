@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from devices.batch import Batch, ScoredBatch
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
 from storage.archive.archiving import views_with_archive
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters
@@ -76,12 +76,25 @@ class StoreQueries(ABC):
         """Those of `series` (of all) that have points, in order, and the time of the newest point of each."""
 
     def series(self) -> list[SeriesRecord]:
-        """Every known series, in order of its index."""
+        """Every series that is there, in order of its index."""
+        return [record for record in self.all_series() if record.gone_at is None]
+
+    def all_series(self) -> list[SeriesRecord]:
+        """Every series, those too that were deleted or became part of another, without a gap in their indices."""
         with self._reading() as cursor:
             rows = cursor.execute(
-                "SELECT series, device, metric, unit, kind FROM stored.series ORDER BY series"
+                "SELECT series, device, metric, unit, kind, gone_at FROM stored.series ORDER BY series"
             ).fetchall()
         return [SeriesRecord(*row) for row in rows]
+
+    def devices(self) -> list[DeviceRecord]:
+        """What people and rules say of devices, by identity."""
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT device, name, labels, epoch_ns(first_seen), epoch_ns(retired_at), merged_into, merged_at "
+                "FROM stored.device ORDER BY device"
+            ).fetchall()
+        return [DeviceRecord(row[0], row[1], orjson.loads(row[2]), *row[3:]) for row in rows]
 
     def points(
         self, series: int, start: int | None = None, end: int | None = None, max_points: int | None = None

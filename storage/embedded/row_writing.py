@@ -21,9 +21,9 @@ SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nulli
 FROM incoming
 """
 _INSERT_SERIES = """
-INSERT INTO stored.series (series, device, metric, unit, kind)
-SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5)
-ON CONFLICT (series) DO UPDATE SET unit = excluded.unit, kind = excluded.kind
+INSERT INTO stored.series (series, device, metric, unit, kind, gone_at)
+SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6::BIGINT[])
+ON CONFLICT (series) DO UPDATE SET unit = excluded.unit, kind = excluded.kind, gone_at = excluded.gone_at
 """
 _INSERT_STATES = """
 INSERT OR IGNORE INTO stored.state
@@ -63,11 +63,10 @@ def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> 
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
-    """Write the new series, alarms and actions of `output`; of several records of an alarm the last one counts."""
     """Write the new series, changes of states and alarms of `output`; of an alarm's records the last one counts."""
     if output.series:
         last = {record.series: record for record in output.series}
-        rows = [(s.series, s.device, s.metric, s.unit, s.kind) for s in last.values()]
+        rows = [(s.series, s.device, s.metric, s.unit, s.kind, s.gone_at) for s in last.values()]
         connection.execute(_INSERT_SERIES, [list(column) for column in zip(*rows, strict=True)])
     if output.states:
         states = [(state.series, state.time, state.text) for state in output.states]

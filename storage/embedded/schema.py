@@ -14,7 +14,7 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 5
+VERSION = 6
 LETTERS_IN_A_TABLE = 2
 """The last version that held the dead letters."""
 
@@ -59,6 +59,19 @@ CREATE TABLE IF NOT EXISTS stored.state(
 );
 """
 
+DEVICE_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.device(
+    device VARCHAR PRIMARY KEY,
+    name VARCHAR NOT NULL,
+    labels VARCHAR NOT NULL,
+    first_seen TIMESTAMP_NS,
+    retired_at TIMESTAMP_NS,
+    merged_into VARCHAR NOT NULL,
+    merged_at BIGINT
+);
+"""
+"""What people and rules say of devices; `merged_at` is a journal position."""
+
 TABLES = f"""
 CREATE SCHEMA stored;
 CREATE TABLE stored.meta(name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -70,7 +83,8 @@ CREATE TABLE stored.series(
     device VARCHAR NOT NULL,
     metric VARCHAR NOT NULL,
     unit VARCHAR NOT NULL,
-    kind VARCHAR DEFAULT 'measurement'
+    kind VARCHAR DEFAULT 'measurement',
+    gone_at BIGINT
 );
 CREATE TABLE stored.alarm(
     alarm BIGINT PRIMARY KEY,
@@ -94,7 +108,7 @@ CREATE TABLE stored.alarm(
 {_ACTION_TABLE}
 CREATE TABLE stored.progress(position BIGINT NOT NULL, counts VARCHAR NOT NULL);
 INSERT INTO stored.progress VALUES (0, '{{}}');
-{STATE_TABLE}"""
+{STATE_TABLE}{DEVICE_TABLE}"""
 
 MIGRATIONS = {
     1: "".join(
@@ -115,12 +129,14 @@ MIGRATIONS = {
     )
     + _ACTION_TABLE,
     4: "ALTER TABLE stored.series ADD COLUMN IF NOT EXISTS kind VARCHAR DEFAULT 'measurement';" + STATE_TABLE,
+    5: "ALTER TABLE stored.series ADD COLUMN IF NOT EXISTS gone_at BIGINT;" + DEVICE_TABLE,
 }
 """What makes a database of this version one of the next.
 
 Up to version 1 `above` was NULL where there was no bound. Up to version 2 dead letters were in a table, a row for each
 rejected reading; `storage.embedded.letter_table` carries them over first. Up to version 3 there was no novelty, and
 nothing of what people did. Up to version 4 a series had no kind, and states were not kept.
+Up to version 5 devices had no records, and none could go.
 """
 
 POINT_VIEW = """
@@ -150,7 +166,7 @@ CREATE OR REPLACE VIEW points AS
     SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late,
         p.novelty
     FROM stored.point p JOIN stored.series s USING (series);
-CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit, kind FROM stored.series;
+CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit, kind FROM stored.series WHERE gone_at IS NULL;
 CREATE OR REPLACE VIEW states AS
     SELECT s.device, s.metric, c.time, c.text FROM stored.state c JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW alarms AS
@@ -168,9 +184,12 @@ CREATE OR REPLACE VIEW devices AS
     ), unclear AS (
         SELECT series, count(*) AS open_alarms FROM stored.alarm WHERE state <> 'cleared' GROUP BY ALL
     )
-    SELECT s.device, list(s.metric ORDER BY s.metric) AS metrics, min(first_seen) AS first_seen,
+    SELECT s.device, list(s.metric ORDER BY s.metric) AS metrics, min(seen.first_seen) AS first_seen,
         max(last_seen) AS last_seen, coalesce(sum(points), 0)::BIGINT AS points,
-        coalesce(sum(open_alarms), 0)::BIGINT AS open_alarms
+        coalesce(sum(open_alarms), 0)::BIGINT AS open_alarms, any_value(coalesce(d.name, '')) AS name,
+        any_value(coalesce(d.labels, '{}')) AS labels, any_value(d.retired_at) AS retired_at
     FROM stored.series s LEFT JOIN seen USING (series) LEFT JOIN unclear USING (series)
+        LEFT JOIN stored.device d USING (device)
+    WHERE s.gone_at IS NULL
     GROUP BY s.device;
 """

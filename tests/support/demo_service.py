@@ -13,12 +13,13 @@ from firmware_sim.injection import Injection
 from letters import letter
 from numpy.typing import NDArray
 
-from alerts.actions import Acknowledge, Action, DoNotLearn, Feedback, Label, Shelve
+from alerts.actions import Acknowledge, Action, Feedback, Label, Shelve
 from alerts.alarm_settings import AlarmSettings
 from alerts.labels import LabelledStretch, Labels
 from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
+from devices.device_actions import LabelDevice, RenameDevice
 from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
@@ -80,6 +81,8 @@ class DemoService:
         ]
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
+        self.names: dict[str, str] = {}
+        self.labels: dict[str, dict[str, str]] = {}
         self.acted: list[Action] = []
         self.labelled = Labels()
         self.windows: list[MaintenanceSettings] = []
@@ -160,6 +163,8 @@ class DemoService:
                 self._newest.get(name),
                 DeviceLife.SILENT if name in self.silent else DeviceLife.ONLINE,
                 open_alarms.get(name, 0),
+                name=self.names.get(name, name),
+                labels=self.labels.get(name, {}),
             )
             for name in names
         ]
@@ -197,9 +202,13 @@ class DemoService:
         self.acted.extend(actions)
         done = []
         for number, action in enumerate(actions):
-            alarm = None if isinstance(action, DoNotLearn | Label) else action.alarm
+            alarm = getattr(action, "alarm", None)
             if isinstance(action, Label):
                 self.labelled.put(action)
+            if isinstance(action, RenameDevice):
+                self.names[action.device] = action.name
+            if isinstance(action, LabelDevice):
+                self.labels[action.device] = {k: v for k, v in action.labels.items() if v is not None}
             if alarm is not None:
                 record = self._alarms[alarm]
                 if isinstance(action, Acknowledge):

@@ -3,6 +3,7 @@
 import { actions as alarmActions, mayAct } from "./alarm_actions.js";
 import { deviceLink, devicePath, follow, get, instant, may, query, repeat, report } from "./api.js";
 import { MetricChart } from "./chart.js";
+import { deviceCard } from "./device_card.js";
 import { ask, attempt, field } from "./dialog.js";
 import { buttonGroup, fill, h, setText } from "./dom.js";
 import { ago, duration, local, moment } from "./format.js";
@@ -25,6 +26,8 @@ export async function showDevice({ root, name, search, signal }) {
 
   const life = h("span", { class: "chip" });
   const seen = h("span", { class: "dim" });
+  const title = h("h1", {}, device.name);
+  const card = deviceCard(() => refresh());
   const notices = h("div", { class: "notices" });
   const grid = h("div", { class: "charts" });
   const more = h("button", { class: "tile", type: "button", onclick: () => { shownCharts += page; arrange(); load(); } });
@@ -43,10 +46,10 @@ export async function showDevice({ root, name, search, signal }) {
   let lastSpan = 900;
 
   fill(root,
-    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, name), life, seen, h("span", { class: "grow" }),
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), title, life, seen, h("span", { class: "grow" }),
       h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
       may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
-    notices,
+    card.element, notices,
     h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
     grid, more,
@@ -127,6 +130,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   function describe() {
     const open = alarms.filter((alarm) => alarm.state !== "cleared");
+    setText(title, device.name);
     life.className = `chip ${open.length ? "alarm" : device.life}`;
     setText(life, open.length ? `${open.length} open alarm${open.length > 1 ? "s" : ""}` : device.life);
     const last = Math.max(device.last_event ?? 0, ...[...charts.values()].map((chart) => (chart.newest ?? 0) * 1e9));
@@ -259,6 +263,7 @@ export async function showDevice({ root, name, search, signal }) {
   }, { signal });
 
   await fetchAlarms();
+  card.draw(device);
   arrange();
   await fetchAlarms();
   span.choose(range.span === undefined ? "" : range.span);
@@ -296,6 +301,7 @@ export async function showDevice({ root, name, search, signal }) {
       chart.threshold = metric.threshold;
     }
     const before = charts.size;
+    card.draw(device);
     arrange();
     if (charts.size > before) load();
   }

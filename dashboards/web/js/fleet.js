@@ -44,7 +44,7 @@ export async function showFleet({ root, search, signal }) {
     tileRow.append(h("div", { class: "tile" }, h("span", {}, label), value, small));
   }
 
-  const filter = h("input", { type: "search", placeholder: "Filter by device or metric  ( / )", "aria-label": "Filter by device or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
+  const filter = h("input", { type: "search", placeholder: "Filter by device, label or metric  ( / )", "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
   const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
   const body = h("div", { class: "rows" });
@@ -69,6 +69,11 @@ export async function showFleet({ root, search, signal }) {
     return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? 0) > (device.last_event ?? 0) - recent;
   }
 
+  // What the filter looks for beside the metrics.
+  function named(device) {
+    return [device.device, device.name, ...Object.values(device.labels)].join("\n").toLowerCase();
+  }
+
   function stateOf(device) {
     if (device.open_alarms) return "alarm";
     if (device.life === "silent") return "silent";
@@ -85,7 +90,7 @@ export async function showFleet({ root, search, signal }) {
     }
     shown = devices.filter((device) =>
       (trouble === "all" || device.state === trouble) &&
-      words.every((word) => device.device.toLowerCase().includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
+      words.every((word) => named(device).includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
     shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || a.device.localeCompare(b.device, "en", { numeric: true }));
     setText(tiles.devices.value, count(devices.length));
     setText(tiles.devices.small, `${count(devices.reduce((n, device) => n + device.metrics.length, 0))} series`);
@@ -166,8 +171,9 @@ export async function showFleet({ root, search, signal }) {
     row.element.style.top = `${index * rowHeight}px`;
     row.element.dataset.position = index + 1;
     const cut = device.device.lastIndexOf("/");
-    setText(row.leaf, device.device.slice(cut + 1));
-    setText(row.path, cut > 0 ? device.device.slice(0, cut) : "");
+    const renamed = device.name !== device.device;
+    setText(row.leaf, renamed ? device.name : device.device.slice(cut + 1));
+    setText(row.path, renamed ? device.device : cut > 0 ? device.device.slice(0, cut) : "");
     row.element.title = device.device;
     row.chip.className = `chip ${chips[device.state]}`;
     setText(row.chip, device.open_alarms > 1 ? `${device.open_alarms} alarms` : words[device.state]);

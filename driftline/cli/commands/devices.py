@@ -1,30 +1,49 @@
-"""`driftline devices`: who sends."""
+"""`driftline devices`: who sends, and what is done about it."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from driftline.cli.client import broker_url, get, query, running_service
-from driftline.cli.console import ConfigOption, DataOption, data_folder
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
+from driftline.cli.device_changes import change, show
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
 
-SQL = "select device, metrics, points, last_seen, open_alarms from devices order by device"
+SQL = (
+    "select device, metrics, points, last_seen, open_alarms, first_seen, name, labels, retired_at from devices "
+    "order by device"
+)
 LIMIT = 100_000
 NARROW = ["device", "state", "points", "last_seen", "open_alarms", "metrics"]
 
 
-class DeviceAction(StrEnum):
+class DeviceCommand(StrEnum):
     """What to do with the devices."""
 
     LIST = "list"
+    SHOW = "show"
+    LABEL = "label"
+    RENAME = "rename"
+    MERGE = "merge"
+    RETIRE = "retire"
+    RESTORE = "restore"
+    DELETE = "delete"
     IDENTIFY = "identify"
 
 
 def devices(
-    action: Annotated[DeviceAction, typer.Argument(help="What to do.")] = DeviceAction.LIST,
+    action: Annotated[DeviceCommand, typer.Argument(help="What to do.")] = DeviceCommand.LIST,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Devices, and what else the action needs.", metavar="[DEVICE]...", show_default=False),
+    ] = None,
+    retired: Annotated[bool, typer.Option("--retired", help="list: those too that are out of service.")] = False,
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What is to be said about it.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="merge, delete: do not ask.")] = False,
     url: Annotated[
         str, typer.Option("--url", metavar="URL", help="identify: the broker; the running service's if not given.")
     ] = "",
@@ -35,35 +54,53 @@ def devices(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """List the devices: their metrics, stored points, newest reading (UTC) and open alarms.
+    """List the devices: their metrics, stored points, newest reading (UTC) and open alarms; or act on them.
 
-    While the service runs, `state` tells which are online, new, silent, or said to be offline, and `trouble` what is
-    wrong with a device's clock or messages.
+    While the service runs, `state` tells which are online, new, silent, retired, or said to be offline, and `trouble`
+    what is wrong with a device's clock or messages. What is done needs a running service, which keeps it in its
+    journal.
+
+    show DEVICE; label DEVICE site=north owner=ada (NAME= takes a label away); rename DEVICE "Feed pump" (its identity
+    stays, "" takes the name away); retire DEVICE... (no alarms, out of the list; restore undoes it); merge NEW OLD
+    (what NEW sends, and has sent, is OLD's: a replaced sensor keeps its history and what was learned); delete DEVICE...
+    (with its points, states and alarms; it cannot be undone).
 
     identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
     and shows samples of what is not recognised. Nothing need be configured for those that are.
 
-    Example: driftline devices identify --url mqtt://broker.lan:1883
+    Example: driftline devices label plant/pump-01 site=north
     """
-    if action is DeviceAction.IDENTIFY:
+    given = targets or []
+    if action is DeviceCommand.IDENTIFY:
         _identify(url or broker_url(data_folder(config, data)), seconds, write=write)
         return
     folder = data_folder(config, data)
+    if action is DeviceCommand.SHOW:
+        if len(given) != 1:
+            raise CommandError(f"DEVICE: {len(given)} are given, expected one", code=Exit.USAGE)
+        show(folder, given[0], form)
+    elif action is DeviceCommand.LIST:
+        print_rows(_listed_devices(folder, retired=retired), form, wide=wide, narrow=NARROW)
+    else:
+        change(folder, action.value, given, note=note, sure=yes)
+
+
+def _listed_devices(folder: Path, *, retired: bool) -> Rows:
     found = query(folder, SQL, limit=LIMIT)
     service = running_service(folder)
-    told = {each["device"]: each for each in get(service, "devices")["devices"]} if service else {}
+    told = {each["device"]: each for each in get(service, "devices?retired=true")["devices"]} if service else {}
     rows = [
-        [row[0], _state(told.get(row[0])), _listed(row[1]), *row[2:], _trouble(told.get(row[0]))] for row in found.rows
+        [row[0], _state(told.get(row[0]), row[-1]), _listed(row[1]), *row[2:-1], _trouble(told.get(row[0]))]
+        for row in found.rows
+        if retired or row[-1] is None
     ]
     stored = {row[0] for row in found.rows}
-    unstored = [each for name, each in told.items() if name not in stored]
-    rows += [[each["device"], _state(each), "", 0, None, each["open_alarms"], _trouble(each)] for each in unstored]
-    print_rows(
-        Rows(["device", "state", *found.columns[1:], "trouble"], rows, found.truncated),
-        form,
-        wide=wide,
-        narrow=NARROW,
-    )
+    rows += [
+        [each["device"], each["life"], "", 0, None, each["open_alarms"], None, each["name"], "{}", _trouble(each)]
+        for name, each in told.items()
+        if name not in stored and (retired or each["life"] != "retired")
+    ]
+    return Rows(["device", "state", *found.columns[1:-1], "trouble"], rows, found.truncated)
 
 
 def _identify(url: str, seconds: float, *, write: bool) -> None:
@@ -85,8 +122,10 @@ def _identify(url: str, seconds: float, *, write: bool) -> None:
         print(f'  "{topic}": {sample!r}')
 
 
-def _state(told: dict[str, Any] | None) -> str:
-    return "unknown" if told is None else str(told["life"])
+def _state(told: dict[str, Any] | None, retired_at: str | None) -> str:
+    if told is None:
+        return "unknown" if retired_at is None else "retired"
+    return str(told["life"])
 
 
 def _trouble(told: dict[str, Any] | None) -> str:

@@ -1,0 +1,96 @@
+"""What `driftline devices` does with devices: one shown whole, and what is asked of the running service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import typer
+
+from common.visible import visible
+from driftline.cli.client import get, needed_service, send
+from driftline.cli.commands.users import iso
+from driftline.cli.console import CommandError, Exit
+from driftline.cli.tables import Format, Rows, print_rows
+
+_CANNOT_BE_UNDONE = {
+    "delete": "Delete {devices} with all points, states and alarms? It cannot be undone.",
+    "merge": "Let all that {devices} sends, and has sent, be of {into}? It cannot be undone.",
+}
+
+
+def show(folder: Path, device: str, form: Format) -> None:
+    """Print all that is known of one device."""
+    found = get(needed_service(folder), f"devices/{quote(device)}")
+    if form is Format.JSON:
+        json.dump(found, sys.stdout, ensure_ascii=False)
+        print()
+        return
+    labels = ", ".join(f"{name}={value}" for name, value in found["labels"].items())
+    metrics = ", ".join(f"{each['metric']} ({each['unit'] or 'no unit'})" for each in found["metrics"])
+    lines = {
+        "device": found["device"],
+        "name": found["name"],
+        "state": found["life"],
+        "labels": labels or "none",
+        "first seen": iso(found["first_seen"]) or "not noted",
+        "newest reading": iso(found["last_event"]),
+        "newest message": iso(found["last_arrival"]),
+        "open alarms": found["open_alarms"],
+        "clock": found["clock"] or "nothing wrong",
+        "refused": found["refusal"] or "nothing",
+        "metrics": metrics,
+    }
+    if form is Format.CSV:
+        print_rows(Rows(list(lines), [list(lines.values())]), form)
+        return
+    for name, value in lines.items():
+        print(f"{name:<15} {visible(str(value))}")
+
+
+def change(folder: Path, action: str, targets: list[str], *, note: str, sure: bool) -> None:
+    """Let the running service do it, and print what came of it for each device."""
+    asked = {"action": action, "note": note, **_asked(action, targets)}
+    question = _CANNOT_BE_UNDONE.get(action)
+    if question is not None and not sure:
+        if not sys.stdin.isatty():
+            raise CommandError(f"devices {action}: it cannot be undone; --yes says that it is meant", code=Exit.USAGE)
+        typer.confirm(question.format(devices=", ".join(asked["devices"]), into=asked.get("into")), abort=True)
+    reply = send(needed_service(folder), "POST", "devices/actions", asked)
+    for done, device in zip(reply["done"], dict.fromkeys(asked["devices"]), strict=True):
+        print(visible(f"{device}: {done['refused'] or _DONE[action]}"))
+
+
+_DONE = {
+    "rename": "renamed",
+    "label": "labelled",
+    "retire": "retired",
+    "restore": "in service again",
+    "merge": "merged",
+    "delete": "deleted",
+}
+
+
+def _asked(action: str, targets: list[str]) -> dict[str, Any]:
+    expected = {
+        "label": "DEVICE and NAME=VALUE...",
+        "rename": "DEVICE and its name",
+        "merge": "NEW and OLD: what NEW sends is OLD's from then on",
+    }.get(action, "DEVICE...")
+    least = 2 if action in ("label", "rename", "merge") else 1
+    if len(targets) < least or (action in ("rename", "merge") and len(targets) > least):
+        raise CommandError(f"devices {action}: {len(targets)} words are given, expected {expected}", code=Exit.USAGE)
+    if action == "rename":
+        return {"devices": targets[:1], "name": targets[1]}
+    if action == "merge":
+        return {"devices": targets[:1], "into": targets[1]}
+    if action == "label":
+        wrong = [each for each in targets[1:] if "=" not in each]
+        if wrong:
+            raise CommandError(f'devices label: got "{wrong[0]}", expected NAME=VALUE', code=Exit.USAGE)
+        pairs = (each.partition("=") for each in targets[1:])
+        return {"devices": targets[:1], "labels": {name: value or None for name, _, value in pairs}}
+    return {"devices": targets}

@@ -1,0 +1,112 @@
+"""What people do with devices over HTTP: each becomes an entry of the journal, so that replays and restarts keep it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from alerts.actions import ActionError
+from devices.device_actions import (
+    DeleteDevice,
+    DeviceAction,
+    LabelDevice,
+    MergeDevice,
+    RenameDevice,
+    RestoreDevice,
+    RetireDevice,
+)
+from driftline.access.identity import Identity, Role
+from driftline.http.access_guard import Operator
+from driftline.http.action_routes import DoneReply, sentence_of
+from driftline.http.errors import ApiError
+from driftline.http.notice_routes import Audit
+from driftline.http.reply import json_response
+from driftline.http.view import ServiceView
+
+MOST_DEVICES = 1_000
+_FOR_ADMINS = frozenset({"merge", "delete"})
+
+
+class DeviceRequest(BaseModel):
+    """Something to do with devices."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "label", "devices": ["plant/pump-01"], "labels": {"site": "north"}}]
+        },
+    )
+    action: Literal["rename", "label", "retire", "restore", "merge", "delete"]
+    devices: list[str] = Field(min_length=1, max_length=MOST_DEVICES, description="Their identities.")
+    name: str | None = Field(default=None, description="rename: what it is shown as; empty: its identity.")
+    labels: dict[str, str | None] | None = Field(default=None, description="label: to be set; null takes one away.")
+    into: str | None = Field(default=None, description="merge: the device that has their readings from now on.")
+    note: str = Field(default="", max_length=2_000, description="What is to be said about it.")
+
+
+class DeviceActionReply(BaseModel):
+    """What was done."""
+
+    done: list[DoneReply]
+
+
+def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
+    """The endpoints, without a prefix."""
+    router = APIRouter(tags=["devices"])
+
+    @router.post("/devices/actions", response_model=DeviceActionReply)
+    def act(who: Operator, given: DeviceRequest) -> Response:
+        """Rename, label, retire, restore, merge or delete devices; merge and delete are for administrators.
+
+        A device that is deleted goes with its points, states and alarms. That cannot be undone.
+        """
+        _check_role(who, given.action)
+        devices = list(dict.fromkeys(given.devices))
+        now = view.counts().time
+        try:
+            actions = [_action(given, device, who.name, now) for device in devices]
+        except (ActionError, ValidationError) as error:
+            raise ApiError(400, "invalid_request", f"body: {sentence_of(error)}") from None
+        try:
+            done = view.act(actions)
+        except ActionError as error:
+            raise ApiError(503, "not_done", str(error)) from None
+        for each in done:
+            told = ": ".join(part for part in (each.text, each.refused and f"refused: {each.refused}") if part)
+            audit(who.name, who.address, f"device: {given.action}", told)
+        refused = [each.refused for each in done if each.refused]
+        if len(refused) == len(done):
+            raise ApiError(409, "refused", refused[0])
+        return json_response({"done": [dataclasses.asdict(each) for each in done]})
+
+    return router
+
+
+def _check_role(who: Identity, action: str) -> None:
+    if action in _FOR_ADMINS and not who.role.includes(Role.ADMIN):
+        raise ApiError(403, "forbidden", f'{who.name} is {who.role}; {action} needs the role "{Role.ADMIN}"')
+
+
+def _action(given: DeviceRequest, device: str, by: str, at: int) -> DeviceAction:
+    match given.action:
+        case "rename":
+            if given.name is None:
+                raise ActionError("name: missing: what is the device to be shown as?")
+            if len(set(given.devices)) > 1:
+                raise ActionError(f"devices: got {len(given.devices)}, expected one: each has a name of its own")
+            return RenameDevice(by=by, at=at, device=device, note=given.note, name=given.name)
+        case "label":
+            return LabelDevice(by=by, at=at, device=device, note=given.note, labels=given.labels or {})
+        case "merge":
+            if given.into is None:
+                raise ActionError("into: missing: which device has the readings from now on?")
+            return MergeDevice(by=by, at=at, device=device, note=given.note, into=given.into)
+    simple: dict[str, type[RetireDevice | RestoreDevice | DeleteDevice]] = {
+        "retire": RetireDevice,
+        "restore": RestoreDevice,
+        "delete": DeleteDevice,
+    }
+    return simple[given.action](by=by, at=at, device=device, note=given.note)

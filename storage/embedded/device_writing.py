@@ -1,0 +1,57 @@
+"""Store: what people do with devices, carried out on the tables of the embedded database within a commit."""
+
+from __future__ import annotations
+
+import duckdb
+import orjson
+
+from devices.records import SeriesMove
+from storage.embedded.schema import POINT_TABLES
+from storage.store import StepOutput
+
+_PUT_DEVICE = """
+INSERT OR REPLACE INTO stored.device
+VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?)
+"""
+_MOVE_POINTS = """
+UPDATE stored.{table} p SET series = {target},
+    time = CASE WHEN EXISTS (FROM stored.point q WHERE q.series = {target} AND q.time = p.time)
+        THEN make_timestamp_ns(epoch_ns(p.time) + 1) ELSE p.time END,
+    value = value * {scale} + {offset}, expected = expected * {scale} + {offset}, below = below * {scale},
+    above = above * {scale}
+WHERE series = {source}
+"""
+
+
+def change_devices(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:
+    """Put the records of devices, then let series become part of others, or go with all that is stored of them.
+
+    What meets a point at its time moves to the next nanosecond.
+    """
+    if output.registered:
+        rows = [
+            (r.device, r.name, orjson.dumps(r.labels).decode(), r.first_seen, r.retired_at, r.merged_into, r.merged_at)
+            for r in output.registered
+        ]
+        connection.executemany(_PUT_DEVICE, rows)
+    for device in output.forgotten:
+        connection.execute("DELETE FROM stored.device WHERE device = ?", [device])
+    for move in output.moved:
+        _move(connection, move)
+    if output.deleted:
+        gone = ", ".join(str(int(series)) for series in output.deleted)
+        for table in (*POINT_TABLES, "state", "alarm"):
+            connection.execute(f"DELETE FROM stored.{table} WHERE series IN ({gone})")
+
+
+def _move(connection: duckdb.DuckDBPyConnection, move: SeriesMove) -> None:
+    source, target = int(move.source), int(move.target)
+    for table in POINT_TABLES:
+        connection.execute(
+            _MOVE_POINTS.format(table=table, source=source, target=target, scale=move.scale, offset=move.offset)
+        )
+    connection.execute(
+        f"INSERT OR IGNORE INTO stored.state SELECT {target}, time, text FROM stored.state WHERE series = {source}"
+    )
+    connection.execute(f"DELETE FROM stored.state WHERE series = {source}")
+    connection.execute(f"UPDATE stored.alarm SET series = {target} WHERE series = {source}")

@@ -1,0 +1,104 @@
+"""What people do with devices over HTTP: who did what, who may, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from demo_service import SECOND, DemoService, scored
+from fastapi.testclient import TestClient
+
+from devices.device_actions import DeleteDevice, LabelDevice, MergeDevice, RenameDevice, RetireDevice
+from devices.records import SeriesRecord
+from driftline.access.accounts import AccountBook
+from driftline.access.gate import Gate
+from driftline.access.identity import Role
+from driftline.http.app import create_app
+from driftline.http.http_settings import HttpSettings
+
+NOW = 1_772_366_400 * SECOND
+PUMP, FAN = "plant/pump-07", "plant/fan-01"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[DemoService]:
+    service = DemoService(tmp_path / "store.duckdb", clock=lambda: NOW)
+    series = [SeriesRecord(0, PUMP, "temperature", "°C"), SeriesRecord(1, FAN, "speed", "rpm")]
+    service.step(scored([0, 1], [NOW, NOW], [54.0, 900.0]), series=series)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Iterator[AccountBook]:
+    with AccountBook(tmp_path / "accounts.db") as accounts:
+        yield accounts
+
+
+@pytest.fixture
+def client(service: DemoService, accounts: AccountBook) -> TestClient:
+    settings = HttpSettings()
+    return TestClient(create_app(service, settings, Gate(settings, accounts)), base_url="http://127.0.0.1:8000")
+
+
+def act(client: TestClient, token: str = "", **given: object) -> tuple[int, str]:
+    """The status of the answer, and what is said in it."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    reply = client.post("/api/v1/devices/actions", json=given, headers=headers)
+    return reply.status_code, reply.json().get("error", {}).get("message", "")
+
+
+def test_a_device_is_renamed_and_labelled_and_shown_so(client: TestClient, service: DemoService) -> None:
+    assert act(client, action="rename", devices=[PUMP], name="Feed pump")[0] == 200
+    assert act(client, action="label", devices=[PUMP], labels={"site": "north", "owner": None}, note="moved")[0] == 200
+    assert service.acted == [
+        RenameDevice(by="local", at=NOW, device=PUMP, name="Feed pump"),
+        LabelDevice(by="local", at=NOW, device=PUMP, labels={"site": "north", "owner": None}, note="moved"),
+    ]
+    shown = client.get(f"/api/v1/devices/{PUMP}").json()
+    assert (shown["device"], shown["name"], shown["labels"]) == (PUMP, "Feed pump", {"site": "north"})
+    actions = [entry["action"] for entry in client.get("/api/v1/audit").json()["entries"]]
+    assert actions == ["device: label", "device: rename"]
+
+
+def test_many_devices_are_retired_at_once_and_each_is_one_action(client: TestClient, service: DemoService) -> None:
+    assert act(client, action="retire", devices=[PUMP, FAN, PUMP])[0] == 200
+    assert service.acted == [RetireDevice(by="local", at=NOW, device=device) for device in (PUMP, FAN)]
+
+
+def test_an_operator_retires_and_only_an_admin_merges_and_deletes(
+    client: TestClient, service: DemoService, accounts: AccountBook
+) -> None:
+    accounts.add_user("ada", Role.ADMIN, "correct horse battery")
+    tokens = {role: accounts.add_token(role.value, role) for role in Role}
+    assert act(client, tokens[Role.VIEWER], action="retire", devices=[PUMP])[0] == 403
+    assert act(client, tokens[Role.OPERATOR], action="retire", devices=[PUMP])[0] == 200
+    for given in ({"action": "delete"}, {"action": "merge", "into": FAN}):
+        status, said = act(client, tokens[Role.OPERATOR], devices=[PUMP], **given)
+        assert (status, f'{given["action"]} needs the role "admin"' in said) == (403, True)
+        assert act(client, tokens[Role.ADMIN], devices=[PUMP], **given)[0] == 200
+    assert [type(each) for each in service.acted] == [RetireDevice, DeleteDevice, MergeDevice]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"action": "rename", "devices": [PUMP]}, "name: missing"),
+        ({"action": "rename", "devices": [PUMP, FAN], "name": "x"}, "expected one"),
+        ({"action": "rename", "devices": [PUMP], "name": "x" * 201}, "name"),
+        ({"action": "label", "devices": [PUMP]}, "labels"),
+        ({"action": "label", "devices": [PUMP], "labels": {"no blanks": "x"}}, "labels"),
+        ({"action": "merge", "devices": [PUMP]}, "into: missing"),
+        ({"action": "merge", "devices": [PUMP], "into": PUMP}, "expected another device"),
+        ({"action": "retire", "devices": []}, "devices"),
+        ({"action": "explode", "devices": [PUMP]}, "action"),
+        ({"action": "retire", "devices": [PUMP], "by": "somebody else"}, "by"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_not_done(
+    client: TestClient, service: DemoService, given: dict[str, object], said: str
+) -> None:
+    status, message = act(client, **given)
+    assert (status, said in message) == (400, True), message
+    assert service.acted == []
