@@ -16,6 +16,7 @@ from driftline.http.access_routes import access_router
 from driftline.http.action_routes import action_router
 from driftline.http.alarm_routes import alarm_replies, alarm_router
 from driftline.http.bounds import Bounds, QueryPool
+from driftline.http.config_routes import config_router
 from driftline.http.device_action_routes import device_action_router
 from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
@@ -83,6 +84,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             device_action_router(view, _audit(gate)),
             notice_router(lambda: view.notifier, _audit(gate)),
             tune_router(view, _audit(gate)),
+            config_router(view, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
         ):
             app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)

@@ -3,6 +3,7 @@
 import { get, may, me, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
 import { buttonGroup, fill, h, keepInAddress } from "./dom.js";
+import { configEditor } from "./config_editor.js";
 import { ago, moment } from "./format.js";
 
 const roles = [["viewer", "viewer: sees everything"], ["operator", "operator: acts on alarms too"], ["admin", "admin: changes settings too"]];
@@ -88,7 +89,8 @@ export async function showSettings({ root, search, signal }) {
 
   async function drawConfiguration() {
     const [configuration, about] = await Promise.all([get("config", {}, signal), get("about", {}, signal)]);
-    fill(content, h("p", { class: "dim" }, about.config_file ? `In force, from ${about.config_file} and the defaults. A change of the file is picked up while running.` : "The defaults are in force: there is no configuration file."),
+    const editor = may("admin") ? await configEditor(signal) : null;
+    fill(content, editor, h("p", { class: "dim" }, about.config_file ? `In force, from ${about.config_file} and the defaults. A change of the file is picked up while running.` : "The defaults are in force: there is no configuration file."),
       Object.entries(configuration).map(([name, value]) => h("details", { class: "panel operation" }, h("summary", {}, h("code", {}, name)), h("pre", { class: "mono", tabindex: "0" }, JSON.stringify(value, null, 2)))));
   }
 
