@@ -6,6 +6,7 @@ Nothing heavy is imported before the command that needs it runs, so that `--help
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ from driftline.cli.commands.users import users
 from driftline.cli.commands.version import version
 from driftline.cli.console import CommandError, Exit
 from driftline.compile.kernel_cache import drop_stale_kernels
+from driftline.runtime.leaving import leave
 
 RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 
@@ -102,7 +104,17 @@ for panel, command, reading in COMMANDS:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code (see `driftline.cli.console.Exit`)."""
+    """Run one command; returns its exit code (see `driftline.cli.console.Exit`).
+
+    Without `arguments` they are the process's own, which ends with the command where threads are left in it.
+    """
+    code = _run(arguments)
+    if arguments is None and threading.active_count() > 1:
+        leave(code)
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     drop_stale_kernels()
     try:
         app(arguments)

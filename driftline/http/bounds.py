@@ -24,10 +24,14 @@ _QUERIES_AT_A_TIME = 2
 _QUERIES_WAITING = 14
 _LOOK_SECONDS = 0.1
 _TAKEN_WITHIN = 30.0
+_SENT_WITHIN = 10.0
 
 
 class Bounds:
-    """ASGI middleware: a body longer than 1 MiB gets 413 and is not read on; a client that takes nothing is dropped."""
+    """ASGI middleware: a body longer than 1 MiB gets 413 and is not read on, one that does not come 408.
+
+    A client that takes nothing is dropped.
+    """
 
     def __init__(self, app: ASGIApp, most: int = MOST_BODY_BYTES) -> None:
         self._app = app
@@ -42,11 +46,17 @@ class Bounds:
         if not said.isdigit() or int(said) > self._most:
             await self._refuse(scope, receive, send)
             return
-        taken = 0
+        taken, whole = 0, False
 
         async def receive_bounded() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole
+            if whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), _SENT_WITHIN)
+            except TimeoutError:
+                raise HTTPException(408, f"the body did not come within {_SENT_WITHIN:.0f} s") from None
+            whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > self._most:
                 raise HTTPException(413, f"the body is longer than {self._most} bytes")

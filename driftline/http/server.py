@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import resource
 import socket
 import threading
 import time
@@ -22,6 +23,8 @@ _PORTS_TRIED = 100
 _STOP_SECONDS = 2
 _AGAIN_SECONDS = 0.5
 _REQUEST_WITHIN = 10.0
+_BACKLOG = 128
+_MOST_CONNECTIONS = 1_000
 
 
 class PortTakenError(OSError):
@@ -69,6 +72,8 @@ class HttpServer:
             ssl_keyfile=self._settings.tls_key,
             timeout_graceful_shutdown=_STOP_SECONDS,
             http=_ImpatientProtocol,
+            # So many are accepted at once, before any can be turned away.
+            backlog=_BACKLOG,
         )
         self._server = _Server(config)
         self._thread = threading.Thread(target=self._server.run_on, args=(listener,), name="http", daemon=True)
@@ -127,12 +132,31 @@ class _Server(uvicorn.Server):
                 time.sleep(_AGAIN_SECONDS)
 
 
+def most_connections() -> int:
+    """How many connections may be open: they take no more than half of the files that the process may have open."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_MOST_CONNECTIONS, allowed // 2) if allowed > 0 else _MOST_CONNECTIONS
+
+
 class _ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """Closes a connection on which no request has come within some seconds, so that such ones do not pile up."""
+    """Closes a connection on which no request has come within some seconds, so that such ones do not pile up.
+
+    Where there are more connections than may be, the one that has asked nothing for longest makes room.
+    """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.since = self.loop.time()
         self.loop.call_later(_REQUEST_WITHIN, self._close_without_request)
+        if len(self.connections) > most_connections():
+            waiting = [each for each in self.connections if each.is_waiting and each is not self]
+            min(waiting, key=lambda each: each.since, default=self).transport.close()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is open, and nothing that was asked on it is under way."""
+        done = self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        return done and not self.transport.is_closing()
 
     def _close_without_request(self) -> None:
         if self.cycle is None and not self.transport.is_closing():

@@ -37,6 +37,7 @@ from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.housekeeping import Housekeeping
+from driftline.runtime.leaving import end_in_time
 from driftline.runtime.live_line import LiveLine
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher, with_secrets
 from driftline.runtime.parts import what_is_lost
@@ -63,6 +64,7 @@ log = logging.getLogger(__name__)
 _RELOAD_CHECK_SECONDS = 1.0
 _BACKLOG_SHARE = 0.8
 _CATCH_UP_SECONDS = 5.0
+_END_WITHIN_SECONDS = 9.0
 
 
 class Service:
@@ -89,6 +91,7 @@ class Service:
         self._stop_asked = threading.Event()
         self._failing: dict[str, str] = {}
         self._closers: list[tuple[str, Callable[[], object]]] = []
+        self._closing = ""
         self._config_stamp = self._read_config_stamp()
 
     def start(self) -> None:
@@ -118,16 +121,21 @@ class Service:
     def stop(self) -> None:
         """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""
         while self._closers:
-            name, close = self._closers.pop()
+            self._closing, close = self._closers.pop()
             try:
                 close()
             except Exception:
-                log.exception("closing the %s failed", name)
+                log.exception("closing the %s failed", self._closing)
+
+    def _say_what_holds(self) -> None:
+        what = f"closing the {self._closing}" if self._closing else "the start"
+        self._warn(f"{what} is not done: ended as it is; what is journaled is stored at the next start")
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM, showing a line of counts. Returns the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop_asked.set())
+        end_in_time(_END_WITHIN_SECONDS, self._say_what_holds)
         self.start()
         try:
             self.say_what_runs()

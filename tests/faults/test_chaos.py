@@ -1,6 +1,8 @@
 """`make chaos`: random faults of all kinds for some minutes, against what must be there in the end.
 
-The seed is printed; `DRIFTLINE_FAULTS_SEED` repeats the order of faults. A seed that fails becomes a test of its own.
+Every numbered message that has its PUBACK is stored once and waits once for an external database that is away all the
+while, and every hostile message has its place. The seed is printed; `DRIFTLINE_FAULTS_SEED` repeats the order of
+faults. A seed that fails becomes a test of its own.
 """
 
 from __future__ import annotations
@@ -11,16 +13,21 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from fault_runs import KillableService, NumberedPublisher, assert_each_once
 from firmware_sim.publisher import BrokerAddress, Publisher
+from jumping_clock import set_offset
+
+from storage.embedded.database import EmbeddedStore
+from storage.external.spool import Spool
 
 MINUTES = float(os.environ.get("DRIFTLINE_CHAOS_MINUTES", "0"))
 
@@ -41,14 +48,40 @@ HOSTILE = (
     b'{"v": NaN, "\\u0000": 1e999}',
     b"\x1b[2J=cmd|' /C calc'!A0",
     b"",
+    bytes(2 << 20),
 )
+
+WRONG = ('[[routes]]\nfilter = "#"\ncodec = "[/x]"\n', "[alarm\n", "\x00", "[alarm]\nx = 1\n")
+DAY = 86_400
+CLIENT = "driftline-faults"
+SETTINGS = """
+[snapshot]
+every = "5s"
+[journal]
+max_bytes = 134217728
+[store]
+compact_rows = 20000
+[[sinks]]
+name = "away"
+url = "http://127.0.0.1:9"
+"""
 
 
 class Chaos:
     """One service, its broker, and what is done to them."""
 
-    def __init__(self, service: KillableService, mosquitto: Any, random: Random) -> None:
-        self.service, self.mosquitto, self.random = service, mosquitto, random
+    def __init__(
+        self,
+        service: KillableService,
+        mosquitto: Any,
+        publisher: NumberedPublisher,
+        random: Random,
+        wait_until: Any,
+        *,
+        small_disk: bool,
+    ) -> None:
+        self.service, self.mosquitto, self.publisher, self.random = service, mosquitto, publisher, random
+        self.wait_until = wait_until
         self.hostile = 0
         self._sockets: list[socket.socket] = []
         self.faults: tuple[Callable[[], None], ...] = (
@@ -61,9 +94,14 @@ class Chaos:
             self.reload,
             self.configure_wrongly,
             self.stand_still,
+            self.swap_the_broker,
+            self.jump_the_clock,
             self.damage_the_newest_snapshot,
+            self.lose_the_snapshots,
             self.damage_the_dead_letters,
+            self.damage_a_small_file,
             self.ask_for_much_and_take_nothing,
+            *((self.fill_the_disk, self.kill_on_a_full_disk) if small_disk else ()),
         )
 
     def kill(self) -> None:
@@ -80,7 +118,7 @@ class Chaos:
         self.mosquitto.start()
 
     def publish_what_is_hostile(self) -> None:
-        messages = [(b"hostile/%d/%d" % (self.random.randrange(50), n), self.random.choice(HOSTILE)) for n in range(20)]
+        messages = [(b"hostile/%d/%d" % (self.random.randrange(5), n), self.random.choice(HOSTILE)) for n in range(20)]
         with Publisher(BrokerAddress.parse(self.mosquitto.url), client_id="hostile", say=lambda _: None) as publisher:
             publisher.open()
             publisher.send(messages)
@@ -88,17 +126,75 @@ class Chaos:
         self.hostile += len(messages)
 
     def reload(self) -> None:
-        self.service.configure(self.mosquitto.url, f"[alarm]\nclear_after = {self.random.randrange(5, 50)}\n")
+        alarm = f"[alarm]\nclear_readings = {self.random.randrange(5, 50)}\n"
+        self.service.configure(self.mosquitto.url, SETTINGS + alarm)
 
     def configure_wrongly(self) -> None:
-        self.service.configure(self.mosquitto.url, '[[routes]]\nfilter = "#"\ncodec = "[/x]"\n')
+        wrong = self.random.choice(
+            ('[[routes]]\nfilter = "#"\ncodec = "[/x]"\n', "[alarm\n", "\x00", "[alarm]\nx = 1\n")
+        )
+        self.service.configure(self.mosquitto.url, SETTINGS + wrong)
         time.sleep(2)
-        self.service.configure(self.mosquitto.url)
+        self.service.configure(self.mosquitto.url, SETTINGS)
 
     def stand_still(self) -> None:
         os.kill(self.service.pid, signal.SIGSTOP)
         time.sleep(self.random.uniform(0.1, 3))
         os.kill(self.service.pid, signal.SIGCONT)
+
+    def swap_the_broker(self) -> None:
+        """Another broker takes its place, which knows no session, and gives its identifiers out anew."""
+        with self.publisher.paused() as delivered:
+            self.wait_until(lambda: self.service.settled(delivered + self.hostile), within=300, what="all messages")
+            self.mosquitto.stop(signal.SIGTERM)
+            (self.mosquitto.folder / "mosquitto.db").unlink()
+            self.mosquitto.start()
+            connected = f"as {CLIENT} "
+            self.wait_until(lambda: connected in self.mosquitto.log, within=60, what="the session at the new broker")
+            self.wait_until(lambda: self.service.listens, within=60, what="the subscriptions at the new broker")
+
+    def jump_the_clock(self) -> None:
+        """Ahead or back, for a while in which it may be killed too; then it is right again."""
+        assert self.service.clock_file is not None
+        jump = self.random.choice((-40 * DAY, -600, 600, 40 * DAY, 4000 * DAY))
+        set_offset(self.service.clock_file, jump)
+        time.sleep(self.random.uniform(0.5, 4))
+        if self.random.random() < 0.5:
+            self.kill()
+        set_offset(self.service.clock_file, 0)
+
+    def fill_the_disk(self) -> None:
+        ballast = self._fill()
+        time.sleep(self.random.uniform(0.5, 8))
+        assert self.service.alive, self.service.log
+        ballast.unlink()
+
+    def kill_on_a_full_disk(self) -> None:
+        ballast = self._fill()
+        time.sleep(self.random.uniform(0.5, 8))
+        self.service.kill()
+        ballast.unlink()
+        self.service.start()
+
+    def _fill(self) -> Path:
+        ballast = self.service.data / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            for size in (1 << 24, 1 << 16, 4096):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+        return ballast
+
+    def lose_the_snapshots(self) -> None:
+        assert self.service.end() == 0, self.service.log
+        (self.service.data / "snapshots.db").unlink()
+        self.service.start()
+
+    def damage_a_small_file(self) -> None:
+        assert self.service.end() == 0, self.service.log
+        name = self.random.choice(("clock.json", "upstream.json", "sinks.json", "losses.json"))
+        (self.service.data / name).write_bytes(self.random.randbytes(self.random.randrange(200)))
+        self.service.start()
 
     def damage_the_newest_snapshot(self) -> None:
         assert self.service.end() == 0, self.service.log
@@ -117,7 +213,7 @@ class Chaos:
         self.service.start()
 
     def ask_for_much_and_take_nothing(self) -> None:
-        address = urlsplit(json.loads((self.service.data / "service.json").read_text())["url"])
+        address = self.service.address
         slow = b'{"sql": "SELECT count(*) FROM range(1000000000000) t(a) WHERE a % 7 = 3"}'
         head = b"POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         for request in (
@@ -126,7 +222,7 @@ class Chaos:
             b"GET /api/v1/",
         ):
             with contextlib.suppress(OSError):
-                asking = socket.create_connection((address.hostname, address.port), timeout=5)
+                asking = socket.create_connection(address, timeout=5)
                 asking.sendall(request)
                 self._sockets.append(asking)
         for old in self._sockets[:-12]:
@@ -134,24 +230,66 @@ class Chaos:
         del self._sockets[:-12]
 
 
-def test_chaos(service: KillableService, mosquitto: Any, wait_until: Any, extent: Any, report: Any) -> None:
+@pytest.fixture
+def small_disk(service: KillableService) -> Iterator[bool]:
+    """Whether the data folder lies on a file system of its own, which a test may fill: where one may be mounted."""
+    service.data.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=768m", "tmpfs", str(service.data)]
+    mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    yield mounted
+    if service.alive:
+        service.kill()
+    if mounted:
+        subprocess.run(["umount", "-l", str(service.data)], check=True)
+
+
+def test_chaos(
+    service: KillableService,
+    mosquitto: Any,
+    small_disk: bool,
+    tmp_path: Path,
+    wait_until: Any,
+    extent: Any,
+    report: Any,
+) -> None:
     random = Random(extent.seed)
     print(f"\nchaos for {MINUTES:g} minutes, DRIFTLINE_FAULTS_SEED={extent.seed}", flush=True)
-    service.configure(mosquitto.url)
+    if not small_disk:
+        print("no file system may be mounted here: the disk is never full", flush=True)
+    service.clock_file = tmp_path / "clock"
+    set_offset(service.clock_file, 0)
+    service.configure(mosquitto.url, SETTINGS)
     service.start()
-    chaos = Chaos(service, mosquitto, random)
     publisher = NumberedPublisher(mosquitto.url, messages=100_000_000, rate=200).start()
+    chaos = Chaos(service, mosquitto, publisher, random, wait_until, small_disk=small_disk)
     until = time.monotonic() + 60 * MINUTES
     done: Counter[str] = Counter()
     while time.monotonic() < until:
         time.sleep(random.uniform(0.2, 6))
         fault = random.choice(chaos.faults)
-        print(f"{time.strftime('%H:%M:%S')} {fault.__name__}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {fault.__name__}, {publisher.delivered} delivered", flush=True)
         assert service.alive, service.log
+        assert not publisher.done, publisher.error
         fault()
         done[fault.__name__] += 1
     delivered = publisher.end_early()
     wait_until(lambda: service.settled(delivered + chaos.hostile), within=300, what="everything in its place")
     assert service.end() == 0, service.log
     assert_each_once(service.data / "points.duckdb", publisher, delivered)
+    assert waiting_numbers(service.data) == delivered
     report("chaos", minutes=MINUTES, faults=sum(done.values()), delivered=delivered, lost=0, doubled=0, **done)
+
+
+def waiting_numbers(folder: Path) -> int:
+    """How many messages' numbers wait in the spool for the database that is away, none of them twice."""
+    with EmbeddedStore(folder / "points.duckdb", read_only=True) as store:
+        counters = {record.series for record in store.series() if record.metric == "n"}
+    found: set[tuple[int, float]] = set()
+    with Spool(folder / "spool.db", ["away"]) as spool:
+        for _, output in spool.read("away"):
+            points = output.points
+            for series, value in zip(points.series.tolist(), points.value.tolist(), strict=True):
+                if series in counters:
+                    assert (series, value) not in found, (series, value)
+                    found.add((series, value))
+    return len(found)

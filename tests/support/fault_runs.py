@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -38,6 +39,7 @@ WaitUntil = Callable[..., None]
 
 STEP_MS = 50
 _KILLED_AT = str(Path(__file__).with_name("killed_at.py"))
+_JUMPING_CLOCK = str(Path(__file__).with_name("jumping_clock.py"))
 TABLES = {
     "points": "SELECT * FROM stored.point ORDER BY ALL",
     "series": "SELECT * FROM stored.series ORDER BY ALL",
@@ -55,6 +57,8 @@ class KillableService:
         self.folder = folder
         self.data = folder / "var"
         self.config = folder / "driftline.toml"
+        self.clock_file: Path | None = None
+        """Where set, the service's wall clock is ahead by what stands there (`jumping_clock.set_offset`)."""
         self.kills = 0
         self.starts = 0
         self._wait_until = wait_until
@@ -68,7 +72,11 @@ class KillableService:
 
     def spawn(self, *, killed_at: str = "", times: int = 1) -> None:
         """Start the process and wait for nothing; it may be one that dies at a named point (`killed_at`)."""
-        program = [_KILLED_AT, killed_at, str(times)] if killed_at else ["-m", "driftline"]
+        program = ["-m", "driftline"]
+        if killed_at:
+            program = [_KILLED_AT, killed_at, str(times)]
+        elif self.clock_file is not None:
+            program = [_JUMPING_CLOCK, str(self.clock_file)]
         command = [sys.executable, *program, "up", "--data", str(self.data), "--config", str(self.config)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -132,6 +140,14 @@ class KillableService:
             with contextlib.suppress(OSError, IndexError):
                 total += int(path.read_text().split()[1])
         return total / 1e9
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the running service's HTTP server listens."""
+        url = urlsplit(json.loads((self.data / "service.json").read_text())["url"])
+        assert url.hostname is not None
+        assert url.port is not None
+        return url.hostname, url.port
 
     def fetch(self, path: str) -> str | None:
         """What the running service answers under this path; None while it does not."""
@@ -199,6 +215,8 @@ class NumberedPublisher:
         self.start_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000 - 6 * 3600 * 1000
         self._untimed = untimed
         self._enough = threading.Event()
+        self._paused = threading.Event()
+        self._quiet = threading.Event()
         self._stop = threading.Event()
         self._publisher = Publisher(
             BrokerAddress.parse(url), client_id="numbered", in_flight=500, say=lambda _: None, stop=self._stop
@@ -230,6 +248,17 @@ class NumberedPublisher:
         self._enough.set()
         return self.finish()
 
+    @contextlib.contextmanager
+    def paused(self, within: float = 120) -> Iterator[int]:
+        """Publish nothing meanwhile; gives how many messages have their PUBACK, which are all that were sent."""
+        self._quiet.clear()
+        self._paused.set()
+        assert self._quiet.wait(within), "acknowledgements are missing"
+        try:
+            yield self.delivered
+        finally:
+            self._paused.clear()
+
     def message(self, number: int) -> tuple[bytes, bytes]:
         """Topic and payload of one message."""
         n, device = divmod(number, self.devices)
@@ -244,6 +273,12 @@ class NumberedPublisher:
                 publisher.open(retry=True)
                 began, sent = time.monotonic(), 0
                 while sent < self.messages and not self._enough.is_set():
+                    if self._paused.is_set():
+                        if self._quiet.is_set() or publisher.drain(1):
+                            self._quiet.set()
+                        publisher.pump(0.05)
+                        began += 0.05
+                        continue
                     batch = [self.message(i) for i in range(sent, min(self.messages, sent + 200))]
                     publisher.send(batch)
                     sent += len(batch)
