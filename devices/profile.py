@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -173,24 +172,3 @@ def find_profile(name: str, folder: Path = FOLDER) -> Profile:
     if name not in known:
         raise ValueError(unknown(name, known, "profile"))
     return load_profiles(folder)[name]
-
-
-def recognise(topic: str, payload: bytes, profiles: Iterable[Profile] | None = None) -> tuple[Profile, int] | None:
-    """The profile that a message is of, by topic and payload, and which of its messages; None where it is of none.
-
-    `profiles` are those to choose from, by default all.
-
-    The most certain profile counts: the one whose first fitting message has the most literal levels, a payload that is
-    as expected being worth one. What is common to many devices counts last.
-    """
-    best: tuple[int, Profile, int] | None = None
-    for profile in sorted(
-        load_profiles().values() if profiles is None else profiles, key=lambda each: each.name == COMMON
-    ):
-        for number, message in enumerate(profile.messages):
-            certainty = message.certainty(topic, payload)
-            if certainty:
-                if best is None or certainty > best[0]:
-                    best = (certainty, profile, number)
-                break
-    return None if best is None else (best[1], best[2])

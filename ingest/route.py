@@ -15,8 +15,9 @@ from devices.codec import Role as ValueRole
 from devices.codecs import codec_registry as codecs
 from devices.device_book import DeviceBook
 from devices.kinds import SCORED, Kind
-from devices.profile import Profile, find_profile, load_profiles, recognise
+from devices.profile import Profile, find_profile, load_profiles
 from devices.quantities import conversion
+from devices.recognition import profile_index
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.topics import TopicTooShortError, covers, matches
@@ -319,16 +320,16 @@ class Router:
             return Refusal(Reason.BAD_TOPIC, f"topic {raw[:80]!r}: expected UTF-8, byte {error.start} is not")
         if not topic or any(ord(c) < 0x20 or c in "+#\x7f" for c in topic):
             return Refusal(Reason.BAD_TOPIC, f"topic {topic[:80]!r}: expected no control character, + or #")
-        chosen = ((place, self._choose(place, topic, payload)) for place in range(len(self.settings)))
-        place, route = next(((place, route) for place, route in chosen if route is not None), (-1, None))
-        if route is None:
-            return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
         if len(raw) > LONGEST_TOPIC or topic.count("/") >= MOST_LEVELS:
             return Refusal(
                 Reason.BAD_TOPIC,
                 f'topic "{topic[:80]}..." of {len(raw)} bytes and {topic.count("/") + 1} levels: expected at most '
                 f"{LONGEST_TOPIC} bytes and {MOST_LEVELS} levels",
             )
+        chosen = ((place, self._choose(place, topic, payload)) for place in range(len(self.settings)))
+        place, route = next(((place, route) for place, route in chosen if route is not None), (-1, None))
+        if route is None:
+            return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
         if len(self._topics) >= self._max_topics:
             return Refusal(
                 Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
@@ -369,9 +370,9 @@ class Router:
             name, _, number = known.partition(" ")
             profile = load_profiles().get(name)
             return None if profile is None or int(number) >= len(profile.messages) else (profile, int(number))
-        profiles = load_profiles().values() if only is None else [only]
-        found = recognise(topic, payload, profiles)
-        if any(each.payload and each.certainty(topic) for profile in profiles for each in profile.messages):
+        index = profile_index("" if only is None else only.name)
+        found = index.recognise(topic, payload)
+        if index.depends_on_payload(topic):
             self._recognised[topic] = "" if found is None else f"{found[0].name} {found[1]}"
         return found
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from devices.profile import COMMON, Profile, recognise
+from devices.profile import COMMON, Profile
+from devices.recognition import recognise
 from devices.series_registry import SeriesRegistry
 from ingest.ingest_settings import RouteSettings
 from ingest.route import Router

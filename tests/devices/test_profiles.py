@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from devices.batch import NO_TIME
-from devices.profile import Profile, find_profile, load_profile, load_profiles, recognise
+from devices.profile import COMMON, Profile, find_profile, load_profile, load_profiles
+from devices.recognition import profile_index, recognise
 from devices.vectors import ExpectedPresence, ExpectedReading, Vector
 from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
 from tests.support.routed import Broker, Routed, send_vector
@@ -99,3 +101,44 @@ def test_profile_errors_name_the_file_and_place(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"(?s)broken\.toml.*subscribe.*device.*codec.*vectors"):
         load_profile(path)
+
+
+def all_tried(topic: str, payload: bytes) -> tuple[str, int] | None:
+    """The profile of a message by trying every pattern there is."""
+    best: tuple[int, str, int] | None = None
+    for profile in sorted(load_profiles().values(), key=lambda each: each.name == COMMON):
+        fitting = ((message.certainty(topic, payload), number) for number, message in enumerate(profile.messages))
+        certainty, number = next(((sure, number) for sure, number in fitting if sure), (0, 0))
+        if certainty and (best is None or certainty > best[0]):
+            best = (certainty, profile.name, number)
+    return best and best[1:]
+
+
+def test_looking_patterns_up_by_a_level_finds_what_trying_all_finds() -> None:
+    random = Random(12)
+    patterns = [text for profile in load_profiles().values() for message in profile.messages for text in message.topics]
+    payloads = [
+        b"",
+        b"1",
+        b"online",
+        b'{"v":1}',
+        b'{"method":"NotifyStatus"}',
+        b"[0;32m[I][x:1]: y",
+        b'[{"n":"t","v":1}]',
+    ]
+    words = ["plant", "x", "status", "state", "tele", "$SYS", "", "a:b", "sensor"]
+    found = 0
+    for _ in range(4_000):
+        levels: list[str] = []
+        for level in random.choice(patterns).split("/"):
+            filled = [random.choice(words)] if level == "+" else random.choices(words, k=random.randrange(1, 4))
+            levels += filled if level in ("+", "**") else [level.replace("*", random.choice(words))]
+        if random.random() < 0.3:
+            levels[random.randrange(len(levels))] = random.choice(words)
+        topic, payload = "/".join(levels), random.choice(payloads)
+        profile = recognise(topic, payload)
+        assert (profile and (profile[0].name, profile[1])) == all_tried(topic, payload), (topic, payload)
+        said = any(m.payload and m.certainty(topic) for each in load_profiles().values() for m in each.messages)
+        assert profile_index().depends_on_payload(topic) == said, topic
+        found += profile is not None
+    assert found > 1_000

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,7 +50,7 @@ def test_more_connections_than_files_hold_up_nothing(
                 each = held.enter_context(socket.create_connection(address, timeout=60))
                 each.sendall(request)
             opened += CONNECTIONS
-            most = max(most, len(os.listdir(f"/proc/{service.pid}/fd")))
+            most = max(most, len(list(Path(f"/proc/{service.pid}/fd").iterdir())))
             assert service.get("health") is not None, request
             delivered = publisher.delivered
             wait_until(lambda of=delivered: service.settled(of), what="messages meanwhile")
