@@ -106,15 +106,15 @@ class DoNotLearn(PersonAction):
         return self
 
 
-class Label(PersonAction):
+class MarkStretch(PersonAction):
     """Say whether a stretch of event time was a fault or normal: what settings are compared against."""
 
-    kind: Literal["label"] = "label"
+    kind: Literal["mark_stretch"] = "mark_stretch"
     device: Name
     metric: Name
     start: int
     end: int
-    label: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of the stretch any more.")
+    mark: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of the stretch any more.")
     note: Text = ""
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class Label(PersonAction):
 
 
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
-Action = AlarmAction | DoNotLearn | Label | DeviceAction
+Action = AlarmAction | DoNotLearn | MarkStretch | DeviceAction
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
 
@@ -158,9 +158,9 @@ def text_of(action: Action, outcome: str = "") -> str:
         case DoNotLearn():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.device} {action.metric} from {start} to {end}"
-        case Label():
+        case MarkStretch():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
-            said = f"{action.label}: {action.device} {action.metric} from {start} to {end}"
+            said = f"{action.mark}: {action.device} {action.metric} from {start} to {end}"
         case RenameDevice() | LabelDevice() | RetireDevice() | RestoreDevice() | MergeDevice() | DeleteDevice():
             said = text_of_device_action(action)
         case _:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.actions import ActionError, DoNotLearn, Label, text_of
+from alerts.actions import ActionError, DoNotLearn, MarkStretch, text_of
 from alerts.actions import decode as decode_actions
 from alerts.alarm_life import Alarms, Scored
 from alerts.alarm_settings import AlarmSettings
-from alerts.labels import Labels
+from alerts.marked_stretches import MarkedStretches
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction
@@ -84,7 +84,7 @@ class Engine:
         self.not_learned = NotLearned(self.registry)
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
-        self.labels = Labels()
+        self.marked = MarkedStretches()
         self.liveness = Liveness()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload)
@@ -190,7 +190,7 @@ class Engine:
             "settings_from": self.settings_from,
             "fingerprints": self.host.fingerprints(),
             "not_learned": self.not_learned.state(),
-            "labels": self.labels.state(),
+            "marked": self.marked.state(),
             "router": self.router.state(),
             "observed": self.observer.state(),
             "devices": self.book.state(),
@@ -213,7 +213,7 @@ class Engine:
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
         self.not_learned.load(rest.get("not_learned", ()))
-        self.labels.load(rest.get("labels", ()))
+        self.marked.load(rest.get("marked", ()))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
         if "admission" in arrays:
@@ -267,8 +267,8 @@ class Engine:
             try:
                 if isinstance(action, DoNotLearn):
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
-                elif isinstance(action, Label):
-                    self.labels.put(action)
+                elif isinstance(action, MarkStretch):
+                    self.marked.put(action)
                 elif isinstance(action, DeviceAction):
                     self._changes.act(action, entry.position, changed)
                 else:

@@ -8,14 +8,14 @@ from time import monotonic
 from typing import Any
 
 from alerts.figures import DAY
-from alerts.labels import LabelledStretch
+from alerts.marked_stretches import MarkedStretch
 from devices.records import AlarmRecord, SeriesRecord
 from driftline.http.errors import unknown
 from driftline.http.view import ServiceView
 from ingest.knowledge_settings import KnowledgeSettings
 from ingest.rows import PREFIX
 from storage.store import SeriesPoints
-from tuning.against_labels import Against, against
+from tuning.against_marks import Against, against
 from tuning.candidate import Candidate
 from tuning.feedback_effect import is_kept
 from tuning.preview import Preview, preview
@@ -90,13 +90,13 @@ class Past:
         self, candidate: Candidate, points: Mapping[SeriesRecord, SeriesPoints], *, scored_again: bool
     ) -> dict[str, Any]:
         view, settings = self._view, self._view.alarm_settings()
-        labels = view.labels(self._device)
+        marked = view.marked_stretches(self._device)
         replies, total, alarms = [], Against(), 0
         for record, columns in points.items():
             budget = candidate.budget_of(settings, self._device, record.metric)
             would = preview(columns, settings, budget=budget, minimum=view.minimum(record.series))
             were = self._were(record)
-            own = [label for label in labels if label.metric == record.metric]
+            own = [each for each in marked if each.metric == record.metric]
             total += against(would.alarms, were, own, self._end)
             alarms += len(would.alarms)
             replies.append(self._series_reply(record, would, were, own))
@@ -118,7 +118,7 @@ class Past:
         return [alarm for alarm in reversed(found) if alarm.opened >= self._start]
 
     def _series_reply(
-        self, record: SeriesRecord, would: Preview, were: list[AlarmRecord], labels: list[LabelledStretch]
+        self, record: SeriesRecord, would: Preview, were: list[AlarmRecord], marked: list[MarkedStretch]
     ) -> dict[str, Any]:
         settings = self._view.series_settings(record.series)
         return {
@@ -132,15 +132,15 @@ class Past:
             "detectors": settings.detectors or [],
             "were": [_was(alarm, is_kept(alarm, would.alarms)) for alarm in were],
             "would": [dataclasses.asdict(alarm) for alarm in would.alarms],
-            "labels": label_replies(labels, record.metric),
+            "marked": mark_replies(marked, record.metric),
         }
 
 
-def label_replies(labels: Iterable[LabelledStretch], metric: str) -> list[dict[str, Any]]:
+def mark_replies(marked: Iterable[MarkedStretch], metric: str) -> list[dict[str, Any]]:
     """The stretches of one metric as the API gives them."""
     return [
-        {"start": each.start, "end": each.end, "label": each.label, "by": each.by}
-        for each in labels
+        {"start": each.start, "end": each.end, "mark": each.mark, "by": each.by}
+        for each in marked
         if each.metric == metric
     ]
 

@@ -7,17 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
-from alerts.actions import ActionError, Label
+from alerts.actions import ActionError, MarkStretch
 from driftline.config_edit import Edit, candidate_edit
 from driftline.config_errors import ConfigError
 from driftline.http.access_guard import Admin, Operator
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
-from driftline.http.tune_preview import Pasts, label_replies
+from driftline.http.tune_preview import Pasts, mark_replies
 from driftline.http.tune_schemas import (
-    LabelRequest,
-    LabelsReply,
+    MarkRequest,
+    MarksReply,
     PreviewReply,
     PreviewRequest,
     SettingsChange,
@@ -100,21 +100,21 @@ def _add_changes(router: APIRouter, view: ServiceView, audit: Audit) -> None:
             audit(who.name, who.address, "settings changed", _told(given))
         return json_response({"file": str(path), "difference": edit.difference, "written": given.write})
 
-    @router.post("/tune/labels", response_model=LabelsReply)
-    def label(who: Operator, given: LabelRequest) -> Response:
+    @router.post("/tune/marks", response_model=MarksReply)
+    def mark(who: Operator, given: MarkRequest) -> Response:
         """Mark a stretch of a metric as a fault or as normal: what settings are compared against."""
         if not any(each.device == given.device and each.metric == given.metric for each in view.store.series()):
             raise ApiError(404, "not_found", f'body: there is no metric "{given.metric}" of "{given.device}"')
         try:
-            done = view.act([Label(by=who.name, at=view.counts().time, **given.model_dump())])
+            done = view.act([MarkStretch(by=who.name, at=view.counts().time, **given.model_dump())])
         except ValidationError as error:
             raise ApiError(400, "invalid_request", f"body: {error.errors()[0]['msg']}") from None
         except ActionError as error:
             raise ApiError(503, "not_done", str(error)) from None
         if done and done[0].refused:
             raise ApiError(409, "refused", done[0].refused)
-        audit(who.name, who.address, "stretch marked", f"{given.label}: {given.device} {given.metric}")
-        return json_response({"labels": label_replies(view.labels(given.device), given.metric)})
+        audit(who.name, who.address, "stretch marked", f"{given.mark}: {given.device} {given.metric}")
+        return json_response({"marked": mark_replies(view.marked_stretches(given.device), given.metric)})
 
 
 def _work_reply(work: Work) -> dict[str, object]:

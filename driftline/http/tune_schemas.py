@@ -29,12 +29,12 @@ class WasReply(BaseModel):
     kept: bool = Field(description="Whether it would have been raised, too.")
 
 
-class LabelReply(BaseModel):
+class MarkReply(BaseModel):
     """A stretch of time that somebody has marked."""
 
     start: int
     end: int
-    label: Literal["fault", "normal"]
+    mark: Literal["fault", "normal"]
     by: str
 
 
@@ -51,7 +51,7 @@ class SeriesPreviewReply(BaseModel):
     detectors: list[str] = Field(description="What scores it now.")
     were: list[WasReply]
     would: list[PreviewAlarmReply]
-    labels: list[LabelReply]
+    marked: list[MarkReply]
 
 
 class PreviewReply(BaseModel):
@@ -104,7 +104,7 @@ class SettingsChangeReply(BaseModel):
     written: bool
 
 
-class LabelRequest(BaseModel):
+class MarkRequest(BaseModel):
     """A stretch of a metric to be marked, in ns since the epoch, up to and without `end`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -112,11 +112,11 @@ class LabelRequest(BaseModel):
     metric: str = Field(min_length=1, max_length=200)
     start: int = Field(ge=0, le=2**63 - 1)
     end: int = Field(ge=0, le=2**63 - 1)
-    label: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of it any more.")
+    mark: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of it any more.")
     note: str = Field(default="", max_length=2_000)
 
 
-class LabelsReply(BaseModel):
+class MarksReply(BaseModel):
     """All stretches of a metric that are marked."""
 
-    labels: list[LabelReply]
+    marked: list[MarkReply]

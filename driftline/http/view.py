@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
-from alerts.labels import LabelledStretch
+from alerts.marked_stretches import MarkedStretch
 from alerts.notices.notifier import Notifier
 from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord
@@ -232,7 +232,7 @@ class ServiceView(Protocol):
         """What is known of the series and what scores it, in force now."""
         ...
 
-    def labels(self, device: str) -> list[LabelledStretch]:
+    def marked_stretches(self, device: str) -> list[MarkedStretch]:
         """Stretches of the device that people have marked, in order of time."""
         ...
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from alerts.actions import Action
 from alerts.alarm_settings import AlarmSettings
-from alerts.labels import LabelledStretch
 from alerts.maintenance import maintenance_of
+from alerts.marked_stretches import MarkedStretch
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
 from devices.records import ActionRecord, DeviceRecord
@@ -232,9 +232,9 @@ class ServiceStatus:
         names = {"device": escape(record.device), "metric": escape(record.metric)}
         return SeriesSettings(**names, detectors=engine.host.assigned(series), **facts)
 
-    def labels(self, device: str) -> list[LabelledStretch]:
+    def marked_stretches(self, device: str) -> list[MarkedStretch]:
         """Stretches of the device that people have marked, in order of time."""
-        return self._engine.engine.labels.of(device)
+        return self._engine.engine.marked.of(device)
 
     def detectors(self) -> Mapping[str, ComponentSettings]:
         """The detectors in force, by name."""

@@ -98,19 +98,19 @@ def test_a_budget_is_judged_at_once_and_other_detectors_score_the_readings_again
 
 
 def test_stretches_that_people_mark_are_what_settings_are_compared_against(client: TestClient) -> None:
-    for first, last, label in ((495, 510, "fault"), (1_495, 1_510, "normal"), (100, 300, "fault"), (100, 300, "none")):
+    for first, last, mark in ((495, 510, "fault"), (1_495, 1_510, "normal"), (100, 300, "fault"), (100, 300, "none")):
         times = {"start": START + first * MINUTE, "end": START + last * MINUTE}
-        given = {"device": "plant/pump-07", "metric": "temperature", "label": label, **times}
-        reply = client.post("/api/v1/tune/labels", json=given)
+        given = {"device": "plant/pump-07", "metric": "temperature", "mark": mark, **times}
+        reply = client.post("/api/v1/tune/marks", json=given)
         assert reply.status_code == 200, reply.text
-    assert [each["label"] for each in reply.json()["labels"]] == ["fault", "normal"]
+    assert [each["mark"] for each in reply.json()["marked"]] == ["fault", "normal"]
     asked = {"device": "plant/pump-07", "budget": "1 per sensor per year"}
     verdict = client.get("/api/v1/tune", params=asked).json()["verdict"]
     assert verdict == "1 alarm; 0 of 1 marked real among them; 1 of 1 marked normal would alarm"
-    wrong = {"device": "plant/pump-07", "metric": "flow", "label": "fault", "start": 1, "end": 2}
-    assert client.post("/api/v1/tune/labels", json=wrong).status_code == 404
+    wrong = {"device": "plant/pump-07", "metric": "flow", "mark": "fault", "start": 1, "end": 2}
+    assert client.post("/api/v1/tune/marks", json=wrong).status_code == 404
     backwards = {**wrong, "metric": "temperature", "end": 0}
-    assert "expected a time after start" in client.post("/api/v1/tune/labels", json=backwards).text
+    assert "expected a time after start" in client.post("/api/v1/tune/marks", json=backwards).text
 
 
 def test_facts_of_a_series_are_written_for_it_alone(client: TestClient, service: DemoService) -> None:

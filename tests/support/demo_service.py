@@ -13,10 +13,10 @@ from firmware_sim.injection import Injection
 from letters import letter
 from numpy.typing import NDArray
 
-from alerts.actions import Acknowledge, Action, Feedback, Label, Shelve
+from alerts.actions import Acknowledge, Action, Feedback, MarkStretch, Shelve
 from alerts.alarm_settings import AlarmSettings
-from alerts.labels import LabelledStretch, Labels
 from alerts.maintenance import MaintenanceSettings, maintenance_of
+from alerts.marked_stretches import MarkedStretch, MarkedStretches
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
 from devices.device_actions import LabelDevice, RenameDevice
@@ -84,7 +84,7 @@ class DemoService:
         self.names: dict[str, str] = {}
         self.labels: dict[str, dict[str, str]] = {}
         self.acted: list[Action] = []
-        self.labelled = Labels()
+        self.marked = MarkedStretches()
         self.windows: list[MaintenanceSettings] = []
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
@@ -186,8 +186,8 @@ class DemoService:
         record = self._records[series]
         return SeriesSettings(device=record.device, metric=record.metric, detectors=["default"])
 
-    def labels(self, device: str) -> list[LabelledStretch]:
-        return self.labelled.of(device)
+    def marked_stretches(self, device: str) -> list[MarkedStretch]:
+        return self.marked.of(device)
 
     def detectors(self) -> Mapping[str, ComponentSettings]:
         return DEFAULT_DETECTORS
@@ -203,8 +203,8 @@ class DemoService:
         done = []
         for number, action in enumerate(actions):
             alarm = getattr(action, "alarm", None)
-            if isinstance(action, Label):
-                self.labelled.put(action)
+            if isinstance(action, MarkStretch):
+                self.marked.put(action)
             if isinstance(action, RenameDevice):
                 self.names[action.device] = action.name
             if isinstance(action, LabelDevice):

@@ -39,7 +39,7 @@ export class TunedSeries {
   draw(each, found, compared) {
     this.each = each;
     const { element } = this;
-    Object.assign(element.dataset, { series: each.series, would: each.would.length, were: each.were.length, labels: each.labels.length });
+    Object.assign(element.dataset, { series: each.series, would: each.would.length, were: each.were.length, marked: each.marked.length });
     fill(this.title, each.metric, h("span", { class: "dim" }, ` score ${each.threshold.toFixed(1)} raises an alarm${each.threshold_now === null ? "" : `, now ${each.threshold_now.toFixed(1)}`}`));
     const lane = (name, alarms, kind, title) => [h("span", { class: "dim" }, `${name} ${alarms.length}`), h("div", { class: "lane" }, this.marks(alarms, kind, title, found))];
     fill(this.lanes, ...lane("was", each.were, "was", (alarm) => `${moment(alarm.opened)}: ${alarm.reason}`),
@@ -85,16 +85,16 @@ export class TunedSeries {
       scales: { x: { range: [start, end] } },
       axes: [{ ...axis, space: 90, values: timeLabels }, { ...axis, size: axisWidth }],
       series: [{}, { stroke: () => color("accent"), width: 1.2, points: { show: false } }],
-      hooks: { drawClear: [(plot) => this.drawLabels(plot)], setSelect: [(plot) => this.offer(plot)] },
+      hooks: { drawClear: [(plot) => this.drawMarks(plot)], setSelect: [(plot) => this.offer(plot)] },
     }, data, this.place);
   }
 
-  drawLabels(plot) {
+  drawMarks(plot) {
     const { left, width, top, height } = plot.bbox;
-    for (const label of this.each.labels) {
-      const from = Math.max(left, plot.valToPos(label.start / 1e9, "x", true));
-      const to = Math.min(left + width, plot.valToPos(label.end / 1e9, "x", true));
-      plot.ctx.fillStyle = color(label.label === "fault" ? "bad-soft" : "ok-soft");
+    for (const each of this.each.marked) {
+      const from = Math.max(left, plot.valToPos(each.start / 1e9, "x", true));
+      const to = Math.min(left + width, plot.valToPos(each.end / 1e9, "x", true));
+      plot.ctx.fillStyle = color(each.mark === "fault" ? "bad-soft" : "ok-soft");
       plot.ctx.fillRect(from, top, Math.max(2, to - from), height);
     }
   }
@@ -103,20 +103,20 @@ export class TunedSeries {
   offer(plot) {
     if (plot.select.width < 3) { this.ask.hidden = true; return; }
     const [start, end] = [plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x")];
-    const mark = (label) => attempt(async () => {
+    const put = (mark) => attempt(async () => {
       const times = { start: Math.round(start * 1e9), end: Math.round(end * 1e9) };
-      const { labels } = await send("POST", "tune/labels", { device: this.device, metric: this.each.metric, label, ...times });
-      this.each.labels = labels;
+      const { marked } = await send("POST", "tune/marks", { device: this.device, metric: this.each.metric, mark, ...times });
+      this.each.marked = marked;
       this.ask.hidden = true;
       plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
       plot.redraw();
-      tell(`${moment(times.start)} to ${moment(times.end)} is marked as ${words[label]}`);
+      tell(`${moment(times.start)} to ${moment(times.end)} is marked as ${words[mark]}`);
       await this.changed();
     });
     this.ask.hidden = false;
     fill(this.ask, h("b", {}, `${moment(start * 1e9)} to ${moment(end * 1e9)}`),
-      h("button", { type: "button", onclick: () => mark("fault") }, "This was a fault"),
-      h("button", { type: "button", onclick: () => mark("normal") }, "This was normal"),
-      h("button", { type: "button", class: "plain", onclick: () => mark("none") }, "Take marks away"));
+      h("button", { type: "button", onclick: () => put("fault") }, "This was a fault"),
+      h("button", { type: "button", onclick: () => put("normal") }, "This was normal"),
+      h("button", { type: "button", class: "plain", onclick: () => put("none") }, "Take marks away"));
   }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from alerts.labels import LabelledStretch
+from alerts.marked_stretches import MarkedStretch
 from devices.records import AlarmRecord
 from tuning.preview import PreviewAlarm
 
@@ -38,7 +38,7 @@ class Against:
 
 
 def against(
-    would: Sequence[PreviewAlarm], were: Iterable[AlarmRecord], stretches: Iterable[LabelledStretch], end: int
+    would: Sequence[PreviewAlarm], were: Iterable[AlarmRecord], stretches: Iterable[MarkedStretch], end: int
 ) -> Against:
     """Compare alarms of a series that would be, up to `end` (ns), with what is said of those that were, and of time."""
     faults: list[tuple[int, int]] = []
@@ -47,7 +47,7 @@ def against(
         if alarm.feedback:
             (faults if alarm.feedback == "right" else normals).append((alarm.opened, alarm.cleared or end))
     for stretch in stretches:
-        (faults if stretch.label == "fault" else normals).append((stretch.start, stretch.end))
+        (faults if stretch.mark == "fault" else normals).append((stretch.start, stretch.end))
     found = sum(_any_in(would, start, until, end) for start, until in faults)
     alarmed = sum(_any_in(would, start, until, end) for start, until in normals)
     return Against(len(faults), found, len(normals), alarmed)
