@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -111,7 +111,7 @@ class Receiver:
         self._stopping = False
         self._paused = False
         self._tick_wanted = False
-        self._actions: deque[tuple[bytes, Future[int]]] = deque()
+        self._given: deque[tuple[Callable[[int], MessageChunk], Future[int]]] = deque()
         self._started = False
         self._failure = ""
         self._full = ""
@@ -165,8 +165,23 @@ class Receiver:
         Raises StorageFullError where the journal is full, TimeoutError where it takes longer than `timeout` seconds:
         then it may be journaled yet.
         """
+        return self._journaled(lambda arrival: MessageChunk.of_actions(body, ticked_at=arrival), timeout)
+
+    def append_messages(self, messages: Sequence[tuple[bytes, bytes]], *, timeout: float = 5.0) -> int:
+        """Journal messages, each topic and payload, that came another way than from the broker.
+
+        Returns their position once they are on disk. Raises as `append_actions` does.
+        """
+
+        def chunk(arrival: int) -> MessageChunk:
+            return MessageChunk.of([(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)])
+
+        return self._journaled(chunk, timeout)
+
+    def _journaled(self, chunk_at: Callable[[int], MessageChunk], timeout: float) -> int:
+        """The position of a chunk that is made for its first arrival."""
         written: Future[int] = Future()
-        self._actions.append((body, written))
+        self._given.append((chunk_at, written))
         self._session.wake()
         return written.result(timeout)
 
@@ -249,8 +264,8 @@ class Receiver:
         drained = False
         if self._session.wait(self._patience(now), reading=reading) or (reading and self._more):
             drained = self._read()
-        if self._actions:
-            self._write_actions()
+        if self._given:
+            self._write_given()
         if self._held is None:
             if self._is_due(drained):
                 self._flush()
@@ -345,23 +360,24 @@ class Receiver:
         self._chunks += 1
         self._on_append(position, offset, group.chunk)
 
-    def _write_actions(self) -> None:
-        """Journal what people did, behind the messages that have come already."""
+    def _write_given(self) -> None:
+        """Journal what did not come from the broker, behind the messages that have come already."""
         if self._held is None and self._session.buffer.rows:
             self._flush()
-        while self._actions:
-            body, written = self._actions.popleft()
+        while self._given:
+            chunk_at, written = self._given.popleft()
             if not written.set_running_or_notify_cancel():
                 continue
             try:
                 if self._held is not None:
                     raise StorageFullError(self._full)
-                self._last_arrival = self._next_arrival(group_begins=True)
-                chunk = MessageChunk.of_actions(body, ticked_at=self._last_arrival)
+                chunk = chunk_at(self._next_arrival(group_begins=True))
+                self._last_arrival = chunk.ticked_at
                 position, offset = self._append(chunk)
             except Exception as error:
                 written.set_exception(error)
             else:
+                self._messages += len(chunk)
                 self._chunks += 1
                 self._on_append(position, offset, chunk)
                 written.set_result(position)

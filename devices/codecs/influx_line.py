@@ -165,6 +165,28 @@ class InfluxLineCodec:
         return fields
 
 
+def checked_lines(text: str, time_unit: int) -> tuple[list[str], list[str]]:
+    """The lines of a text that can be read, their timestamps, told in units of `time_unit` ns, in ns; and what is wrong
+    with each of the others: its number, what was found, and what was expected.
+    """
+    codec = InfluxLineCodec(InfluxLineParameters())
+    good, wrong = [], []
+    for number, line in enumerate(_NEW_LINE.split(text), start=1):
+        stripped = line.strip(" \t\0")
+        if not stripped or stripped.startswith("#"):
+            continue
+        try:
+            codec._line(0, stripped, Rows())
+        except (_LineError, TooManyNamesError) as error:
+            wrong.append(f"line {number}: {error}")
+            continue
+        found = _LINE.fullmatch(stripped)
+        assert found is not None
+        time = found["time"]
+        good.append(stripped if time is None else f"{found['head']} {found['fields']} {int(time) * time_unit}")
+    return good, wrong
+
+
 def _number(key: str, text: str) -> float:
     if text in _TRUTH:
         return _TRUTH[text]

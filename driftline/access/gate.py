@@ -16,6 +16,8 @@ from driftline.http.http_settings import HttpSettings
 
 COOKIE = "driftline_session"
 CSRF_HEADER = "x-csrf-token"
+_TOKEN_SCHEMES = ("bearer", "token")
+"""How programs say that a token follows; the second is that of InfluxDB's clients."""
 
 
 class SignInError(Exception):
@@ -63,7 +65,7 @@ class Gate:
         """Who the request comes from; None where it does not show. `headers` by lower-case name."""
         address = self.address(headers, peer)
         scheme, _, text = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
+        if scheme.lower() in _TOKEN_SCHEMES:
             return self._by_token(text.strip(), address)
         if cookie := cookies.get(COOKIE):
             user = self.accounts.session(cookie, self._idle)

@@ -7,8 +7,10 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a person or program may do, least first. Each role includes those before it."""
+    """What a person or program may do, least first. Each role from viewer on includes those between."""
 
+    SENDER = "sender"
+    """Sends readings over HTTP, and sees nothing."""
     VIEWER = "viewer"
     """Reads everything but accounts and the audit log."""
     OPERATOR = "operator"
@@ -20,6 +22,11 @@ class Role(StrEnum):
         """Whether this role may do what `other` may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether this role may send readings: who only reads may not."""
+        return self is Role.SENDER or self.includes(Role.OPERATOR)
 
 
 class IdentityKind(StrEnum):

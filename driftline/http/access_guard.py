@@ -20,6 +20,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _API = "/api/"
 _FOR_EVERYONE = frozenset({"/api/v1/me", "/api/v1/sign-in", "/api/v1/health", "/api/v1/openapi.json"})
 _METRICS = "/metrics"
+_FOR_SENDERS = frozenset({"/api/v1/messages", "/api/v2/write"})
 _EVERYONE = Identity("local", Role.ADMIN, IdentityKind.OPEN)
 
 
@@ -43,6 +44,8 @@ class AccessGuard:
         refusal = None
         if identity is None and self._is_closed(scope["path"]):
             refusal = error_response(401, "sign_in", "sign in first: with the page, or an API token as a bearer token")
+        elif identity is not None and identity.role is Role.SENDER and scope["path"] not in _FOR_SENDERS:
+            refusal = error_response(403, "forbidden", f"{identity.name} may send readings, and nothing else")
         elif (
             identity is not None
             and scope["method"] not in _SAFE_METHODS

@@ -29,6 +29,7 @@ from driftline.http.notice_routes import Audit, notice_router
 from driftline.http.point_routes import point_router
 from driftline.http.reply import SeriesNumber
 from driftline.http.schemas import ErrorReply
+from driftline.http.send_routes import influx_router, message_router
 from driftline.http.service_routes import service_router
 from driftline.http.simulator_routes import simulator_router
 from driftline.http.tune_routes import tune_router
@@ -88,6 +89,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             simulator_router(view, queries, _audit(gate)),
         ):
             app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)
+        app.include_router(message_router(view), prefix=PREFIX, responses=refusals, dependencies=checks)
+        app.include_router(influx_router(view), responses=refusals, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))
     install_error_handlers(app)

@@ -248,6 +248,10 @@ class ServiceView(Protocol):
         """Do what a person asks, and tell what came of each. Raises ActionError where that cannot be told now."""
         ...
 
+    def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Journal messages, each topic and payload. Raises ActionError where that cannot be done now."""
+        ...
+
     def maintenance(self, device: str, time: int) -> str:
         """The name of the maintenance that the device is under at the time (ns); "" where it is under none."""
         ...

@@ -9,6 +9,7 @@ from alerts.actions import Action, ActionError, encode
 from devices.records import ActionRecord
 from ingest.receive import Receiver
 from storage.embedded.database import EmbeddedStore
+from storage.store import StorageFullError
 
 _WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
@@ -27,13 +28,7 @@ class ActionDesk:
         Raises ActionError where they could not be journaled, or where the engine is too far behind to tell now what
         came of them: then they are done later, in their turn.
         """
-        receiver = self._receiver()
-        if receiver is None:
-            raise ActionError("the service is starting: try again in a moment")
-        try:
-            position = receiver.append_actions(encode(actions))
-        except (OSError, TimeoutError) as error:
-            raise ActionError(f"nothing can be journaled now: {error}") from error
+        position = self._journaled(lambda receiver: receiver.append_actions(encode(actions)))
         until = monotonic() + _WAIT_SECONDS
         while self._store.position <= position:
             if monotonic() >= until:
@@ -41,3 +36,18 @@ class ActionDesk:
             sleep(_LOOK_SECONDS)
         found = [record for record in self._store.actions(limit=1000) if record.position == position]
         return sorted(found, key=lambda record: record.number)
+
+    def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Journal messages, each topic and payload; they are on disk when this returns. Raises ActionError."""
+        self._journaled(lambda receiver: receiver.append_messages(messages))
+
+    def _journaled(self, append: Callable[[Receiver], int]) -> int:
+        receiver = self._receiver()
+        if receiver is None:
+            raise ActionError("the service is starting: try again in a moment")
+        try:
+            return append(receiver)
+        except TimeoutError:
+            raise ActionError("the journal has not answered yet: it may take it in a moment") from None
+        except (StorageFullError, OSError) as error:
+            raise ActionError(f"nothing can be journaled now: {error}") from error

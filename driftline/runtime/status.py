@@ -244,6 +244,10 @@ class ServiceStatus:
         """Do what a person asks, and tell what came of each. Raises ActionError: see `ActionDesk.act`."""
         return ActionDesk(self._receiver, self._store).act(actions)
 
+    def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        """Journal messages that came over HTTP. Raises ActionError: see `ActionDesk.take`."""
+        ActionDesk(self._receiver, self._store).take(messages)
+
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
         return self._feed.subscribe(wake)

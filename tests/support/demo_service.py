@@ -13,7 +13,7 @@ from firmware_sim.injection import Injection
 from letters import letter
 from numpy.typing import NDArray
 
-from alerts.actions import Acknowledge, Action, Feedback, MarkStretch, Shelve
+from alerts.actions import Acknowledge, Action, ActionError, Feedback, MarkStretch, Shelve
 from alerts.alarm_settings import AlarmSettings
 from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.marked_stretches import MarkedStretch, MarkedStretches
@@ -82,6 +82,8 @@ class DemoService:
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
         self.names: dict[str, str] = {}
+        self.taken: list[tuple[bytes, bytes]] = []
+        self.full = False
         self.labels: dict[str, dict[str, str]] = {}
         self.acted: list[Action] = []
         self.marked = MarkedStretches()
@@ -220,6 +222,11 @@ class DemoService:
                 self.step(alarms=[replace(record, note=action.note or record.note)])
             done.append(ActionRecord(self._position, number, alarm, action.kind, action.by, action.at, ""))
         return done
+
+    def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        if self.full:
+            raise ActionError("nothing can be journaled now: the journal is full")
+        self.taken.extend(messages)
 
     def maintenance(self, device: str, time: int) -> str:
         return maintenance_of(self.windows, device, time)

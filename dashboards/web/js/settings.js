@@ -58,7 +58,7 @@ export async function showSettings({ root, search, signal }) {
       fields: [field("Name", "name", { required: true, maxlength: 64, autocomplete: "off" }), field("Role", "role", { tag: "select", choices: users.length ? roles : roles.slice(2), value: users.length ? "operator" : "admin" }), field("Password, at least 12 characters", "password", { type: "password", required: true, minlength: 12, autocomplete: "new-password" })],
       submit: async (values) => { await send("POST", "users", values); tell(`${values.name} may sign in now`); await draw(); } }));
     const addToken = () => attempt(() => ask({ title: "Make an API token", confirm: "Make",
-      fields: [field("Name", "name", { required: true, maxlength: 64 }), field("Role", "role", { tag: "select", choices: roles, value: "viewer" }), field("Lasts", "lifetime", { tag: "select", choices: [["30d", "30 days"], ["90d", "90 days"], ["365d", "a year"], ["", "for good"]], value: "90d" })],
+      fields: [field("Name", "name", { required: true, maxlength: 64 }), field("Role", "role", { tag: "select", choices: [["sender", "sender: sends readings, sees nothing"], ...roles], value: "viewer" }), field("Lasts", "lifetime", { tag: "select", choices: [["30d", "30 days"], ["90d", "90 days"], ["365d", "a year"], ["", "for good"]], value: "90d" })],
       submit: async ({ name, role, lifetime }) => {
         const made = await send("POST", "tokens", { name, role, lifetime: lifetime || null });
         await draw();
