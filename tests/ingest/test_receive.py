@@ -448,6 +448,22 @@ def test_what_people_do_is_journaled_behind_the_messages_that_came_before(bench:
     assert bench.appended[-1][0] == position
 
 
+def test_messages_that_came_another_way_stand_in_the_journal_with_arrivals_of_their_own(
+    bench: Bench, wait_until: Any
+) -> None:
+    journal = bench.journal()
+    receiver = bench.receiver(journal)
+    wait_until(running(receiver))
+    bench.publisher().send(2)
+    wait_until(lambda: len(journaled(journal)) == 2)
+    position = receiver.append_messages([(b"a", b"1"), (b"b", b"2")], timeout=20)
+    *before, entry = journal.read(0)
+    assert entry.position == position
+    assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(2)] == [(b"a", b"1"), (b"b", b"2")]
+    assert before[-1].chunk.ticked_at < entry.chunk.arrival[0] < entry.chunk.arrival[1]
+    assert (entry.offset, receiver.statistics().messages) == (2, 4)
+
+
 def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Bench, wait_until: Any) -> None:
     journal = bench.journal(max_bytes=1 << 20)
     receiver = bench.receiver(journal)
