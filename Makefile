@@ -54,7 +54,7 @@ mutants: dev ## Put small bugs into a room, and see whether its tests notice: ma
 	@$(PYTHON) tests/support/mutants.py $(or $(ROOM),alerts) $(ARGS)
 
 pictures: dev ## Make the guides' pictures again from a running service (needs Chromium and VictoriaMetrics)
-	@PYTHONPATH=tests/support $(PYTHON) tests/support/make_pictures.py
+	@PYTHONPATH=tests/support $(PYTHON) tests/support/make_pictures.py $(ARGS)
 
 lock: dev ## Bring deploy/lock in line with pyproject.toml (ARGS=--upgrade: and to the newest versions)
 	@$(PYTHON) deploy/lock.py $(ARGS)

@@ -44,11 +44,14 @@ class LoadPattern(StrEnum):
 
 @dataclass(slots=True)
 class LoadReport:
-    """What came of it. `latencies` in seconds, from giving a message to its socket to the broker's acknowledgement."""
+    """What came of it. `latencies` in seconds, from giving a message to its socket to the broker's acknowledgement;
+    `cpu_seconds` are this process's own while it published.
+    """
 
     sent: int = 0
     acknowledged: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
 
     def latency(self, share: float) -> float:
@@ -61,7 +64,8 @@ class LoadReport:
         return (
             f"sent {self.sent:,}, acknowledged {self.acknowledged:,} in {self.seconds:.1f} s "
             f"({self.acknowledged / max(self.seconds, 1e-9):,.0f}/s); latency median {milliseconds[0]:.1f} ms, "
-            f"99 in 100 within {milliseconds[1]:.1f} ms, longest {milliseconds[2]:.1f} ms"
+            f"99 in 100 within {milliseconds[1]:.1f} ms, longest {milliseconds[2]:.1f} ms; "
+            f"own CPU {self.cpu_seconds:.1f} s"
         )
 
 
@@ -95,6 +99,7 @@ class LoadRun:
         self._stop = Event()
         self._publisher = SessionPublisher(address, self._topics, qos=qos, in_flight=60_000, say=say, stop=self._stop)
         self._waiting: deque[tuple[float, int]] = deque()
+        self._cpu_before = time.process_time()
         self.report = LoadReport()
 
     def request_stop(self) -> None:
@@ -108,6 +113,7 @@ class LoadRun:
         except StoppedError:
             return self.report
         self._say(f"{len(self._topics):,} sessions are connected")
+        self._cpu_before = time.process_time()
         begun = told = self._clock()
         try:
             while (now := self._clock() - begun) < self._duration and not self._stop.is_set():
@@ -149,6 +155,7 @@ class LoadRun:
         new = self._publisher.acknowledged - self.report.acknowledged
         self.report.acknowledged += new
         self.report.seconds = seconds
+        self.report.cpu_seconds = time.process_time() - self._cpu_before
         now = self._clock()
         while new > 0 and self._waiting:
             sent, count = self._waiting[0]

@@ -13,7 +13,12 @@ from firmware_sim.firmware.commands import BadCommandError, read_command
 from firmware_sim.firmware.device import Firmware, FirmwareOptions, State
 from firmware_sim.firmware.device_clock import DeviceClock
 from firmware_sim.firmware.mqtt_frames import Will
-from firmware_sim.samples import NEVER, Presence, Sample
+from firmware_sim.payload_style import DeviceIdentity
+from firmware_sim.payload_styles import find_style
+from firmware_sim.plant_export import by_device
+from firmware_sim.plants import PlantOptions, make_plant
+from firmware_sim.samples import NEVER, Presence, Sample, SampleStream
+from firmware_sim.worlds import find_world
 
 SECOND = 1_000_000_000
 
@@ -259,3 +264,32 @@ def test_a_command_that_cannot_be_obeyed_is_answered_with_what_was_expected(payl
     bench = Bench().online()
     bench.firmware.received(bench.now, payload)
     assert complaint in str(bench.line.reports("result")[-1]["error"])
+
+
+def conversation_of(seed: int) -> list[tuple[str, bytes, bool]]:
+    """What a motor of a hall says in a day in which the broker goes and comes, and an update arrives."""
+    plant = make_plant(find_world("machine-hall"), 5, PlantOptions(days=2, learning_days=0.5))
+    series = by_device(plant.series)["motor-01"]
+    identity = DeviceIdentity("plant", "motor", "motor-01", {one.metric.name: one.metric.unit for one in series})
+    line, chance = Line(), Random(seed)
+    options = FirmwareOptions("plant/motor/motor-01", Presence("plant/motor/motor-01/status"))
+    firmware = Firmware(options, SampleStream(series), line, find_style("sparkplug").encoder(identity), chance)
+    now = plant.start
+    firmware.power_on(now)
+    while now < plant.start + 86_400 * SECOND:
+        now = max(now, firmware.next_wake)
+        firmware.wake(now)
+        if firmware.state is State.CONNECTING and chance.random() < 0.8:
+            firmware.connected(now)
+        elif firmware.state is State.CONNECTING or chance.random() < 0.002:
+            firmware.connection_lost(now)
+        elif chance.random() < 0.001:
+            firmware.received(now, b'{"command": "update", "version": "1.1.0"}')
+    return line.sent
+
+
+def test_one_seed_gives_one_run_byte_for_byte_and_another_seed_another() -> None:
+    sent = conversation_of(1)
+    assert len(sent) > 1_000
+    assert conversation_of(1) == sent
+    assert conversation_of(2) != sent

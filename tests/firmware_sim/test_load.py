@@ -33,10 +33,12 @@ def test_every_message_of_a_load_is_acknowledged_and_its_latency_known(
 
 
 def test_the_report_is_a_sentence() -> None:
-    report = LoadReport(sent=1200, acknowledged=1000, seconds=2.0, latencies=[0.001] * 989 + [0.05] * 11)
+    report = LoadReport(
+        sent=1200, acknowledged=1000, seconds=2.0, cpu_seconds=0.25, latencies=[0.001] * 989 + [0.05] * 11
+    )
     assert report.sentence() == (
         "sent 1,200, acknowledged 1,000 in 2.0 s (500/s); latency median 1.0 ms, 99 in 100 within 50.0 ms, "
-        "longest 50.0 ms"
+        "longest 50.0 ms; own CPU 0.2 s"
     )
 
 

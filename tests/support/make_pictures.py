@@ -1,8 +1,9 @@
 """Makes the guides' pictures from the real product: `make pictures`.
 
 The page's pictures are screenshots of `driftline up --demo`, taken once it has alarms; the dashboards' are drawn from a
-simulated plant in VictoriaMetrics. The manifest beside them holds a digest of what each group of pictures shows, so
-that a test can tell when they are out of date.
+simulated plant in VictoriaMetrics; those of the faults from plants that the score card knows. With names of groups only
+those are made: `make pictures ARGS=faults`. The manifest beside them holds a digest of what each group of pictures
+shows, so that a test can tell when they are out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from urllib.parse import quote
 import httpx
 from chromium_browser import Browser
 from draw_dashboards import main as draw_dashboards
+from draw_faults import main as draw_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -30,6 +32,7 @@ MANIFEST = IMAGES / "manifest.json"
 SOURCES = {
     "page": ("dashboards/web/*", "dashboards/web/js/*"),
     "dashboards": ("dashboards/*.py", "dashboards/panels/*.py"),
+    "faults": ("firmware-sim/firmware_sim/fault_kinds/*.py", "firmware-sim/firmware_sim/worlds/*.py"),
 }
 """What the pictures of each group are made of."""
 
@@ -96,14 +99,22 @@ def take_page_pictures(url: str, folder: Path) -> None:
         browser.close()
 
 
-def main() -> None:
-    """Make all pictures and note what they were made of."""
-    with tempfile.TemporaryDirectory() as place, service(Path(place)) as url:
-        take_page_pictures(url, Path(place))
-    draw_dashboards(IMAGES / "dashboards")
-    MANIFEST.write_text(json.dumps({group: digest(group) for group in SOURCES}, indent=2) + "\n")
+def main(groups: Sequence[str]) -> None:
+    """Make the pictures of these groups, or all, and note what they were made of."""
+    if wrong := set(groups) - SOURCES.keys():
+        raise SystemExit(f"pictures: unknown group {min(wrong)!r} (known: {', '.join(SOURCES)})")
+    wanted = list(groups or SOURCES)
+    if "page" in wanted:
+        with tempfile.TemporaryDirectory() as place, service(Path(place)) as url:
+            take_page_pictures(url, Path(place))
+    if "dashboards" in wanted:
+        draw_dashboards(IMAGES / "dashboards")
+    if "faults" in wanted:
+        draw_faults(IMAGES / "faults", ROOT / "docs" / "faults.md")
+    made = json.loads(MANIFEST.read_text()) | {group: digest(group) for group in wanted}
+    MANIFEST.write_text(json.dumps(made, indent=2) + "\n")
     print(MANIFEST)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
