@@ -81,11 +81,15 @@ def _places(series: NDArray[np.float64], columns: int, low: float, high: float, 
     # Shares of the span, since a scale of pixels a unit is infinite where the span is next to nothing.
     span = high - low if high > low else math.inf
     moves = []
-    for column, part in enumerate(np.array_split(series, min(columns, len(series)))):
+    count = min(columns, len(series))
+    # Edges at even distances: columns of four rows first and of three then would bend the axis of time.
+    edges = np.linspace(0, len(series), count + 1).astype(np.intp)
+    for column in range(count):
+        part = series[edges[column] : edges[column + 1]]
         present = part[np.isfinite(part)]
         if not len(present):
             continue
-        x = MARGIN + columns * (column + 0.5) / min(columns, len(series))
+        x = MARGIN + columns * (column + 0.5) / count
         ends = (present.min(), present.max()) if len(present) > 1 else (present[0],)
         if len(ends) == 2 and present[0] > present[-1]:
             ends = ends[::-1]

@@ -51,3 +51,14 @@ def test_any_values_give_a_picture_within_its_frame(value: np.ndarray) -> None:
         places = [place.split() for place in shape.get("d", "")[1:].split("L")]
         assert all(0 <= float(x) <= WIDTH for x, _ in places)
         assert all(np.isfinite(float(y)) for _, y in places)
+
+
+def test_a_step_is_drawn_where_its_shading_begins() -> None:
+    value = np.zeros(2_396)
+    value[958:] = 1.0
+    shapes = list(ElementTree.fromstring(draw("a", value, value, [], [(958, 1_400)])))
+    shade = next(float(shape.get("x", "")) for shape in shapes if shape.get("class") == "fault")
+    path = next(shape.get("d", "") for shape in shapes if shape.get("class") == "value")
+    places = [tuple(map(float, place.split())) for place in path[1:].split("L")]
+    rise = next(x for x, y in places if y < places[0][1])
+    assert abs(rise - shade) <= 1.5
