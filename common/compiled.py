@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar, cast, overload
 import numba
 from numba.extending import register_jitable
 
+from common.subkernel_compiler import SubkernelCompiler
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
@@ -64,15 +66,17 @@ def subkernel(
 def subkernel(function: Kernel | None = None, /, **options: Any) -> Kernel | Callable[[Kernel], Kernel]:
     """Compile a function as part of the kernels that call it, and of nothing else; called from Python it stays Python.
 
-    It gets no entry for Python and no place in the cache, which take two fifths of the time that a kernel takes to
-    compile. The options are those of `njit`; that it makes no array is taken for granted. `inline="always"` puts the
-    machine code into the caller's, whatever its size: a sum in any order (`fastmath`) is else added up in another order
-    by the process that compiled it than by those that find it in the cache.
+    It gets no entry for Python, no machine code of its own and no place in the cache, which take more than half of the
+    time that a kernel takes to compile. The options are those of `njit`; that it makes no array is taken for granted.
+    `inline="always"` is for a sum in any order (`fastmath`): the function is optimised by itself before it goes into
+    its callers, so that all of them add up in the same order.
 
     Source: numba's manual, "High-level extension API".
     """
     if options.pop("inline", "by size") == "always":
         options["forceinline"] = True
+    else:
+        options["pipeline_class"] = SubkernelCompiler
     if not options.pop("allocates", False):
         options["_nrt"] = False
     decorator = cast("Callable[[Kernel], Kernel]", register_jitable(no_cfunc_wrapper=True, **options))

@@ -4,9 +4,11 @@ import ast
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +29,42 @@ def _quotient(numerator: float, denominator: float) -> float:
 @njit(error_model="numpy", nogil=True)
 def _quotient_or_infinity(numerator: float, denominator: float) -> float:
     return numerator / denominator
+
+
+@subkernel
+def _half(number: float) -> float:
+    if number < 0.0:
+        raise ValueError("number: expected 0 or more")
+    return number / 2.0
+
+
+@subkernel
+def _quarter(number: float) -> float:
+    return _half(_half(number))
+
+
+@subkernel(inline="always", fastmath=True)
+def _sum(numbers: NDArray[np.float64]) -> float:
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+
+
+@njit
+def _quarter_of_sum(numbers: NDArray[np.float64]) -> float:
+    return _quarter(_sum(numbers))
+
+
+def test_what_only_kernels_call_gives_what_python_gives_in_a_kernel_and_in_python() -> None:
+    numbers = np.arange(9.0)
+    assert _quarter_of_sum(numbers) == 9.0
+    assert _quarter(_sum(numbers)) == 9.0
+
+
+def test_an_error_comes_out_of_what_only_kernels_call() -> None:
+    with pytest.raises(ValueError, match="number: expected 0 or more"):
+        _quarter_of_sum(np.array([-1.0]))
 
 
 def test_a_kernel_gives_what_python_gives() -> None:
