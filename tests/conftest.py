@@ -19,7 +19,7 @@ from driftline.runtime.broker import answers
 
 _CONFIG = """\
 listener {port} 127.0.0.1
-allow_anonymous true
+allow_anonymous {anonymous}
 persistence true
 persistence_location {folder}/
 autosave_interval 1
@@ -88,6 +88,7 @@ class Mosquitto:
         self.host = "127.0.0.1"
         self.port = find_free_port()
         self.extra = ""
+        self.anonymous = True
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -110,12 +111,15 @@ class Mosquitto:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(5):
-            text = _CONFIG.format(port=self.port, folder=self.folder) + self.extra
+            text = _CONFIG.format(port=self.port, folder=self.folder, anonymous=str(self.anonymous).lower())
+            text += self.extra
             (self.folder / "conf").write_text(text + ("user root\n" if os.geteuid() == 0 else ""))
             with (self.folder / "log").open("wb") as log:
                 self._process = subprocess.Popen(["mosquitto", "-c", str(self.folder / "conf")], stderr=log)
             wait_for(lambda: not self.alive or " running" in self.log, what="mosquitto's start")
             if self.alive:
+                if not self.anonymous:
+                    return
                 wait_for(lambda: answers(self.host, self.port), within=_START_WITHIN, what="mosquitto's answer")
                 return
             if "in use" not in self.log:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from driftline.cli.client import broker_url, get, query, running_service
-from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
 from driftline.cli.device_changes import change, show
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
 
@@ -33,6 +33,13 @@ class DeviceCommand(StrEnum):
     RESTORE = "restore"
     DELETE = "delete"
     IDENTIFY = "identify"
+    ADD = "add"
+    ROTATE = "rotate"
+    REVOKE = "revoke"
+    LOGINS = "logins"
+
+
+_OF_LOGINS = (DeviceCommand.ADD, DeviceCommand.ROTATE, DeviceCommand.REVOKE, DeviceCommand.LOGINS)
 
 
 def devices(
@@ -45,10 +52,15 @@ def devices(
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What is to be said about it.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="merge, delete: do not ask.")] = False,
     url: Annotated[
-        str, typer.Option("--url", metavar="URL", help="identify: the broker; the running service's if not given.")
+        str,
+        typer.Option("--url", metavar="URL", help="identify, add: the broker; the configured one if not given."),
     ] = "",
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="identify: how long to listen.")] = 10.0,
     write: Annotated[bool, typer.Option("--routes", help="identify: print routes for the configuration.")] = False,
+    profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="add: the device's profile.")] = "",
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", metavar="TOPIC", help="add: its own topics, by default by profile.")
+    ] = None,
     form: FormatOption = Format.TABLE,
     wide: WideOption = False,
     config: ConfigOption = None,
@@ -68,6 +80,10 @@ def devices(
     identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
     and shows samples of what is not recognised. Nothing need be configured for those that are.
 
+    add DEVICE gives a device a password at a mosquitto broker, and lets it publish on its own topics alone: it prints
+    what to enter on the device and in the broker's configuration. rotate gives another password, revoke takes the login
+    away, logins lists them.
+
     Example: driftline devices label plant/pump-01 site=north
     """
     given = targets or []
@@ -75,7 +91,9 @@ def devices(
         _identify(url or broker_url(data_folder(config, data)), seconds, write=write)
         return
     folder = data_folder(config, data)
-    if action is DeviceCommand.SHOW:
+    if action in _OF_LOGINS:
+        _logins(action, folder, given, _broker_of(url, config), profile, topic or [], form)
+    elif action is DeviceCommand.SHOW:
         if len(given) != 1:
             raise CommandError(f"DEVICE: {len(given)} are given, expected one", code=Exit.USAGE)
         show(folder, given[0], form)
@@ -83,6 +101,42 @@ def devices(
         print_rows(_listed_devices(folder, retired=retired), form, wide=wide, narrow=NARROW)
     else:
         change(folder, action.value, given, note=note, sure=yes)
+
+
+def _logins(
+    action: DeviceCommand,
+    folder: Path,
+    given: list[str],
+    broker: tuple[str, int],
+    profile: str,
+    topics: list[str],
+    form: Format,
+) -> None:
+    from devices.profile import find_profile
+    from driftline.cli.device_logins import change_login, print_logins
+
+    if profile:
+        try:
+            find_profile(profile)
+        except ValueError as error:
+            raise CommandError(f"--profile: {error}", code=Exit.USAGE) from None
+    access = folder / "broker-access"
+    if action is DeviceCommand.LOGINS:
+        print_logins(access, form)
+    else:
+        change_login(access, action.value, given, broker=broker, profile=profile, topics=topics)
+
+
+def _broker_of(url: str, config: Path | None) -> tuple[str, int]:
+    """Host and port of the broker, as devices reach it."""
+    from ingest.broker_settings import split_url
+
+    configured = read_config(config).broker.url
+    try:
+        _, host, port = split_url(url or ("mqtt://BROKER:1883" if configured == "auto" else configured))
+    except ValueError as error:
+        raise CommandError(f"--url: {error}", code=Exit.USAGE) from None
+    return ("BROKER" if host == "broker" else host), port
 
 
 def _listed_devices(folder: Path, *, retired: bool) -> Rows:
