@@ -1,6 +1,6 @@
 # `make` alone lists the targets. `make check` is exactly what CI runs.
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run stack test lint types docs docs-check check mutants pictures lock lock-check bench scorecard test-faults chaos clean
+.PHONY: help setup dev run stack test lint types docs docs-check check mutants pictures lock lock-check bench scorecard test-faults chaos fuzz clean
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -70,6 +70,9 @@ scorecard: dev ## Score the default detectors on simulated plants whose faults a
 
 test-faults: dev ## Break it on purpose and count what was lost
 	@DRIFTLINE_FAULTS=full $(PYTHON) -m pytest tests/faults -n 2 --dist worksteal --durations 12 $(ARGS)
+
+fuzz: dev .venv/.extra-fuzz ## Fuzz a target for MINUTES, following what is reached: make fuzz TARGET=codecs (frames, codecs, journal, snapshots, config, sql)
+	@$(PYTHON) tests/fuzz/run_fuzz.py $(or $(TARGET),codecs) $(or $(MINUTES),10)
 
 chaos: dev ## Break it at random for MINUTES (30), and check what must be there
 	@DRIFTLINE_CHAOS_MINUTES=$(or $(MINUTES),30) $(PYTHON) -m pytest tests/faults/test_chaos.py -s $(ARGS)

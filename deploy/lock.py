@@ -18,8 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "deploy" / "lock"
-RUN, BUILD, DEV = "run", "build", "dev"
-EXTRAS = ("grafana", "influx", "archive", "river", "notices", DEV)
+RUN, BUILD, DEV, FUZZ = "run", "build", "dev", "fuzz"
+EXTRAS = ("grafana", "influx", "archive", "river", "notices", FUZZ, DEV)
 _OLDEST_PYTHON = "3.11"
 _NAME = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.IGNORECASE)
 
@@ -66,7 +66,7 @@ def resolve(*, upgrade: bool) -> dict[str, Blocks]:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kept.txt"
         kept.write_text("" if upgrade else "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.txt"))))
-        _compile("pyproject.toml", "--extra", DEV, "--generate-hashes", "--output-file", str(kept))
+        _compile("pyproject.toml", "--extra", DEV, "--extra", FUZZ, "--generate-hashes", "--output-file", str(kept))
         whole = read_blocks(kept.read_text())
         names = {RUN: _names("pyproject.toml", kept), BUILD: _names("-", kept)}
         for extra in EXTRAS:

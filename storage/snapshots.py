@@ -161,7 +161,7 @@ class SnapshotStore:
             for snapshot in saved:
                 try:
                     return _read(connection, snapshot, warnings)
-                except (sqlite3.DatabaseError, _DamageError) as error:
+                except (sqlite3.DatabaseError, UnicodeDecodeError, _DamageError) as error:
                     warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
                     self._damaged.append(snapshot)
         if warnings:

@@ -19,6 +19,11 @@ def storage_errors(path: Path, what: str) -> Iterator[None]:
     """Turn SQLite's errors about the file `path` into StorageFullError, StorageCorruptError or OSError."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        # What SQLite says of a damaged file may hold bytes of it.
+        raise StorageCorruptError(
+            f"{path}: {what}: the file is damaged; restore it from a backup or move it away"
+        ) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None) or 0
         if code in _FULL_CODES or code & _PRIMARY_CODE in _FULL_CODES:

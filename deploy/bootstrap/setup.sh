@@ -41,7 +41,7 @@ pip_install() {
 if [ $# -gt 0 ]; then
     for extra in "$@"; do
         if ! [ -f "deploy/lock/$extra.txt" ]; then
-            echo "setup: no extra \"$extra\"; there are grafana, influx, archive, river, notices, dev" >&2
+            echo "setup: no extra \"$extra\"; there are grafana, influx, archive, river, notices, fuzz, dev" >&2
             exit 2
         fi
         echo "setup: adding what \"$extra\" needs"

@@ -25,7 +25,7 @@ def requirements(extra: str) -> list[Requirement]:
     return [each for each in map(Requirement, listed) if each.name != "driftline"]
 
 
-@pytest.mark.parametrize("name", ["run", "grafana", "influx", "archive", "river", "notices", "dev"])
+@pytest.mark.parametrize("name", ["run", "grafana", "influx", "archive", "river", "notices", "fuzz", "dev"])
 def test_every_requirement_is_pinned_to_a_version_that_fits(name: str) -> None:
     locked = pins("run") | pins(name)
     wrong = [str(each) for each in requirements(name) if not each.specifier.contains(locked.get(each.name, "0"))]
@@ -54,7 +54,7 @@ def test_an_extra_that_is_not_there_is_refused_with_those_that_are() -> None:
         ["sh", "deploy/bootstrap/setup.sh", "grafna"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 2
-    assert ran.stderr == 'setup: no extra "grafna"; there are grafana, influx, archive, river, notices, dev\n'
+    assert ran.stderr == 'setup: no extra "grafna"; there are grafana, influx, archive, river, notices, fuzz, dev\n'
 
 
 def test_what_running_needs_leaves_the_heavy_libraries_of_extras_out() -> None:
