@@ -17,6 +17,7 @@ import orjson
 from common.durations import parse_duration
 from common.suggestions import unknown
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel, append_labels
+from firmware_sim.cut_payloads import TRUNCATED, CuttingEncoder, truncation_label
 from firmware_sim.fault_kinds import FAULT_KINDS
 from firmware_sim.fault_kinds.relations import SensorSwap
 from firmware_sim.firmware.device import Firmware, FirmwareOptions
@@ -60,7 +61,9 @@ class _Device:
     """A firmware and its connection; passes on what happens to the connection, with the device's time."""
 
     def __init__(self, firmware_of: Callable[[Session], Firmware], session_of: Callable[[_Device], Session],
-                 run: WorldRun, series: list[Series], stream: SampleStream, topic: str) -> None:  # fmt: skip
+                 run: WorldRun, series: list[Series], stream: SampleStream, topic: str,
+                 encoder: CuttingEncoder) -> None:  # fmt: skip
+        self.encoder = encoder
         self._run = run
         self.series = series
         self.stream = stream
@@ -190,7 +193,7 @@ class WorldRun:
                 buffer=1_000_000,
                 sleeps=settings.duty_cycle and any(one.metric.signal is Signal.BATTERY for one in series),
             )
-            encoder = style.encoder(identity)
+            encoder = CuttingEncoder(style.encoder(identity))
             client_id = f"{name}-{os.getpid()}"
             device = _Device(
                 lambda session, o=options, s=stream, e=encoder, r=random: Firmware(o, s, session, e, r),  # type: ignore[misc]
@@ -199,6 +202,7 @@ class WorldRun:
                 series,
                 stream,
                 topic,
+                encoder,
             )
             self._devices[name] = device
             device.firmware.power_on(now)
@@ -246,10 +250,16 @@ class WorldRun:
         device = self._devices.get(wanted.device)
         if device is None:
             return None
+        name, end = wanted.kind.replace("_", " "), now + int(wanted.seconds * SECOND)
+        if name == TRUNCATED:
+            device.encoder.cut_until = end
+            label = truncation_label(wanted.device, now, end)
+            listener.answer(f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}")
+            return label
         kinds = {kind.name: kind for kind in FAULT_KINDS}
-        kind = kinds.get(wanted.kind.replace("_", " "))
+        kind = kinds.get(name)
         if kind is None:
-            listener.answer(unknown(wanted.kind, kinds, "fault"))
+            listener.answer(unknown(wanted.kind, [*kinds, TRUNCATED], "fault"))
             return None
         suited = [
             one.name
@@ -265,7 +275,7 @@ class WorldRun:
         )
         sensors = SensorFaults(like or device.series, plant.around, (), first=now, last=plant.end)
         names = suited if kind.whole_device else suited[:1]
-        label = sensors.inject(kind, names, now, now + int(wanted.seconds * SECOND), wanted.size)
+        label = sensors.inject(kind, names, now, end, wanted.size)
         faulty = {one.name: one for one in sensors.faulty() if one.device == wanted.device}
         plant.series[:] = [faulty.get(one.name, one) for one in plant.series]
         device.series = list(faulty.values())
@@ -287,4 +297,4 @@ def _faults_of(series: Sequence[Series]) -> dict[str, list[str]]:
         metrics = [one.metric.name for one in series if kind.suits(one.metric)]
         if metrics:
             found[kind.name] = [WHOLE_DEVICE] if kind.whole_device else metrics
-    return found
+    return {**found, TRUNCATED: [WHOLE_DEVICE]}

@@ -60,12 +60,21 @@ def test_faults_that_are_asked_for_begin_and_are_labelled(mosquitto: Any, subscr
         topic, payload = truth.wait_for(1)[0]
         assert topic == "driftline/truth/plant/motor/motor-01"
         assert json.loads(payload)["kind"] == "stuck"
+        assert "truncated payload until" in str(ask(address, Injection("motor-02", "truncated payload", seconds=3.0)))
+        ((_, label),) = subscribe(mosquitto, "driftline/truth/plant/motor/motor-02").wait_for(1)
+        assert json.loads(label)["expected"] == "either"
+        cut = subscribe(mosquitto, "plant/motor/motor-02").wait_for(1)[0][1]
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(cut)
         assert 'unknown fault "stcuk"; did you mean "stuck"?' in str(ask(address, Injection("motor-01", "stcuk")))
         assert ask(address, Injection("nobody", "stuck"), seconds=1.0) is None
     finally:
         run.request_stop()
         thread.join(20)
-    assert {(one.device, one.metric, one.kind) for one in read_labels(labels)} == {("motor-01", "temperature", "stuck")}
+    assert {(one.device, one.metric, one.kind) for one in read_labels(labels)} == {
+        ("motor-01", "temperature", "stuck"),
+        ("motor-02", "*", "truncated payload"),
+    }
 
 
 def test_packets_are_taken_whole_however_they_are_cut() -> None:

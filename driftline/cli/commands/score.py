@@ -109,8 +109,11 @@ def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, work
         found = score_plants(plan, jobs, workers=workers, done=advance)
     used = sorted({job.seed for job in jobs})
     days = jobs[0].options.days
+    tuned = list(SEEDS[SeedSet.TUNING])
     title = f"Score card: {seeds.value} seeds {', '.join(map(str, used))}, {days} days each"
-    return found, title, {"seed_set": seeds.value, "seeds": used, "days": days}
+    if seeds is SeedSet.REPORTING:
+        title += f"; constants were chosen on others: {', '.join(map(str, tuned))}"
+    return found, title, {"seed_set": seeds.value, "seeds": used, "tuning_seeds": tuned, "days": days}
 
 
 def _given_alarms(alarms: Path, truth: Path | None) -> Scored:
