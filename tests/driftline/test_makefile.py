@@ -25,6 +25,7 @@ TARGETS = [
     "scorecard",
     "test-faults",
     "chaos",
+    "fuzz",
     "clean",
 ]
 

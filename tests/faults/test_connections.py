@@ -35,8 +35,9 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+@pytest.mark.usefixtures("many_files")
 def test_more_connections_than_files_hold_up_nothing(
-    service: KillableService, mosquitto: Any, many_files: None, wait_until: Any, report: Any
+    service: KillableService, mosquitto: Any, wait_until: Any, report: Any
 ) -> None:
     service.configure(mosquitto.url)
     service.start()
