@@ -5,13 +5,14 @@ API: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from common.http_client import HttpClient, HttpRefusedError
 from dashboards.interpolation import Choice, TimeRange, fill
 from dashboards.model import Query
 
@@ -41,7 +42,7 @@ class PrometheusSource:
     """A database that answers PromQL at `url`. Close it, or use it as a context."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT)
+        self._client = HttpClient(url, seconds=_TIMEOUT, trust_environment=True)
 
     def __enter__(self) -> PrometheusSource:
         return self
@@ -68,18 +69,16 @@ class PrometheusSource:
         asked = f"topk(1, sum by (device) (sum_over_time(driftline_anomaly[{span.end - span.start}s])))"
         found = self._get("/api/v1/query", {"query": asked, "time": str(span.end)})
         if not found:
-            raise QueryError(f"{self._client.base_url}: no device reported between {span.start} and {span.end}")
+            raise QueryError(f"{self._client.url}: no device reported between {span.start} and {span.end}")
         return found[0].labels["device"]
 
     def _get(self, path: str, parameters: dict[str, str]) -> list[Series]:
         try:
-            response = self._client.post(path, data=parameters)
-        except httpx.TransportError as error:
-            raise OSError(f"{self._client.base_url}: {error}") from error
-        if response.status_code != 200:
-            raise QueryError(f"{response.status_code}: {response.text.strip()}: in the query {parameters['query']}")
+            reply = json.loads(self._client.ask("POST", path, form=parameters))
+        except HttpRefusedError as error:
+            raise QueryError(f"{error.status}: {error.body}: in the query {parameters['query']}") from error
         found = []
-        for one in response.json()["data"]["result"]:
+        for one in reply["data"]["result"]:
             samples = one["values"] if "values" in one else [one["value"]]
             found.append(
                 Series(

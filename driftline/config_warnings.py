@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from devices.topics import Template, TopicTooShortError, covers
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
-from ingest.route import topic_filters
+from ingest.topic_routes import topic_filters
 
 
 def config_warnings(config: Config) -> list[str]:

@@ -2,106 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
 from common.growth import grown
 from devices.batch import NO_TIME
-from devices.codec import Codec, Decoded, Note
+from devices.codec import Codec, Decoded
 from devices.codec import Role as ValueRole
-from devices.codecs.readings import MOST_NAMED
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.profile import Role
-from devices.rejection_reasons import NO_DATA, Reason
-from ingest.route import IGNORED, Router, Unresolved
+from devices.rejection_reasons import Reason
+from ingest.decoded import Readings, State, Taken
+from ingest.route import Router
+from ingest.topic_routes import IGNORED
 
 _FAR_BEHIND = 840_000_000_000
 """From so long behind its arrival (ns) a reading's time may tell a clock without a zone."""
-
-
-_MOST_DETAILS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A message of the chunk (`whole`), or `count` readings of it, that go to the dead letters.
-
-    `device` is the one that the message is of, as far as its topic tells; empty where it tells none.
-    """
-
-    message: int
-    reason: Reason
-    detail: str
-    whole: bool = True
-    count: int = 1
-    device: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A message says whether a device is there."""
-
-    message: int
-    device: str
-    online: bool
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A reading that is text: what a series says from `time` on."""
-
-    message: int
-    series: int
-    time: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Odd:
-    """Something odd about the time of a device's message, or about the message as a whole.
-
-    `kind` is `clock_not_set`, `clock_ahead`, `clock_behind` (whole quarter hours, perhaps), or that of a codec's note;
-    `offset` (ns) is how far the time lay ahead of its arrival.
-    """
-
-    message: int
-    device: str
-    kind: str
-    detail: str = ""
-    offset: int = 0
-    readings: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """Columns of readings in message order: `series`, `time` (event time), `value`, `message` (row in the chunk).
-
-    `ignored` counts readings, and whole messages, that the configuration drops; `no_data` those that hold no data, by
-    reason, of which `no_data_details` tell the first. `states` are texts, without `repeated_states` that say what their
-    series has said before. `last_known` are the values of retained messages without a time, by series: what stood at
-    the broker, of an unknown age.
-    """
-
-    series: NDArray[np.int32]
-    time: NDArray[np.int64]
-    value: NDArray[np.float64]
-    message: NDArray[np.int32]
-    rejections: list[Rejection]
-    ignored: int
-    no_data: Counter[Reason] = field(default_factory=Counter)
-    states: list[State] = field(default_factory=list)
-    presence: list[Presence] = field(default_factory=list)
-    odd: list[Odd] = field(default_factory=list)
-    last_known: dict[int, float | str] = field(default_factory=dict)
-    no_data_details: list[tuple[int, Reason, str]] = field(default_factory=list)
-    repeated_states: int = 0
-
-
-_NO_ROWS = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32))
 
 
 class Decoder:
@@ -134,7 +51,7 @@ class Decoder:
         """All readings of the chunk, and what was refused."""
         topics, refused = self._router.topics(chunk.data, chunk.spans)
         self._fit()
-        taken = _Taken(self._router, chunk, topics)
+        taken = Taken(self._router, chunk, topics)
         for message, refusal in refused.items():
             taken.reject(message, refusal.reason, refusal.detail, whole=True)
         routes = self._router.route_of(topics)
@@ -161,7 +78,7 @@ class Decoder:
         return taken.readings(ignored=int(np.count_nonzero(routes == IGNORED)))
 
     def _take_undecoded(
-        self, chunk: MessageChunk, topics: NDArray[np.int32], routes: NDArray[np.int32], taken: _Taken
+        self, chunk: MessageChunk, topics: NDArray[np.int32], routes: NDArray[np.int32], taken: Taken
     ) -> NDArray[np.int32]:
         """Count commands, logs, descriptions and copies, and learn from descriptions; the routes of what is left."""
         messages = np.flatnonzero(self._undecoded[routes])
@@ -180,7 +97,7 @@ class Decoder:
         return routes
 
     def _decode_codec(
-        self, codec: int, messages: NDArray[np.intp], taken: _Taken
+        self, codec: int, messages: NDArray[np.intp], taken: Taken
     ) -> tuple[int, Decoded, NDArray[np.int32]]:
         """Decode the messages of one codec: its number, the readings, and the message of each in the chunk."""
         chunk = taken.chunk
@@ -195,7 +112,7 @@ class Decoder:
         return codec, *self._take_presence(codec, decoded, message, taken)
 
     def _take_readings(
-        self, codec: int, decoded: Decoded, message: NDArray[np.int32], routes: NDArray[np.int32], taken: _Taken
+        self, codec: int, decoded: Decoded, message: NDArray[np.int32], routes: NDArray[np.int32], taken: Taken
     ) -> None:
         chunk = taken.chunk
         series, refused = self._router.series(taken.unresolved(codec, decoded, message))
@@ -224,7 +141,7 @@ class Decoder:
             taken.add(series[keep], time[keep], value[keep], message[keep])
 
     def _take_presence(
-        self, codec: int, decoded: Decoded, message: NDArray[np.int32], taken: _Taken
+        self, codec: int, decoded: Decoded, message: NDArray[np.int32], taken: Taken
     ) -> tuple[Decoded, NDArray[np.int32]]:
         """Take out the rows that tell whether devices are there; the readings that are left, and their messages."""
         roles = self._router.roles(codec)
@@ -248,7 +165,7 @@ class Decoder:
         series: NDArray[np.int32],
         message: NDArray[np.int32],
         keep: NDArray[np.bool_],
-        taken: _Taken,
+        taken: Taken,
     ) -> NDArray[np.int64]:
         """The time of each reading: its own where that may be true, else its arrival, and what is odd about it."""
         timeless = said == NO_TIME
@@ -270,7 +187,7 @@ class Decoder:
         rows: NDArray[np.bool_],
         columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]],
         said: NDArray[np.int64],
-        taken: _Taken,
+        taken: Taken,
     ) -> None:
         series, time, value, message = columns
         words = self._router.codecs[codec].words
@@ -289,7 +206,7 @@ class Decoder:
         value: NDArray[np.float64],
         rows: NDArray[np.bool_],
         said: NDArray[np.int64],
-        taken: _Taken,
+        taken: Taken,
     ) -> NDArray[np.bool_]:
         """Which rows say the state that their series has said before in all of them: counted, and nothing else.
 
@@ -319,7 +236,7 @@ class Decoder:
         said: NDArray[np.int64],
         value: NDArray[np.float64],
         message: NDArray[np.int32],
-        taken: _Taken,
+        taken: Taken,
     ) -> None:
         """Take the values of retained messages without a time out of `keep`: when they were measured is unknown."""
         retained = keep & (said == NO_TIME)
@@ -329,131 +246,6 @@ class Decoder:
         for row in np.flatnonzero(retained).tolist():
             taken.retained(int(message[row]), int(series[row]), float(value[row]))
         keep &= ~retained
-
-
-class _Taken:
-    """What is gathered of one chunk."""
-
-    def __init__(self, router: Router, chunk: MessageChunk, topics: NDArray[np.int32]) -> None:
-        self.chunk = chunk
-        self.topics = topics
-        self.ignored = 0
-        self.repeated_states = 0
-        self.states: list[State] = []
-        self._router = router
-        self._columns: list[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]] = []
-        self._rejections: list[Rejection] = []
-        self._named: Counter[tuple[int, Reason]] = Counter()
-        self._no_data: Counter[Reason] = Counter()
-        self._details: list[tuple[int, Reason, str]] = []
-        self._presence: list[Presence] = []
-        self._odd: list[Odd] = []
-        self._last_known: dict[int, float | str] = {}
-
-    def add(
-        self, series: NDArray[np.int32], time: NDArray[np.int64], value: NDArray[np.float64], message: NDArray[np.int32]
-    ) -> None:
-        """Take readings."""
-        self._columns.append((series, time, value, message))
-
-    def reject(self, message: int, reason: Reason, detail: str, *, whole: bool, count: int = 1) -> None:
-        """Count what holds no data; name the first readings of a message that are refused, and count the others."""
-        if reason in NO_DATA:
-            self.no_data(message, reason, detail, count)
-            return
-        self._named[message, reason] += count
-        if whole or self._named[message, reason] - count < MOST_NAMED:
-            self._rejections.append(Rejection(message, reason, detail, whole, count, self.owner(message)))
-
-    def no_data(self, message: int, reason: Reason, detail: str, count: int = 1) -> None:
-        """Count a message, or readings of it, that hold no data."""
-        self._no_data[reason] += count
-        if len(self._details) < _MOST_DETAILS:
-            self._details.append((message, reason, detail))
-
-    def unresolved(self, codec: int, decoded: Decoded, message: NDArray[np.int32]) -> Unresolved:
-        """Readings of one codec as the router takes them."""
-        return Unresolved(codec, self.topics[message], decoded.metric, decoded.device, self.chunk.arrival[message])
-
-    def owner(self, message: int) -> str:
-        """The device that a message is of, as far as its topic tells."""
-        topic = int(self.topics[message])
-        return self._router.owner(topic) if topic >= 0 else ""
-
-    def note(self, notes: list[Note], messages: NDArray[np.intp]) -> None:
-        """Take a codec's notes on messages whose readings were taken."""
-        for note in notes:
-            at = int(messages[note.message])
-            self._odd.append(Odd(at, self.owner(at), note.kind, note.detail))
-
-    def say_presence(self, message: int, device: str | None, online: bool) -> None:
-        """A message says whether a device, by default the one of its topic, is there."""
-        name = self.owner(message) if device is None else self._router.book.current(device)
-        self._presence.append(Presence(message, name, online))
-        self.no_data(message, Reason.AVAILABILITY, f'"{name}" is {"online" if online else "offline"}')
-
-    def is_retained(self, message: int) -> bool:
-        """Whether the broker had retained the message."""
-        return bool(self.chunk.flags[message] & FLAG_RETAIN)
-
-    def retained(self, message: int, series: int, value: float | str) -> None:
-        """Keep the value of a retained message without a time as the last known one."""
-        self._last_known[series] = value
-        detail = "retained by the broker without a time of its own: kept as the last known value, of an unknown age"
-        self.no_data(message, Reason.RETAINED, detail)
-
-    def odd_times(
-        self,
-        kind: str,
-        rows: NDArray[np.bool_],
-        series: NDArray[np.int32],
-        message: NDArray[np.int32],
-        time: NDArray[np.int64],
-        arrival: NDArray[np.int64],
-    ) -> None:
-        """Note the odd times of rows, once for each device and message."""
-        registry = self._router.registry
-        device = registry.device_of()[series]
-        found: dict[tuple[int, int], list[int]] = {}
-        for row in np.flatnonzero(rows).tolist():
-            found.setdefault((int(message[row]), int(device[row])), []).append(row)
-        for (at, number), places in found.items():
-            row = max(places, key=lambda place: int(time[place]))
-            offset = int(time[row]) - int(arrival[row])
-            shown = f"time {np.datetime64(int(time[row]), 'ns')}Z"
-            self._odd.append(Odd(at, registry.device_names[number], kind, shown, offset, len(places)))
-
-    def readings(self, *, ignored: int) -> Readings:
-        """All of it."""
-        shown: Counter[tuple[int, Reason]] = Counter()
-        for each in self._rejections:
-            shown[each.message, each.reason] += each.count
-        for (at, reason), count in (self._named - shown).items():
-            detail = f"{count:,} readings more"
-            self._rejections.append(Rejection(at, reason, detail, whole=False, count=count, device=self.owner(at)))
-        series, time, value, message = self._columns[0] if self._columns else _NO_ROWS
-        if len(self._columns) > 1:
-            message = np.concatenate([part[3] for part in self._columns])
-            order = np.argsort(message, kind="stable")
-            message = message[order]
-            series = np.concatenate([part[0] for part in self._columns])[order]
-            time = np.concatenate([part[1] for part in self._columns])[order]
-            value = np.concatenate([part[2] for part in self._columns])[order]
-        return Readings(
-            series,
-            time,
-            value,
-            message,
-            self._rejections,
-            ignored + self.ignored,
-            self._no_data,
-            self.states,
-            self._presence,
-            self._odd,
-            self._last_known,
-            self._details,
-            self.repeated_states,
-        )
 
 
 def _device_of(codec: Codec, code: int) -> str | None:

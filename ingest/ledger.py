@@ -9,7 +9,7 @@ import numpy as np
 
 from devices.messages import FLAG_REDELIVERED
 from devices.records import MOST_PAYLOAD_KEPT, DeadLetter
-from ingest.decode import Readings, Rejection
+from ingest.decoded import Readings, Rejection
 from storage.store import JournalEntry
 
 _MOST_DETAIL = 300

@@ -10,7 +10,7 @@ import numpy as np
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.records import StateRecord
 from devices.series_registry import SeriesRegistry
-from ingest.decode import Readings
+from ingest.decoded import Readings
 from ingest.device_status import DeviceStatuses
 
 _CLOCK_KINDS = frozenset({"clock_not_set", "clock_ahead", "clock_behind"})

@@ -22,7 +22,8 @@ from devices.messages import FLAG_RETAIN
 from devices.records import ActionRecord, AlarmRecord, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
-from ingest.decode import Decoder, Readings
+from ingest.decode import Decoder
+from ingest.decoded import Readings
 from ingest.detector_host import DetectorHost, HostScores
 from ingest.device_changes import Changed, DeviceChanges
 from ingest.followed import Followed, Incoming, RecordedRows

@@ -13,7 +13,7 @@ from detectors.detector import State
 from detectors.knowledge import Knowledge
 from devices.series_registry import SeriesRegistry
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings, of_series
-from ingest.route import Route
+from ingest.route_entry import Route
 
 _NONE = -1
 

@@ -19,7 +19,7 @@ from devices.codecs.json_payload import JsonCodec
 from devices.codecs.plain import PlainCodec, PlainParameters
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.text_forms import is_line_protocol, is_log_line, key_value_pairs, looks_like, time_and_values
-from devices.codecs.tree import TreeParameters
+from devices.codecs.tree_parameters import TreeParameters
 from devices.codecs.wrappers import UnpackError, is_wrapped, unwrapped
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason

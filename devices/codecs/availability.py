@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from devices.codec import UNNAMED, Decoded, Role
 from devices.codecs.auto import AutoCodec
 from devices.codecs.readings import CodecParameters, Rows
-from devices.codecs.tree import TreeParameters
+from devices.codecs.tree_parameters import TreeParameters
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from devices.codec import Decoded
 from devices.codecs.layouts import LayoutReader
 from devices.codecs.readings import Rows, excerpt
-from devices.codecs.tree import TreeParameters, TreeReader
+from devices.codecs.tree import TreeReader
+from devices.codecs.tree_parameters import TreeParameters
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 

@@ -8,10 +8,8 @@ how fast a payload is read, never what it reads as.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import orjson
@@ -20,27 +18,17 @@ from numpy.typing import NDArray
 from devices.batch import NO_TIME
 from devices.codec import Decoded, Note, Rejected, Role
 from devices.codecs.kernels import (
-    ANY,
-    BELOW_TIME,
-    DEVICE,
-    FROM_TIME,
     LITERAL,
-    NUMBER,
-    PROSE,
-    TEXT,
-    TIME_NUMBER,
-    TIME_TEXT,
-    TRUTH,
     Layouts,
     read_layouts,
     rules_of,
 )
-from devices.codecs.readings import Names, Rows, TooManyNamesError
-from devices.codecs.shapes import name_fields, value_field
-from devices.codecs.tree import PLAUSIBLE_TIME, TreeReader
-from devices.kinds import is_identity
+from devices.codecs.layout_learning import Learner, MarkedNumber, Marker, UnlearnableError
+from devices.codecs.readings import Rows, TooManyNamesError
+from devices.codecs.tree import TreeReader
+from devices.codecs.tree_parameters import PLAUSIBLE_TIME
 from devices.messages import Payloads
-from devices.numbers import LONGEST_STATE, is_state, text_to_number
+from devices.numbers import LONGEST_STATE, is_state
 from devices.times import SCALES
 
 MOST_LAYOUTS = 64
@@ -49,218 +37,10 @@ MOST_LAYOUTS = 64
 LONGEST_PAYLOAD = 16_384
 """Longest payload, in bytes, that a layout is learned from."""
 
-MOST_SLOTS = 4_096
-"""Most slots of a layout."""
-
 MOST_PATIENCE = 4_096
 """Most payloads left to the general path between two attempts to learn that came to nothing."""
 
 _NO_STATE = -1
-
-_SPACE = re.compile(rb"[ \t\r\n]*")
-_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)"|(-?\d[\d.eE+-]*)|(true|false)|null|[{}\[\]:,]')
-
-
-class _UnlearnableError(Exception):
-    """The payload is not of a kind that repeats with other values."""
-
-
-class _Number(float):
-    """A number or truth value that knows its leaf."""
-
-    leaf: int
-
-
-class _Text(str):
-    """Text that knows its leaf."""
-
-    __slots__ = ("leaf",)
-    leaf: int
-
-
-@dataclass(slots=True)
-class _Leaf:
-    start: int
-    end: int
-    kind: int
-    demand: int = ANY
-
-
-class _Marker:
-    """Parses a payload that is known to be valid JSON into a tree whose leaves are marked with their place."""
-
-    def __init__(self, payload: bytes, named: frozenset[str]) -> None:
-        self._payload = payload
-        self._named = named
-        self._at = 0
-        self.leaves: list[_Leaf] = []
-        self.root = self._value("", depth=0)
-        if _SPACE.sub(b"", payload[self._at :], count=1):
-            raise _UnlearnableError
-
-    def _token(self) -> re.Match[bytes]:
-        start = _SPACE.match(self._payload, self._at).end()  # type: ignore[union-attr]
-        found = _TOKEN.match(self._payload, start)
-        if found is None:
-            raise _UnlearnableError
-        self._at = found.end()
-        return found
-
-    def _value(self, key: str, depth: int) -> object:
-        if depth > 64:
-            raise _UnlearnableError
-        token = self._token()
-        symbol = token.group()
-        if symbol == b"{":
-            return self._map(depth)
-        if symbol == b"[":
-            return self._list(key, depth)
-        text, number, truth = token.groups()
-        if text is not None:
-            decoded: str = orjson.loads(symbol)
-            kind = LITERAL if not decoded or key in self._named else TEXT if is_identity(key) else PROSE
-            if kind == PROSE and (len(decoded) > LONGEST_STATE or text_to_number(decoded) is not None):
-                kind = LITERAL
-            marked = _Text(decoded)
-            marked.leaf = self._leaf(token.start(1), token.end(1), kind)
-            return marked
-        if number is None and truth is None:
-            return None
-        if key in self._named:
-            raise _UnlearnableError
-        value = _Number(number if number is not None else truth == b"true")
-        value.leaf = self._leaf(token.start(), token.end(), NUMBER if number is not None else TRUTH)
-        return value
-
-    def _leaf(self, start: int, end: int, kind: int) -> int:
-        if len(self.leaves) >= MOST_SLOTS:
-            raise _UnlearnableError
-        self.leaves.append(_Leaf(start, end, kind))
-        return len(self.leaves) - 1
-
-    def _map(self, depth: int) -> dict[str, object]:
-        node: dict[str, object] = {}
-        token = self._token()
-        while token.group() != b"}":
-            if token.group() == b",":
-                token = self._token()
-            key: str = orjson.loads(token.group())
-            if key in node:
-                raise _UnlearnableError
-            self._token()
-            node[key] = self._value(key, depth + 1)
-            token = self._token()
-        return node
-
-    def _list(self, key: str, depth: int) -> list[object]:
-        node: list[object] = []
-        while True:
-            before = self._at
-            token = self._token().group()
-            if token == b"]":
-                return node
-            if token != b",":
-                self._at = before
-            # Text in a list is read even where the list is named like an identity.
-            node.append(self._value(key if key in self._named else "", depth + 1))
-
-
-class _Learner(TreeReader):
-    """The general reader, giving leaves instead of times and devices."""
-
-    def __init__(self, reader: TreeReader) -> None:
-        super().__init__(reader.parameters)
-        self.metrics = reader.metrics
-        self.leaves: list[_Leaf] = []
-        self._parse_time = self._time_leaf
-        self.devices = _DeviceLeaves(self)
-
-    def is_time(self, path: str, value: object) -> bool:
-        result = super().is_time(path, value)
-        if self.implicit_time and path == "t":
-            if isinstance(value, _Number):
-                self.leaves[value.leaf].demand = FROM_TIME if result else BELOW_TIME
-            elif isinstance(value, _Text):
-                raise _UnlearnableError
-        elif isinstance(value, _Text) and value:
-            # Time fields after the first are no readings, whatever they say.
-            self.leaves[value.leaf].kind = TEXT
-        return result
-
-    def fixed(self, value: object) -> str:
-        if not isinstance(value, (_Number, _Text)) or self.leaves[value.leaf].kind == NUMBER:
-            raise _UnlearnableError
-        self.leaves[value.leaf].kind = LITERAL
-        return super().fixed(value)
-
-    def inner(self, text: str) -> object:  # noqa: ARG002
-        raise _UnlearnableError
-
-    def unsteady(self) -> None:
-        raise _UnlearnableError
-
-    def _text(self, value: str, path: str, device: int, time: int) -> None:
-        if not isinstance(value, _Text) or self.leaves[value.leaf].kind != PROSE:
-            if is_state(value) or value.lstrip()[:1] in ("{", "["):
-                raise _UnlearnableError
-            return
-        code = self.metric_code(path, "", Role.TEXT)
-        if code >= 0:
-            place = _Number(0)
-            place.leaf = value.leaf
-            self._rows.add(self._message, code, place, device, time)
-
-    def _pair_time(self, value: object) -> int | None:  # noqa: ARG002
-        raise _UnlearnableError
-
-    def _own_device(self, device: int, key: str) -> int:  # noqa: ARG002
-        raise _UnlearnableError
-
-    def _telegraf(self, node: dict[Any, object], depth: int, device: int, time: int) -> None:
-        tags = node.get("tags")
-        if isinstance(tags, dict) and any(isinstance(tag, _Number) for tag in tags.values()):
-            raise _UnlearnableError
-        super()._telegraf(node, depth, device, time)
-
-    def _walk_shape(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
-        if value_field(node) is not None:
-            _require_text_names([node])
-        return super()._walk_shape(node, path, depth, device, time)
-
-    def _walk_list(self, children: list[object], path: str, depth: int, device: int, time: int) -> None:
-        if self.parameters.shapes:
-            _require_text_names(children, path)
-        super()._walk_list(children, path, depth, device, time)
-
-    def _time_leaf(self, value: object, near: int | None = None) -> int:  # noqa: ARG002
-        if isinstance(value, _Number):
-            self.leaves[value.leaf].kind = TIME_NUMBER
-            return value.leaf
-        if isinstance(value, _Text) and not self.parameters.time_format:
-            self.leaves[value.leaf].kind = TIME_TEXT
-            return value.leaf
-        raise _UnlearnableError
-
-
-class _DeviceLeaves(Names):
-    """Gives the leaf of a device's name instead of a code."""
-
-    def __init__(self, learner: _Learner) -> None:
-        super().__init__("device", 1)
-        self._learner = learner
-
-    def code(self, name: str) -> int:
-        if not isinstance(name, _Text):
-            raise _UnlearnableError
-        self._learner.leaves[name.leaf].kind = DEVICE
-        return name.leaf
-
-
-def _require_text_names(nodes: list[object], container: str = "") -> None:
-    """A number may be a name by its being whole, which a layout does not hold."""
-    for node in nodes:
-        if isinstance(node, dict) and any(isinstance(node.get(name), _Number) for name in name_fields(container)):
-            raise _UnlearnableError
 
 
 @dataclass(slots=True)
@@ -275,7 +55,7 @@ class LayoutReader:
 
     def __init__(self, reader: TreeReader) -> None:
         self._reader = reader
-        self._learner = _Learner(reader)
+        self._learner = Learner(reader)
         parameters = reader.parameters
         row = (parameters.metric, parameters.value) if parameters.metric else ()
         devices = [
@@ -442,10 +222,10 @@ class LayoutReader:
         rows = Rows()
         try:
             orjson.loads(payload)
-            marker = _Marker(payload, self._named)
+            marker = Marker(payload, self._named)
             self._learner.leaves = marker.leaves
             self._learner.read(0, marker.root, len(payload), rows)
-        except (orjson.JSONDecodeError, _UnlearnableError, TooManyNamesError):
+        except (orjson.JSONDecodeError, UnlearnableError, TooManyNamesError):
             return None
         if rows.rejected or rows.notes:
             return None
@@ -464,7 +244,7 @@ class LayoutReader:
 
         outputs = []
         for metric, device, time, value in zip(rows.metric, rows.device, rows.time, rows.value, strict=True):
-            slot = places[id(marker.leaves[value.leaf])] if isinstance(value, _Number) else -1
+            slot = places[id(marker.leaves[value.leaf])] if isinstance(value, MarkedNumber) else -1
             constant = 0.0 if slot >= 0 else float(value)
             outputs.append((metric, slot, constant, place(time, none=NO_TIME), place(device, none=-1)))
         return _Layout(operations, outputs, len(slots))

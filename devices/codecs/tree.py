@@ -16,168 +16,35 @@ The rules, the same for all three:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Any
 
 import orjson
-from pydantic import Field, field_validator
 
 from devices.batch import NO_TIME
-from devices.codec import UNNAMED, Role
+from devices.codec import Role
 from devices.codecs import shapes
 from devices.codecs.readings import (
     NOTHING,
-    CodecParameters,
-    MetricNames,
-    Names,
     Rows,
     TooManyNamesError,
     excerpt,
     finite,
 )
+from devices.codecs.tree_fields import TreeFields, joined
+from devices.codecs.tree_parameters import MOST_PLAIN, SINGLE
 from devices.kinds import is_identity
-from devices.numbers import MOST_EXACT, doubtful_comma, is_state, to_number, unit_of
+from devices.numbers import doubtful_comma, is_state, to_number, unit_of
 from devices.rejection_reasons import Reason
-from devices.times import BadTimeError, TimeUnit, parse_time, parse_zone
-from devices.topics import without_gaps
-
-TIME_FIELDS = (
-    "time",
-    "timestamp",
-    "ts",
-    "Time",
-    "Timestamp",
-    "TimeStamp",
-    "datetime",
-    "dateTime",
-    "DateTime",
-    "date_time",
-    "received_at",
-    "created_at",
-    "measured_at",
-    "event_time",
-    "eventTime",
-    "t",
-)
-"""Fields taken as the time where the parameter `time` is not set, first one first.
-
-`t` is often a temperature: it counts as a time only where it is text of ten characters or more that begins with a
-digit, or a number of at least `PLAUSIBLE_TIME`.
-"""
-
-PLAUSIBLE_TIME = 1e8
-"""Least number that an unasked-for `t` may be to count as a time: in seconds, March 1973."""
-
-MOST_PLAIN = float(MOST_EXACT)
-"""Numbers up to this one in magnitude are exact and finite whatever their type."""
-
-MAX_NAME = 512
-"""Longest metric or device name taken, in characters."""
-
-SINGLE = UNNAMED
-"""The metric of a payload that is one bare number."""
-
-_ABSENT = object()
-
-
-class TreeParameters(CodecParameters):
-    """How a tree of maps and lists is read."""
-
-    time: tuple[str, ...] = Field(
-        default=(),
-        description="Dotted path of the time field, or several of which the first present counts; "
-        f"empty looks for {', '.join(TIME_FIELDS)}.",
-    )
-    time_unit: TimeUnit = Field(
-        default="auto", description="Unit of times that are bare numbers; auto goes by magnitude."
-    )
-    time_zone: str = Field(default="UTC", description="Zone of date-times that name none: UTC, +02:00, Europe/Berlin.")
-    time_format: str = Field(
-        default="",
-        description="Form of times that are text, as in strftime(3): %d/%m/%Y %H:%M:%S; empty goes by looks.",
-    )
-    device: str = Field(
-        default="",
-        description="Dotted path of the field that names the device, or several in braces with text between them: "
-        "{model}/{id}; empty leaves it to the route.",
-    )
-    metric: str = Field(
-        default="",
-        description="Field naming the metric, where each reading is a row such as {metric, value, time}.",
-    )
-    value: str = Field(default="value", description="Field that holds the value of such a row.")
-    root: str = Field(
-        default="",
-        description="Dotted path of the part that holds the readings; metric names begin below it, while time and "
-        "device are looked for around it too.",
-    )
-    unit_fields: dict[str, str] = Field(
-        default={}, description="Fields of the payload that state a unit, with the glob of the metrics that it is of."
-    )
-    shapes: bool = Field(
-        default=True,
-        description="Whether rows, named records, devices by key and the like are recognised by themselves.",
-    )
-    include: tuple[str, ...] = Field(default=("*",), description="Globs of the metrics to take.")
-    exclude: tuple[str, ...] = Field(default=(), description="Globs of the metrics to leave out, even where included.")
-    error_values: tuple[float, ...] = Field(
-        default=(), description="Numbers by which a device says that it has no value, such as 65535 or -127."
-    )
-    max_depth: int = Field(default=16, ge=1, le=64, description="Deepest nesting read; a deeper payload is rejected.")
-
-    @field_validator("time", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        parse_zone(value)
-        return value
 
 
 class _TooDeepError(Exception):
     """The tree is nested deeper, or unfolds to more, than the limit."""
 
 
-_PLACE = re.compile(r"\{([^{}]+)\}")
-
-
-class TreeReader:
-    """Reads decoded trees under one set of parameters, and keeps the name tables."""
-
-    def __init__(self, parameters: TreeParameters) -> None:
-        self.parameters = parameters
-        self.metrics = MetricNames(parameters.max_names)
-        self.devices = Names("device", parameters.max_names)
-        self.words = Names("state", parameters.max_names)
-        self.error_values = frozenset(parameters.error_values)
-        self.zone = UTC if parameters.time_zone == "UTC" else parse_zone(parameters.time_zone)
-        self._parse_time: Callable[..., int] = partial(
-            parse_time, unit=parameters.time_unit, zone=self.zone, form=parameters.time_format
-        )
-        self.implicit_time = not parameters.time
-        self.time_fields = tuple(parameters.time or TIME_FIELDS)
-        self._dotted = frozenset(name for name in self.time_fields if "." in name)
-        self._time_names = frozenset(name.split(".")[0] for name in self.time_fields) | frozenset(self.time_fields)
-        self.device_fields = tuple(_PLACE.findall(parameters.device)) or (
-            (parameters.device,) if parameters.device else ()
-        )
-        self._takes_identities = parameters.include != ("*",)
-        self._metric_codes: dict[str, int] = {}
-        self._other_codes: dict[tuple[str, str, Role], int] = {}
-        self._skip: set[str] = set()
-        self._units: list[tuple[str, str]] = []
-        self._budget = 0
-        self._message = 0
-        self._rows = Rows()
-        self._arrival: int | None = None
+class TreeReader(TreeFields):
+    """Reads decoded trees under one set of parameters."""
 
     def read(self, message: int, root: object, size: int, rows: Rows, arrival: int | None = None) -> None:
         """Add the readings of one payload's tree to `rows`, or its rejection; as `read_all`."""
@@ -205,55 +72,6 @@ class TreeReader:
             rows.reject(message, Reason.MALFORMED, str(error))
         else:
             rows.reject_if_empty(message, mark, NOTHING)
-
-    def is_time(self, path: str, value: object) -> bool:
-        """Whether the value of the time field `path` is meant as a time at all."""
-        if value is _ABSENT or value is None or value == "" or isinstance(value, (bool, dict, list)):
-            return False
-        if self.implicit_time and path == "t" and not isinstance(value, str):
-            return isinstance(value, (int, float)) and value >= PLAUSIBLE_TIME
-        if self.implicit_time and path == "t":
-            return isinstance(value, str) and len(value) >= 10 and value[0].isdigit()
-        return True
-
-    def metric_code(self, path: str, unit: str = "", role: Role = Role.VALUE) -> int:
-        """The code of the metric at `path`, -1 where it is left out. Raises TooManyNamesError."""
-        if not unit and role == Role.VALUE:
-            code = self._metric_codes.get(path)
-            if code is None:
-                code = self._new_code(path, unit, role)
-                if len(self._metric_codes) < self.parameters.max_names:
-                    self._metric_codes[path] = code
-            return code
-        key = (path, unit, role)
-        code = self._other_codes.get(key)
-        if code is None:
-            code = self._new_code(path, unit, role)
-            if len(self._other_codes) < self.parameters.max_names:
-                self._other_codes[key] = code
-        return code
-
-    def _new_code(self, path: str, unit: str, role: Role) -> int:
-        taken = any(fnmatchcase(path, glob) for glob in self.parameters.include)
-        taken = taken and not any(fnmatchcase(path, glob) for glob in self.parameters.exclude)
-        if taken and len(path) > MAX_NAME:
-            raise TooManyNamesError(f"metric {excerpt(path)}: longer than {MAX_NAME} characters")
-        return self.metrics.code(path, unit, role) if taken else -1
-
-    def word(self, text: str) -> float:
-        """The value that stands for a state. Raises TooManyNamesError."""
-        return float(self.words.code(text))
-
-    def fixed(self, value: object) -> str:
-        """Text of a leaf that the readings' names or units depend on."""
-        return str(value)
-
-    def inner(self, text: str) -> object:
-        """The tree that is written in a leaf. Raises orjson.JSONDecodeError."""
-        return orjson.loads(text)
-
-    def unsteady(self) -> None:
-        """Called where what is read depends on more than the places of the payload's parts."""
 
     def _walk_from_root(self, node: object) -> None:
         """Walk the part of the tree at the parameter `root`, under the time and device of the maps around it."""
@@ -304,8 +122,8 @@ class TreeReader:
                 continue
             if type(child) is dict:
                 if named is not None:
-                    inner = _join(path, self.fixed(child[named]))
-                    self._skip.add(_join(inner, named))
+                    inner = joined(path, self.fixed(child[named]))
+                    self._skip.add(joined(inner, named))
                 elif self._is_record(child):
                     inner = path
             self._walk(child, inner, depth + 1, device, time)
@@ -322,7 +140,7 @@ class TreeReader:
         for field, glob in self.parameters.unit_fields.items():
             if isinstance(node.get(field), str):
                 self._units.append((glob, self.fixed(node[field])))
-                self._skip.add(_join(path, field))
+                self._skip.add(joined(path, field))
         if self.parameters.metric and self._is_row(node):
             name = node[self.parameters.metric]
             value = node[self.parameters.value]
@@ -392,7 +210,7 @@ class TreeReader:
         if depth >= self.parameters.max_depth:
             raise _TooDeepError(f"{path or 'payload'}: nested deeper than {self.parameters.max_depth} levels")
         name, value = shapes.row_fields(node, alone=alone) or ("", "")
-        metric = _join(path, self.fixed(node[name]))
+        metric = joined(path, self.fixed(node[name]))
         if not self._time_names.isdisjoint(node):
             time = self._time(node, path, time)
         self._value(node, value, metric, device, time)
@@ -416,20 +234,6 @@ class TreeReader:
                 elif isinstance(tags[key], (str, int)):
                     labels.append(self.fixed(tags[key]))
         self._walk(node["fields"], ".".join(labels), depth + 1, device, time)
-
-    def _own_device(self, device: int, key: str) -> int:
-        """The device that a key names, below the one that the payload names around it."""
-        around = f"{self.devices.items[device]}/" if device >= 0 else ""
-        return self._named_device(around + key, device)
-
-    def _named_device(self, name: str, inherited: int) -> int:
-        if len(name) > MAX_NAME:
-            return inherited
-        try:
-            return self.devices.code(name)
-        except TooManyNamesError as error:
-            self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=False)
-            return inherited
 
     def _leaf(self, value: object, path: str, device: int, time: int, unit: str, *, row: bool = False) -> None:
         if path in self._skip and not row:
@@ -484,91 +288,9 @@ class TreeReader:
                 return found if isinstance(found, (dict, list)) else None
         return None
 
-    def _unit_beside(self, node: dict[Any, object]) -> str:
-        unit = shapes.unit_beside(node)
-        return "" if unit is None else self.fixed(unit)
-
-    def _time(self, node: dict[Any, object], path: str, inherited: int) -> int:
-        """The map's own time, or the one inherited. Every time field present is marked as no reading."""
-        found = None
-        for name in self.time_fields:
-            if name not in node and name not in self._dotted:
-                continue
-            value = _get(node, name)
-            if value is _ABSENT or not (value is None or value == "" or self.is_time(name, value)):
-                continue
-            self._skip.add(f"{path}.{name}" if path else name)
-            if found is None and value is not None and value != "":
-                try:
-                    found = self._parse_time(value, near=self._arrival)
-                except BadTimeError as error:
-                    self._rows.note(self._message, "time_unread", f"{_join(path, name)}: {error}")
-        return inherited if found is None else found
-
-    def _pair_time(self, value: object) -> int | None:
-        try:
-            return self._parse_time(value, near=self._arrival)
-        except BadTimeError:
-            return None
-
-    def _device(self, node: dict[Any, object], path: str, inherited: int) -> int:
-        """The code of the device that the map names by all its fields, or the one inherited."""
-        parts: dict[str, str] = {}
-        for field in self.device_fields:
-            value = _get(node, field.removesuffix("?"))
-            if field.endswith("?") and (value is _ABSENT or value is None):
-                parts[field] = ""
-                continue
-            if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
-                return inherited
-            parts[field] = value if isinstance(value, str) else excerpt(value)
-        for field in self.device_fields:
-            self._skip.add(_join(path, field.removesuffix("?")))
-        name = parts[self.device_fields[0]]
-        if self.parameters.device != self.device_fields[0]:
-            name = _PLACE.sub(lambda found: parts[found[1]], self.parameters.device)
-            name = without_gaps(name) if "?" in self.parameters.device else name
-        if len(name) > MAX_NAME:
-            raise TooManyNamesError(f"device {excerpt(name)}: longer than {MAX_NAME} characters")
-        return self.devices.code(name)
-
-    def _is_record(self, node: dict[Any, object]) -> bool:
-        """Whether a map in a list stands for itself: it has its own time or device, or is a row."""
-        if not self._time_names.isdisjoint(node):
-            for name in self.time_fields:
-                if self.is_time(name, _get(node, name)):
-                    return True
-        if any(_get(node, field.removesuffix("?")) not in (_ABSENT, None, "") for field in self.device_fields):
-            return True
-        if self.parameters.shapes and shapes.is_telegraf(node):
-            return True
-        return bool(self.parameters.metric) and self._is_row(node)
-
-    def _is_row(self, node: dict[Any, object]) -> bool:
-        name = node.get(self.parameters.metric)
-        return self.parameters.value in node and (
-            isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool))
-        )
-
 
 def _holds_rows(children: list[object]) -> bool:
     return bool(children) and all(
         isinstance(child, dict) and (shapes.row_fields(child, alone=False) is not None or shapes.is_telegraf(child))
         for child in children
     )
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path and name else path or name
-
-
-def _get(node: dict[Any, object], path: str) -> object:
-    """The value at a dotted path, _ABSENT where there is none; a key that holds the dots itself comes first."""
-    if path in node or "." not in path:
-        return node.get(path, _ABSENT)
-    at: object = node
-    for name in path.split("."):
-        if not isinstance(at, dict) or name not in at:
-            return _ABSENT
-        at = at[name]
-    return at

@@ -16,9 +16,9 @@ _LOOK_SECONDS = 0.02
 
 
 class ActionDesk:
-    """Takes actions from any thread. `receiver` gives the receiver, None before it runs."""
+    """Takes actions from any thread. `receiver` is None before it runs."""
 
-    def __init__(self, receiver: Callable[[], Receiver | None], store: EmbeddedStore) -> None:
+    def __init__(self, receiver: Receiver | None, store: EmbeddedStore) -> None:
         self._receiver = receiver
         self._store = store
 
@@ -42,7 +42,7 @@ class ActionDesk:
         self._journaled(lambda receiver: receiver.append_messages(messages))
 
     def _journaled(self, append: Callable[[Receiver], int]) -> int:
-        receiver = self._receiver()
+        receiver = self._receiver
         if receiver is None:
             raise ActionError("the service is starting: try again in a moment")
         try:

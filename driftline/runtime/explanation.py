@@ -12,7 +12,8 @@ from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.series_registry import SeriesRegistry
 from devices.topics import matches
 from driftline.config import Config
-from ingest.decode import Decoder, Readings
+from ingest.decode import Decoder
+from ingest.decoded import Readings
 from ingest.ingest_settings import ComponentSettings
 from ingest.route import Router
 from ingest.route_entry import Route

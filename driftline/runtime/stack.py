@@ -6,21 +6,19 @@ Ctrl-C, and end with this process, however it ends (on Linux), as the broker doe
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.extras import require
+from common.http_client import HttpClient
 from dashboards.grafana_units import SIMULATED
 from driftline.config import Config
 from driftline.http.http_settings import DEFAULT_PORT
@@ -75,7 +73,6 @@ def stack_beside(
     What is not on PATH is named to `say` and left out. Raises StackError, with nothing left running.
     """
     require("grafana_foundation_sdk", extra="grafana", purpose="The stack's dashboards")
-    require("influxdb_client", extra="influx", purpose="Writing to the stack's database")
     require("pyarrow", extra="influx", purpose="Writing to the stack's database")
     port = config.http.port or _free_port(DEFAULT_PORT)
     page = f"http://127.0.0.1:{port}/"
@@ -238,11 +235,14 @@ class Stack:
 
 
 def _answers(url: str) -> bool:
+    client = HttpClient(url, seconds=1.0)
     try:
-        with urllib.request.urlopen(url, timeout=1.0) as reply:
-            return bool(reply.status == 200)
-    except (OSError, urllib.error.URLError, json.JSONDecodeError):
+        client.ask("GET", "")
+    except OSError:
         return False
+    finally:
+        client.close()
+    return True
 
 
 def _free_port(first: int) -> int:

@@ -75,12 +75,12 @@ class ServiceStatus:
         journal: Journal,
         engine: EngineWorker,
         stores: StoreWorker,
-        receiver: Callable[[], Receiver | None],
         feed: LiveFeed,
         clock: Callable[[], int],
         sinks: Sinks | None = None,
     ) -> None:
         self.config = config
+        self.receiver: Receiver | None = None
         self.broker_losses: BrokerLosses | None = None
         self._notifier: Notifier | None = None
         self._simulator: SimulatorView | None = None
@@ -92,7 +92,6 @@ class ServiceStatus:
         self._journal = journal
         self._engine = engine
         self._stores = stores
-        self._receiver = receiver
         self._feed = feed
         self._clock = clock
         self._sinks = sinks
@@ -242,7 +241,7 @@ class ServiceStatus:
 
     def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
         """Do what a person asks, and tell what came of each. Raises ActionError: see `ActionDesk.act`."""
-        return ActionDesk(self._receiver, self._store).act(actions)
+        return ActionDesk(self.receiver, self._store).act(actions)
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages that came over HTTP. Raises ActionError: see `ActionDesk.take`."""
@@ -280,7 +279,7 @@ class ServiceStatus:
         return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
 
     def _broker(self) -> StageHealth:
-        receiver = self._receiver()
+        receiver = self.receiver
         if receiver is None:
             return StageHealth("broker", Status.YELLOW, "not connected yet")
         statistics = receiver.statistics()
@@ -293,7 +292,7 @@ class ServiceStatus:
         return StageHealth("broker", status, word)
 
     def _journal_health(self) -> StageHealth:
-        receiver = self._receiver()
+        receiver = self.receiver
         if receiver is not None and (statistics := receiver.statistics()).state is ReceiverState.JOURNAL_FULL:
             return StageHealth("journal", Status.RED, statistics.reason)
         return StageHealth("journal", Status.GREEN, f"{self._journal.size_bytes / 2**20:.1f} MiB on disk")

@@ -16,7 +16,7 @@ from devices.records import SeriesRecord
 from devices.topics import matches
 from ingest.detector_host import DetectorHost, warm
 from ingest.pipeline import Engine
-from ingest.route import Route
+from ingest.route_entry import Route
 from ingest.rows import PREFIX
 from ingest.slots import History
 from storage.embedded.database import EmbeddedStore

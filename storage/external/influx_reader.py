@@ -12,15 +12,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import orjson
-import urllib3
 from numpy.typing import NDArray
-from urllib3.exceptions import HTTPError
 
 from common.durations import parse_duration
+from common.http_client import HttpClient
 from devices.records import SeriesRecord
 from storage.external.lines import ALARMS, CONTRIBUTORS, POINTS
 from storage.external.reader_parts import FIELDS, AlarmEvent, Columns, ExternalReader
@@ -39,13 +37,15 @@ class InfluxReader(ExternalReader):
     def __init__(self, settings: SinkSettings, *, known: Iterable[SeriesRecord] = (), token: str = "") -> None:
         super().__init__(known)
         self._settings = settings
-        self._url = settings.url.rstrip("/")
-        self._headers = {"Authorization": f"Token {token}"} if token else {}
-        self._pool = urllib3.PoolManager(timeout=parse_duration(settings.timeout) / 1e9, retries=False)
+        self._client = HttpClient(
+            settings.url,
+            seconds=parse_duration(settings.timeout) / 1e9,
+            headers={"Authorization": f"Token {token}"} if token else None,
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        self._client.close()
 
     @abstractmethod
     def _rows(
@@ -88,15 +88,6 @@ class InfluxReader(ExternalReader):
             found = parts.get((device, metric, time), {})
             yield AlarmEvent(device, metric, row["severity"], time, numbers, str(row.get("reason") or ""), found)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> bytes:
-        try:
-            reply = self._pool.request(method, f"{self._url}{path}", **arguments)
-        except HTTPError as error:
-            raise OSError(f"{self._url}{path}: {error}") from error
-        if reply.status != 200:
-            raise OSError(f"{self._url}{path}: {reply.status}: {reply.data[:300].decode(errors='replace')}")
-        return reply.data
-
 
 class FluxReader(InfluxReader):
     """Asks in Flux; replies are annotated CSV, whose times keep their nanoseconds."""
@@ -127,9 +118,13 @@ class FluxReader(InfluxReader):
         )
 
     def _flux(self, query: str) -> Iterator[Row]:
-        body = orjson.dumps({"query": query, "dialect": {"annotations": ["datatype"], "header": True}})
-        headers = self._headers | {"Content-Type": "application/json", "Accept": "application/csv"}
-        reply = self._ask("POST", "/api/v2/query?" + urlencode({"org": self._settings.org}), body=body, headers=headers)
+        reply = self._client.ask(
+            "POST",
+            "/api/v2/query",
+            query={"org": self._settings.org},
+            json={"query": query, "dialect": {"annotations": ["datatype"], "header": True}},
+            headers={"Accept": "application/csv"},
+        )
         return _flux_rows(reply.decode())
 
 
@@ -157,10 +152,10 @@ class InfluxQlReader(InfluxReader):
         # A bucket that is called "database/policy" is a retention policy of InfluxDB 1.
         database, _, policy = self._settings.bucket.partition("/")
         parameters = {"db": database, "epoch": "ns", "q": query} | ({"rp": policy} if policy else {})
-        reply = orjson.loads(self._ask("GET", "/query?" + urlencode(parameters), headers=self._headers))
+        reply = orjson.loads(self._client.ask("GET", "/query", query=parameters))
         for result in reply["results"]:
             if "error" in result:
-                raise OSError(f"{self._url}/query: {result['error']}")
+                raise OSError(f"{self._client.url}/query: {result['error']}")
             for series in result.get("series", ()):
                 for values in series["values"]:
                     yield dict(zip(series["columns"], values, strict=True)) | series.get("tags", {})

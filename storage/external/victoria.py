@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import orjson
-import urllib3
 from numpy.typing import NDArray
-from urllib3.exceptions import HTTPError
 
 from common.durations import parse_duration
+from common.http_client import HttpClient
 from devices.records import SeriesRecord
 from storage.external.lines import ALARMS, CONTRIBUTORS, POINTS
 from storage.external.reader_parts import FIELDS, AlarmEvent, Columns, ExternalReader
@@ -44,14 +43,16 @@ class VictoriaReader(ExternalReader):
         lookback: int = 400 * 24 * 3600 * _SECOND,
     ) -> None:
         super().__init__(known)
-        self._url = settings.url.rstrip("/")
         self._lookback = lookback
-        self._headers = {"Authorization": f"Token {token}"} if token else {}
-        self._pool = urllib3.PoolManager(timeout=parse_duration(settings.timeout) / _SECOND, retries=False)
+        self._client = HttpClient(
+            settings.url,
+            seconds=parse_duration(settings.timeout) / _SECOND,
+            headers={"Authorization": f"Token {token}"} if token else None,
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        self._client.close()
 
     def instant(self, query: str, time: int | None = None) -> list[dict[str, Any]]:
         """The result of one MetricsQL query at `time` (ns; now by default): series with `metric` and `value`."""
@@ -152,15 +153,7 @@ class VictoriaReader(ExternalReader):
         return orjson.loads(self._ask(path, parameters))
 
     def _ask(self, path: str, parameters: Mapping[str, str]) -> bytes:
-        try:
-            reply = self._pool.request(
-                "POST", f"{self._url}{path}", fields=parameters, headers=self._headers, encode_multipart=False
-            )
-        except HTTPError as error:
-            raise OSError(f"{self._url}{path}: {error}") from error
-        if reply.status != 200:
-            raise OSError(f"{self._url}{path}: {reply.status}: {reply.data[:300].decode(errors='replace')}")
-        return reply.data
+        return self._client.ask("POST", path, form=parameters)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -138,5 +138,5 @@ def test_trouble_is_an_error_that_names_the_server(
     kind: type[FluxReader | InfluxQlReader], server: Server, settings: SinkSettings
 ) -> None:
     server.status = 503
-    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{server.server_port}/.*: 503: .*no such luck"):
+    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{server.server_port}/.*: 503 .*no such luck"):
         kind(settings).latest()

@@ -100,12 +100,12 @@ def test_another_kind_is_one_class_and_one_line(
     try:
         service.start()
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        wait_until(lambda: service.status.health().stages[0].status == "green", what="the subscription")
+        wait_until(lambda: service.status.health().stages[0].status == "green", what="the subscription", within=60)
         client.connect(mosquitto.host, mosquitto.port)
         client.loop_start()
         client.publish("tank/level", "4.5", qos=1).wait_for_publish(20)
         client.loop_stop()
-        wait_until(lambda: service.status.counts().stored == 1, what="the reading in the database")
+        wait_until(lambda: service.status.counts().stored == 1, what="the reading in the database", within=120)
     finally:
         service.stop()
     chunks = [entry.chunk for entry in ListKind.shelves[7].entries]

@@ -11,7 +11,8 @@ from devices.batch import NO_TIME
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.series_registry import SeriesRegistry
 from devices.vectors import ARRIVAL, Vector
-from ingest.decode import Decoder, Readings
+from ingest.decode import Decoder
+from ingest.decoded import Readings
 from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
 from ingest.route import Router
 

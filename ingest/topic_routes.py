@@ -1,0 +1,235 @@
+"""Route: which route takes a topic: by topic filters, and by the profile that topic and payload are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.growth import grown
+from devices.codec import Codec
+from devices.codecs import codec_registry as codecs
+from devices.device_book import DeviceBook
+from devices.profile import Profile, find_profile, load_profiles
+from devices.recognition import profile_index
+from devices.rejection_reasons import Reason
+from devices.topics import covers, matches
+from ingest.ingest_settings import ComponentSettings, RouteSettings
+from ingest.route_entry import Route, component_of
+from ingest.topic_table import TopicTable
+
+LONGEST_TOPIC, MOST_LEVELS = 1_024, 32
+"""Longest topic and name that is remembered, since memory must hold them all."""
+
+IGNORED = -2
+"""In place of a series or route number: dropped by the configuration, and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reading or message that routing refused."""
+
+    reason: Reason
+    detail: str
+
+
+class TopicRouter:
+    """All routes, and the topics that they take. The first route whose filter matches a topic takes it.
+
+    A route that sets nothing but its filter leaves it to the topic and payload: where they are of a profile, the
+    profile says how they are read. `routes` grows by the profiles' kinds of messages as they are met; `first_routes`
+    has one for each route of the configuration. `book` tells which devices were merged into others.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[RouteSettings],
+        detector_names: Sequence[str],
+        *,
+        max_topics: int,
+        book: DeviceBook | None = None,
+    ) -> None:
+        self.book = DeviceBook() if book is None else book
+        self.settings = list(routes)
+        self.codecs: list[Codec] = []
+        self.routes: list[Route] = []
+        self._detector_names = list(detector_names)
+        self._codec_numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[int, str, int], int] = {}
+        self._places: list[int] = []
+        self._recognised: dict[str, str] = {}
+        self._max_topics = max_topics
+        self._topics = TopicTable()
+        self._levels: list[list[str]] = []
+        self._chosen: list[Route] = []
+        self._route_of = np.empty(64, np.int32)
+        self.first_routes: list[Route] = []
+        for place, settings in enumerate(self.settings):
+            profile = find_profile(settings.profile) if settings.profile else None
+            numbers = [self._number(place, profile, each) for each in range(len(profile.messages) if profile else 1)]
+            self.first_routes.append(self.routes[numbers[0]])
+
+    @property
+    def codec_of_route(self) -> NDArray[np.int32]:
+        """Number of each route's codec, (routes,) int32."""
+        return np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
+
+    @property
+    def filters(self) -> dict[str, int]:
+        """What to subscribe to: topic filter to quality of service.
+
+        A filter within a wider one of the same quality is left out: a broker may send a message once for each
+        subscription that it matches.
+        """
+        wanted: dict[str, int] = {}
+        for settings in self.settings:
+            for each in topic_filters(settings):
+                wanted[each] = max(settings.qos, wanted.get(each, 0))
+        return {
+            narrow: qos
+            for narrow, qos in wanted.items()
+            if not any(wide != narrow and wanted[wide] >= qos and covers(wide, narrow) for wide in wanted)
+        }
+
+    def topics(self, data: bytes, spans: NDArray[np.int32]) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+        """Topic number of each message, (n,) int32, -1 where refused, and why, by message."""
+        found, unknown = self._topics.find(data, spans)
+        refused: dict[int, Refusal] = {}
+        if unknown:
+            added: dict[bytes, int | Refusal] = {}
+            for message in np.flatnonzero(found < 0).tolist():
+                topic = data[spans[message, 0] : spans[message, 1]]
+                if topic not in added:
+                    payload = data[spans[message, 2] : spans[message, 3]]
+                    added[topic] = self._add_topic(topic, payload)
+                outcome = added[topic]
+                if isinstance(outcome, Refusal):
+                    refused[message] = outcome
+                else:
+                    found[message] = outcome
+        return found, refused
+
+    def route_of(self, topics: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Route number of each topic number; -1 stays -1, and a topic that its route ignores has IGNORED."""
+        if len(topics) and topics.min() < 0:
+            return np.where(topics < 0, np.int32(-1), self._route_of[topics])
+        return self._route_of[topics]
+
+    def taken(self, topic: int) -> Route | None:
+        """The route that takes a topic, by its number; None where there is no such topic."""
+        if topic >= len(self._topics):
+            return None
+        return self._chosen[topic]
+
+    def is_ignored(self, topic: int) -> bool:
+        """Whether the route that takes a topic ignores it."""
+        return int(self._route_of[topic]) == IGNORED
+
+    def route_for(self, profile: Profile, message: int) -> Route:
+        """The route of the first place of the configuration, for a kind of message of a profile."""
+        return self.routes[self._number(0, profile, message)]
+
+    def levels(self, topic: int) -> list[str]:
+        """The levels of a topic, by its number."""
+        return self._levels[topic]
+
+    def owner(self, topic: int) -> str:
+        """The device that messages on a topic are of, as far as the topic tells."""
+        route = int(self._route_of[topic])
+        levels = self._levels[topic]
+        return self.book.current(self.routes[route].owner(levels) if route >= 0 else "/".join(levels))
+
+    def _number(self, place: int, profile: Profile | None, message: int) -> int:
+        """The number of the route at a place of the configuration, for a kind of message of a profile."""
+        key = (place, "" if profile is None else profile.name, message)
+        if key not in self._numbers:
+            settings = self.settings[place]
+            kind = None if profile is None else profile.messages[message]
+            component = component_of(settings, kind)
+            codec = self._codec(component)
+            route = Route(settings, self._detector_names, codec, component, profile=profile, message=kind)
+            self._numbers[key] = len(self.routes)
+            self._places.append(place)
+            self.routes.append(route)
+        return self._numbers[key]
+
+    def _codec(self, chosen: ComponentSettings) -> Codec:
+        """The codec of a route: one instance for all routes that ask for the same, so that it decodes their messages
+        in one call.
+        """
+        number = self._codec_numbers.setdefault(chosen.model_dump_json(), len(self.codecs))
+        if number == len(self.codecs):
+            self.codecs.append(codecs.create(chosen.type, chosen.parameters))
+        return self.codecs[number]
+
+    def _add_topic(self, raw: bytes, payload: bytes) -> int | Refusal:
+        try:
+            topic = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return Refusal(Reason.BAD_TOPIC, f"topic {raw[:80]!r}: expected UTF-8, byte {error.start} is not")
+        if not topic or any(ord(c) < 0x20 or c in "+#\x7f" for c in topic):
+            return Refusal(Reason.BAD_TOPIC, f"topic {topic[:80]!r}: expected no control character, + or #")
+        if len(raw) > LONGEST_TOPIC or topic.count("/") >= MOST_LEVELS:
+            return Refusal(
+                Reason.BAD_TOPIC,
+                f'topic "{topic[:80]}..." of {len(raw)} bytes and {topic.count("/") + 1} levels: expected at most '
+                f"{LONGEST_TOPIC} bytes and {MOST_LEVELS} levels",
+            )
+        chosen = ((place, self._choose(place, topic, payload)) for place in range(len(self.settings)))
+        place, route = next(((place, route) for place, route in chosen if route is not None), (-1, None))
+        if route is None:
+            return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
+        if len(self._topics) >= self._max_topics:
+            return Refusal(
+                Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
+            )
+        number = self._topics.add(raw)
+        self._levels.append(topic.split("/"))
+        self._chosen.append(self.routes[route])
+        self._route_of = grown(self._route_of, number + 1, IGNORED)
+        ignored = any(matches(each, topic) for each in self.settings[place].ignore)
+        self._route_of[number] = IGNORED if ignored else route
+        return number
+
+    def _choose(self, place: int, topic: str, payload: bytes) -> int | None:
+        """The number of the route that takes a topic, of those at a place of the configuration; None if none does."""
+        settings = self.settings[place]
+        if not any(matches(each, topic) for each in topic_filters(settings)):
+            return None
+        if settings.profile:
+            profile = find_profile(settings.profile)
+            found = self._recognise(topic, payload, profile)
+            if found is not None:
+                return self._number(place, *found)
+            readings = (i for i, each in enumerate(profile.messages) if each.role.outcome is None)
+            return self._number(place, profile, next(readings, 0)) if settings.filter else None
+        if settings.is_open:
+            found = self._recognise(topic, payload, None)
+            if found is not None:
+                return self._number(place, *found)
+        return self._number(place, None, 0)
+
+    def _recognise(self, topic: str, payload: bytes, only: Profile | None) -> tuple[Profile, int] | None:
+        """The profile of a topic, and which of its messages; of one profile alone where it is given.
+
+        What its first payload decides is remembered, so that a restart decides the same.
+        """
+        known = self._recognised.get(topic)
+        if known is not None:
+            name, _, number = known.partition(" ")
+            profile = load_profiles().get(name)
+            return None if profile is None or int(number) >= len(profile.messages) else (profile, int(number))
+        index = profile_index("" if only is None else only.name)
+        found = index.recognise(topic, payload)
+        if index.depends_on_payload(topic):
+            self._recognised[topic] = "" if found is None else f"{found[0].name} {found[1]}"
+        return found
+
+
+def topic_filters(settings: RouteSettings) -> Sequence[str]:
+    """The topic filters of a route: its own, else those of its profile."""
+    if settings.filter:
+        return (settings.filter,)
+    return find_profile(settings.profile).subscribe
