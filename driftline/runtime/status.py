@@ -245,7 +245,7 @@ class ServiceStatus:
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages that came over HTTP. Raises ActionError: see `ActionDesk.take`."""
-        ActionDesk(self._receiver, self._store).take(messages)
+        ActionDesk(self.receiver, self._store).take(messages)
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
