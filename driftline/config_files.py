@@ -50,6 +50,12 @@ def _certificates(config: Config) -> Iterator[str]:
             ssl.create_default_context(cafile=config.broker.tls_ca)
     except OSError as error:
         yield f"broker.tls_ca: {config.broker.tls_ca}: expected certificates (PEM): {_reason(error)}"
+    broker = config.broker
+    try:
+        if broker.tls_certificate is not None:
+            ssl.create_default_context().load_cert_chain(broker.tls_certificate, broker.tls_key)
+    except OSError as error:
+        yield f"broker.tls_certificate: {broker.tls_certificate}: expected a certificate and its key: {_reason(error)}"
     http = config.http
     try:
         if http.tls_certificate is not None:

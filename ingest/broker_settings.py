@@ -67,6 +67,12 @@ class BrokerSettings(BaseModel):
     tls_ca: Path | None = Field(
         default=None, description="Certificates (PEM) that an mqtts broker is checked against; the system's if not set."
     )
+    tls_certificate: Path | None = Field(
+        default=None, description="Certificate (PEM) that this client shows to an mqtts broker which asks for one."
+    )
+    tls_key: Path | None = Field(
+        default=None, description="The certificate's key (PEM); unset: it is in the same file."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -80,6 +86,8 @@ class BrokerSettings(BaseModel):
             seconds = parse_duration(getattr(self, name)) / 1e9
             if not low <= seconds <= high or seconds == 0:
                 raise ValueError(f'{name}: "{getattr(self, name)}" is outside {max(low, 1)} to {high} seconds')
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key: a key needs a certificate: set tls_certificate too")
         if self.password_file is not None and not self.username:
             raise ValueError("password_file: a password needs a username")
         return self

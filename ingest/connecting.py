@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -49,7 +50,7 @@ def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_b
             properties.MaximumPacketSize = max(_LARGEST_PACKET, most_bytes)
     scheme, host, port = split_url(settings.url)
     if scheme == "mqtts":
-        client.tls_set(ca_certs=str(settings.tls_ca) if settings.tls_ca else None)
+        client.tls_set_context(tls_context(settings))
     client.connect(
         host,
         port,
@@ -57,6 +58,14 @@ def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_b
         clean_start=settings.clean_session if properties else MQTT_CLEAN_START_FIRST_ONLY,
         properties=properties,
     )
+
+
+def tls_context(settings: BrokerSettings) -> ssl.SSLContext:
+    """How an mqtts broker is checked, and what is shown to it. Raises OSError where a file cannot be read."""
+    context = ssl.create_default_context(cafile=settings.tls_ca)
+    if settings.tls_certificate is not None:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
 
 
 def broker_serves(host: str, port: int) -> bool:

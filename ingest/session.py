@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
 from ingest.broker_settings import BrokerSettings, split_url
 from ingest.connecting import broker_serves, connect, new_client, seconds
+from ingest.connection_words import connection_words
 from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
 from ingest.paho_client import FrameClient, why_unusable
 from ingest.reconnecting import Reconnecting
@@ -255,7 +256,7 @@ class MqttSession:
             connect(client, self.settings, version_5=version_5, most_bytes=most_bytes)
         except OSError as error:
             self._reconnecting.refused()
-            self._lost(f"{self._host}:{self._port}: {error.strerror or error}")
+            self._lost(connection_words(error, self.settings))
             return
         now = self._monotonic()
         self._answer_by = now + seconds(self.settings.connect_timeout)

@@ -89,6 +89,7 @@ class Mosquitto:
         self.port = find_free_port()
         self.extra = ""
         self.anonymous = True
+        self.asks = True
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -118,7 +119,7 @@ class Mosquitto:
                 self._process = subprocess.Popen(["mosquitto", "-c", str(self.folder / "conf")], stderr=log)
             wait_for(lambda: not self.alive or " running" in self.log, what="mosquitto's start")
             if self.alive:
-                if not self.anonymous:
+                if not self.asks:
                     return
                 wait_for(lambda: answers(self.host, self.port), within=_START_WITHIN, what="mosquitto's answer")
                 return

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.broker_settings import BrokerSettings, split_url
+from ingest.connecting import tls_context
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 UPTIME = "$SYS/broker/uptime"
@@ -97,7 +98,7 @@ class BrokerLosses:
         scheme, self._host, self._port = split_url(settings.url)
         self._client = Client(CallbackAPIVersion.VERSION2, clean_session=True)
         if scheme == "mqtts":
-            self._client.tls_set(ca_certs=str(settings.tls_ca) if settings.tls_ca else None)
+            self._client.tls_set_context(tls_context(settings))
         if settings.username:
             self._client.username_pw_set(settings.username, password)
         self._client.on_connect = self._on_connect

@@ -9,7 +9,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +19,12 @@ from pathlib import Path
 from driftline.cli.client import RunningService, get, running_service
 from driftline.cli.console import CommandError
 from driftline.config import Config
+from driftline.runtime.broker_diagnosis import broker_problem
 from driftline.runtime.data_folder import DataFolder
-from ingest.broker_settings import BrokerSettings, read_password, split_url
+from ingest.broker_settings import read_password
+from ingest.route import topic_filters
 
 ENOUGH_DISK = 1 << 30
-CONNECT_SECONDS = 5.0
 _MOST_SHOWN = 5
 EARLIEST_CLOCK = 1_767_225_600.0
 """2026-01-01T00:00:00Z in seconds since the epoch: a clock before that has never been set."""
@@ -56,7 +56,7 @@ def examine(config: Config, data: Path) -> Iterator[Finding]:
     yield _disk(data)
     yield _clock(data)
     yield _service(service)
-    yield _broker(config.broker, service)
+    yield _broker(config, service)
     yield _database(data, service)
     yield _port(config, service)
     yield _devices(service)
@@ -138,7 +138,8 @@ def _service(service: RunningService | None) -> Finding:
     return Finding("service", level, "; ".join([f"process {service.pid} at {service.url}", *troubles]))
 
 
-def _broker(settings: BrokerSettings, service: RunningService | None) -> Finding:
+def _broker(config: Config, service: RunningService | None) -> Finding:
+    settings = config.broker
     if settings.url == "auto" and service is None:
         program = shutil.which("mosquitto")
         if program is None:
@@ -150,43 +151,9 @@ def _broker(settings: BrokerSettings, service: RunningService | None) -> Finding
         password = read_password(settings, os.environ)
     except OSError as error:
         return Finding("broker", Level.FAIL, f"broker.password_file cannot be read: {error}")
-    problem = _try_broker(settings.model_copy(update={"url": url}), password)
+    filters = [each for route in config.routes for each in topic_filters(route)]
+    problem = broker_problem(settings.model_copy(update={"url": url}), password, list(dict.fromkeys(filters)))
     return Finding("broker", Level.FAIL if problem else Level.OK, f"{url}: {problem or 'accepts the connection'}")
-
-
-def _try_broker(settings: BrokerSettings, password: str | None) -> str:
-    """Why the broker does not accept a connection; empty where it does."""
-    from paho.mqtt import client as paho  # noqa: PLC0415
-    from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
-
-    scheme, host, port = split_url(settings.url)
-    answered = threading.Event()
-    answers: list[str] = []
-
-    def on_connect(_client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
-        answers.append(str(reason))
-        answered.set()
-
-    version = paho.MQTTv5 if settings.protocol == "5" else paho.MQTTv311
-    client = paho.Client(CallbackAPIVersion.VERSION2, f"driftline-doctor-{os.getpid()}", protocol=version)
-    client.on_connect = on_connect
-    if settings.username:
-        client.username_pw_set(settings.username, password)
-    if scheme == "mqtts":
-        client.tls_set(ca_certs=str(settings.tls_ca) if settings.tls_ca else None)
-    client.connect_timeout = CONNECT_SECONDS
-    try:
-        client.connect(host, port)
-    except OSError as error:
-        return f"cannot be reached: {error}"
-    client.loop_start()
-    try:
-        if not answered.wait(CONNECT_SECONDS):
-            return f"took the connection, but did not answer within {CONNECT_SECONDS:g} s"
-    finally:
-        client.disconnect()
-        client.loop_stop()
-    return "" if answers[0] == "Success" else f"refuses the connection: {answers[0]}"
 
 
 def _database(data: Path, service: RunningService | None) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
@@ -20,6 +19,7 @@ from alerts.notices.wording import AlarmView
 from devices.records import AlarmRecord, SeriesRecord
 from driftline.http.events import Subscription
 from ingest.broker_settings import BrokerSettings, split_url
+from ingest.connecting import tls_context
 from storage.embedded.database import EmbeddedStore
 
 _MOST_ADOPTED = 1_000
@@ -140,7 +140,7 @@ def broker_publisher(settings: BrokerSettings, password: str | None) -> Publish:
         if settings.username:
             client.username_pw_set(settings.username, password)
         if scheme == "mqtts":
-            client.tls_set_context(ssl.create_default_context(cafile=settings.tls_ca))
+            client.tls_set_context(tls_context(settings))
         client.connect(host, port)
         client.loop_start()
         try:

@@ -36,7 +36,7 @@ def test_a_device_publishes_on_its_own_topics_and_as_no_other(
     broker = mosquitto
     broker.stop()
     broker.extra = broker_lines(str(access.passwords), str(access.acl)) + "\n"
-    broker.anonymous = False
+    broker.anonymous = broker.asks = False
     broker.start()
     assert published(broker, "pump-01", pump, "pump-01/temperature") == ""
     assert published(broker, "lamp", lamp, "tele/lamp/SENSOR") == ""

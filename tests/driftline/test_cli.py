@@ -354,7 +354,7 @@ def test_doctor_names_what_fails(tmp_path: Path, free_port: int, capsys: Capture
     DataFolder(tmp_path / "var").database.write_bytes(b"not a database" * 1000)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert f"fail broker      mqtt://127.0.0.1:{free_port}: cannot be reached" in out
+    assert f"fail broker      mqtt://127.0.0.1:{free_port}: 127.0.0.1 refuses connections at port {free_port}" in out
     assert "fail database" in out
 
 
