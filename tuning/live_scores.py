@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from tuning.plant_folder import watch_of_labels
 from tuning.scorecard import Alarm, Score, score_alarms
 
 MOST = 1_000_000
-_ALARMS = "select device, metric, epoch_ns(opened), epoch_ns(cleared) from alarms"
+_ALARMS = "select device, metric, epoch_ns(opened), epoch_ns(cleared), parts from alarms"
 _SERIES = (
     "select device, metric, count(*), epoch_ns(min(time)), epoch_ns(max(time)) from points group by device, metric"
 )
@@ -42,12 +43,18 @@ def score_live(query: Query, labels: Sequence[FaultLabel], simulated: Iterable[s
     }
     watch = watch_of_labels([], times)
     alarms = [
-        Alarm(device, metric, opened, watch.end if cleared is None else cleared)
-        for device, metric, opened, cleared in query(_ALARMS, MOST)
+        Alarm(device, metric, opened, watch.end if cleared is None else cleared, _largest(parts))
+        for device, metric, opened, cleared, parts in query(_ALARMS, MOST)
         if device in kept
     ]
     begun = [replace(label, end=min(label.end, watch.end)) for label in known if label.start < watch.end]
     return score_alarms(replace(watch, world="live"), begun, alarms)
+
+
+def _largest(parts: str | None) -> str:
+    """The part of an alarm's score that weighed most; empty where it has none."""
+    named: dict[str, float] = json.loads(parts) if parts else {}
+    return max(named, key=lambda name: named[name], default="")
 
 
 def in_service_names(labels: Sequence[FaultLabel], devices: Sequence[str]) -> list[FaultLabel]:

@@ -53,7 +53,8 @@ def hall(mosquitto: Any) -> Iterator[BrokerAddress]:
     thread.start()
     address = BrokerAddress.parse(url)
     try:
-        assert any(describe(address) for _ in range(20))
+        while not describe(address):
+            assert thread.is_alive()
         yield address
     finally:
         run.request_stop()
@@ -134,8 +135,9 @@ def test_the_live_card_joins_the_truth_with_the_alarms_of_the_service(service: D
     n = 600
     points = scored([0] * n, [START + i * MINUTE for i in range(n)], [20.0] * n)
     alarm = AlarmRecord(
-        1, 0, AlarmState.CLEARED, START + 205 * MINUTE, START + 230 * MINUTE, "minor", 6.4, 20.0, 19.0, "stuck at 20"
-    )
+        1, 0, AlarmState.CLEARED, START + 205 * MINUTE, START + 230 * MINUTE, "minor", 6.4, 20.0, 19.0, "stuck at 20",
+        parts={"jump": 1.5, "stuck": 6.4},
+    )  # fmt: skip
     service.step(points, series=[SeriesRecord(0, "plant/motor/motor-01", "temperature", "°C")], alarms=[alarm])
     faults = [
         FaultLabel("motor-01", "temperature", "stuck", START + 200 * MINUTE, START + 240 * MINUTE, Severity.MAJOR, "a"),
@@ -154,6 +156,8 @@ def test_the_live_card_joins_the_truth_with_the_alarms_of_the_service(service: D
         ("plant/motor/motor-01", "spike", False, None),
         ("plant/motor/motor-01", "stuck", True, 300.0),
     ]
+    assert [one["found_by"] for one in reply["faults"]] == ["", "stuck"]
+    assert live["detectors"]["stuck"]["precision"]["value"] == 1.0
     assert reply["recorded"] is None
 
 
