@@ -63,10 +63,11 @@ class Scored:
 class AlarmStep:
     """What became of the alarms at some readings: a new record for each change, in order.
 
-    `opened_at` are the places, in the order of readings, of those at which an alarm opened.
+    `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened.
     """
 
     records: list[AlarmRecord] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     opened_at: list[int] = field(default_factory=list)
 
     @property
@@ -133,6 +134,7 @@ class Alarms:
             record = self._changed(sets[number], verdicts[number], row)
             if record is not None:
                 step.records.append(record)
+                step.places.append(at)
                 if verdicts[number].event[row] == OPENED:
                     step.opened_at.append(at)
         return verdicts, step

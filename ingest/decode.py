@@ -13,7 +13,7 @@ from devices.codec import Role as ValueRole
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.profile import Role
 from devices.rejection_reasons import Reason
-from ingest.decoded import Readings, State, Taken
+from ingest.decoded import Readings, State, Taken, Texts
 from ingest.route import Router
 from ingest.topic_routes import IGNORED
 
@@ -24,8 +24,9 @@ _FAR_BEHIND = 840_000_000_000
 class Decoder:
     """Decodes chunks by route. What is refused is named; nothing raises for what a payload holds."""
 
-    def __init__(self, router: Router, *, max_payload: int) -> None:
+    def __init__(self, router: Router, *, max_payload: int, keeps_texts: bool = False) -> None:
         self._router = router
+        self._keeps_texts = keeps_texts
         self._max_payload = max_payload
         self._known_routes = -1
         self._last_state = np.empty(0, np.int64)
@@ -191,6 +192,10 @@ class Decoder:
     ) -> None:
         series, time, value, message = columns
         words = self._router.codecs[codec].words
+        if self._keeps_texts:
+            told = rows & ~((said == NO_TIME) & ((taken.chunk.flags[message] & FLAG_RETAIN) != 0))
+            text = np.array(words, object)[value[told].astype(np.intp)]
+            taken.texts.append(Texts(series[told], time[told], text, message[told]))
         rows = rows & ~self._repeated(codec, series, value, rows, said, taken)
         for row in np.flatnonzero(rows).tolist():
             text = words[int(value[row])]

@@ -70,13 +70,23 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """Readings that are text, each of them, as columns (n,): `text` are strings, the others as those of numbers are."""
+
+    series: NDArray[np.int32]
+    time: NDArray[np.int64]
+    text: NDArray[np.object_]
+    message: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """Columns of readings in message order: `series`, `time` (event time), `value`, `message` (row in the chunk).
 
     `ignored` counts readings, and whole messages, that the configuration drops; `no_data` those that hold no data, by
     reason, of which `no_data_details` tell the first. `states` are texts, without `repeated_states` that say what their
     series has said before. `last_known` are the values of retained messages without a time, by series: what stood at
-    the broker, of an unknown age.
+    the broker, of an unknown age. `texts` are all readings that are text, where the decoder keeps them.
     """
 
     series: NDArray[np.int32]
@@ -92,6 +102,7 @@ class Readings:
     last_known: dict[int, float | str] = field(default_factory=dict)
     no_data_details: list[tuple[int, Reason, str]] = field(default_factory=list)
     repeated_states: int = 0
+    texts: list[Texts] = field(default_factory=list)
 
 
 class Taken:
@@ -103,6 +114,7 @@ class Taken:
         self.ignored = 0
         self.repeated_states = 0
         self.states: list[State] = []
+        self.texts: list[Texts] = []
         self._router = router
         self._columns: list[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]] = []
         self._rejections: list[Rejection] = []
@@ -216,4 +228,5 @@ class Taken:
             self._last_known,
             self._details,
             self.repeated_states,
+            self.texts,
         )

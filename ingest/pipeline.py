@@ -37,7 +37,8 @@ from ingest.observed import Observer
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
-from storage.store import JournalEntry, StepOutput
+from ingest.step_facts import StepFacts, StreamStage
+from storage.store import JournalEntry, StepOutput, StreamProgress, StreamResult
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Engine:
         *,
         device_labels: Sequence[LabelSettings] = (),
         known_devices: Sequence[DeviceRecord] = (),
+        streams: StreamStage | None = None,
     ) -> None:
         self.position = 0
         self.settings_from = 0
@@ -80,6 +82,9 @@ class Engine:
             book=self.book,
         )
         self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
+        self.streams = streams
+        if streams is not None:
+            self.settings["streams"] = streams.settings
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes, self.registry, series)
         self.not_learned = NotLearned(self.registry)
@@ -88,7 +93,7 @@ class Engine:
         self.marked = MarkedStretches()
         self.liveness = Liveness()
         self.observer = Observer(self.registry)
-        self._decoder = Decoder(self.router, max_payload=limits.max_payload)
+        self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=streams is not None)
         first = self.router.first_routes
         self._orderer = Orderer(
             reorders=any(route.reorder_window for route in first),
@@ -119,20 +124,23 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
-        waited = self.waiting
+        waited, known_devices = self.waiting, len(self.registry.device_names)
         changed, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
         states = self.observer.step(readings, new.chunk)
         followed = self._follow(self._incoming(readings, new, entry))
-        points = followed.points()
+        points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
+        results, progress = self._ask_streams(
+            entry, new, readings, followed, changed.alarms, letters, known_devices
+        )
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
             points=points,
             series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
-            dead_letters=dead_letters_of(readings, new, entry),
+            dead_letters=letters,
             alarms=changed.alarms + followed.alarms.records,
             actions=actions,
             counts=counts_of(
@@ -151,10 +159,29 @@ class Engine:
             forgotten=forgotten,
             moved=changed.moved,
             deleted=changed.deleted,
+            stream_results=results,
+            stream_progress=progress,
         )
         self._stored_series = len(self.registry)
         self.position = entry.position + 1
         return output
+
+    def _ask_streams(
+        self,
+        entry: JournalEntry,
+        new: JournalEntry,
+        readings: Readings,
+        followed: Followed,
+        acted: list[AlarmRecord],
+        letters: list[DeadLetter],
+        known_devices: int,
+    ) -> tuple[list[StreamResult], list[StreamProgress]]:
+        """What a step means for the streams, where there are any."""
+        if self.streams is None:
+            return [], []
+        return self.streams.step(
+            StepFacts(entry, new.chunk, readings, followed, acted, letters, known_devices, self.registry, self.router)
+        )
 
     def step_rows(self, rows: RecordedRows) -> Followed:
         """What follows from rows of a recording, each in the place of a message that is decoded already.
@@ -196,6 +223,8 @@ class Engine:
             "observed": self.observer.state(),
             "devices": self.book.state(),
         }
+        if self.streams is not None:
+            arrays["streams"], rest["streams"] = self.streams.state()
         return arrays, rest
 
     def load(self, position: int, arrays: Mapping[str, State], rest: Mapping[str, Any]) -> dict[str, str]:
@@ -217,6 +246,8 @@ class Engine:
         self.marked.load(rest.get("marked", ()))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
+        if self.streams is not None and "streams" in rest:
+            self.streams.load(arrays.get("streams", {}), rest["streams"])
         if "admission" in arrays:
             self.admission.load(arrays["admission"])
         else:

@@ -127,6 +127,42 @@ class DevicePresence:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamResult:
+    """What a stream's SQL gave for one window, from `window_start` up to and without `window_end` (event time, ns).
+
+    `key` are the columns that split its rows, as JSON, "" where there are none. A result takes the place of the one
+    before it of the same window and key: `kind` is "early", "final" or "correction", and `revision` counts them from 0.
+    `journal_offset` is the message that it came with. `columns` are names and DuckDB types, `rows` their values as JSON
+    holds them. `complete` is False where rows of the window were left out for a limit. It is kept where `in_table`, and
+    published to `topic` where that is not empty.
+    """
+
+    stream: str
+    window_start: int
+    window_end: int
+    key: str
+    kind: str
+    revision: int
+    journal_offset: int
+    columns: tuple[tuple[str, str], ...]
+    rows: list[tuple[Any, ...]]
+    complete: bool = True
+    in_table: bool = True
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamProgress:
+    """How far a stream has come: increments of its counts, its watermark (event time, ns; None before the first row),
+    and what failed last, empty where nothing did."""
+
+    stream: str
+    counts: dict[str, int]
+    watermark: int | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """All that the engine made of one journal chunk, or of several in a row: what one store transaction holds.
 
@@ -151,6 +187,8 @@ class StepOutput:
     forgotten: list[str] = field(default_factory=list)
     moved: list[SeriesMove] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
+    stream_results: list[StreamResult] = field(default_factory=list)
+    stream_progress: list[StreamProgress] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -170,6 +208,8 @@ class StepOutput:
             actions=[action for output in outputs for action in output.actions],
             states=[state for output in outputs for state in output.states],
             **_of_devices(outputs),
+            stream_results=[result for output in outputs for result in output.stream_results],
+            stream_progress=[progress for output in outputs for progress in output.stream_progress],
         )
 
 

@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "storage": {"devices", "common"},
     "alerts": {"devices", "common"},
     "ingest": {"common", "devices", "detectors", "storage", "alerts"},
+    "streams": {"common", "devices", "detectors", "storage", "ingest"},
     "tuning": {"common", "ingest", "alerts", "detectors", "devices", "storage"},
     "dashboards": {"common", "storage", "alerts", "devices"},
     "firmware_sim": {"devices", "common"},

@@ -6,7 +6,7 @@ and every node of the tree must be one that is known to only read. What the pars
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,21 @@ class CheckedQuery:
     views: frozenset[str]
 
 
-def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> CheckedQuery:
-    """The query, if it is one SELECT (or FROM, WITH, DESCRIBE, SHOW TABLES, SUMMARIZE) over the views.
+def check_query(connection: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str] = VIEWS) -> CheckedQuery:
+    """The query, if it is one SELECT (or FROM, WITH, DESCRIBE, SHOW TABLES, SUMMARIZE) over the `tables`.
 
     Raises QueryError with what is not allowed and what is expected.
     """
+    nodes = query_nodes(connection, sql, tables)
+    named = {name for node in nodes for name in _common_tables(node)}
+    views: set[str] = set()
+    for node in nodes:
+        _check_node(node, named, views, tables)
+    return CheckedQuery(sql, frozenset(views))
+
+
+def query_nodes(connection: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str] = VIEWS) -> list[dict[str, Any]]:
+    """Every node of DuckDB's own tree of one SELECT, outer ones first. Raises QueryError where it is none."""
     [(text,)] = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
     try:
         tree = orjson.loads(text)
@@ -64,32 +74,27 @@ def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> CheckedQuery
     if tree["error"]:
         if tree.get("error_type") == "parser":
             raise QueryError(f"Parser Error: {_first_line(tree['error_message'])}")
-        raise QueryError(f"only a SELECT may run, over {', '.join(VIEWS)}")
+        raise QueryError(f"only a SELECT may run, over {', '.join(tables)}")
     if len(tree["statements"]) != 1:
         raise QueryError(f"{len(tree['statements'])} statements were given: expected one")
-    nodes = list(_nodes(tree["statements"][0]))
-    named = {name for node in nodes for name in _common_tables(node)}
-    views: set[str] = set()
-    for node in nodes:
-        _check_node(node, named, views)
-    return CheckedQuery(sql, frozenset(views))
+    return list(_nodes(tree["statements"][0]))
 
 
-def _check_node(node: dict[str, Any], named: set[str], views: set[str]) -> None:
-    kind = node.get("type")
+def _check_node(node: dict[str, Any], named: set[str], views: set[str], tables: Sequence[str]) -> None:
+    kind = str(node.get("type"))
     if kind == "BASE_TABLE":
-        views.update(_view(node, named))
+        views.update(_view(node, named, tables))
     elif kind == "TABLE_FUNCTION":
         function = node["function"].get("function_name", "")
         if function.lower() not in _TABLE_FUNCTIONS:
-            raise QueryError(f'"{function}" may not be read from: expected one of {", ".join(VIEWS)}')
+            raise QueryError(f'"{function}" may not be read from: expected one of {", ".join(tables)}')
         node["function"]["is_table"] = True
     elif kind == "SHOW_REF" and not node.get("query") and node.get("table_name") != _LIST_OF_VIEWS:
         raise QueryError("expected SHOW TABLES, DESCRIBE or SUMMARIZE of a view or a SELECT")
     elif kind == "RECURSIVE_CTE_NODE":
         raise QueryError("a recursive query may never end: expected one without RECURSIVE")
     elif kind in _OTHER_TABLES and "from_table" not in node and "class" not in node:
-        raise QueryError(f"only a SELECT may run, over {', '.join(VIEWS)}")
+        raise QueryError(f"only a SELECT may run, over {', '.join(tables)}")
     elif node.get("class") == "FUNCTION":
         _check_function(node)
 
@@ -103,14 +108,14 @@ def _check_function(node: dict[str, Any]) -> None:
         raise QueryError(f'the function "{name}" may not be used: {why}')
 
 
-def _view(node: dict[str, Any], named: set[str]) -> list[str]:
+def _view(node: dict[str, Any], named: set[str], tables: Sequence[str]) -> list[str]:
     """The view that a table of the query is; none where the query itself names it."""
     schema, name = node.get("schema_name", ""), str(node.get("table_name", ""))
     qualified = ".".join(part for part in (node.get("catalog_name", ""), schema, name) if part)
     if not schema and name.lower() in named:
         return []
-    if node.get("catalog_name") or schema not in ("", "main") or name.lower() not in VIEWS:
-        raise QueryError(f'"{qualified}" may not be read: expected one of {", ".join(VIEWS)}')
+    if node.get("catalog_name") or schema not in ("", "main") or name.lower() not in tables:
+        raise QueryError(f'"{qualified}" may not be read: expected one of {", ".join(tables)}')
     return [name.lower()]
 
 

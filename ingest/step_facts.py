@@ -1,0 +1,61 @@
+"""Beside the pipeline: what one step made, as those see it who ask standing questions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from detectors.detector import State
+from devices.messages import MessageChunk
+from devices.records import AlarmRecord, DeadLetter
+from devices.series_registry import SeriesRegistry
+from ingest.decoded import Readings
+from ingest.followed import Followed
+from ingest.route import Router
+from storage.store import JournalEntry, StreamProgress, StreamResult
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """One journal entry and all that followed from it.
+
+    `chunk` are its messages without those that were delivered again, which `readings` count in. `acted` are the alarms
+    that people changed, `known_devices` how many devices there were before.
+    """
+
+    entry: JournalEntry
+    chunk: MessageChunk
+    readings: Readings
+    followed: Followed
+    acted: list[AlarmRecord]
+    dead_letters: list[DeadLetter]
+    known_devices: int
+    registry: SeriesRegistry
+    router: Router
+
+
+class StreamStage(Protocol):
+    """The standing questions: a function of the steps, like everything behind the journal."""
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """What was declared, as JSON."""
+        ...
+
+    def step(self, facts: StepFacts) -> tuple[list[StreamResult], list[StreamProgress]]:
+        """What follows for every stream from one step."""
+        ...
+
+    @property
+    def due(self) -> int | None:
+        """The arrival at which a result is due where no message comes before; None where none waits."""
+        ...
+
+    def state(self) -> tuple[State, dict[str, Any]]:
+        """A copy of the state: arrays, and the rest as JSON."""
+        ...
+
+    def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
+        """Take over a saved state, as far as it is of the same questions."""
+        ...

@@ -1,0 +1,1 @@
+"""Continuous SQL: standing questions of the stream, answered window by window, beside the alarms."""

@@ -1,0 +1,125 @@
+"""Streams: the SQL of one window, run over its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.batch import NO_TIME
+from storage.embedded.query_watch import QueryWatch
+from streams.columns import Column, Rows
+from streams.definitions import FIELD, INTEGER, NUMBER, TEXT, TIME, TRUTH, Definition
+from streams.stream_sql import open_connection, quoted
+
+_LONGEST_RUN = 10_000_000_000
+"""Nanoseconds after which the SQL of one window is given up: everything else waits for it."""
+
+_MEMORY = 1 << 30
+
+Result = tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]
+"""Columns (name and DuckDB type), and rows of values as JSON holds them."""
+
+
+class WindowError(Exception):
+    """The SQL failed over the rows of a window; the message says why, in one line."""
+
+
+class WindowQueries:
+    """Runs the SQL of streams in a database in memory that holds nothing but the rows of the window."""
+
+    def __init__(self) -> None:
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def run(self, definition: Definition, rows: Rows) -> Result:
+        """What the SQL gives over the rows. Raises WindowError."""
+        if self._connection is None:
+            self._connection = open_connection()
+        connection = self._connection
+        given, selected = _registered(definition.reads, rows)
+        most = definition.settings.max_result_rows
+        watch = QueryWatch(connection, timeout=_LONGEST_RUN, memory_bytes=_MEMORY)
+        try:
+            connection.register("incoming", given)
+            connection.execute(f'CREATE OR REPLACE TEMP VIEW "window" AS SELECT {", ".join(selected)} FROM incoming')
+            with watch.watching():
+                connection.execute(definition.query.sql)
+                columns = tuple((str(each[0]), str(each[1])) for each in connection.description or ())
+                found = connection.fetchmany(most + 1)
+        except duckdb.InterruptException:
+            raise WindowError(watch.why or "stopped") from None
+        except duckdb.Error as error:
+            raise WindowError(next(iter(str(error).splitlines()), "DuckDB gave no reason")) from None
+        if len(found) > most:
+            raise WindowError(f"more than max_result_rows = {most:,} rows: expected SQL that sums up")
+        made = [tuple(_plain(value) for value in row) for row in found]
+        if not definition.query.sorts:
+            made.sort(key=orjson.dumps)
+        return columns, made
+
+
+def _registered(kinds: Mapping[str, str], rows: Rows) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The rows as DuckDB takes them, and the expression of each column of `window`."""
+    given: dict[str, NDArray[Any]] = {"#": np.zeros(len(rows), np.bool_)}
+    selected = []
+    for number, (name, kind) in enumerate(kinds.items()):
+        column, place = rows.columns[name], f"c{number}"
+        settled, column = _settled(column) if kind == FIELD else (kind, column)
+        if settled is None:
+            selected.append(f"NULL AS {quoted(name)}")
+            continue
+        given[place] = column
+        selected.append(f"{_EXPRESSIONS[settled].format(place)} AS {quoted(name)}")
+    return given, selected or ['"#"']
+
+
+_EXPRESSIONS = {
+    TEXT: "{}::VARCHAR",
+    NUMBER: "nullif({}, 'nan'::DOUBLE)",
+    INTEGER: "nullif({}, 'nan'::DOUBLE)::BIGINT",
+    TRUTH: "{}::BOOLEAN",
+    TIME: f"make_timestamp_ns(nullif({{}}, {NO_TIME}))",
+}
+
+
+def _settled(column: Column) -> tuple[str | None, Column]:
+    """The kind of a field in this window: text where any of it is, numbers, or None where it has no value."""
+    if column.dtype != object:
+        return (None if np.isnan(column).all() else NUMBER), column
+    said = [value for value in column if value is not None]
+    if not said:
+        return None, column
+    if any(isinstance(value, str) for value in said):
+        if all(isinstance(value, str) for value in said):
+            return TEXT, column
+        made = np.full(len(column), None, object)
+        made[:] = [value if value is None or isinstance(value, str) else f"{value:.15g}" for value in column]
+        return TEXT, made
+    return NUMBER, np.array([math.nan if value is None else value for value in column], np.float64)
+
+
+def _plain(value: Any) -> Any:
+    """A value of DuckDB's as JSON holds it; numbers that are not finite as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return f"{moment.isoformat()}Z"
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return str(value)

@@ -1,0 +1,178 @@
+"""Streams, their settings: where the rows come from, the windows, the SQL, and where its rows go.
+
+Declared once: validation, the JSON Schema, the commented sample and the reference page are derived from these models.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from common.durations import Duration, parse_duration, parse_positive_duration
+from devices.topics import validate_filter
+
+SOURCES = ("readings", "points", "alarms", "dead_letters", "devices")
+"""What a stream may come from, beside other streams."""
+
+TABLE = "table"
+MQTT = "mqtt:"
+STREAM_PLACE = "{stream}"
+MOST_PANES = 1_000
+"""Most windows of a stream that one row may belong to."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def _check_positive(text: str) -> str:
+    parse_positive_duration(text)
+    return text
+
+
+PositiveDuration = Annotated[str, AfterValidator(_check_positive)]
+"""A duration above 0, as written."""
+
+
+class WindowSettings(BaseModel):
+    """Which rows one run of the SQL sees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["tumbling", "hopping", "sliding", "session"] = Field(
+        default="tumbling",
+        description="`tumbling`: one after the other. `hopping`: of length `size`, a new one every `hop`. `sliding`: "
+        "the `size` before each row, and the row. `session`: rows with less than `gap` between them.",
+    )
+    size: PositiveDuration | None = Field(default=None, description="Length; of all types but `session`.")
+    hop: PositiveDuration | None = Field(
+        default=None, description="From the start of a `hopping` window to the next; `size` is a multiple of it."
+    )
+    gap: PositiveDuration | None = Field(default=None, description="So long without a row ends a `session`.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        wanted = {"tumbling": {"size"}, "hopping": {"size", "hop"}, "sliding": {"size"}, "session": {"gap"}}[self.type]
+        for name in ("size", "hop", "gap"):
+            given = getattr(self, name) is not None
+            if name in wanted and not given:
+                raise ValueError(f'a {self.type} window needs {name}, such as {name} = "10s"')
+            if given and name not in wanted:
+                raise ValueError(f"a {self.type} window has no {name}: expected {' and '.join(sorted(wanted))}")
+        if self.type == "hopping" and self.size and self.hop:
+            size, hop = parse_duration(self.size), parse_duration(self.hop)
+            if size % hop or size // hop > MOST_PANES:
+                raise ValueError(
+                    f'size "{self.size}" and hop "{self.hop}": expected size to be 1 to {MOST_PANES:,} times hop'
+                )
+        return self
+
+    @property
+    def size_ns(self) -> int:
+        """Length in ns; of a session the gap."""
+        return parse_duration(self.size or self.gap or "0s")
+
+    @property
+    def hop_ns(self) -> int:
+        """From one window to the next in ns; of sliding windows and sessions their length."""
+        return parse_duration(self.hop) if self.hop else self.size_ns
+
+
+class StreamSettings(BaseModel):
+    """A standing question: SQL over a window of rows, answered each time a window is complete."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="Its name, and that of its table: a small letter, then letters, digits and `_`.")
+    from_: str = Field(
+        alias="from",
+        description=f"Where the rows come from: {', '.join(f'`{name}`' for name in SOURCES)}, or another stream.",
+    )
+    topics: list[str] = Field(
+        default=["#"], min_length=1, description="Of `readings`: topic filters; rows of other topics are left out."
+    )
+    window: WindowSettings = Field(description="Which rows one run of the SQL sees, by event time.")
+    lateness: Duration = Field(
+        default="1s",
+        description="How long a window waits for late rows after its end. Rows that come later are counted as late.",
+    )
+    corrections: Duration = Field(
+        default="0s",
+        description="For so long after its end, late rows make a window give its result anew, as a correction.",
+    )
+    early: PositiveDuration | None = Field(
+        default=None, description="Give what a window holds so far each time so much of it has passed."
+    )
+    by: list[str] = Field(
+        default=[], max_length=4, description="Columns that split the rows: each value has windows of its own."
+    )
+    sql: str = Field(min_length=1, description="One SELECT in DuckDB's SQL over a table that is called `window`.")
+    to: list[str] = Field(
+        default=[TABLE],
+        min_length=1,
+        description="Where the rows go: `table` keeps them under the stream's name; `mqtt:TOPIC` publishes each row, "
+        "with `{stream}` for the name.",
+    )
+    max_rows: int = Field(
+        default=200_000,
+        ge=1,
+        le=10_000_000,
+        description="Most rows of a window; others are left out, and counted.",
+    )
+    max_keys: int = Field(
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="Most values of `by` in a window; rows of those beyond are left out, and counted.",
+    )
+    max_result_rows: int = Field(
+        default=1_000, ge=1, le=100_000, description="Most rows that the SQL may give a window; then it fails."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("expected a small letter, then small letters, digits and _, at most 63")
+        return name
+
+    @field_validator("topics")
+    @classmethod
+    def _are_filters(cls, filters: list[str]) -> list[str]:
+        for each in filters:
+            validate_filter(each)
+        return filters
+
+    @field_validator("to")
+    @classmethod
+    def _are_targets(cls, targets: list[str]) -> list[str]:
+        for target in targets:
+            topic = target.removeprefix(MQTT)
+            if target != TABLE and (not target.startswith(MQTT) or not topic or set(topic) & set("+#\0")):
+                raise ValueError(f'"{target}": expected "table" or "mqtt:" with a topic, which has no + or #')
+        if len(set(targets)) < len(targets):
+            raise ValueError("expected each target once")
+        return targets
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.window.type in ("session", "sliding"):
+            for name in ("early", "corrections"):
+                if getattr(self, name) not in (None, "0s"):
+                    raise ValueError(f"{name}: expected a tumbling or hopping window, got {self.window.type}")
+        if self.early and parse_duration(self.early) >= self.window.size_ns:
+            raise ValueError(f'early "{self.early}": expected less than the window\'s size')
+        if self.topics != ["#"] and self.from_ != "readings":
+            raise ValueError(f'topics: expected from = "readings", got "{self.from_}"')
+        return self
+
+    @property
+    def topic(self) -> str:
+        """The MQTT topic that rows are published to; empty where they are not."""
+        found = next((target for target in self.to if target.startswith(MQTT)), "")
+        return found.removeprefix(MQTT).replace(STREAM_PLACE, self.name)
+
+    @property
+    def in_table(self) -> bool:
+        """Whether the rows are kept in a table."""
+        return TABLE in self.to

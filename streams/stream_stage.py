@@ -1,0 +1,315 @@
+"""Streams, composed: what one engine step means for every stream. A pure function of state and step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from common.durations import parse_duration
+from detectors.detector import State
+from devices.batch import NO_TIME
+from ingest.step_facts import StepFacts
+from storage.store import StreamProgress, StreamResult
+from streams.columns import Column, Rows, loaded_column, saved_column, texts
+from streams.definitions import FIELD, INTEGER, NUMBER, OF_WINDOWS, TIME, TRUTH, Definition, define
+from streams.evaluation import WindowError, WindowQueries
+from streams.sources import SOURCE_ROWS, FieldColumns, TopicMatch
+from streams.stream_settings import StreamSettings
+from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
+
+_SEEN, _KEY = "#seen", "#key"
+"""Columns beside those of the rows: where the watermark stood when a row came, and its key."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One stream as it stands: its clock, its windows, and the rows that they may still need."""
+
+    definition: Definition
+    topics: TopicMatch
+    clock: EventClock
+    windows: Windows
+    held: list[Rows] = field(default_factory=list)
+    problem: str = ""
+
+
+class Streams:
+    """All streams of a configuration, each after the one that it comes from. See `ingest.step_facts.StreamStage`.
+
+    Raises ValueError where the declarations do not fit each other.
+    """
+
+    def __init__(self, settings: Sequence[StreamSettings]) -> None:
+        definitions, mistakes = define(settings)
+        if mistakes:
+            raise ValueError(f"streams[{mistakes[0].number}].{mistakes[0].key}: {mistakes[0].sentence}")
+        self._settings = [each.model_dump(mode="json", by_alias=True) for each in settings]
+        self._streams = [_opened(each) for each in definitions]
+        fields = {
+            name.lower(): name
+            for each in definitions
+            if each.settings.from_ == "readings"
+            for name, kind in each.reads.items()
+            if kind == FIELD
+        }
+        self._fields = FieldColumns(fields.values())
+        self._field_names = fields
+        self._queries = WindowQueries()
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """What was declared, as JSON."""
+        return self._settings
+
+    @property
+    def definitions(self) -> list[Definition]:
+        """The streams in the order in which they run."""
+        return [stream.definition for stream in self._streams]
+
+    @property
+    def due(self) -> int | None:
+        """The arrival at which a result is due where no message comes before; None where none waits."""
+        times = [
+            arrival
+            for stream in self._streams
+            if (at := stream.windows.next_firing) is not None and (arrival := stream.clock.arrival_at(at)) is not None
+        ]
+        return min(times, default=None)
+
+    def step(self, facts: StepFacts) -> tuple[list[StreamResult], list[StreamProgress]]:
+        """What follows for every stream from one step."""
+        chunk = facts.entry.chunk
+        moments = chunk.arrival if len(chunk) else np.array([chunk.ticked_at], np.int64)
+        made: dict[str, Rows] = {}
+        results: list[StreamResult] = []
+        progress: list[StreamProgress] = []
+        sources: dict[str, Any] = {}
+        for stream in self._streams:
+            rows = self._rows(stream, facts, sources, made)
+            given, counts = self._advance(stream, rows, moments, facts.entry.offset, made)
+            results += given
+            if counts:
+                watermark = None if stream.clock.watermark == BEFORE_ALL else stream.clock.watermark
+                progress.append(StreamProgress(stream.definition.name, counts, watermark, stream.problem))
+        return results, progress
+
+    def _rows(self, stream: _Stream, facts: StepFacts, sources: dict[str, Any], made: Mapping[str, Rows]) -> Rows:
+        """The rows that a step brings to a stream, with the columns that it reads."""
+        name, reads = stream.definition.settings.from_, stream.definition.reads
+        if name in made:
+            return _with_columns(made[name], reads)
+        if name != "readings":
+            if name not in sources:
+                sources[name] = SOURCE_ROWS[name](facts)
+            return _with_columns(sources[name], reads)
+        if name not in sources:
+            topics, _ = facts.router.topics(facts.chunk.data, facts.chunk.spans)
+            rows, message = self._fields.rows(facts)
+            sources[name] = rows, topics[message]
+        rows, topics = sources[name]
+        columns = {
+            column: rows.columns[self._field_names.get(column.lower(), column)] for column in reads if column != "topic"
+        }
+        if "topic" in reads:
+            names = {number: "/".join(facts.router.levels(number)) for number in np.unique(topics).tolist()}
+            columns["topic"] = texts([names[number] for number in topics.tolist()])
+        return Rows(rows.time, rows.moment, columns).take(stream.topics.mask(topics, facts.router))
+
+    def _advance(
+        self, stream: _Stream, rows: Rows, moments: NDArray[np.int64], offset: int, made: dict[str, Rows]
+    ) -> tuple[list[StreamResult], dict[str, int]]:
+        """Take rows in, and give the results of windows that are due."""
+        settings = stream.definition.settings
+        at = np.searchsorted(moments, rows.moment)
+        after, seen = stream.clock.advance(moments, rows.time, np.minimum(at, len(moments) - 1))
+        keys = _keys(rows, settings.by)
+        taken = stream.windows.take(rows.time, seen, keys)
+        if taken.taken.any():
+            columns = {**rows.columns, _SEEN: seen, **({} if keys is None else {_KEY: texts(keys)})}
+            stream.held.append(Rows(rows.time, rows.moment, columns).take(taken.taken))
+        counts = {
+            "received": len(rows),
+            "taken": int(np.count_nonzero(taken.taken)),
+            "corrected": int(np.count_nonzero(taken.corrected)),
+            "late": int(np.count_nonzero(taken.late)),
+            "over_limit": int(np.count_nonzero(taken.dropped)),
+        }
+        results = []
+        moments_of_results: list[int] = []
+        firings = stream.windows.due(stream.clock.watermark)
+        held = Rows.joined(stream.held) if firings and stream.held else None
+        for firing in firings:
+            moment = int(np.searchsorted(after, firing.at))
+            result = self._result(stream, firing, held, offset + moment, counts)
+            if result is not None:
+                results.append(result)
+                moments_of_results.append(int(moments[moment]))
+        if held is not None:
+            kept = held.time >= stream.windows.needed_from(stream.clock.watermark)
+            stream.held = [held.take(kept)] if kept.any() else []
+        made[settings.name] = _as_rows(results, moments_of_results, stream.definition.gives)
+        return results, {name: count for name, count in counts.items() if count}
+
+    def _result(
+        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int, counts: dict[str, int]
+    ) -> StreamResult | None:
+        """What a window gives; None where its SQL fails, which is counted and said."""
+        assert held is not None, "a window that fires has rows"
+        definition = stream.definition
+        within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
+        if _KEY in held.columns:
+            within &= held.columns[_KEY] == firing.key
+        try:
+            columns, rows = self._queries.run(definition, held.take(within))
+        except WindowError as error:
+            start = np.datetime64(firing.start, "ns")
+            stream.problem = f"the window from {np.datetime_as_string(start, unit='ms')}Z: {error}"[:500]
+            counts["failed"] = counts.get("failed", 0) + 1
+            return None
+        by = definition.settings.by
+        if by:
+            values = orjson.loads(firing.key)
+            missing = [(name, value) for name, value in zip(by, values, strict=True) if name not in dict(columns)]
+            columns = (*((name, "VARCHAR") for name, _ in missing), *columns)
+            rows = [(*(value for _, value in missing), *row) for row in rows]
+        counts["windows"] = counts.get("windows", 0) + 1
+        counts["rows"] = counts.get("rows", 0) + len(rows)
+        return StreamResult(
+            stream=definition.name,
+            window_start=firing.start,
+            window_end=firing.end,
+            key=firing.key,
+            kind=firing.kind,
+            revision=firing.revision,
+            journal_offset=offset,
+            columns=columns,
+            rows=rows,
+            complete=firing.complete,
+            in_table=definition.settings.in_table,
+            topic=definition.settings.topic,
+        )
+
+    def state(self) -> tuple[State, dict[str, Any]]:
+        """A copy of the state: arrays, and the rest as JSON."""
+        arrays: State = {}
+        rest = []
+        for number, stream in enumerate(self._streams):
+            held = Rows.joined(stream.held) if stream.held else Rows.empty([])
+            columns = list(held.columns)
+            arrays |= {f"{number}.time": held.time, f"{number}.moment": held.moment}
+            for place, name in enumerate(columns):
+                saved = saved_column(held.columns[name])
+                arrays |= {f"{number}.{place}{suffix}": array for suffix, array in saved.items()}
+            rest.append(
+                {
+                    "settings": stream.definition.settings.model_dump(mode="json", by_alias=True),
+                    "behind": stream.clock.behind,
+                    "watermark": stream.clock.watermark,
+                    "windows": stream.windows.state(),
+                    "columns": columns,
+                    "problem": stream.problem,
+                }
+            )
+        return arrays, {"streams": rest}
+
+    def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
+        """Take over a saved state of streams that are declared as they were; the others begin anew."""
+        saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}
+        for stream in self._streams:
+            number, of_stream = saved.get(stream.definition.name, (0, None))
+            if of_stream is None or of_stream["settings"] != stream.definition.settings.model_dump(
+                mode="json", by_alias=True
+            ):
+                continue
+            stream.clock.behind, stream.clock.watermark = of_stream["behind"], of_stream["watermark"]
+            stream.windows.load(of_stream["windows"])
+            stream.problem = of_stream["problem"]
+            columns = {
+                name: loaded_column(arrays, f"{number}.{place}") for place, name in enumerate(of_stream["columns"])
+            }
+            held = Rows(np.array(arrays[f"{number}.time"]), np.array(arrays[f"{number}.moment"]), columns)
+            stream.held = [held] if len(held) else []
+
+
+def _opened(definition: Definition) -> _Stream:
+    settings = definition.settings
+    window = settings.window
+    windows: Windows
+    if window.type == "session":
+        windows = SessionWindows(window.size_ns, settings.max_rows, settings.max_keys)
+    else:
+        windows = PaneWindows(
+            window.size_ns,
+            window.hop_ns,
+            settings.max_rows,
+            settings.max_keys,
+            sliding=window.type == "sliding",
+            early=parse_duration(settings.early) if settings.early else 0,
+            corrections=parse_duration(settings.corrections),
+        )
+    return _Stream(definition, TopicMatch(settings.topics), EventClock(parse_duration(settings.lateness)), windows)
+
+
+def _with_columns(rows: Rows, names: Mapping[str, str]) -> Rows:
+    return Rows(rows.time, rows.moment, {name: rows.columns[name] for name in names})
+
+
+def _keys(rows: Rows, by: Sequence[str]) -> list[str] | None:
+    """The key of each row: the values of the columns `by`, as JSON; None where nothing splits the rows."""
+    if not by:
+        return None
+    columns = [_as_texts(rows.columns[name]) for name in by]
+    return [orjson.dumps(values).decode() for values in zip(*columns, strict=True)]
+
+
+def _as_texts(column: Column) -> list[str | None]:
+    return [
+        value if isinstance(value, str) else None if value is None or math.isnan(value) else f"{value:.15g}"
+        for value in column.tolist()
+    ]
+
+
+def _as_rows(results: Sequence[StreamResult], moments: Sequence[int], kinds: Mapping[str, str]) -> Rows:
+    """Final results as rows for the streams that come from this one, each at the last nanosecond of its window."""
+    final = [(result, at) for result, at in zip(results, moments, strict=True) if result.kind == FINAL]
+    table = [
+        (result, at, dict(zip((name for name, _ in result.columns), row, strict=True)))
+        for result, at in final
+        for row in result.rows
+    ]
+    time = np.array([result.window_end - 1 for result, _, _ in table], np.int64)
+    columns: dict[str, Column] = {
+        "time": time,
+        "window_start": np.array([result.window_start for result, _, _ in table], np.int64),
+        "window_end": np.array([result.window_end for result, _, _ in table], np.int64),
+    }
+    for name, kind in kinds.items():
+        if name not in OF_WINDOWS:
+            columns[name] = _column_of([values.get(name) for _, _, values in table], kind)
+    return Rows(time, np.array([at for _, at, _ in table], np.int64), columns)
+
+
+def _column_of(values: Sequence[Any], kind: str) -> Column:
+    if kind in (NUMBER, INTEGER):
+        return np.array([np.nan if value is None else float(value) for value in values], np.float64)
+    if kind == TIME:
+        return np.array([NO_TIME if value is None else _nanoseconds(value) for value in values], np.int64)
+    if kind == TRUTH:
+        return texts(values)
+    return texts([value if value is None or isinstance(value, str) else _as_json(value) for value in values])
+
+
+def _as_json(value: Any) -> Any:
+    return value if isinstance(value, float) else orjson.dumps(value).decode()
+
+
+def _nanoseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if "T" in text else f"{text}T00:00:00+00:00")
+    return round(moment.timestamp() * 1e6) * 1000

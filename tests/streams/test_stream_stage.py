@@ -1,0 +1,369 @@
+"""What streams give: windows, late rows, limits; and that the same messages give the same rows however they are cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alerts.alarm_settings import AlarmSettings
+from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry, StepOutput, StreamResult
+from streams.stream_settings import StreamSettings
+from streams.stream_stage import Streams
+
+SECOND = 1_000_000_000
+START = 1_750_000_000 * SECOND
+DETECTORS = {
+    "default": ComponentSettings(type="zscore", warmup=5),
+    "joint": ComponentSettings(type="joint", warmup=8, channels=3),
+}
+ROUTES = (
+    RouteSettings(filter="slow/#", reorder_window="4s", detectors=["default", "joint"]),
+    RouteSettings(filter="#", detectors=["default", "joint"]),
+)
+ALARM = AlarmSettings(threshold=2.0, clear_after="3s", clear_readings=2)
+Message = tuple[bytes, bytes, int, int]
+
+
+def stream(name: str, source: str, sql: str, **more: Any) -> StreamSettings:
+    return StreamSettings.model_validate(
+        {"name": name, "from": source, "sql": sql, "window": {"type": "tumbling", "size": "1s"}, **more}
+    )
+
+
+def engine_with(*streams: StreamSettings) -> Engine:
+    return Engine(ROUTES, DETECTORS, ALARM, LimitSettings(), streams=Streams(streams))
+
+
+def run(engine: Engine, pieces: Sequence[Sequence[Message]], offset: int = 0) -> list[StepOutput]:
+    outputs = []
+    for piece in pieces:
+        outputs.append(engine.step(JournalEntry(engine.position, offset, MessageChunk.of(list(piece)))))
+        offset += len(piece)
+    return outputs
+
+
+def tick(engine: Engine, seconds: float, offset: int = 0) -> StepOutput:
+    at = START + round(seconds * SECOND)
+    return engine.step(JournalEntry(engine.position, offset, MessageChunk.of([], ticked_at=at)))
+
+
+def message(device: str, seconds: float, said: float | None = None, **fields: Any) -> Message:
+    """A message that arrives so many seconds after the start; `said` is the time that it says itself."""
+    body = fields if said is None else {"ts": round((START / SECOND + said) * 1000), **fields}
+    return f"audience/{device}".encode(), json.dumps(body).encode(), START + round(seconds * SECOND), 1
+
+
+def results(outputs: Sequence[StepOutput], name: str = "") -> list[StreamResult]:
+    return [result for output in outputs for result in output.stream_results if name in ("", result.stream)]
+
+
+def shown(found: Sequence[StreamResult]) -> list[tuple[float, float, str, list[tuple[Any, ...]]]]:
+    """Of each result: start and end in seconds after the start, kind, rows."""
+    return [
+        ((each.window_start - START) / SECOND, (each.window_end - START) / SECOND, each.kind, each.rows)
+        for each in found
+    ]
+
+
+def counted(outputs: Sequence[StepOutput], name: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for output in outputs:
+        for progress in output.stream_progress:
+            if progress.stream == name:
+                for key, count in progress.counts.items():
+                    counts[key] = counts.get(key, 0) + count
+    return counts
+
+
+DISTINCT_USERS = """select count(distinct device) as unique_user_count,
+                 count(distinct device) filter (where os = 'Android') as android_count,
+                 count(distinct device) filter (where quadrant = 'A') as quadrant_a_count
+          from window"""
+
+
+def test_distinct_users_by_platform_and_quadrant() -> None:
+    engine = engine_with(stream("distinct_users", "readings", DISTINCT_USERS))
+    crowd = [
+        message("ann", 0.1, os="Android", quadrant="A"),
+        message("bob", 0.2, os="iOS", quadrant="A"),
+        message("cia", 0.3, os="Android", quadrant="B"),
+        message("ann", 0.9, os="Android", quadrant="B"),
+        message("bob", 1.2, os="iOS", quadrant="A"),
+    ]
+    outputs = [*run(engine, [crowd]), tick(engine, 2.5, 5), tick(engine, 3.0, 5)]
+    assert shown(results(outputs)) == [(0, 1, "final", [(3, 2, 2)]), (1, 2, "final", [(1, 0, 1)])]
+    [first, second] = results(outputs)
+    assert [name for name, _ in first.columns] == ["unique_user_count", "android_count", "quadrant_a_count"]
+    assert (first.journal_offset, second.journal_offset) == (5, 5)
+    assert counted(outputs, "distinct_users") == {"received": 5, "taken": 5, "windows": 2, "rows": 2}
+
+
+def test_a_window_that_nobody_follows_is_given_by_a_tick_and_the_time_of_it_is_known() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="2s"))
+    run(engine, [[message("ann", 0.4, heat=1.0)]])
+    assert engine.streams is not None
+    assert engine.streams.due == START + 3 * SECOND
+    assert results([tick(engine, 2.999, 1)]) == []
+    assert shown(results([tick(engine, 3.0, 1)])) == [(0, 1, "final", [(1,)])]
+    assert engine.streams.due is None
+
+
+def test_numbers_and_texts_of_one_field_stand_side_by_side_as_text() -> None:
+    engine = engine_with(stream("modes", "readings", "select mode, count(*) as n from window group by mode"))
+    rows = [message("ann", 0.1, mode="auto"), message("bob", 0.2, mode=3), message("cia", 0.3, other=1)]
+    outputs = [*run(engine, [rows]), tick(engine, 2)]
+    assert shown(results(outputs)) == [(0, 1, "final", [("3", 1), ("auto", 1), (None, 1)])]
+
+
+def test_rows_behind_the_lateness_are_late_and_counted() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
+    rows = [
+        message("ann", 0.5, said=0.5, heat=1),
+        message("bob", 1.9, said=0.6, heat=1),
+        message("cia", 2.1, said=2.1, heat=1),
+        message("bob", 2.2, said=0.7, heat=1),
+    ]
+    outputs = [*run(engine, [rows]), tick(engine, 5)]
+    assert shown(results(outputs)) == [(0, 1, "final", [(2,)]), (2, 3, "final", [(1,)])]
+    assert counted(outputs, "count") == {"received": 4, "taken": 3, "late": 1, "windows": 2, "rows": 2}
+
+
+def test_late_rows_give_a_correction_where_it_is_asked_for() -> None:
+    one = stream("count", "readings", "select count(*) as n from window", lateness="0s", corrections="5s")
+    engine = engine_with(one)
+    rows = [
+        message("ann", 0.5, said=0.5, heat=1),
+        message("cia", 1.1, said=1.1, heat=1),
+        message("bob", 1.2, said=0.7, heat=1),
+        message("bob", 1.3, said=0.8, heat=1),
+        message("cia", 2.1, said=2.1, heat=1),
+    ]
+    outputs = [*run(engine, [rows]), tick(engine, 9)]
+    assert shown(results(outputs)) == [
+        (0, 1, "final", [(1,)]),
+        (0, 1, "correction", [(3,)]),
+        (1, 2, "final", [(1,)]),
+        (2, 3, "final", [(1,)]),
+    ]
+    assert [each.revision for each in results(outputs)] == [0, 1, 0, 0]
+    assert counted(outputs, "count")["corrected"] == 2
+    assert "late" not in counted(outputs, "count")
+
+
+def test_early_results_come_before_the_final_one() -> None:
+    window = {"type": "tumbling", "size": "10s"}
+    engine = engine_with(
+        stream("count", "readings", "select count(*) as n from window", window=window, early="4s", lateness="0s")
+    )
+    outputs = [*run(engine, [[message("ann", second, heat=1)] for second in (1, 3, 5, 9, 11)])]
+    assert shown(results(outputs)) == [(0, 10, "early", [(3,)]), (0, 10, "early", [(4,)]), (0, 10, "final", [(4,)])]
+
+
+def test_hopping_windows_overlap() -> None:
+    window = {"type": "hopping", "size": "2s", "hop": "1s"}
+    engine = engine_with(stream("sum", "readings", "select sum(heat) as s from window", window=window, lateness="0s"))
+    outputs = [*run(engine, [[message("ann", second + 0.5, heat=10**second) for second in range(4)]]), tick(engine, 9)]
+    assert shown(results(outputs)) == [
+        (-1, 1, "final", [(1.0,)]),
+        (0, 2, "final", [(11.0,)]),
+        (1, 3, "final", [(110.0,)]),
+        (2, 4, "final", [(1100.0,)]),
+        (3, 5, "final", [(1000.0,)]),
+    ]
+
+
+def test_a_sliding_window_ends_with_each_row() -> None:
+    window = {"type": "sliding", "size": "2s"}
+    engine = engine_with(stream("sum", "readings", "select sum(heat) as s from window", window=window, lateness="0s"))
+    outputs = [
+        *run(engine, [[message("ann", second, heat=10 ** (second // 2)) for second in (0, 1, 2, 5)]]),
+        tick(engine, 9),
+    ]
+    assert [each.rows for each in results(outputs)] == [[(1.0,)], [(2.0,)], [(11.0,)], [(100.0,)]]
+    assert results(outputs)[0].window_end == START + 1
+
+
+def test_sessions_end_a_gap_after_the_last_row_of_each_key() -> None:
+    window = {"type": "session", "gap": "2s"}
+    sql = "select count(*) as n, sum(heat) as s from window"
+    engine = engine_with(stream("visits", "readings", sql, window=window, by=["device"], lateness="0s"))
+    rows = [message("ann", second, heat=second) for second in (0, 1, 2, 6)]
+    rows.insert(2, message("bob", 1.5, heat=7))
+    outputs = [*run(engine, [rows]), tick(engine, 9)]
+    assert [(each.key, each.rows) for each in results(outputs)] == [
+        ('["audience/bob"]', [("audience/bob", 1, 7.0)]),
+        ('["audience/ann"]', [("audience/ann", 3, 3.0)]),
+        ('["audience/ann"]', [("audience/ann", 1, 6.0)]),
+    ]
+    assert shown(results(outputs))[1][:2] == (0, 4)
+
+
+def test_keys_split_the_rows_and_stand_beside_the_result() -> None:
+    engine = engine_with(stream("by_site", "readings", "select count(*) as n from window", by=["site"]))
+    rows = [message("ann", 0.1, site="north"), message("bob", 0.2, site="south"), message("cia", 0.3, site="north")]
+    found = results([*run(engine, [rows]), tick(engine, 3)])
+    assert [each.columns[0] for each in found] == [("site", "VARCHAR")] * 2
+    assert [each.rows for each in found] == [[("north", 2)], [("south", 1)]]
+
+
+def test_rows_and_keys_beyond_the_limits_are_counted_and_the_window_says_so() -> None:
+    sql = "select count(*) as n from window"
+    engine = engine_with(
+        stream("rows", "readings", sql, max_rows=2), stream("keys", "readings", sql, by=["site"], max_keys=1)
+    )
+    rows = [message("ann", 0.1 * number, site=site) for number, site in enumerate(("north", "south", "north"))]
+    outputs = [*run(engine, [rows]), tick(engine, 3)]
+    assert [(each.stream, each.rows, each.complete) for each in results(outputs)] == [
+        ("rows", [(2,)], False),
+        ("keys", [("north", 2)], True),
+    ]
+    assert counted(outputs, "rows") == {"received": 3, "taken": 2, "over_limit": 1, "windows": 1, "rows": 1}
+    assert counted(outputs, "keys")["over_limit"] == 1
+
+
+def test_sql_that_fails_over_the_rows_is_counted_and_said() -> None:
+    engine = engine_with(stream("heat", "readings", "select avg(heat) as mean from window"))
+    outputs = [*run(engine, [[message("ann", 0.1, heat="hot")]]), tick(engine, 3)]
+    assert results(outputs) == []
+    [progress] = [each for each in outputs[-1].stream_progress if each.counts]
+    assert progress.counts == {"failed": 1}
+    assert progress.problem.startswith("the window from 2025-06-15T15:06:40.000Z: Binder Error: No function matches")
+
+
+def test_one_stream_comes_from_another() -> None:
+    engine = engine_with(
+        stream(
+            "peak",
+            "seconds",
+            "select max(n) as most, min(window_start) as since from window",
+            window={"type": "tumbling", "size": "5s"},
+        ),
+        stream("seconds", "readings", "select count(*) as n from window", lateness="0s"),
+    )
+    rows = [
+        message("ann", 0.5, heat=1),
+        message("bob", 1.5, heat=1),
+        message("bob", 1.6, heat=1),
+        message("bob", 8, heat=1),
+    ]
+    outputs = [*run(engine, [rows]), tick(engine, 20)]
+    assert shown(results(outputs, "peak")) == [
+        (0, 5, "final", [(2, "2025-06-15T15:06:40Z")]),
+        (5, 10, "final", [(1, "2025-06-15T15:06:48Z")]),
+    ]
+
+
+def test_a_clock_ahead_makes_nothing_late() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="0s"))
+    rows = [message("fast", 0.1, said=30.0, heat=1), message("ann", 0.2, heat=1)]
+    outputs = [*run(engine, [rows]), tick(engine, 1)]
+    assert shown(results(outputs)) == [(0, 1, "final", [(1,)])]
+
+
+ALL = (
+    stream("texts", "readings", "select device, os, count(*) as n, sum(m0) as s from window group by all", lateness="1s"),
+    stream("hops", "points", "select metric, count(*) as n, max(score) as worst, sum(value) as s from window group by 1",
+           window={"type": "hopping", "size": "4s", "hop": "2s"}, lateness="500ms"),
+    stream("corrected", "readings", "select count(*) as n, max(time) as newest from window",
+           window={"type": "tumbling", "size": "3s"}, lateness="0s", corrections="6s", early="1s"),
+    stream("changes", "alarms", "select state, count(*) as n, max(peak_score) as worst from window group by state",
+           window={"type": "tumbling", "size": "5s"}),
+    stream("letters", "dead_letters", "select reason, count(*) as n from window group by reason"),
+    stream("new", "devices", "select device, change from window", window={"type": "tumbling", "size": "2s"}),
+    stream("visits", "readings", "select count(*) as n from window", window={"type": "session", "gap": "3s"},
+           by=["device"], max_keys=2),
+    stream("slide", "readings", "select count(*) as n from window", window={"type": "sliding", "size": "3s"}, max_rows=4),
+    stream("of_texts", "texts", "select os, sum(n) as n, count(*) as devices from window group by os",
+           window={"type": "tumbling", "size": "4s"}),
+)  # fmt: skip
+
+TOPICS = ("slow/pump", "slow/fan", "rest/press", "rest/mill", "no\x00topic")
+FLAGS = (0, 1, FLAG_RETAIN, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED)
+messages = st.lists(
+    st.tuples(
+        st.sampled_from(TOPICS),
+        st.integers(-1, 8),
+        st.lists(st.integers(0, 100), min_size=1, max_size=3),
+        st.sampled_from(FLAGS),
+        st.integers(1, 3 * SECOND),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def encoded(drawn: Sequence[tuple[str, int, list[int], int, int]]) -> list[Message]:
+    rows, arrival = [], START
+    for topic, behind, values, flags, gap in drawn:
+        arrival += gap
+        fields: dict[str, Any] = {f"m{number}": value for number, value in enumerate(values)}
+        fields |= {"os": "Android" if values[0] % 2 else "iOS"} if values[0] % 3 else {}
+        fields |= {"ts": (arrival // SECOND - behind) * 1000} if behind >= 0 else {}
+        body = b"broken" if values[0] == 13 else json.dumps(fields).encode()
+        rows.append((topic.encode(), body, arrival, flags))
+    return rows
+
+
+def everything(outputs: Sequence[StepOutput]) -> dict[str, Any]:
+    return {
+        each.name: (
+            [repr(result) for result in results(outputs, each.name)],
+            counted(outputs, each.name),
+        )
+        for each in ALL
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(messages, st.sets(st.integers(1, 59), max_size=10))
+def test_other_cuts_of_the_journal_give_the_same_rows(
+    drawn: list[tuple[str, int, list[int], int, int]], cuts: set[int]
+) -> None:
+    rows = encoded(drawn)
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
+    pieces = [rows[start:end] for start, end in pairwise(bounds)]
+    found = []
+    for parts in ([rows], pieces, [[row] for row in rows]):
+        engine = engine_with(*ALL)
+        outputs = run(engine, parts)
+        outputs.append(tick(engine, (rows[-1][2] - START) / SECOND + 60, len(rows)))
+        found.append(everything(outputs))
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(messages, st.integers(1, 59))
+def test_a_restart_in_between_gives_the_same_rows_and_every_count_closes(
+    drawn: list[tuple[str, int, list[int], int, int]], cut: int
+) -> None:
+    rows = encoded(drawn)
+    whole, first, second = engine_with(*ALL), engine_with(*ALL), engine_with(*ALL)
+    expected = run(whole, [rows[:cut], rows[cut:]])
+    outputs = run(first, [rows[:cut]])
+    arrays, rest = first.state()
+    second.registry.load(first.registry.records)
+    second.load(first.position, arrays, orjson.loads(orjson.dumps(rest)))
+    outputs += run(second, [rows[cut:]], cut)
+    last = (rows[-1][2] - START) / SECOND + 60
+    expected.append(tick(whole, last, len(rows)))
+    outputs.append(tick(second, last, len(rows)))
+    assert everything(outputs) == everything(expected)
+    for each in ALL:
+        counts = counted(outputs, each.name)
+        assert counts.get("received", 0) == sum(counts.get(name, 0) for name in ("taken", "late", "over_limit"))
+
+
+def test_streams_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r'streams\[0\].from: unknown "reading"; did you mean "readings"'):
+        Streams([stream("a", "reading", "select 1 as n from window")])
