@@ -23,6 +23,7 @@ ROOMS = {
     "firmware_sim": "firmware-sim/firmware_sim",
     "ingest": "ingest",
     "storage": "storage",
+    "streams": "streams",
     "tuning": "tuning",
 }
 """Name of each package and its folder in the checkout."""

@@ -33,11 +33,12 @@ from ingest.label_settings import LabelSettings
 from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
+from streams.stream_settings import StreamSettings
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
-_LISTS = ("device_labels", "notices", "routes", "series", "sinks")
+_LISTS = ("device_labels", "notices", "routes", "series", "sinks", "streams")
 _READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
@@ -85,6 +86,10 @@ class Config(BaseModel):
     notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
     device_labels: list[LabelSettings] = Field(
         default=[], description="Labels that a device is given when it first appears; people may change them."
+    )
+    streams: list[StreamSettings] = Field(
+        default=[],
+        description="Standing questions: SQL over windows of what the pipeline makes, all the time.",
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
@@ -155,6 +160,7 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
     errors += _component_errors(data)
     errors += _reference_errors(data)
     errors += _missing_extras(data)
+    errors += _stream_errors(data)
     if config is not None:
         errors += _session_errors(config, data)
     if errors or config is None:
@@ -185,6 +191,23 @@ def _session_errors(config: Config, data: dict[str, Any]) -> list[tuple[Path, st
         for number, route in enumerate(config.routes)
         if route.qos
     ]
+
+
+def _stream_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Streams whose sources, columns or SQL do not fit; what is wrong with one table alone, its own model says."""
+    numbers, streams = [], []
+    for number, table in _tables(data.get("streams")):
+        try:
+            streams.append(StreamSettings.model_validate(table))
+        except ValidationError:
+            continue
+        numbers.append(number)
+    if not streams:
+        return []
+    from streams.definitions import define  # noqa: PLC0415  it opens DuckDB
+
+    _, mistakes = define(streams)
+    return [(("streams", numbers[each.number], each.key), each.sentence) for each in mistakes]
 
 
 def _hint_at_brackets(text: str) -> str:

@@ -19,7 +19,7 @@ from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction
 from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
-from devices.records import ActionRecord, AlarmRecord, DeviceRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder
@@ -132,9 +132,7 @@ class Engine:
         followed = self._follow(self._incoming(readings, new, entry))
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
-        results, progress = self._ask_streams(
-            entry, new, readings, followed, changed.alarms, letters, known_devices
-        )
+        results, progress = self._ask_streams(entry, new, readings, followed, changed.alarms, letters, known_devices)
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,

@@ -109,6 +109,14 @@ class _KeyMistakeError(Exception):
     """A column of `by` is not there."""
 
 
+def table_columns(streams: Sequence[StreamSettings]) -> list[tuple[str, dict[str, str]]]:
+    """The name of each stream's table and the types of its columns, as far as they are known before the first row."""
+    definitions, _ = define(streams)
+    return [
+        (each.name, {name: SQL_TYPES[kind] or '"NULL"' for name, kind in each.gives.items()}) for each in definitions
+    ]
+
+
 def _names_and_sources(streams: Sequence[StreamSettings]) -> list[StreamMistake]:
     mistakes = []
     first: dict[str, int] = {}

@@ -81,7 +81,7 @@ class WindowSettings(BaseModel):
 class StreamSettings(BaseModel):
     """A standing question: SQL over a window of rows, answered each time a window is complete."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str = Field(description="Its name, and that of its table: a small letter, then letters, digits and `_`.")
     from_: str = Field(

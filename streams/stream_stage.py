@@ -50,7 +50,7 @@ class Streams:
         definitions, mistakes = define(settings)
         if mistakes:
             raise ValueError(f"streams[{mistakes[0].number}].{mistakes[0].key}: {mistakes[0].sentence}")
-        self._settings = [each.model_dump(mode="json", by_alias=True) for each in settings]
+        self._settings = [each.model_dump(mode="json") for each in settings]
         self._streams = [_opened(each) for each in definitions]
         fields = {
             name.lower(): name
@@ -209,7 +209,7 @@ class Streams:
                 arrays |= {f"{number}.{place}{suffix}": array for suffix, array in saved.items()}
             rest.append(
                 {
-                    "settings": stream.definition.settings.model_dump(mode="json", by_alias=True),
+                    "settings": stream.definition.settings.model_dump(mode="json"),
                     "behind": stream.clock.behind,
                     "watermark": stream.clock.watermark,
                     "windows": stream.windows.state(),
@@ -224,9 +224,7 @@ class Streams:
         saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}
         for stream in self._streams:
             number, of_stream = saved.get(stream.definition.name, (0, None))
-            if of_stream is None or of_stream["settings"] != stream.definition.settings.model_dump(
-                mode="json", by_alias=True
-            ):
+            if of_stream is None or of_stream["settings"] != stream.definition.settings.model_dump(mode="json"):
                 continue
             stream.clock.behind, stream.clock.watermark = of_stream["behind"], of_stream["watermark"]
             stream.windows.load(of_stream["windows"])

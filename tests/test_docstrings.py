@@ -16,6 +16,7 @@ FOLDERS = (
     "firmware-sim",
     "ingest",
     "storage",
+    "streams",
     "tuning",
 )
 

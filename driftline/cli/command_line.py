@@ -31,6 +31,7 @@ from driftline.cli.commands.restore import restore
 from driftline.cli.commands.score import score
 from driftline.cli.commands.simulate import PASS_ON, simulate
 from driftline.cli.commands.storage import storage
+from driftline.cli.commands.streams import streams
 from driftline.cli.commands.tokens import tokens
 from driftline.cli.commands.tune import tune
 from driftline.cli.commands.up import up
@@ -63,6 +64,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, devices, {}),
     (LOOK, alarms, {}),
     (LOOK, query, {}),
+    (LOOK, streams, {}),
     (LOOK, storage, {}),
     (LOOK, dashboards, {}),
 )

@@ -32,6 +32,7 @@ from driftline.http.schemas import ErrorReply
 from driftline.http.send_routes import influx_router, message_router
 from driftline.http.service_routes import service_router
 from driftline.http.simulator_routes import simulator_router
+from driftline.http.stream_routes import stream_router
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
 
@@ -74,6 +75,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         device_router(view),
         point_router(view, settings, queries),
         alarm_router(view),
+        stream_router(view),
         download_router(view),
         _live_router(view, streams),
     ):

@@ -169,6 +169,11 @@ class EngineWorker:
         self._feed.publish(output.points, output.alarms)
         self._stores.put(output)
 
+    def _stream_due(self) -> bool:
+        """Whether a window of a stream is over, and only a tick of arrival time can tell."""
+        due = None if self.engine.streams is None else self.engine.streams.due
+        return due is not None and self._clock() >= due
+
     def _serve_requests(self) -> None:
         while self._requests:
             self._requests.popleft()()
@@ -182,7 +187,7 @@ class EngineWorker:
                 self._moved_at = monotonic()
                 if self._stop_by < math.inf:
                     return None
-                if not self._wake.wait(_IDLE_SECONDS) and self.engine.waiting:
+                if not self._wake.wait(_IDLE_SECONDS) and (self.engine.waiting or self._stream_due()):
                     self._need_tick()
                 if self._clock() >= self._snapshot_at:
                     return []

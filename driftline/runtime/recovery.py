@@ -21,6 +21,8 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
 from storage.store import Journal
+from streams.stream_settings import StreamSettings
+from streams.stream_stage import Streams
 
 Say = Callable[[str], None]
 
@@ -30,8 +32,11 @@ _ALL_ALARMS = 1_000_000
 def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[DeviceRecord] = ()) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
     limits = fitted(config.limits, allowed_bytes())
+    own = [stream.topic for stream in config.streams if stream.topic]
+    # What streams publish comes back where a route takes it: it is stored as theirs already.
+    routes = [route.model_copy(update={"ignore": [*route.ignore, *own]}) if own else route for route in config.routes]
     return Engine(
-        config.routes,
+        routes,
         config.detectors,
         config.alarm,
         limits,
@@ -39,7 +44,13 @@ def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[
         config.series,
         device_labels=config.device_labels,
         known_devices=devices,
+        streams=streams_of(config.streams),
     )
+
+
+def streams_of(settings: Sequence[StreamSettings]) -> Streams | None:
+    """The streams of a configuration; None where it has none, so that nothing is done for them."""
+    return Streams(settings) if settings else None
 
 
 def restored_engine(
@@ -164,6 +175,7 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
             known,
             [SeriesSettings.model_validate(each) for each in settings.get("series", ())],
             device_labels=[LabelSettings.model_validate(rule) for rule in settings.get("device_labels", ())],
+            streams=streams_of([StreamSettings.model_validate(each) for each in settings.get("streams", ())]),
         )
     except (ValidationError, ValueError, KeyError):
         return None

@@ -25,6 +25,7 @@ from driftline.runtime.stages import Stages
 from driftline.runtime.warm_start import warm_start
 from ingest.receive import ReceiverState
 from ingest.subscriptions import check_filters
+from streams.definitions import table_columns
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ class Service(Stages):
             self._engine.snapshot()
             say_anew(anew, self._say)
 
+        self._store.declare_streams(table_columns(config.streams))
         self._engine.between_steps(swap)
         self.config = self.status.config = config
         self._remember_all_filters(filters)

@@ -37,6 +37,7 @@ from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
+from driftline.runtime.stream_publisher import StreamPublisher
 from ingest.broker_settings import read_password
 from ingest.receive import Receiver
 from ingest.session import MqttSession
@@ -47,6 +48,7 @@ from storage.external.sink_registry import external_reader
 from storage.journal.journal_registry import make_journal
 from storage.snapshots import SnapshotStore
 from storage.storage_settings import read_token
+from streams.definitions import table_columns
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Stages:
         self._open_broker()
         self._open_session()
         self._open_notices()
+        self._open_stream_publisher()
         if self._demo:
             self._open_demo()
 
@@ -121,6 +124,7 @@ class Stages:
         self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
         self._store.open()
         self._closers.append(("database", self._store.close))
+        self._store.declare_streams(table_columns(self.config.streams))
         self._journal = make_journal(self.folder.journal, self.config.journal)
         self._journal.open()
         self._closers.append(("journal", self._journal.close))
@@ -332,6 +336,13 @@ class Stages:
         self._notices.start()
         self._closers.append(("notices", self._notices.stop))
         self.status.notifier = self._notices.notifier
+
+    def _open_stream_publisher(self) -> None:
+        broker = self._broker.resolve(self.config.broker)
+        self._publisher = StreamPublisher(self._store, broker, read_password(broker, os.environ))
+        self._stores.on_stream_results = self._publisher.wake
+        self._publisher.start()
+        self._closers.append(("publisher of streams", self._publisher.stop))
 
     def _open_demo(self) -> None:
         demo = DemoFleet(self._broker.url, self.folder.simulator)

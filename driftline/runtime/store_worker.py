@@ -71,6 +71,8 @@ class StoreWorker:
     ) -> None:
         self.problem: str | None = None
         self.error: BaseException | None = None
+        self.on_stream_results: Callable[[], object] = lambda: None
+        """Called once results of streams are stored."""
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
@@ -169,6 +171,8 @@ class StoreWorker:
         merged = StepOutput.merged(outputs)
         ahead = None if self._sinks is None else self._sinks.append
         self._until_there_is_room(lambda: self._store.commit(merged, ahead))
+        if merged.stream_results:
+            self.on_stream_results()
         committed = Counter(self._store.counts())
         with self._lock:
             self._committed = committed

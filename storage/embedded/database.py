@@ -20,8 +20,9 @@ from devices.batch import ScoredBatch
 from storage.archive.parquet_archive import ArchivedFile
 from storage.embedded.conflicts import sort_out
 from storage.embedded.device_writing import change_devices
-from storage.embedded.old_points import OldPoints
 from storage.embedded.row_writing import timestamps, write_points, write_rows
+from storage.embedded.stream_store import StreamStore
+from storage.embedded.stream_tables import write_streams
 from storage.store import CommitResult, StepOutput, StorageFullError
 
 _FIND_STORED = """
@@ -32,7 +33,7 @@ SELECT b.row, p.value FROM behind b JOIN (
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
 
 
-class EmbeddedStore(OldPoints):
+class EmbeddedStore(StreamStore):
     """Results in one DuckDB file (see `storage.store.Store`): what was scored is written here, and read from here.
 
     One thread commits; any thread may query meanwhile. A second process may not open the file while one writes to it.
@@ -84,6 +85,7 @@ class EmbeddedStore(OldPoints):
                     write_points(connection, kept)
                     write_rows(connection, output)
                     change_devices(connection, output)
+                    write_streams(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
                     if ahead is not None:
                         ahead(output if kept is points else replace(output, points=kept))

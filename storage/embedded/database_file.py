@@ -27,6 +27,7 @@ from storage.embedded.letter_table import carry_over
 from storage.embedded.older import QueriesWithOlder
 from storage.embedded.priority import made_giving_way
 from storage.embedded.queries import database_errors
+from storage.embedded.stream_tables import STREAM_TABLES
 from storage.external.reader_parts import ExternalReader
 from storage.storage_settings import ArchiveSettings, StoreSettings
 from storage.store import StorageCorruptError
@@ -214,6 +215,7 @@ class DatabaseFile(QueriesWithOlder):
         connection.execute(schema.ARCHIVE_TABLE)
         connection.execute(schema.POINT_VIEW)
         connection.execute(schema.VIEWS)
+        connection.execute(STREAM_TABLES)
         connection.execute("INSERT OR IGNORE INTO stored.meta VALUES ('database', ?)", [uuid.uuid4().hex])
 
     def _load_newest(self, connection: duckdb.DuckDBPyConnection) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

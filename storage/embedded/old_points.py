@@ -20,6 +20,7 @@ from storage.embedded.compaction import move_sorted
 from storage.embedded.database_file import DatabaseFile, write_ahead_log
 from storage.embedded.queries import database_errors
 from storage.embedded.row_writing import timestamps
+from storage.embedded.stream_tables import remove_old_rows
 
 _RUNS_MERGED = 16
 
@@ -61,6 +62,8 @@ class OldPoints(DatabaseFile):
         """
         keep = parse_duration(self.settings.keep)
         self._letters.remove_before(now - parse_duration(self.settings.keep_dead_letters))
+        with self._maintaining("removing old rows of streams") as connection:
+            remove_old_rows(connection, keep)
         if self.archive is not None and self.archive.unreachable:
             # What should have moved there by now is here alone.
             return 0

@@ -22,7 +22,8 @@ from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters
 from storage.embedded.letter_table import make_letter_table
 from storage.embedded.query_watch import QueryStop, QueryWatch, size_of
-from storage.embedded.sql_guard import QueryError, check_query
+from storage.embedded.sql_guard import VIEWS, QueryError, check_query
+from storage.embedded.stream_tables import stored_streams
 from storage.store import SeriesPoints, StorageCorruptError, StorageFullError
 
 _TIME_MIN = -(2**63) + 2
@@ -248,7 +249,7 @@ class StoreQueries(ABC):
             watch = QueryWatch(cursor, timeout=self.query_timeout, memory_bytes=self.query_memory, stop=stop)
             with watch.watching():
                 try:
-                    checked = check_query(cursor, sql)
+                    checked = check_query(cursor, sql, (*VIEWS, *stored_streams(cursor)))
                     if "dead_letters" in checked.views:
                         make_letter_table(cursor, self._letters)
                     files = self._begin(cursor)

@@ -271,8 +271,9 @@ def test_a_clock_ahead_makes_nothing_late() -> None:
 
 
 ALL = (
-    stream("texts", "readings", "select device, os, count(*) as n, sum(m0) as s from window group by all", lateness="1s"),
-    stream("hops", "points", "select metric, count(*) as n, max(score) as worst, sum(value) as s from window group by 1",
+    stream("texts", "readings", "select device, os, count(*) as n, sum(m0) as s from window group by all"),
+    stream("hops", "points",
+           "select metric, count(*) as n, max(score) as worst, sum(value) as s from window group by all",
            window={"type": "hopping", "size": "4s", "hop": "2s"}, lateness="500ms"),
     stream("corrected", "readings", "select count(*) as n, max(time) as newest from window",
            window={"type": "tumbling", "size": "3s"}, lateness="0s", corrections="6s", early="1s"),
@@ -282,7 +283,8 @@ ALL = (
     stream("new", "devices", "select device, change from window", window={"type": "tumbling", "size": "2s"}),
     stream("visits", "readings", "select count(*) as n from window", window={"type": "session", "gap": "3s"},
            by=["device"], max_keys=2),
-    stream("slide", "readings", "select count(*) as n from window", window={"type": "sliding", "size": "3s"}, max_rows=4),
+    stream("slide", "readings", "select count(*) as n from window", window={"type": "sliding", "size": "3s"},
+           max_rows=4),
     stream("of_texts", "texts", "select os, sum(n) as n, count(*) as devices from window group by os",
            window={"type": "tumbling", "size": "4s"}),
 )  # fmt: skip

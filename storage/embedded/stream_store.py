@@ -1,0 +1,34 @@
+"""Store: what others ask of the streams in a database: how far they are, and rows that wait to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from storage.embedded import stream_tables
+from storage.embedded.old_points import OldPoints
+from storage.embedded.queries import database_errors
+from storage.embedded.stream_tables import StoredStream, StreamMessage
+
+
+class StreamStore(OldPoints):
+    """The streams of a database. Any thread may call these."""
+
+    def declare_streams(self, columns: Iterable[tuple[str, dict[str, str]]]) -> None:
+        """Make streams known, by name and types of columns, so that their tables are there before the first row."""
+        with self._lock, self._transaction(self._writer(), "declaring streams"):
+            stream_tables.declare_streams(self._writer(), columns)
+
+    def streams(self) -> dict[str, StoredStream]:
+        """How far each stream has come, by name: those that are declared and those that once were."""
+        with self._reading() as cursor:
+            return stream_tables.stored_streams(cursor)
+
+    def waiting_messages(self, after: int, limit: int = 500) -> list[StreamMessage]:
+        """Rows that wait to be published, in order, behind the one of number `after`."""
+        with database_errors(self.path, "reading what is to be published"), self._cursor() as cursor:
+            return stream_tables.waiting_messages(cursor, after, limit)
+
+    def forget_messages(self, up_to: int) -> None:
+        """Remove rows that have been published, up to and with that number."""
+        with self._maintaining("noting what has been published") as connection:
+            stream_tables.forget_messages(connection, up_to)
