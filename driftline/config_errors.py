@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from common.suggestions import unknown
@@ -100,7 +101,7 @@ def _sentence(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
         return unknown(name, known).replace("unknown", "unknown key", 1)
     if kind == "missing":
         field = _model_at(model, path[:-1])
-        info = field.model_fields.get(str(path[-1])) if field else None
+        info = fields_of(field).get(str(path[-1])) if field else None
         return "missing" + (f": {info.description}" if info and info.description else "")
     context = detail.get("ctx", {})
     if kind in {"literal_error", "enum"} and isinstance(value, str):
@@ -121,7 +122,12 @@ def _sentence(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
 
 def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
     found = _model_at(model, path)
-    return list(found.model_fields) if found else []
+    return list(fields_of(found)) if found else []
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a settings model by the name that each has in the file."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
@@ -132,7 +138,7 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
         if isinstance(step, int):
             current = get_args(current)[0] if get_origin(current) is list else None
         elif isinstance(current, type) and issubclass(current, BaseModel):
-            info = current.model_fields.get(step)
+            info = fields_of(current).get(step)
             current = info.annotation if info else None
         elif get_origin(current) is dict:
             current = get_args(current)[1]

@@ -14,6 +14,7 @@ import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
 import { showSettings } from "./settings.js";
 import { showSignIn } from "./sign_in.js";
 import { showSimulator } from "./simulator.js";
+import { showStreams } from "./streams.js";
 import { showTune } from "./tune.js";
 
 const main = document.getElementById("main");
@@ -31,7 +32,7 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, settings: showSettings, help: showHelp, api: showApi };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, settings: showSettings, help: showHelp, api: showApi };
   const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
@@ -136,10 +137,19 @@ async function showLinkToSimulator(again = true) {
   if (!fleets.length && again) setTimeout(() => showLinkToSimulator(false).catch(() => {}), 30000);
 }
 
+// Where nothing is asked of the streams, no link leads there; the view is there all the same, and says how to ask.
+async function showLinkToStreams() {
+  const { streams } = await get("streams");
+  document.querySelector('nav a[data-view="streams"]').toggleAttribute("hidden", streams.length === 0);
+}
+
 startHeader();
 whoAmI().catch(report).finally(() => {
   startPulse();
   drawMe();
   show();
-  if (!me?.sign_in || me.name) showLinkToSimulator().catch(() => {});
+  if (!me?.sign_in || me.name) {
+    showLinkToSimulator().catch(() => {});
+    showLinkToStreams().catch(() => {});
+  }
 });
