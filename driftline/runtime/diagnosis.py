@@ -22,7 +22,7 @@ from driftline.config import Config
 from driftline.runtime.broker_diagnosis import broker_problem
 from driftline.runtime.data_folder import DataFolder
 from ingest.broker_settings import read_password
-from ingest.route import topic_filters
+from ingest.topic_routes import topic_filters
 
 ENOUGH_DISK = 1 << 30
 _MOST_SHOWN = 5
