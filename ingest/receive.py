@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -111,7 +112,7 @@ class Receiver:
         self._stopping = False
         self._paused = False
         self._tick_wanted = False
-        self._given: deque[tuple[Callable[[int], MessageChunk], Future[int]]] = deque()
+        self._given: deque[tuple[Callable[[int], MessageChunk], Future[tuple[int, int]]]] = deque()
         self._started = False
         self._failure = ""
         self._full = ""
@@ -165,7 +166,7 @@ class Receiver:
         Raises StorageFullError where the journal is full, TimeoutError where it takes longer than `timeout` seconds:
         then it may be journaled yet.
         """
-        return self._journaled(lambda arrival: MessageChunk.of_actions(body, ticked_at=arrival), timeout)
+        return self._journaled(lambda now: MessageChunk.of_actions(body, ticked_at=now), timeout)[0]
 
     def append_messages(self, messages: Sequence[tuple[bytes, bytes]], *, timeout: float = 5.0) -> int:
         """Journal messages, each topic and payload, that came another way than from the broker.
@@ -176,12 +177,22 @@ class Receiver:
         def chunk(arrival: int) -> MessageChunk:
             return MessageChunk.of([(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)])
 
-        return self._journaled(chunk, timeout)
+        return self._journaled(chunk, timeout)[0]
 
-    def _journaled(self, chunk_at: Callable[[int], MessageChunk], timeout: float) -> int:
-        """The position of a chunk that is made for its first arrival."""
-        written: Future[int] = Future()
-        self._given.append((chunk_at, written))
+    def append_again(self, messages: Sequence[tuple[bytes, bytes, int]], *, timeout: float = 5.0) -> tuple[int, int]:
+        """Journal messages that came before once more: topic, payload and first arrival (ns) of each, at least one.
+
+        Their readings count at the times that they had. Returns the position, and the offset of the first message.
+        Raises as `append_actions`.
+        """
+        first = itertools.accumulate((arrival for *_, arrival in messages), lambda last, own: max(last + 1, own))
+        rows = [(topic, payload, arrival, 0) for (topic, payload, _), arrival in zip(messages, first, strict=True)]
+        return self._journaled(lambda _now: MessageChunk.of(rows), timeout)
+
+    def _journaled(self, make: Callable[[int], MessageChunk], timeout: float) -> tuple[int, int]:
+        """Position and offset of a chunk that the receiving thread makes and journals; `make` is given the time."""
+        written: Future[tuple[int, int]] = Future()
+        self._given.append((make, written))
         self._session.wake()
         return written.result(timeout)
 
@@ -365,14 +376,15 @@ class Receiver:
         if self._held is None and self._session.buffer.rows:
             self._flush()
         while self._given:
-            chunk_at, written = self._given.popleft()
+            make, written = self._given.popleft()
             if not written.set_running_or_notify_cancel():
                 continue
             try:
                 if self._held is not None:
                     raise StorageFullError(self._full)
-                chunk = chunk_at(self._next_arrival(group_begins=True))
-                self._last_arrival = chunk.ticked_at
+                now = self._next_arrival(group_begins=True)
+                chunk = make(now)
+                self._last_arrival = max(now, chunk.ticked_at)
                 position, offset = self._append(chunk)
             except Exception as error:
                 written.set_exception(error)
@@ -380,7 +392,7 @@ class Receiver:
                 self._messages += len(chunk)
                 self._chunks += 1
                 self._on_append(position, offset, chunk)
-                written.set_result(position)
+                written.set_result((position, offset))
 
     def _tick(self) -> None:
         """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""

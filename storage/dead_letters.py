@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import orjson
 
@@ -34,10 +34,11 @@ CREATE TABLE letter(
 )
 """
 _PUT = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NEWEST = (
-    'SELECT "offset", arrival, topic, payload, payload_bytes, reason, detail, rejected FROM letter '
-    'WHERE "offset" < ? ORDER BY "offset" DESC LIMIT ?'
-)
+_SELECT = 'SELECT "offset", arrival, topic, payload, payload_bytes, reason, detail, rejected FROM letter '
+_NEWEST = f'{_SELECT} WHERE "offset" < ? ORDER BY "offset" DESC LIMIT ?'
+_AT = f'{_SELECT} WHERE "offset" = ?'
+_OF_REASON = f'{_SELECT} WHERE reason = ? ORDER BY "offset" DESC LIMIT ?'
+_COUNT = "SELECT reason, count(*) FROM letter GROUP BY reason ORDER BY count(*) DESC, reason"
 _REMOVE = (
     'DELETE FROM letter WHERE "offset" <= (SELECT "offset" FROM (SELECT "offset", '
     'sum(size) OVER (ORDER BY "offset" DESC) AS up_to_here FROM letter) WHERE up_to_here > ? '
@@ -116,6 +117,29 @@ class DeadLetters:
                 self._measure()
             return removed
 
+    def find(self, offsets: Sequence[int] = (), *, reason: str = "", limit: int = 1_000) -> list[DeadLetter]:
+        """Those with these offsets, or the newest `limit` of a reason, in the order of their arrival."""
+        with self._lock, storage_errors(self.path, "looking for dead letters"):
+            if self._connection is None:
+                return []
+            if reason:
+                rows = self._connection.execute(_OF_REASON, (reason, limit)).fetchall()
+            else:
+                rows = [row for each in offsets for row in self._connection.execute(_AT, (each,))]
+            return sorted((_letter(row) for row in rows), key=lambda letter: letter.offset)
+
+    def reasons(self) -> dict[str, int]:
+        """How many there are by reason, the most first."""
+        with self._lock, storage_errors(self.path, "counting dead letters"):
+            return {} if self._connection is None else dict(self._connection.execute(_COUNT).fetchall())
+
+    def remove(self, offsets: Sequence[int]) -> None:
+        """Remove those with these offsets."""
+        with self._lock, storage_errors(self.path, "removing dead letters"):
+            if self._connection is not None:
+                self._connection.executemany('DELETE FROM letter WHERE "offset" = ?', [(each,) for each in offsets])
+                self._measure()
+
     def newest(self, limit: int, *, before: int | None = None, max_bytes: int | None = None) -> list[DeadLetter]:
         """The newest `limit` of those with an offset under `before`, the newest first.
 
@@ -138,8 +162,7 @@ class DeadLetters:
         held = 0
         with storage_errors(self.path, "reading dead letters"):
             for row in self._connection.execute(_NEWEST, (before, limit)):
-                offset, arrival, topic, payload, size, reason, detail, rejected = row
-                letter = DeadLetter(offset, arrival, topic, payload, size, reason, detail, orjson.loads(rejected))
+                letter = _letter(row)
                 held += _size(letter)
                 if max_bytes is not None and held > max_bytes and found:
                     break
@@ -205,6 +228,11 @@ class DeadLetters:
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self.word = f"{error}; it was moved to {aside.name}, and new dead letters go to a new file"
+
+
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    offset, arrival, topic, payload, size, reason, detail, rejected = row
+    return DeadLetter(offset, arrival, topic, payload, size, reason, detail, orjson.loads(rejected))
 
 
 def _size(letter: DeadLetter) -> int:

@@ -23,6 +23,7 @@ from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
+from driftline.http.letter_routes import letter_router
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter, TooManyStreamsError
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
@@ -88,6 +89,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             notice_router(lambda: view.notifier, _audit(gate)),
             tune_router(view, _audit(gate)),
             config_router(view, _audit(gate)),
+            letter_router(view, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
         ):
             app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)

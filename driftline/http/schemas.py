@@ -359,6 +359,7 @@ class DeadLetterListReply(BaseModel):
         ]
     )
     dead_letters: list[DeadLetterReply]
+    reasons: dict[str, int] = Field(default={}, description="How many are kept by reason, the most first.")
 
 
 class QueryRequest(BaseModel):

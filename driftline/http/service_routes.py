@@ -54,7 +54,8 @@ def service_router(view: ServiceView) -> APIRouter:
     @router.get("/dead-letters", response_model=schemas.DeadLetterListReply)
     def dead_letters(limit: Annotated[int, Query(ge=1, le=10_000, description="Most dead letters.")] = 100) -> Response:
         """Messages and readings that did not become points, newest first, with the reason."""
-        return json_response({"dead_letters": [_dead_letter(letter) for letter in view.store.dead_letters(limit)]})
+        found = [_dead_letter(letter) for letter in view.store.dead_letters(limit)]
+        return json_response({"dead_letters": found, "reasons": view.store.dead_letter_reasons()})
 
     return router
 

@@ -25,6 +25,7 @@ from alerts.notices.notifier import Notifier
 from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord
 from driftline.http.events import Subscription
+from driftline.runtime.letter_desk import Retried
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
@@ -250,6 +251,10 @@ class ServiceView(Protocol):
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages, each topic and payload. Raises ActionError where that cannot be done now."""
+        ...
+
+    def retry(self, offsets: Sequence[int], reason: str) -> Retried:
+        """Read rejected messages again. Raises ActionError where what came of it cannot be told now."""
         ...
 
     def maintenance(self, device: str, time: int) -> str:

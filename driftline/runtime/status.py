@@ -36,6 +36,7 @@ from driftline.runtime.action_desk import ActionDesk
 from driftline.runtime.broker_losses import BrokerLosses
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.letter_desk import LetterDesk, Retried
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
 from ingest.device_status import DeviceStatus, mostly_refused
@@ -246,6 +247,10 @@ class ServiceStatus:
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages that came over HTTP. Raises ActionError: see `ActionDesk.take`."""
         ActionDesk(self.receiver, self._store).take(messages)
+
+    def retry(self, offsets: Sequence[int], reason: str) -> Retried:
+        """Read rejected messages again. Raises ActionError: see `LetterDesk.retry`."""
+        return LetterDesk(self._receiver, self._store).retry(offsets, reason)
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""

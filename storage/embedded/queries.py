@@ -234,6 +234,20 @@ class StoreQueries(ABC):
         """Rejected messages, the newest first; fewer than there are where they would fill more than 8 MiB."""
         return self._letters.newest(limit, max_bytes=_LETTER_BYTES)
 
+    def find_dead_letters(
+        self, offsets: Sequence[int] = (), *, reason: str = "", limit: int = 1_000
+    ) -> list[DeadLetter]:
+        """Rejected messages with these offsets, or the newest of a reason, in the order of their arrival."""
+        return self._letters.find(offsets, reason=reason, limit=limit)
+
+    def dead_letter_reasons(self) -> dict[str, int]:
+        """How many rejected messages are kept, by reason, the most first."""
+        return self._letters.reasons()
+
+    def remove_dead_letters(self, offsets: Sequence[int]) -> None:
+        """Keep these rejected messages no longer."""
+        self._letters.remove(offsets)
+
     def query(
         self, sql: str, limit: int = 1000, *, max_bytes: int = ANSWER_BYTES, stop: QueryStop | None = None
     ) -> QueryResult:

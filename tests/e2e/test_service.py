@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -125,6 +126,26 @@ def test_a_changed_configuration_is_picked_up_and_an_invalid_one_refused(service
     assert 'did you mean "filter"' in service.log
     publish(service.broker_url, [("m/temp", "5")])
     assert service.settle(4)["stored"] == 3
+
+
+def test_what_was_refused_is_taken_once_its_route_is_mended(service: Any, wait_until: Any) -> None:
+    service.config.write_text('[[routes]]\nfilter = "m/#"\ncodec = "influx_line"\n')
+    service.start()
+    publish(service.broker_url, [("m/a", "21.5"), ("m/b", "{"), ("m/a", "22.5")])
+    counts = service.settle(3)
+    assert counts["rejected"] == {"malformed": 3}
+    arrivals = {letter["payload"]: letter["arrival"] for letter in service.get("dead-letters")["dead_letters"]}
+    service.config.write_text('[[routes]]\nfilter = "m/#"\ncodec = "json"\n')
+    wait_until(lambda: "is in force" in service.log, what="the new configuration")
+    reply = httpx.post(f"{service.url}/api/v1/dead-letters/retry", json={"reason": "malformed"}, timeout=30).json()
+    assert (reply["tried"], reply["taken"], reply["refused"]) == (3, 2, {"malformed": 1}), reply
+    assert reply["sentence"] == "2 of 3 messages taken now; refused again: 1 malformed"
+    assert [letter["payload"] for letter in service.get("dead-letters")["dead_letters"]] == ["{"]
+    sql = "select value, epoch_ns(time) as time from points where metric = 'a' order by time"
+    rows = httpx.post(f"{service.url}/api/v1/query", json={"sql": sql}, timeout=30).json()["rows"]
+    assert rows == [[21.5, arrivals["21.5"]], [22.5, arrivals["22.5"]]]
+    counts = service.settle(6)
+    assert counts["received"] == counts["stored"] + counts["late"] + sum(counts["rejected"].values())
 
 
 def test_a_configuration_error_says_all_and_exits_with_2(service: Any) -> None:

@@ -464,6 +464,23 @@ def test_messages_that_came_another_way_stand_in_the_journal_with_arrivals_of_th
     assert (entry.offset, receiver.statistics().messages) == (2, 4)
 
 
+def test_messages_are_journaled_once_more_with_the_arrival_that_they_had(bench: Bench, wait_until: Any) -> None:
+    journal = bench.journal()
+    receiver = bench.receiver(journal)
+    wait_until(running(receiver))
+    sent = bench.publisher().send(5)
+    wait_until(lambda: journaled(journal) == sent)
+    position, offset = receiver.append_again([(b"a", b"1", 100), (b"b", b"2", 90), (b"a", b"3", 200)], timeout=20)
+    (entry,) = journal.read(position)
+    assert (offset, entry.offset, entry.chunk.arrival.tolist()) == (5, 5, [100, 101, 200])
+    assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(3)] == [
+        (b"a", b"1"),
+        (b"b", b"2"),
+        (b"a", b"3"),
+    ]
+    assert receiver.statistics().messages == 8
+
+
 def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Bench, wait_until: Any) -> None:
     journal = bench.journal(max_bytes=1 << 20)
     receiver = bench.receiver(journal)

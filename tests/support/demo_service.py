@@ -34,6 +34,7 @@ from driftline.http.view import (
     StageHealth,
     Status,
 )
+from driftline.runtime.letter_desk import Retried
 from ingest.ingest_settings import DEFAULT_DETECTORS, ComponentSettings
 from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
@@ -227,6 +228,11 @@ class DemoService:
         if self.full:
             raise ActionError("nothing can be journaled now: the journal is full")
         self.taken.extend(messages)
+
+    def retry(self, offsets: Sequence[int], reason: str) -> Retried:
+        found = self.store.find_dead_letters(offsets, reason=reason)
+        self.store.remove_dead_letters([letter.offset for letter in found])
+        return Retried(len(found), len(found))
 
     def maintenance(self, device: str, time: int) -> str:
         return maintenance_of(self.windows, device, time)

@@ -134,3 +134,8 @@ export const actions = [
   ["f", "Right or wrong?", feedback],
   ["u", "Take answer back", undoFeedback],
 ];
+
+// Those of them that make sense for one alarm as it stands.
+export function actionsFor(alarm) {
+  return actions.filter(([key]) => (key === "u" ? Boolean(alarm.feedback) : alarm.state !== "cleared" || key === "f" || key === "c"));
+}

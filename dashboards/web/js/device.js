@@ -1,9 +1,10 @@
 // One device: a chart a metric over a shared time range, live or fixed, and the device's alarms.
 
-import { actions as alarmActions, mayAct } from "./alarm_actions.js";
+import { actionsFor, mayAct } from "./alarm_actions.js";
 import { deviceLink, devicePath, follow, get, instant, may, query, repeat, report } from "./api.js";
 import { MetricChart } from "./chart.js";
 import { deviceCard } from "./device_card.js";
+import { deviceStates } from "./device_states.js";
 import { ask, attempt, field } from "./dialog.js";
 import { buttonGroup, fill, h, setText } from "./dom.js";
 import { ago, duration, local, moment } from "./format.js";
@@ -45,6 +46,7 @@ export async function showDevice({ root, name, search, signal }) {
   /** @type {number | "all"} */
   let lastSpan = 900;
 
+  const said = deviceStates(name, signal);
   fill(root,
     h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), title, life, seen, h("span", { class: "grow" }),
       h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
@@ -52,7 +54,7 @@ export async function showDevice({ root, name, search, signal }) {
     card.element, notices,
     h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
-    grid, more,
+    grid, more, said.element,
     h("p", { class: "hint" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
 
   const actions = {
@@ -143,7 +145,7 @@ export async function showDevice({ root, name, search, signal }) {
         h("span", { class: `chip ${alarm.state === "cleared" ? "" : alarm.severity}` }, alarm.state === "cleared" ? "cleared" : alarm.severity),
         h("div", { class: "reason" }, h("button", { type: "button", class: "plain", onclick: () => showAlarm(alarm) }, alarm.reason), partsOf(alarm), lifeOf(alarm)),
         h("span", { class: "dim" }, `${moment(alarm.opened)}${alarm.cleared ? `, for ${duration((alarm.cleared - alarm.opened) / 1e9)}` : ""}`),
-        mayAct() ? h("div", { class: "acts" }, alarmActions.filter(([key]) => alarm.state !== "cleared" || key === "f" || key === "c").map(([, word, run]) => h("button", { type: "button", onclick: () => run([alarm], fetchAlarms) }, word))) : null)));
+        mayAct() ? h("div", { class: "acts" }, actionsFor(alarm).map(([, word, run]) => h("button", { type: "button", onclick: () => run([alarm], fetchAlarms) }, word))) : null)));
   }
 
   function tellMe() {
@@ -305,6 +307,7 @@ export async function showDevice({ root, name, search, signal }) {
     arrange();
     if (charts.size > before) load();
   }
+  repeat(said.load, 15, signal);
   await repeat(refresh, 4, signal);
 }
 

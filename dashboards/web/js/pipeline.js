@@ -1,9 +1,13 @@
 // The pipeline: how each stage does, how fast messages flow, and where every reading ended.
 
-import { get, repeat } from "./api.js";
+import { mayAct } from "./alarm_actions.js";
+import { get, repeat, send } from "./api.js";
+import { attempt, tell } from "./dialog.js";
 import { color, fill, h } from "./dom.js";
 import { count, duration, moment, rate } from "./format.js";
 import { newest, pulse, rateOf, sum } from "./pulse.js";
+
+const mostAgain = 1000;
 
 export async function showPipeline({ root, signal }) {
   const stages = h("div", { class: "stages" });
@@ -11,12 +15,13 @@ export async function showPipeline({ root, signal }) {
   const plot = h("div", { class: "rates" });
   const ledger = h("tbody");
   const letters = h("div", { class: "scroll" });
+  const bulk = h("div", { class: "bar pad", hidden: true });
   fill(root, h("h1", { class: "unseen" }, "Pipeline"), stages, tiles,
     h("div", { class: "two" },
       h("section", { class: "panel" }, h("h2", {}, "Flow, per second"),
         h("div", { class: "legend inset" }, h("span", { class: "key" }, "messages"), h("span", { class: "key expected" }, "points stored")), plot),
       h("section", { class: "panel" }, h("h2", {}, "Where every reading went"), h("table", { class: "ledger" }, ledger))),
-    h("section", { class: "panel" }, h("h2", {}, "Dead letters, newest first"), letters),
+    h("section", { class: "panel" }, h("h2", {}, "Dead letters, newest first"), bulk, letters),
     h("p", { class: "hint" }, "For machines: ", h("a", { href: "metrics" }, h("u", {}, "Prometheus metrics")), ", ", h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description")), "."));
 
   const chart = new RateChart(plot);
@@ -68,18 +73,31 @@ export async function showPipeline({ root, signal }) {
   drawHealth();
   drawCounts();
 
-  await repeat(async () => {
-    const { dead_letters: found } = await get("dead-letters", { limit: 25 }, signal);
+  // Rejected messages are read again, and what came of it is told.
+  const again = (what) => attempt(async () => {
+    const { sentence, detail } = await send("POST", "dead-letters/retry", what);
+    tell([sentence, detail].filter(Boolean).join(". "), detail ? "bad" : "ok");
+    await drawLetters();
+  });
+
+  async function drawLetters() {
+    const { dead_letters: found, reasons } = await get("dead-letters", { limit: 25 }, signal);
+    fill(bulk, mayAct() && found.length ? [h("span", { class: "dim grow" }, "Once the route or the device is mended:"),
+      Object.entries(reasons).map(([reason, many]) => h("button", { type: "button", onclick: () => again({ reason }) }, `Try ${count(Math.min(many, mostAgain))} ${reason.replaceAll("_", " ")} again`))] : []);
+    bulk.hidden = !bulk.childElementCount;
     fill(letters, found.length ? h("table", {},
-      h("thead", {}, h("tr", {}, ["Arrived", "Topic", "Reason", "Detail", "Payload"].map((title) => h("th", { scope: "col" }, title)))),
+      h("thead", {}, h("tr", {}, ["Arrived", "Topic", "Reason", "Detail", "Payload", ...(mayAct() ? ["Action"] : [])].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, found.map((letter) => h("tr", {},
         h("td", { class: "still" }, moment(letter.arrival)),
         h("td", {}, letter.topic),
         h("td", {}, h("span", { class: "chip warning" }, letter.reason.replaceAll("_", " "))),
         h("td", {}, letter.detail),
-        h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`))))))
+        h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`)),
+        mayAct() ? h("td", {}, h("button", { type: "button", "aria-label": `Try the message on ${letter.topic} again`, onclick: () => again({ offsets: [letter.offset] }) }, "Try again")) : null))))
       : h("div", { class: "empty" }, "Nothing was rejected."));
-  }, 5, signal);
+  }
+
+  await repeat(drawLetters, 5, signal);
 }
 
 function shorten(text) {
