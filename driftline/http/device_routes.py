@@ -72,7 +72,8 @@ def learning_of(learning: Learning, series: int) -> dict[str, Any]:
 
 def _device(learning: Learning, state: DeviceState, records: Iterable[SeriesRecord]) -> dict[str, Any]:
     metrics = [
-        {"series": record.series, "metric": record.metric, "unit": record.unit} | learning_of(learning, record.series)
+        {"series": record.series, "metric": record.metric, "unit": record.unit, "kind": record.kind}
+        | learning_of(learning, record.series)
         for record in records
     ]
     return dataclasses.asdict(state) | {"metrics": metrics}

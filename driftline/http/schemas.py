@@ -94,6 +94,7 @@ class MetricReply(BaseModel):
     series: int
     metric: str
     unit: str
+    kind: str = Field(default="measurement", description='What it is: "measurement", "counter", "state", "text", ...')
     warming: WarmingReply | None = Field(description="Null once the detectors score.")
     threshold: float | None = Field(description="The score that raises an alarm, in decades.")
 

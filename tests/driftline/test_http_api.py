@@ -89,6 +89,7 @@ def test_devices_with_slashes_and_spaces_in_their_names(client: TestClient, serv
     assert device["metrics"][0] == {
         "series": 0,
         "metric": "temperature",
+        "kind": "measurement",
         "unit": "°C",
         "warming": None,
         "threshold": 4.0,

@@ -116,7 +116,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   function arrange() {
     const rank = new Map([...alarms].reverse().map((alarm) => [alarm.series, alarm.state === "cleared" ? alarm.opened : Infinity]));
-    const metrics = [...device.metrics].sort((a, b) => Number(wanted(b)) - Number(wanted(a)) || compare(rank.get(b.series), rank.get(a.series)));
+    const metrics = device.metrics.filter((each) => each.kind !== "text").sort((a, b) => Number(wanted(b)) - Number(wanted(a)) || compare(rank.get(b.series), rank.get(a.series)));
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);

@@ -83,7 +83,7 @@ export async function showPipeline({ root, signal }) {
   async function drawLetters() {
     const { dead_letters: found, reasons } = await get("dead-letters", { limit: 25 }, signal);
     fill(bulk, mayAct() && found.length ? [h("span", { class: "dim grow" }, "Once the route or the device is mended:"),
-      Object.entries(reasons).map(([reason, many]) => h("button", { type: "button", onclick: () => again({ reason }) }, `Try ${count(Math.min(many, mostAgain))} ${reason.replaceAll("_", " ")} again`))] : []);
+      ...Object.entries(reasons).map(([reason, many]) => h("button", { type: "button", onclick: () => again({ reason }) }, `Try ${count(Math.min(many, mostAgain))} ${reason.replaceAll("_", " ")} again`))] : []);
     bulk.hidden = !bulk.childElementCount;
     fill(letters, found.length ? h("table", {},
       h("thead", {}, h("tr", {}, ["Arrived", "Topic", "Reason", "Detail", "Payload", ...(mayAct() ? ["Action"] : [])].map((title) => h("th", { scope: "col" }, title)))),
