@@ -1,10 +1,13 @@
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from devices.fault_labels import Expected, FaultLabel, Severity
+from devices.fault_labels import Expected, FaultLabel, Severity, write_labels
+from driftline.cli.command_line import main
 from tuning.intervals import mean, median, rate, share
 from tuning.missed_faults import ScoredSeries, with_causes
 from tuning.scorecard import Alarm, Score, Verdict, Watch, score_alarms
@@ -174,3 +177,40 @@ def test_a_fault_that_was_found_or_that_none_could_see_has_no_cause() -> None:
     score = with_causes(score_alarms(watch("a", "b"), [found, unseen], alarms), alarms, {})
     assert [fault.missed for fault in score.faults] == ["", ""]
     assert missed_reasons(score) == []
+
+
+def test_the_command_scores_the_alarms_of_any_product(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels(
+        tmp_path / "truth.csv",
+        [label("a", 8 * DAY, 8 * DAY + HOUR), label("b", 9 * DAY, 9 * DAY + HOUR, kind="spike", unseen="too small")],
+    )
+    alarms = "device,metric,from,to\na,value,1970-01-09T00:10:00Z,1970-01-09T01:00:00Z\nb,*,1970-01-11T00:00:00Z,\n"
+    (tmp_path / "alarms.csv").write_text(alarms)
+    out = tmp_path / "card.json"
+    given = ["score", "--alarms", str(tmp_path / "alarms.csv"), "--truth", str(tmp_path / "truth.csv")]
+    assert main([*given, "--out", str(out), "--details", str(tmp_path / "details")]) == 0
+    shown = capsys.readouterr().out
+    assert "2, of which 1 cannot be seen" in shown
+    assert re.search(r"precision\s+0\.50 \[0\.09, 0\.91\]\s+0\.90", shown)
+    assert "too small" in shown
+    card = json.loads(out.read_text())
+    assert (card["alarms"], card["truth"], card["overall"]["found"]["value"]) == ("alarms.csv", "truth.csv", 1.0)
+    assert card["kinds"]["stuck"]["delay_seconds"]["value"] == 600.0
+    assert len((tmp_path / "details" / "alarms.csv").read_text().splitlines()) == 3
+    assert main(given[:3]) == 2
+    assert "--alarms: expected --truth too" in capsys.readouterr().err
+
+
+def test_the_command_counts_the_plants_and_says_on_which_seeds_constants_were_chosen(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "driftline.toml"
+    config.write_text('[[routes]]\nfilter = "#"\ndetectors = ["cheap"]\n[detectors.cheap]\ntype = "zscore"\n')
+    given = ["score", "--short", "--world", "office-building", "--seeds", "reporting", "--config", str(config)]
+    assert main([*given, "--workers", "1", "--out", str(tmp_path / "card.json")]) == 0
+    shown = capfd.readouterr()
+    assert "1 of 1 plants" in shown.err
+    title = "Score card: reporting seeds 101, 21 days each; constants were chosen on others: 1, 2, 3, 4"
+    assert title in shown.out
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert (card["seeds"], card["tuning_seeds"], list(card["worlds"])) == ([101], [1, 2, 3, 4], ["office-building"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +107,7 @@ def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, work
 
     jobs = jobs_for(SEEDS[seeds], worlds=worlds, short=short)
     with progress(len(jobs), "plants") as advance:
-        found = score_plants(plan, jobs, workers=workers, done=advance)
+        found = score_plants(plan, jobs, workers=workers, done=_counted(len(jobs), advance))
     used = sorted({job.seed for job in jobs})
     days = jobs[0].options.days
     tuned = list(SEEDS[SeedSet.TUNING])
@@ -114,6 +115,20 @@ def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, work
     if seeds is SeedSet.REPORTING:
         title += f"; constants were chosen on others: {', '.join(map(str, tuned))}"
     return found, title, {"seed_set": seeds.value, "seeds": used, "tuning_seeds": tuned, "days": days}
+
+
+def _counted(total: int, advance: Callable[[object], None]) -> Callable[[object], None]:
+    """`advance`, and where no terminal shows its bar, a line for each plant that is done."""
+    done = 0
+
+    def count(one: object) -> None:
+        nonlocal done
+        done += 1
+        advance(one)
+        if not sys.stderr.isatty():
+            print(f"{done} of {total} plants", file=sys.stderr, flush=True)
+
+    return count
 
 
 def _given_alarms(alarms: Path, truth: Path | None) -> Scored:
