@@ -15,10 +15,13 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from devices.device_actions import (
     DeleteDevice,
     DeviceAction,
+    ExcludePoints,
+    IncludePoints,
     LabelDevice,
     MergeDevice,
     Name,
     PersonAction,
+    PointsAction,
     RenameDevice,
     RestoreDevice,
     RetireDevice,
@@ -125,7 +128,7 @@ class MarkStretch(PersonAction):
 
 
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
-Action = AlarmAction | DoNotLearn | MarkStretch | DeviceAction
+Action = AlarmAction | DoNotLearn | MarkStretch | DeviceAction | PointsAction
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
 
@@ -155,7 +158,7 @@ def text_of(action: Action, outcome: str = "") -> str:
             said = f"until {np.datetime64(action.until, 'ns')}Z"
         case Feedback():
             said = action.verdict
-        case DoNotLearn():
+        case DoNotLearn() | ExcludePoints() | IncludePoints():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.device} {action.metric} from {start} to {end}"
         case MarkStretch():

@@ -74,6 +74,35 @@ class DeleteDevice(_DeviceAction):
     kind: Literal["delete"] = "delete"
 
 
+class _PointsAction(PersonAction):
+    """Something done with the stored points of a metric, from `start` up to and without `end` (ns, event time)."""
+
+    device: DeviceName
+    metric: DeviceName
+    start: int
+    end: int
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end: expected a time after start {self.start}, got {self.end}")
+        return self
+
+
+class ExcludePoints(_PointsAction):
+    """The points are wrong: they leave charts, aggregates and what is learned again, and are kept apart."""
+
+    kind: Literal["exclude"] = "exclude"
+
+
+class IncludePoints(_PointsAction):
+    """The points that were excluded are right after all."""
+
+    kind: Literal["include"] = "include"
+
+
+PointsAction = ExcludePoints | IncludePoints
 DeviceAction = RenameDevice | LabelDevice | RetireDevice | RestoreDevice | MergeDevice | DeleteDevice
 
 

@@ -48,6 +48,16 @@ class SeriesMove:
     offset: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PointsMark:
+    """Stored points of a series from `start` up to and without `end` (ns) are excluded, or included again."""
+
+    series: int
+    start: int
+    end: int
+    excluded: bool
+
+
 MOST_PAYLOAD_KEPT = 16_384
 """Bytes of a rejected message's payload that are kept with it; the journal has all of it for as long as it keeps it."""
 

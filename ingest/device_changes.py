@@ -11,15 +11,17 @@ from common.suggestions import did_you_mean
 from devices.device_actions import (
     DeleteDevice,
     DeviceAction,
+    ExcludePoints,
     LabelDevice,
     MergeDevice,
+    PointsAction,
     RenameDevice,
     RestoreDevice,
     RetireDevice,
 )
 from devices.device_book import DeviceBook
 from devices.quantities import conversion
-from devices.records import AlarmRecord, SeriesMove
+from devices.records import AlarmRecord, PointsMark, SeriesMove
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.admission import Admission
 from ingest.detector_host import DetectorHost
@@ -33,13 +35,14 @@ MOST_LABELS = 50
 @dataclass(slots=True)
 class Changed:
     """What follows for the store: alarms that ended, series whose points become another's or are deleted, and how
-    many readings that waited were dropped.
+    many readings that waited were dropped; points that are excluded, or included again.
     """
 
     alarms: list[AlarmRecord] = field(default_factory=list)
     moved: list[SeriesMove] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     dropped: int = 0
+    marked: list[PointsMark] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,18 @@ class DeviceChanges:
                 self._merge(action, position, changed)
             case DeleteDevice():
                 self._delete(device, position, changed)
+
+    def mark(self, action: PointsAction, changed: Changed) -> None:
+        """Exclude points, or include them again. Raises ActionError where there is no such metric."""
+        device = self.book.current(action.device)
+        series = self.registry.find(device, action.metric)
+        if series is None:
+            if not self._is_known(device):
+                self._unknown(device)
+            metrics = [self.registry.records[each].metric for each in self.registry.series_of(device)]
+            meant = did_you_mean(action.metric, metrics)
+            raise ActionError(f'metric "{action.metric}": device "{device}" has no such metric{meant}')
+        changed.marked.append(PointsMark(series, action.start, action.end, isinstance(action, ExcludePoints)))
 
     def _is_known(self, device: str) -> bool:
         return self.registry.knows_device(device) or self.observer.statuses.get(device) is not None

@@ -16,7 +16,7 @@ from alerts.alarm_settings import AlarmSettings
 from alerts.marked_stretches import MarkedStretches
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
-from devices.device_actions import DeviceAction
+from devices.device_actions import DeviceAction, PointsAction
 from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
 from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
@@ -159,6 +159,7 @@ class Engine:
             deleted=changed.deleted,
             stream_results=results,
             stream_progress=progress,
+            marked=changed.marked,
         )
         self._stored_series = len(self.registry)
         self.position = entry.position + 1
@@ -299,6 +300,8 @@ class Engine:
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
                 elif isinstance(action, MarkStretch):
                     self.marked.put(action)
+                elif isinstance(action, PointsAction):
+                    self._changes.mark(action, changed)
                 elif isinstance(action, DeviceAction):
                     self._changes.act(action, entry.position, changed)
                 else:

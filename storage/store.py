@@ -18,6 +18,7 @@ from devices.records import (
     AlarmState,
     DeadLetter,
     DeviceRecord,
+    PointsMark,
     SeriesMove,
     SeriesRecord,
     StateRecord,
@@ -171,6 +172,7 @@ class StepOutput:
     `devices` are changes of device states; only external databases take them. `actions` is what people did.
     `registered` are records of devices that are new or changed, `forgotten` devices whose records go. `moved` and
     `deleted` are series that end here: whatever there is of them, in these points too, moves or goes.
+    `marked` points are excluded, or included again.
     """
 
     position: int
@@ -189,6 +191,7 @@ class StepOutput:
     deleted: list[int] = field(default_factory=list)
     stream_results: list[StreamResult] = field(default_factory=list)
     stream_progress: list[StreamProgress] = field(default_factory=list)
+    marked: list[PointsMark] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -229,6 +232,7 @@ def _of_devices(outputs: list[StepOutput]) -> dict[str, Any]:
         "forgotten": list(forgotten),
         "moved": [move for output in outputs for move in output.moved],
         "deleted": [series for output in outputs for series in output.deleted],
+        "marked": [mark for output in outputs for mark in output.marked],
     }
 
 

@@ -23,6 +23,7 @@ from driftline.cli.commands.correct import correct
 from driftline.cli.commands.dashboards import dashboards
 from driftline.cli.commands.devices import devices
 from driftline.cli.commands.doctor import doctor
+from driftline.cli.commands.exclude import exclude
 from driftline.cli.commands.explain import explain
 from driftline.cli.commands.query import query
 from driftline.cli.commands.record import record
@@ -65,6 +66,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, alarms, {}),
     (LOOK, query, {}),
     (LOOK, streams, {}),
+    (LOOK, exclude, {}),
     (LOOK, storage, {}),
     (LOOK, dashboards, {}),
 )

@@ -21,6 +21,7 @@ from driftline.http.device_action_routes import device_action_router
 from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
+from driftline.http.exclusion_routes import exclusion_router
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
 from driftline.http.letter_routes import letter_router
@@ -86,6 +87,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         for acting in (
             action_router(view, lambda numbers: alarm_replies(view, numbers), _audit(gate)),
             device_action_router(view, _audit(gate)),
+            exclusion_router(view, _audit(gate)),
             notice_router(lambda: view.notifier, _audit(gate)),
             tune_router(view, _audit(gate)),
             config_router(view, _audit(gate)),

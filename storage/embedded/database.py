@@ -27,9 +27,12 @@ from storage.store import CommitResult, StepOutput, StorageFullError
 
 _FIND_STORED = """
 SELECT b.row, p.value FROM behind b JOIN (
-    SELECT series, time, value FROM stored.point WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
+    SELECT series, time, value FROM {points} WHERE time BETWEEN make_timestamp_ns(?) AND make_timestamp_ns(?)
 ) p USING (series, time)
 """
+_ALL_POINTS = """(
+    SELECT series, time, value FROM stored.point UNION ALL SELECT series, time, value FROM stored.point_excluded
+)"""
 _PUT_PROGRESS = "UPDATE stored.progress SET position = ?, counts = ?"
 
 
@@ -57,7 +60,7 @@ class EmbeddedStore(StreamStore):
         `ahead` gets the output, without its duplicates, before the transaction commits; what it raises is raised here,
         and nothing is stored.
         """
-        if output.moved or output.deleted:
+        if output.moved or output.deleted or output.marked:
             # Housekeeping may be at the same rows.
             with self._maintenance_lock:
                 return self._without_damaged(lambda: self._commit(output, ahead))
@@ -95,6 +98,8 @@ class EmbeddedStore(StreamStore):
             self._position = output.next_position
             self._counts = counts
             self._newest.move(output.moved, output.deleted)
+            if output.marked:
+                self._newest.load(*self._load_newest(connection))
             return result
 
     def _sort_out(
@@ -116,7 +121,9 @@ class EmbeddedStore(StreamStore):
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """The rows that stand in the database or the archive already, and the values there."""
         connection.register("behind", {"row": np.arange(len(series)), "series": series, "time": timestamps(time)})
-        stored = connection.execute(_FIND_STORED, [int(time.min()), int(time.max())]).fetchnumpy()
+        stored = connection.execute(
+            _FIND_STORED.format(points=_ALL_POINTS), [int(time.min()), int(time.max())]
+        ).fetchnumpy()
         archived = self._archived_rows(connection, time)
         rows = np.concatenate([np.asarray(stored["row"], np.intp), np.asarray(archived["row"], np.intp)])
         return rows, np.concatenate([np.asarray(each["value"], np.float64) for each in (stored, archived)])
@@ -128,7 +135,7 @@ class EmbeddedStore(StreamStore):
         if not files or self.archive is None:
             return {"row": np.empty(0, np.intp), "value": np.empty(0)}
         relation = self.archive.relation(files)
-        found = connection.execute(_FIND_STORED.replace("stored.point", relation), [int(time.min()), int(time.max())])
+        found = connection.execute(_FIND_STORED.format(points=relation), [int(time.min()), int(time.max())])
         return dict(found.fetchnumpy())
 
     def _counted(self, increments: dict[str, int], result: CommitResult) -> dict[str, int]:

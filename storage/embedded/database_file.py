@@ -213,6 +213,7 @@ class DatabaseFile(QueriesWithOlder):
     def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What may be added to a database of this version at any time."""
         connection.execute(schema.ARCHIVE_TABLE)
+        connection.execute(schema.EXCLUDED_TABLE)
         connection.execute(schema.POINT_VIEW)
         connection.execute(schema.VIEWS)
         connection.execute(STREAM_TABLES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import orjson
 
-from devices.records import SeriesMove
-from storage.embedded.schema import POINT_TABLES
+from devices.records import PointsMark, SeriesMove
+from storage.embedded.schema import EXCLUDED, POINT_COLUMNS, POINT_TABLES
 from storage.store import StepOutput
 
 _PUT_DEVICE = """
@@ -36,17 +36,31 @@ def change_devices(connection: duckdb.DuckDBPyConnection, output: StepOutput) ->
         connection.executemany(_PUT_DEVICE, rows)
     for device in output.forgotten:
         connection.execute("DELETE FROM stored.device WHERE device = ?", [device])
+    for mark in output.marked:
+        _mark(connection, mark)
     for move in output.moved:
         _move(connection, move)
     if output.deleted:
         gone = ", ".join(str(int(series)) for series in output.deleted)
-        for table in (*POINT_TABLES, "state", "alarm"):
+        for table in (*POINT_TABLES, EXCLUDED, "state", "alarm"):
             connection.execute(f"DELETE FROM stored.{table} WHERE series IN ({gone})")
+
+
+def _mark(connection: duckdb.DuckDBPyConnection, mark: PointsMark) -> None:
+    """Let points of a stretch stand apart, or among the others again."""
+    where = (
+        f"series = {int(mark.series)} AND time >= make_timestamp_ns({int(mark.start)}) "
+        f"AND time < make_timestamp_ns({int(mark.end)})"
+    )
+    sources, target = (POINT_TABLES, EXCLUDED) if mark.excluded else ((EXCLUDED,), POINT_TABLES[0])
+    for source in sources:
+        connection.execute(f"INSERT INTO stored.{target} SELECT {POINT_COLUMNS} FROM stored.{source} WHERE {where}")
+        connection.execute(f"DELETE FROM stored.{source} WHERE {where}")
 
 
 def _move(connection: duckdb.DuckDBPyConnection, move: SeriesMove) -> None:
     source, target = int(move.source), int(move.target)
-    for table in POINT_TABLES:
+    for table in (*POINT_TABLES, EXCLUDED):
         connection.execute(
             _MOVE_POINTS.format(table=table, source=source, target=target, scale=move.scale, offset=move.offset)
         )

@@ -74,7 +74,7 @@ class OldPoints(DatabaseFile):
             cutoff = np.maximum(newest[1], np.iinfo(np.int64).min + keep + 2) - keep
             connection.register("cutoffs", {"series": newest[0], "cutoff": timestamps(cutoff)})
             removed = 0
-            for table in schema.POINT_TABLES:
+            for table in (*schema.POINT_TABLES, schema.EXCLUDED):
                 [(rows,)] = connection.execute(
                     f"DELETE FROM stored.{table} p USING cutoffs c "
                     "WHERE p.series = c.series AND p.time < c.cutoff AND p.time < make_timestamp_ns(?)",

@@ -88,6 +88,19 @@ class StoreQueries(ABC):
             ).fetchall()
         return [SeriesRecord(*row) for row in rows]
 
+    def exclusion_counts(self, device: str, metric: str, start: int, end: int) -> tuple[int, int]:
+        """How many points of a stretch of time (ns) are excluded, and how many are not."""
+        counts = []
+        with self._reading() as cursor:
+            for table in ("excluded", "points"):
+                [(count,)] = cursor.execute(
+                    f"SELECT count(*) FROM {table} WHERE device = ? AND metric = ? "
+                    "AND time >= make_timestamp_ns(?) AND time < make_timestamp_ns(?)",
+                    [device, metric, start, end],
+                ).fetchall()
+                counts.append(int(count))
+        return counts[0], counts[1]
+
     def devices(self) -> list[DeviceRecord]:
         """What people and rules say of devices, by identity."""
         with self._reading() as cursor:

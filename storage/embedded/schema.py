@@ -148,6 +148,10 @@ CREATE OR REPLACE VIEW stored.point AS
     );
 """
 
+EXCLUDED = "point_excluded"
+EXCLUDED_TABLE = f"CREATE TABLE IF NOT EXISTS stored.{EXCLUDED} {_POINT_TYPES};"
+"""Points that people took out: in no chart, aggregate or history, until they are put back."""
+
 ARCHIVE_TABLE = """
 CREATE TABLE IF NOT EXISTS stored.archive(
     path VARCHAR PRIMARY KEY,
@@ -166,6 +170,8 @@ CREATE OR REPLACE VIEW points AS
     SELECT s.device, s.metric, p.time, p.value, p.score, p.expected, p.lower, p.upper, p.anomaly, p.late,
         p.novelty
     FROM stored.point p JOIN stored.series s USING (series);
+CREATE OR REPLACE VIEW excluded AS
+    SELECT s.device, s.metric, p.time, p.value FROM stored.point_excluded p JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit, kind FROM stored.series WHERE gone_at IS NULL;
 CREATE OR REPLACE VIEW states AS
     SELECT s.device, s.metric, c.time, c.text FROM stored.state c JOIN stored.series s USING (series);

@@ -9,7 +9,7 @@ import pytest
 from demo_service import SECOND, DemoService, scored
 from fastapi.testclient import TestClient
 
-from devices.device_actions import DeleteDevice, LabelDevice, MergeDevice, RenameDevice, RetireDevice
+from devices.device_actions import DeleteDevice, ExcludePoints, LabelDevice, MergeDevice, RenameDevice, RetireDevice
 from devices.records import SeriesRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
@@ -102,3 +102,14 @@ def test_what_cannot_be_done_is_said_and_not_done(
     status, message = act(client, **given)
     assert (status, said in message) == (400, True), message
     assert service.acted == []
+
+
+def test_bad_values_are_excluded_by_who_is_signed_in(client: TestClient, service: DemoService) -> None:
+    stretch = {"device": PUMP, "metric": "temperature", "from": NOW, "to": NOW + SECOND}
+    reply = client.post("/api/v1/points/exclusions", json={"action": "exclude", "note": "cable", **stretch})
+    assert reply.status_code == 200, reply.text
+    excluded = {"device": PUMP, "metric": "temperature", "start": NOW, "end": NOW + SECOND, "note": "cable"}
+    assert service.acted == [ExcludePoints(by="local", at=NOW, **excluded)]
+    assert client.get("/api/v1/audit").json()["entries"][0]["action"] == "points: exclude"
+    backwards = client.post("/api/v1/points/exclusions", json={"action": "include", **stretch, "to": NOW - 1})
+    assert (backwards.status_code, "expected a time after start" in backwards.text) == (400, True)

@@ -12,6 +12,8 @@ from alerts.actions import Action, encode
 from alerts.alarm_settings import AlarmSettings
 from devices.device_actions import (
     DeleteDevice,
+    ExcludePoints,
+    IncludePoints,
     LabelDevice,
     MergeDevice,
     RenameDevice,
@@ -248,6 +250,43 @@ def test_a_retired_device_raises_no_alarm_until_it_is_restored(plant: Plant) -> 
     plant.send("pump/t", 20.0, 20.0, 20.0, 20.0, 72.0)
     assert len(plant.store.alarms()) == 2
     assert plant.stored()[("pump", "t")][-1] == 72.0
+
+
+def exclude(start: int, end: int, metric: str = "t") -> Action:
+    return ExcludePoints(
+        by="maria", at=START, device="pump", metric=metric, start=START + start * SECOND, end=START + end * SECOND
+    )
+
+
+def test_bad_values_are_taken_out_and_put_back(plant: Plant) -> None:
+    plant.send("pump/t", 20.0, 85.0, 85.0, 21.0)
+    plant.store.compact(at_least=1)
+    assert plant.act(exclude(1, 3)) == [""]
+    assert plant.stored() == {("pump", "t"): [20.0, 21.0]}
+    assert plant.store.query("select max(value), count(*) from points", 10).rows == [(21.0, 2)]
+    assert plant.store.query("select value from excluded", 10).rows == [(85.0,), (85.0,)]
+    assert [points.value.tolist() for _, points in plant.store.history(10)] == [[20.0, 21.0]]
+    back = IncludePoints(by="ada", at=START, device="pump", metric="t", start=START + SECOND, end=START + 2 * SECOND)
+    assert plant.act(back) == [""]
+    assert plant.stored() == {("pump", "t"): [20.0, 85.0, 21.0]}
+    assert plant.store.exclusion_counts("pump", "t", START, START + 9 * SECOND) == (1, 3)
+    kinds = [(action.kind, action.by) for action in plant.store.actions()]
+    assert kinds == [("include", "ada"), ("exclude", "maria")]
+
+
+def test_the_newest_value_can_be_taken_out_and_the_one_before_is_the_newest_then(plant: Plant) -> None:
+    plant.send("pump/t", 20.0, 85.0)
+    plant.act(exclude(1, 2))
+    assert plant.store.latest().value.tolist() == [20.0]
+    plant.send("pump/t", 21.0)
+    assert plant.store.latest().value.tolist() == [21.0]
+
+
+def test_a_metric_that_is_not_there_is_named(plant: Plant) -> None:
+    plant.send("pump/temperature", 20.0)
+    assert plant.act(exclude(0, 1, "temprature")) == [
+        'metric "temprature": device "pump" has no such metric; did you mean "temperature"?'
+    ]
 
 
 def test_readings_that_wait_go_with_their_device_and_are_counted(tmp_path: Path) -> None:
