@@ -94,7 +94,7 @@ class DemoService:
         self.simulator: SimulatorView | None = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
-        self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}}
+        self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}, "streams": []}
         self._newest: dict[str, int] = {}
         self._position = 0
         self._records: dict[int, SeriesRecord] = {}
