@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import orjson
 
-VIEWS = ("points", "excluded", "alarms", "actions", "devices", "series", "states", "dead_letters", "counts")
+VIEWS = ("points", "alarms", "actions", "devices", "series", "states", "excluded", "dead_letters", "counts")
 """What a query may read."""
 
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest"}
