@@ -406,6 +406,24 @@ def test_the_theme_is_chosen_and_kept(page: Page) -> None:
     page.browser.run("document.getElementById('theme').click()")
 
 
+def test_a_device_is_renamed_and_labelled_on_its_page_and_found_so_in_the_fleet(page: Page) -> None:
+    page.show_device(ODD)
+    buttons = "return [...document.querySelectorAll('.device-card button')].map((each) => each.innerText)"
+    assert page.browser.run(buttons) == ["Rename", "Labels", "Retire", "Replaces …", "Delete"]
+    for button, entered in (("Rename", "form.name.value = 'Feed <b>pump'"), ("Labels", "form.labels.value = 'a = 1'")):
+        page.browser.run(f"[...document.querySelectorAll('button')].find((b) => b.innerText === '{button}').click()")
+        page.browser.run(f"const form = document.querySelector('dialog form'); {entered}; form.requestSubmit()")
+        page.browser.wait_for("return document.querySelector('dialog') === null", "the dialog to close")
+    page.browser.wait_for("return document.querySelector('h1').innerText === 'Feed <b>pump'", "the new name")
+    card = f"return document.querySelector('.device-card span').innerText === '{ODD} · a: 1'"
+    page.browser.wait_for(card, "identity and label")
+    page.show("#/?filter=feed")
+    page.browser.wait_for("return document.querySelectorAll('.device-row').length === 1", "the one device")
+    assert page.text(".device-row .name") == f"Feed <b>pump\n{ODD}"
+    page.service.names.clear()
+    page.service.labels.clear()
+
+
 def test_a_device_that_is_not_there_is_said(page: Page) -> None:
     page.show("#/device/nowhere")
     page.browser.wait(lambda: "unknown" in page.text("[role=alert]"), "the message")
