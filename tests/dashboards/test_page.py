@@ -158,6 +158,67 @@ def test_the_fleet_is_filtered_by_name_and_state_and_walked_by_keys(page: Page) 
     page.browser.wait_for("return location.hash.startsWith('#/device/plant%2Fhall-2%2Fpump-20')", "the device's page")
 
 
+def test_the_fleet_is_grouped_by_site_with_the_worst_group_first_and_groups_are_folded(page: Page) -> None:
+    page.show("#/?group=site")
+    page.browser.wait_for("return document.querySelectorAll('.group-row').length > 0", "groups")
+    heads = "return [...document.querySelectorAll('.group-row')].map((e) => e.innerText.replace(/\\s+/g, ' '))"
+    first = page.browser.run(heads)[0]
+    assert "alarm" in first
+    assert page.browser.run("return document.querySelector('.device-row:not(.group-row) .chip').innerText") == "Alarm"
+    before = page.browser.run("return document.querySelector('.rows').offsetHeight")
+    page.browser.run("document.querySelector('.group-row').click()")
+    inside = int(re.search(r"(\d+) devices?:", first)[1])  # type: ignore[index]
+    page.browser.wait_for(
+        f"return document.querySelector('.rows').offsetHeight === {before - inside * 58}", "the group to be folded"
+    )
+
+
+def test_a_stretch_is_marked_on_the_tune_page_and_counts_in_the_verdict(page: Page) -> None:
+    page.show(f"#/tune/{ODD.replace('/', '%2F')}")
+    drawn = "return document.querySelectorAll('.tune-plot').length === document.querySelectorAll('.u-over').length"
+    page.browser.wait_for(f"{drawn} && document.querySelector('.u-over') !== null", "the plots")
+    page.browser.drag(".tune-plot .u-over", 0.2, 0.4)
+    page.browser.wait_for("return !document.querySelector('.strip-row .bulk').hidden", "the question")
+    page.browser.run("document.querySelector('.strip-row .bulk button').click()")
+    page.browser.wait_for("return document.querySelector('.verdict').innerText.includes('marked real')", "the verdict")
+    assert re.search(r"[01] of 1 marked real among them", page.text(".verdict"))
+    assert page.browser.run("return document.querySelector('.strip-row').dataset.marked") == "1"
+    (mark,) = page.service.marked_stretches(ODD)
+    assert (mark.mark, mark.by) == ("fault", "local")
+
+
+def test_a_dead_letter_is_tried_again_and_its_outcome_told(page: Page) -> None:
+    page.service.step(dead_letters=[letter(150, time.time_ns(), "line/7", b"{", "no_value", "nothing to read")])
+    page.show("#/pipeline")
+    again = "return [...document.querySelectorAll('main button')].find((e) => e.innerText === arguments[0])"
+    word = "Try 1 no value again"
+    page.browser.wait(lambda: page.browser.run(f"{again} !== undefined", word), "the button")
+    page.browser.run(f"{again}.click()", word)
+    page.browser.wait(lambda: page.text("#told") == "1 of 1 message taken now", "the outcome")
+    page.browser.wait(lambda: "line/7" not in page.text("main"), "the letter to be gone")
+
+
+def test_the_configuration_is_checked_while_typed_and_applied_after_a_look(page: Page) -> None:
+    page.show("#/settings?tab=configuration")
+    page.browser.wait_for("return document.querySelector('#config-text') !== null", "the editor")
+    write = (
+        "const e = document.querySelector('#config-text'); e.value = arguments[0];"
+        "e.dispatchEvent(new Event('input', { bubbles: true }));"
+    )
+    page.browser.run(write, '[alarm]\nbudget = "often"\n')
+    page.browser.wait(lambda: 'got "often"' in page.text("#config-said"), "what is wrong")
+    assert page.browser.run("return document.querySelector('.tuning .primary').disabled")
+    page.browser.run(write, '[alarm]\nbudget = "1 per sensor per month"\n')
+    page.browser.wait_for("return !document.querySelector('.tuning .primary').disabled", "the way on")
+    page.browser.run("document.querySelector('.tuning .primary').click()")
+    page.browser.wait(lambda: '+budget = "1 per sensor per month"' in page.text("dialog .diff"), "the difference")
+    assert not page.service.config_path.exists()
+    page.browser.run("document.querySelector('dialog [type=submit]').click()")
+    page.browser.wait(page.service.config_path.exists, "the file")
+    assert page.service.config_path.read_text() == '[alarm]\nbudget = "1 per sensor per month"\n'
+    page.service.config_path.unlink()
+
+
 def test_live_points_reach_the_fleet(page: Page) -> None:
     page.show("#/")
     page.browser.wait_for("return document.querySelectorAll('.cell .value small').length > 10", "values")

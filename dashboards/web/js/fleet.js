@@ -13,6 +13,7 @@ const looked = 12;
 const recent = 600e9;
 const order = { alarm: 0, silent: 1, odd: 2, warming: 3, ok: 4 };
 const words = { alarm: "Alarm", silent: "Silent", odd: "Unusual", warming: "Warming up", ok: "Normal" };
+const collator = new Intl.Collator("en", { numeric: true });
 const chips = { alarm: "alarm", silent: "silent", odd: "warning", warming: "warming", ok: "ok" };
 
 export async function showFleet({ root, search, signal }) {
@@ -26,6 +27,8 @@ export async function showFleet({ root, search, signal }) {
   let now = 0;
   let colors = sparkColors();
   let trouble = search.get("state") ?? "all";
+  let grouping = search.get("group") ?? "";
+  const folded = new Set();
   let about = null;
 
   const tiles = {};
@@ -47,14 +50,42 @@ export async function showFleet({ root, search, signal }) {
   const filter = h("input", { type: "search", placeholder: "Filter by device, label or metric  ( / )", "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
   const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
+  const groups = h("select", { "aria-label": "Group by", onchange: () => { grouping = groups.value; folded.clear(); remember(); arrange(); } });
   const body = h("div", { class: "rows" });
   const nothing = h("div", { class: "empty", hidden: true });
   const list = h("section", { class: "panel fleet", "aria-label": "Devices" },
     h("div", { class: "fleet-head" }, h("span", {}, "Device"), h("span", {}, "State"), h("span", {}, "Metrics"), h("span", {}, "Last reading")), body, nothing);
-  fill(root, h("h1", { class: "unseen" }, "Fleet"), tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found), list);
+  fill(root, h("h1", { class: "unseen" }, "Fleet"), tileRow, h("div", { class: "bar" }, filter, states, h("span", { class: "grow" }), found, groups), list);
 
   function remember() {
-    keepInAddress("#/", { state: trouble === "all" ? undefined : trouble, filter: filter.value });
+    keepInAddress("#/", { state: trouble === "all" ? undefined : trouble, filter: filter.value, group: grouping || undefined });
+  }
+
+  // By what devices can be grouped: the levels of their names before the last, and every label that one has.
+  function offerGroups() {
+    const labels = new Set(devices.flatMap((device) => Object.keys(device.labels)));
+    const choices = [["", "no groups"], ["site", "by site"], ...[...labels].sort().map((label) => [`label ${label}`, `by ${label}`])];
+    if (choices.map(([value]) => value).join("\n") === [...groups.options].map((option) => option.value).join("\n")) return;
+    fill(groups, choices.map(([value, text]) => h("option", { value, selected: value === grouping }, text)));
+  }
+
+  function groupOf(device) {
+    if (grouping === "site") return device.device.includes("/") ? device.device.slice(0, device.device.lastIndexOf("/")) : "no site";
+    return device.labels[grouping.slice("label ".length)] ?? `no ${grouping.slice("label ".length)}`;
+  }
+
+  // The devices in groups, the group of the worst device first, each group behind a row of its own.
+  function grouped(found) {
+    const members = new Map();
+    for (const device of found) {
+      const group = groupOf(device);
+      if (!members.has(group)) members.set(group, []);
+      members.get(group).push(device);
+    }
+    return [...members].flatMap(([group, inside]) => {
+      const head = { device: `\u0000${group}`, group, inside };
+      return folded.has(group) ? [head] : [head, ...inside];
+    });
   }
 
   function choose(state) {
@@ -91,14 +122,17 @@ export async function showFleet({ root, search, signal }) {
     shown = devices.filter((device) =>
       (trouble === "all" || device.state === trouble) &&
       words.every((word) => named(device).includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
-    shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || a.device.localeCompare(b.device, "en", { numeric: true }));
+    shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || collator.compare(a.device, b.device));
+    const many = shown.length;
+    offerGroups();
+    if (grouping) shown = grouped(shown);
     setText(tiles.devices.value, count(devices.length));
     setText(tiles.devices.small, `${count(devices.reduce((n, device) => n + device.metrics.length, 0))} series`);
     for (const key of ["alarm", "silent", "warming"]) setText(tiles[key].value, count(tally[key]));
     tiles.alarm.value.className = tally.alarm ? "bad" : "";
     tiles.silent.value.className = tally.silent ? "warn" : "";
     for (const { tile, state } of Object.values(tiles)) tile?.setAttribute("aria-pressed", String(state === trouble && trouble !== "all"));
-    setText(found, shown.length === devices.length ? "" : `${count(shown.length)} of ${count(devices.length)} shown`);
+    setText(found, many === devices.length ? "" : `${count(many)} of ${count(devices.length)} shown`);
     nothing.hidden = shown.length > 0;
     if (!shown.length) {
       fill(nothing, devices.length
@@ -126,6 +160,21 @@ export async function showFleet({ root, search, signal }) {
     return { element, ...parts, shownCells: [], more: h("span", { class: "more" }) };
   }
 
+  function makeGroup(group) {
+    const parts = { name: h("b"), told: h("span", { class: "dim" }) };
+    const element = h("button", { type: "button", class: "device-row group-row", onclick: () => { if (!folded.delete(group)) folded.add(group); arrange(); } }, parts.name, parts.told);
+    return { element, ...parts };
+  }
+
+  function drawGroup(row, { group, inside }, index) {
+    const tally = Object.keys(order).map((state) => [state, inside.filter((device) => device.state === state).length]).filter(([, many]) => many);
+    setText(row.name, `${folded.has(group) ? "▸" : "▾"} ${group}`);
+    setText(row.told, `${count(inside.length)} device${inside.length === 1 ? "" : "s"}: ${tally.map(([state, many]) => `${count(many)} ${words[state].toLowerCase()}`).join(", ")}`);
+    row.element.setAttribute("aria-expanded", String(!folded.has(group)));
+    row.element.style.top = `${index * rowHeight}px`;
+    row.element.dataset.position = index + 1;
+  }
+
   function makeCell() {
     const parts = { metric: h("span", { class: "metric" }), canvas: h("canvas", { "aria-hidden": "true" }), number: document.createTextNode(""), unit: h("small") };
     return { element: h("div", { class: "cell" }, parts.metric, parts.canvas, h("span", { class: "value" }, parts.number, parts.unit)), ...parts };
@@ -143,11 +192,12 @@ export async function showFleet({ root, search, signal }) {
       seen.add(device.device);
       let row = rows.get(device.device);
       if (!row) {
-        row = makeRow();
+        row = device.group === undefined ? makeRow() : makeGroup(device.group);
         rows.set(device.device, row);
         body.append(row.element);
       }
-      drawRow(row, device, i, cellsWide, missing);
+      if (device.group === undefined) drawRow(row, device, i, cellsWide, missing);
+      else drawGroup(row, device, i);
     }
     for (const [name, row] of rows) {
       if (!seen.has(name)) {
