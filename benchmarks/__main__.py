@@ -17,9 +17,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import archive_group as archive
+from benchmarks import devices_page, scaling, starting, sustained
 from benchmarks import kernels_group as kernels
 from benchmarks import messages_group as messages
-from benchmarks import scaling, starting, sustained
 from benchmarks import stores_group as stores
 from benchmarks.figures import Figures
 from benchmarks.processes import NoBrokerError
@@ -35,6 +35,7 @@ GROUPS: tuple[tuple[str, Callable[[Setting], object]], ...] = (
     ("stores", stores.run),
     ("archive", archive.run),
     ("starting", starting.run),
+    ("devices", devices_page.run),
 )
 
 

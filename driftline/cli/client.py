@@ -77,6 +77,16 @@ def get(service: RunningService, path: str, *, accept_red: bool = False) -> Any:
     return _request(service, "GET", path, accepted=503 if accept_red else None)
 
 
+def all_devices(service: RunningService) -> list[dict[str, Any]]:
+    """Every device as the API tells it, retired ones too, page by page. Raises CommandError as `query` does."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = get(service, f"devices?retired=true&offset={len(found)}")
+        found += page["devices"]
+        if not page["devices"] or len(found) >= page["total"]:
+            return found
+
+
 def needed_service(data: Path) -> RunningService:
     """The service that runs on the data folder. Raises CommandError where none does."""
     service = running_service(data)

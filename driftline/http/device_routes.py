@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Response
 
 from devices.records import SeriesRecord
@@ -15,7 +14,12 @@ from driftline.http import schemas
 from driftline.http.errors import unknown
 from driftline.http.parameters import DeviceFilter, DeviceName, series_of
 from driftline.http.reply import json_response
-from driftline.http.view import DeviceLife, DeviceState, Learning, ServiceView
+from driftline.http.view import DeviceState, Learning, ServiceView
+
+MOST_DEVICES = 10_000
+"""Most devices that one request lists; more are paged."""
+
+_STATE = tuple(field.name for field in dataclasses.fields(DeviceState))
 
 
 def device_router(view: ServiceView) -> APIRouter:
@@ -26,15 +30,13 @@ def device_router(view: ServiceView) -> APIRouter:
     @router.get("/devices", response_model=schemas.DeviceListReply)
     def devices(
         retired: Annotated[bool, Query(description="Those too that are out of service.")] = False,
+        offset: Annotated[int, Query(ge=0, description="Devices passed over.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_DEVICES, description="Most devices.")] = MOST_DEVICES,
     ) -> Response:
-        """Every device in service with its state and metrics."""
-        metrics = defaultdict(list)
-        for record in store.series():
-            metrics[record.device].append(record)
-        learning = view.learning()
-        states = [each for each in view.device_states() if retired or each.life is not DeviceLife.RETIRED]
-        found = [_device(learning, state, metrics[state.device]) for state in states]
-        return json_response({"time": view.counts().time, "devices": found})
+        """Devices in service with their state and metrics, in the order in which they were first seen."""
+        page = view.device_page(offset, limit, retired=retired)
+        found = list(map(_device, page.states, _metrics(view.learning(), page.series)))
+        return json_response({"time": view.counts().time, "total": page.total, "devices": found})
 
     @router.get("/devices/{device:path}", response_model=schemas.DeviceReply)
     def device(device: DeviceName) -> Response:
@@ -43,7 +45,8 @@ def device_router(view: ServiceView) -> APIRouter:
         if device not in states:
             raise unknown("device", device, states)
         records = [record for record in store.series() if record.device == device]
-        return json_response(_device(view.learning(), states[device], records))
+        [metrics] = _metrics(view.learning(), [records])
+        return json_response(_device(states[device], metrics))
 
     @router.get("/series", response_model=schemas.SeriesListReply)
     def series(device: DeviceFilter = None) -> Response:
@@ -70,10 +73,30 @@ def learning_of(learning: Learning, series: int) -> dict[str, Any]:
     }
 
 
-def _device(learning: Learning, state: DeviceState, records: Iterable[SeriesRecord]) -> dict[str, Any]:
-    metrics = [
-        {"series": record.series, "metric": record.metric, "unit": record.unit, "kind": record.kind}
-        | learning_of(learning, record.series)
-        for record in records
-    ]
-    return dataclasses.asdict(state) | {"metrics": metrics}
+def _metrics(learning: Learning, series: list[list[SeriesRecord]]) -> list[list[dict[str, Any]]]:
+    """What is told of the series of each device; arrays are turned into numbers once for all of them."""
+    every = [record for records in series for record in records]
+    numbers = np.array([record.series for record in every], np.intp)
+    # Of a series that is not known yet, what is appended holds.
+    at = np.minimum(numbers, len(learning.seen))
+    seen, needed = np.append(learning.seen, 0)[at], np.append(learning.needed, 0)[at]
+    threshold = np.append(learning.threshold, np.nan)[at]
+    told = zip(seen.tolist(), needed.tolist(), np.isnan(threshold).tolist(), threshold.tolist(), strict=True)
+    found = iter(
+        [
+            {
+                "series": record.series,
+                "metric": record.metric,
+                "unit": record.unit,
+                "kind": record.kind,
+                "warming": {"seen": of, "needed": most} if of < most else None,
+                "threshold": None if unknown else score,
+            }
+            for record, (of, most, unknown, score) in zip(every, told, strict=True)
+        ]
+    )
+    return [[next(found) for _ in records] for records in series]
+
+
+def _device(state: DeviceState, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in _STATE} | {"metrics": metrics}

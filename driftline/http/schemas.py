@@ -142,9 +142,10 @@ class DeviceReply(BaseModel):
 
 
 class DeviceListReply(BaseModel):
-    """Every device; `time` is the server's clock."""
+    """Devices, in the order in which they were first seen; `time` is the server's clock."""
 
     time: int
+    total: int = Field(description="Devices that there are; more than the list holds where it is paged.")
     devices: list[DeviceReply]
 
 

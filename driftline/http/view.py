@@ -23,7 +23,7 @@ from alerts.alarm_settings import AlarmSettings
 from alerts.marked_stretches import MarkedStretch
 from alerts.notices.notifier import Notifier
 from devices.fault_labels import FaultLabel
-from devices.records import ActionRecord
+from devices.records import ActionRecord, SeriesRecord
 from driftline.http.events import Subscription
 from driftline.runtime.letter_desk import Retried
 from ingest.ingest_settings import ComponentSettings
@@ -161,6 +161,15 @@ class DeviceState:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePage:
+    """Some of the `total` devices, in order of first sight, and the series of each that are there."""
+
+    total: int
+    states: list[DeviceState]
+    series: list[list[SeriesRecord]]
+
+
+@dataclass(frozen=True, slots=True)
 class Learning:
     """Of every series, all (series,): readings `seen` of those `needed` before its first score, int64, 0 and 0 where
     there is nothing to learn; and the score that raises an alarm, float64, NaN where it is not known yet.
@@ -215,6 +224,10 @@ class ServiceView(Protocol):
 
     def device_states(self) -> list[DeviceState]:
         """Every device known, in any order."""
+        ...
+
+    def device_page(self, start: int, most: int, *, retired: bool) -> DevicePage:
+        """At most so many devices from a place on; with `retired` those too that are out of service."""
         ...
 
     def learning(self) -> Learning:

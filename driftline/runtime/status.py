@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from importlib.metadata import version
@@ -17,13 +18,14 @@ from alerts.maintenance import maintenance_of
 from alerts.marked_stretches import MarkedStretch
 from alerts.notices.notifier import Notifier
 from devices.batch import NO_TIME
-from devices.records import ActionRecord, DeviceRecord
+from devices.records import ActionRecord, DeviceRecord, SeriesRecord
 from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import (
     About,
     Counts,
     DeviceLife,
+    DevicePage,
     DeviceState,
     Health,
     Learning,
@@ -189,26 +191,50 @@ class ServiceStatus:
 
     def device_states(self) -> list[DeviceState]:
         """Every device known."""
+        return self.device_page(0, sys.maxsize, retired=True).states
+
+    def device_page(self, start: int, most: int, *, retired: bool) -> DevicePage:
+        """At most so many devices from a place on: those with series first, then those that have none yet."""
         names, numbers, online, open_alarms = self._present()
         engine = self._engine.engine
-        liveness, statuses = engine.liveness, engine.observer.statuses
-        new = liveness.new()
+        book, statuses = engine.book, engine.observer.statuses
+        kept = [at for at, name in enumerate(names) if retired or not book.is_retired(name)]
+        known = set(names)
+        others = [(n, s) for n, s in statuses if n not in known and (retired or not book.is_retired(n))]
+        shown = kept[start : start + most]
+        new = engine.liveness.new()
         states = []
-        for at, (name, i) in enumerate(zip(names, numbers.tolist(), strict=True)):
-            status = statuses.get(name) or DeviceStatus()
+        for at in shown:
+            i = int(numbers[at])
+            status = statuses.get(names[at]) or DeviceStatus()
             life = DeviceLife.NEW if new[i] else DeviceLife.ONLINE
             if status.online is False:
                 life = DeviceLife.OFFLINE
             elif not online[at]:
                 life = DeviceLife.SILENT
-            last = (_time(int(liveness.last_event[i])), _time(int(liveness.last_arrival[i])))
-            states.append(_device_state(engine.book.get(name), status, last, life, int(open_alarms[at])))
-        known = set(names)
-        for name, status in statuses:
-            if name not in known:
-                life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
-                states.append(_device_state(engine.book.get(name), status, (None, status.refused_at or None), life, 0))
-        return states
+            last = (_time(int(engine.liveness.last_event[i])), _time(int(engine.liveness.last_arrival[i])))
+            states.append(_device_state(book.get(names[at]), status, last, life, int(open_alarms[at])))
+        first_other = max(0, start - len(kept))
+        for name, status in others[first_other : first_other + most - len(shown)]:
+            life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
+            states.append(_device_state(book.get(name), status, (None, status.refused_at or None), life, 0))
+        series = self._series_of(numbers[shown]) + [[] for _ in range(len(states) - len(shown))]
+        return DevicePage(len(kept) + len(others), states, series)
+
+    def _series_of(self, numbers: NDArray[np.intp]) -> list[list[SeriesRecord]]:
+        """The series of each device number that are there."""
+        registry = self._engine.engine.registry
+        device_of = registry.device_of()
+        place = np.full(len(registry.device_names), -1, np.intp)
+        place[numbers] = np.arange(len(numbers))
+        places = place[device_of]
+        rows = np.flatnonzero(places >= 0)
+        found: list[list[SeriesRecord]] = [[] for _ in range(len(numbers))]
+        for at, series in zip(places[rows].tolist(), rows.tolist(), strict=True):
+            record = registry.records[series]
+            if record.gone_at is None:
+                found[at].append(record)
+        return found
 
     def learning(self) -> Learning:
         """How far every series has warmed up, and its threshold."""

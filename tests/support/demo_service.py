@@ -27,6 +27,7 @@ from driftline.http.view import (
     About,
     Counts,
     DeviceLife,
+    DevicePage,
     DeviceState,
     Health,
     Learning,
@@ -171,6 +172,13 @@ class DemoService:
             )
             for name in names
         ]
+
+    def device_page(self, start: int, most: int, *, retired: bool) -> DevicePage:
+        states = [each for each in self.device_states() if retired or each.life is not DeviceLife.RETIRED]
+        shown = states[start : start + most]
+        series = self.store.series()
+        of = [[record for record in series if record.device == state.device] for state in shown]
+        return DevicePage(len(states), shown, of)
 
     def learning(self) -> Learning:
         count = max(self._records, default=-1) + 1

@@ -23,6 +23,17 @@ export async function get(path, parameters = {}, signal = undefined) {
   return read(await fetch(base + path + (search ? `?${search}` : ""), { signal }));
 }
 
+// The list of devices, page by page.
+export async function allDevices(signal = undefined) {
+  const reply = await get("devices", {}, signal);
+  while (reply.devices.length < reply.total) {
+    const more = await get("devices", { offset: reply.devices.length }, signal);
+    if (!more.devices.length) break;
+    reply.devices.push(...more.devices);
+  }
+  return reply;
+}
+
 // Changes something. A CSRF token that has gone stale, as after signing in elsewhere, is fetched anew once.
 export async function send(method, path, content = undefined) {
   const attempt = () => fetch(base + path, {

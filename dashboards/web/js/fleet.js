@@ -1,6 +1,6 @@
 // The fleet: every device, those in trouble first. Rows exist only where they are seen, so thousands of devices are fine.
 
-import { deviceLink, follow, get, repeat, report } from "./api.js";
+import { allDevices, deviceLink, follow, get, repeat, report } from "./api.js";
 import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
 import { ago, count, number, rate } from "./format.js";
 import { newest, pulse, rateOf } from "./pulse.js";
@@ -292,7 +292,7 @@ export async function showFleet({ root, search, signal }) {
   get("about", {}, signal).then((found) => { about = found; if (!devices.length) arrange(); }).catch(report);
 
   await repeat(async () => {
-    const [reply, { alarms }] = await Promise.all([get("devices", {}, signal), get("alarms", { limit: 500 }, signal)]);
+    const [reply, { alarms }] = await Promise.all([allDevices(signal), get("alarms", { limit: 500 }, signal)]);
     alarmed = new Map(alarms.map((alarm) => [alarm.series, alarm.opened]).sort((a, b) => a[1] - b[1]));
     const hour = alarms.filter((alarm) => alarm.opened > reply.time - 3600e9).length;
     setText(tiles.alarm.small, hour ? `${count(hour)} in the last hour` : "");

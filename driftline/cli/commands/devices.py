@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.client import broker_url, get, query, running_service
+from driftline.cli.client import all_devices, broker_url, query, running_service
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
 from driftline.cli.device_changes import change, show
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
@@ -142,7 +142,7 @@ def _broker_of(url: str, config: Path | None) -> tuple[str, int]:
 def _listed_devices(folder: Path, *, retired: bool) -> Rows:
     found = query(folder, SQL, limit=LIMIT)
     service = running_service(folder)
-    told = {each["device"]: each for each in get(service, "devices?retired=true")["devices"]} if service else {}
+    told = {each["device"]: each for each in all_devices(service)} if service else {}
     rows = [
         [row[0], _state(told.get(row[0]), row[-1]), _listed(row[1]), *row[2:-1], _trouble(told.get(row[0]))]
         for row in found.rows
