@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from alerts.alarm_settings import AlarmSettings
 from alerts.severity import severity_of
 from alerts.threshold import threshold_of
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 
 OPENED = 1
@@ -84,7 +84,7 @@ class Verdicts:
     events: int
 
 
-@njit(nogil=True)
+@subkernel
 def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
     gap = (time - state.last_time[series]) * 1e-9
     if state.last_time[series] >= 0 and gap > 0.0:
@@ -98,7 +98,7 @@ def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
     state.last_time[series] = time
 
 
-@njit(nogil=True)
+@subkernel
 def _open(series: int, time: int, score: float, threshold: float, state: PolicyState) -> None:
     state.is_open[series] = True
     state.calm_readings[series] = 0
@@ -109,7 +109,7 @@ def _open(series: int, time: int, score: float, threshold: float, state: PolicyS
     state.severity[series] = severity_of(score - threshold, 0.0, 1)
 
 
-@njit(nogil=True)
+@subkernel
 def _go_on(series: int, time: int, score: float, threshold: float, limits: Limits, state: PolicyState) -> int:
     """What a reading does to an open alarm."""
     if score >= threshold:
@@ -134,7 +134,7 @@ def _go_on(series: int, time: int, score: float, threshold: float, limits: Limit
     return CLEARED
 
 
-@njit(nogil=True)
+@subkernel
 def _threshold(limits: Limits, own_budget: float, minimum: float, log_cadence: float) -> float:
     """The score that raises an alarm of a series, at least `minimum`, by its own budget where it has one (not NaN)."""
     if math.isnan(own_budget):

@@ -13,7 +13,7 @@ is open.
 
 from __future__ import annotations
 
-from common.compiled import njit
+from common.compiled import subkernel
 
 MINOR, MAJOR, CRITICAL = 0, 1, 2
 
@@ -25,7 +25,7 @@ _LONG, _VERY_LONG = 300.0, 3600.0
 _SOME, _MANY = 5, 20
 
 
-@njit(nogil=True)
+@subkernel
 def severity_of(excess: float, seconds: float, readings: int) -> int:
     """MINOR, MAJOR or CRITICAL.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from common.compiled import njit
+from common.compiled import subkernel
 
 MIN_THRESHOLD = 2.0
 """No budget makes an alarm of a reading that is expected once in a hundred: a slow sensor's budget would allow it."""
@@ -15,7 +15,7 @@ _UNKNOWN_CADENCE = 60.0
 """Seconds between readings that are assumed of a series with one reading."""
 
 
-@njit(nogil=True)
+@subkernel
 def threshold_of(fixed: float, budget: float, log_cadence: float) -> float:
     """The score, in decades, from which a reading of a series raises an alarm.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 from detectors.detector import State
 
@@ -239,7 +239,7 @@ def _align(
     return rows
 
 
-@njit(nogil=True)
+@subkernel
 def _take(readings: _Readings, i: int, state: _State) -> None:
     """Note a reading as its channel's newest, and learn how far apart the channel's readings usually are."""
     s, c, now = readings.slot[i], readings.channel[i], readings.time[i]
@@ -258,7 +258,7 @@ def _take(readings: _Readings, i: int, state: _State) -> None:
     state.newest[s] = max(state.newest[s], now)
 
 
-@njit(nogil=True)
+@subkernel
 def _fill_time(interval: Any, channel: int) -> float:
     """Nanoseconds for which a channel's last value stands in: by its own interval, else by the longest other one."""
     own = interval[channel]
@@ -269,7 +269,7 @@ def _fill_time(interval: Any, channel: int) -> float:
     return FILLED * own if not math.isnan(own) else np.inf
 
 
-@njit(nogil=True)
+@subkernel
 def _start_afresh(channel: int, now: int, newest: int, fresh: Any, time: Any, message: Any) -> None:
     """Let the next row begin with this message: with this channel too, where it has others at the same time."""
     together = False
@@ -279,7 +279,7 @@ def _start_afresh(channel: int, now: int, newest: int, fresh: Any, time: Any, me
     fresh[channel] = together
 
 
-@njit(nogil=True)
+@subkernel
 def _complete(active: Any, fresh: Any, time: Any, message: Any, interval: Any, now: int, newest: int) -> bool:
     """Whether the newest message has several channels at `now`, or none is awaited; and whether the row would hold two
     values.

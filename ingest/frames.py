@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from devices.messages import FLAG_DUPLICATE, FLAG_RETAIN, MessageChunk
 
 PUBACK = 0x40
@@ -41,7 +41,7 @@ class Stop(IntEnum):
 _INCOMPLETE, _OTHER, _FULL, _MALFORMED = (int(stop) for stop in Stop)
 
 
-@njit(nogil=True)
+@subkernel
 def _variable_integer(data: NDArray[np.uint8], start: int, end: int) -> tuple[int, int]:
     """Value and end of a variable byte integer (section 1.5.5); end 0 where it is cut off, -1 where over four bytes."""
     value = 0

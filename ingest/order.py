@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 from devices.batch import NO_TIME, Batch
 
@@ -268,7 +268,7 @@ def _release(
     return count
 
 
-@njit(nogil=True)
+@subkernel
 def _settle(
     rows: _Waiting,
     moment: int,
@@ -303,12 +303,32 @@ def _settle(
     return count
 
 
-@njit(nogil=True)
+@subkernel
 def _sort_by_time(rows: NDArray[np.intp], time: NDArray[np.int64]) -> None:
-    """Sort rows by time, in place; ties by arrival, which is by row."""
-    rows.sort()
-    by_time = np.argsort(time[rows], kind="mergesort")
-    rows[:] = rows[by_time]
+    """Sort rows by time, in place; ties by arrival, which is by row. Numba's own sorts take seconds to compile."""
+    for start in range(len(rows) // 2 - 1, -1, -1):
+        _sift(rows, time, start, len(rows))
+    for end in range(len(rows) - 1, 0, -1):
+        rows[0], rows[end] = rows[end], rows[0]
+        _sift(rows, time, 0, end)
+
+
+@subkernel
+def _sift(rows: NDArray[np.intp], time: NDArray[np.int64], at: int, end: int) -> None:
+    """Let the row at `at` sink in the heap rows[:end], of which each is later than the two below it."""
+    child = 2 * at + 1
+    while child < end:
+        if child + 1 < end and _is_later(rows[child + 1], rows[child], time):
+            child += 1
+        if not _is_later(rows[child], rows[at], time):
+            return
+        rows[at], rows[child] = rows[child], rows[at]
+        at, child = child, 2 * child + 1
+
+
+@subkernel
+def _is_later(row: int, other: int, time: NDArray[np.int64]) -> bool:
+    return bool(time[row] > time[other] or (time[row] == time[other] and row > other))
 
 
 def _nothing() -> Arrived:

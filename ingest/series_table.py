@@ -16,7 +16,7 @@ _EMPTY = -1
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(nogil=True)
+@njit
 def _slot(keys: NDArray[np.int64], key: np.int64) -> np.int64:
     """Where the key stands, or the empty slot where it belongs. Fibonacci hashing (Knuth, TAOCP 6.4)."""
     mask = np.int64(len(keys) - 1)

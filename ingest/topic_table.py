@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 
 
-@njit
+@subkernel
 def _hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """FNV-1a, 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv), over `data[start:end]`."""
     h = _FNV_OFFSET

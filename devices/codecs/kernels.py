@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from devices.numbers import FALSE_WORDS, INFINITY_WORDS, NO_VALUE_WORDS, TRUE_WORDS
 from devices.times import AUTO_BOUNDS
 
@@ -104,7 +104,7 @@ class Layouts(NamedTuple):
     device_slot: NDArray[np.int32]
 
 
-@njit
+@subkernel
 def _multiply(a: Any, b: Any) -> tuple[Any, Any]:
     """High and low words of the product of two words."""
     a0, a1 = a & _MASK32, a >> np.uint64(32)
@@ -114,7 +114,7 @@ def _multiply(a: Any, b: Any) -> tuple[Any, Any]:
     return a1 * b1 + (middle >> np.uint64(32)) + (cross >> np.uint64(32)), a * b
 
 
-@njit
+@subkernel
 def _scaled(mantissa: Any, power: Any) -> Any:
     """The bits of the double nearest to mantissa * 10^power (mantissa > 0, |power| <= _POWERS).
 
@@ -148,7 +148,7 @@ def _scaled(mantissa: Any, power: Any) -> Any:
     return (np.uint64(exponent) << np.uint64(52)) | (bits & np.uint64(0xFFFFFFFFFFFFF))
 
 
-@njit
+@subkernel
 def _number(data: Any, at: int, stop: int, scratch: Any, place: int) -> tuple[int, bool, Any, bool]:
     """Read a JSON number at `at` into scratch[place]; its end, or -1 where the general path must read it.
 
@@ -209,7 +209,7 @@ def _number(data: Any, at: int, stop: int, scratch: Any, place: int) -> tuple[in
     return at, fraction, mantissa, negative
 
 
-@njit
+@subkernel
 def _epoch(value: Any, fraction: bool, magnitude: Any, negative: bool, rules: Rules) -> tuple[bool, Any]:
     """Whether a number counts as a time here, and its nanoseconds."""
     size = abs(value)
@@ -236,14 +236,14 @@ def _epoch(value: Any, fraction: bool, magnitude: Any, negative: bool, rules: Ru
     return True, np.int64(floor) * scale + np.int64(np.rint((value - floor) * (scale // 1_000))) * 1_000
 
 
-@njit
+@subkernel
 def _two(data: Any, at: int) -> Any:
     """The two-digit number at `at`, or a large one where there is none."""
     a, b = np.int64(data[at]) - 48, np.int64(data[at + 1]) - 48
     return a * 10 + b if 0 <= a <= 9 and 0 <= b <= 9 else 1_000
 
 
-@njit
+@subkernel
 def _date_time(data: Any, at: int, stop: int, zoneless: bool) -> tuple[int, Any]:
     """End and nanoseconds of an ISO 8601 date-time up to a quote; end -1 where the general path must read it."""
     if stop - at < 20:
@@ -294,7 +294,7 @@ def _date_time(data: Any, at: int, stop: int, zoneless: bool) -> tuple[int, Any]
     return at, seconds * 1_000_000_000 + nanoseconds
 
 
-@njit
+@subkernel
 def _truth(data: Any, at: int, stop: int) -> tuple[int, float]:
     """End and value of `true` or `false`; end -1 where neither is there."""
     if stop - at >= 4 and data[at] == 116 and data[at + 1] == 114 and data[at + 2] == 117 and data[at + 3] == 101:
@@ -304,7 +304,7 @@ def _truth(data: Any, at: int, stop: int) -> tuple[int, float]:
     return -1, 0.0
 
 
-@njit
+@subkernel
 def _text(data: Any, at: int, stop: int) -> int:
     """End of plain text: printable ASCII without escapes, up to a quote; -1 where it is anything else."""
     while at < stop and 32 <= data[at] <= 126 and data[at] != 34 and data[at] != 92:
@@ -312,7 +312,7 @@ def _text(data: Any, at: int, stop: int) -> int:
     return at if at < stop and data[at] == 34 else -1
 
 
-@njit
+@subkernel
 def _is_prose(data: Any, at: int, end: int, words: Any) -> bool:
     """Whether the plain text data[at:end] is surely no number or word for one, by the rules of `devices.numbers`.
 
@@ -338,7 +338,7 @@ def _is_prose(data: Any, at: int, end: int, words: Any) -> bool:
     return 48 <= data[at] <= 57 and (colons > 0 or (points > 1 and commas == 0))
 
 
-@njit
+@subkernel
 def _match(
     data: Any, at: int, stop: int, layout: int, layouts: Any, rules: Rules, values: Any, times: Any, spans: Any,
 ) -> bool:  # fmt: skip
@@ -414,7 +414,9 @@ def read_layouts(
             layout = last + k
             if layout >= count:
                 layout -= count
-            if _match(data, start[m], end[m], layout, layouts, rules, values, times, spans):
+            # As int64, to which they add up: else what reads a number compiles for both.
+            first, stop = np.int64(start[m]), np.int64(end[m])
+            if _match(data, first, stop, layout, layouts, rules, values, times, spans):
                 found = layout
                 break
         before_rows, before_devices = rows, devices

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 from devices.batch import NO_TIME, ScoredBatch
 from devices.records import SeriesMove
@@ -119,6 +119,6 @@ def _stored_columns(
     return columns[0], columns[1], columns[2], columns[3]
 
 
-@njit
+@subkernel
 def _rounded(value: float, steps: float, step: float) -> float:
     return np.round(value * steps / step) * step / steps if steps else value
