@@ -28,7 +28,7 @@ def compile_detector(name: str) -> None:
         else:
             single = create(name, parameters)
             single.grow(1)
-            single.step(slot, time, np.linspace(0.0, 1.0, _READINGS), learn)
+            single.compile_alone(slot, time, np.linspace(0.0, 1.0, _READINGS), learn)
 
 
 def compile_all(on_progress: Callable[[str], None] | None = None) -> None:

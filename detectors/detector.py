@@ -136,3 +136,13 @@ class Detector(BaseDetector):
 
         A reading that is NaN or infinite gets a NaN score and is not learned. With `learn` all False, no state changes.
         """
+
+    def compile_alone(
+        self,
+        slot: NDArray[np.int32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+    ) -> None:
+        """Compile the kernels that no other detector has, by a few readings; the scores do not matter."""
+        self.step(slot, time, value, learn)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from detectors import novelty, shape
 from detectors.channels import adoption, deviation, value_range
-from detectors.channels.special import special_layout
+from detectors.channels.special import SpecialAnswers, ask_special, no_answers, special_layout
 from detectors.detector import Scores, State
 from detectors.ensemble_kernel import (
     MIX_LAYOUT,
@@ -22,14 +22,13 @@ from detectors.ensemble_kernel import (
     Parts,
     new_scratch,
     run,
-    tell_clocks,
 )
-from detectors.fleet_detector import Column, empty_scores, take_inputs
+from detectors.fleet_detector import Column, Inputs, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
 from detectors.record_detector import RecordDetector, new_records
 from detectors.signal_kind import LEARNED, give_kind
 from detectors.statistics import period
-from detectors.statistics.calendar_time import offsets
+from detectors.statistics.calendar_time import offsets, tell_clocks
 from detectors.statistics.calibration import COUNTS
 from detectors.statistics.excursions import excursion_layout
 
@@ -157,6 +156,26 @@ class Ensemble(RecordDetector):
     ) -> Scores:
         """Score each reading by its highest channel, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
+        clocks = self._clocks(inputs.slot, inputs.time)
+        special = no_answers(len(inputs.slot))
+        ask_special(
+            inputs.slot, inputs.time, clocks, inputs.value, inputs.learn, self.records["special"], _RESTING, special
+        )  # fmt: skip
+        return self._measure(inputs, clocks, special)
+
+    def compile_alone(
+        self,
+        slot: NDArray[np.int32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+    ) -> None:
+        """Score without asking the special channels, whose kernel is compiled with the detector `special_signals`."""
+        inputs = take_inputs(self.size, slot, time, value, learn)
+        self._measure(inputs, self._clocks(inputs.slot, inputs.time), no_answers(len(inputs.slot)))
+
+    def _measure(self, inputs: Inputs, clocks: NDArray[np.int64], special: SpecialAnswers) -> Scores:
+        """Ask the channels for measurements where the special ones leave a value to them; the highest answer counts."""
         rows = len(inputs.slot)
         names = PART_NAMES if self.settings.shape else PART_NAMES[:-1]
         empty = empty_scores(rows)
@@ -165,9 +184,8 @@ class Ensemble(RecordDetector):
             np.full(rows, -1, np.int8), np.full(rows, np.nan),
         )  # fmt: skip
         run(
-            inputs.slot, inputs.time, self._clocks(inputs.slot, inputs.time), inputs.value, inputs.learn,
-            self._parts(), self._facts, self.settings.shape, self.settings.warmup, (novelty.PRIOR, shape.PRIOR),
-            _RESTING, new_scratch(), out,
+            inputs.slot, inputs.time, clocks, inputs.value, inputs.learn, special, self._parts(), self._facts,
+            self.settings.shape, self.settings.warmup, (novelty.PRIOR, shape.PRIOR), new_scratch(), out,
         )  # fmt: skip
         return Scores(out.score, out.expected, out.lower, out.upper, out.parts, names, out.channel, out.novelty)
 
@@ -193,8 +211,7 @@ class Ensemble(RecordDetector):
         counts = arrays.get("mix.shape", _NO_COUNTS)
         return Parts(
             records["deviation"], records["range"], records["excursions"], records["novelty"], form,
-            records.get("period", _NO_PERIOD), records["special"],
-            MixState(counts, arrays["mix.novelty"], arrays["mix.trust"]),
+            records.get("period", _NO_PERIOD), MixState(counts, arrays["mix.novelty"], arrays["mix.trust"]),
         )  # fmt: skip
 
     def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

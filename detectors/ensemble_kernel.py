@@ -23,17 +23,15 @@ from detectors.channels.deviation import (
     is_odd,
     usual_reach,
 )
-from detectors.channels.special import SPECIAL_NAMES, special_step
+from detectors.channels.special import SPECIAL_NAMES
 from detectors.channels.special import STUCK as STUCK_PLACE
 from detectors.channels.value_range import range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
-from detectors.signal_kind import ANGLE as KIND_ANGLE
-from detectors.signal_kind import LEARNED, kind_of
-from detectors.statistics.calendar_time import DAY, wall_clock
-from detectors.statistics.calibration import BINS, COUNTS, Prior, clamp, compress, decades, learn_score, quantile
+from detectors.statistics.calendar_time import DAY
+from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile
 from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
 
 PART_NAMES = ("jump", "shift", "level", "lasting", "range", *SPECIAL_NAMES, "shape")
@@ -101,7 +99,6 @@ class Parts(NamedTuple):
     novelty: Any
     shape: Any
     period: Any
-    special: Any
     mix: MixState
 
 
@@ -114,7 +111,6 @@ class Series(NamedTuple):
     novelty: Any
     shape: Any
     period: Any
-    special: Any
 
 
 class Scratch(NamedTuple):
@@ -141,13 +137,6 @@ class Output(NamedTuple):
     parts: NDArray[np.float32]
     channel: NDArray[np.int8]
     novelty: NDArray[np.float64]
-
-
-@njit(allocates=False)
-def tell_clocks(times: Any, changes: Any, ahead: Any) -> None:
-    """Turn times (n,) in ns into those on the wall, in place."""
-    for i in range(len(times)):
-        times[i] = wall_clock(times[i], changes, ahead)
 
 
 @subkernel
@@ -198,33 +187,31 @@ def _say_usual(state: Any, which: int, view: Any) -> tuple[float, float]:
 
 @njit(allocates=False)
 def run(
-    slots: Any, times: Any, clocks: Any, values: Any, learns: Any, parts: Any, facts: Any, with_shape: bool,
-    needed: int, priors: Any, resting: Any, scratch: Any, out: Any,
+    slots: Any, times: Any, clocks: Any, values: Any, learns: Any, special: Any, parts: Any, facts: Any,
+    with_shape: bool, needed: int, priors: Any, scratch: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Score and learn the rows in order."""
+    """Score and learn the rows in order. `special` is what the special channels say of them, `SpecialAnswers`."""
     answers = scratch.answers
     for i in range(len(slots)):
         if not np.isfinite(values[i]):
             continue
-        slot, value, learn = slots[i], clamp(values[i]), learns[i]
+        slot, learn, judged = slots[i], learns[i], special.judged[i]
         for k in range(ANSWERS):
             answers[k] = 0.0
         form = slot if with_shape else 0
         series = Series(
             parts.deviation[slot], parts.range[slot], parts.excursions[slot], parts.novelty[slot], parts.shape[form],
-            parts.period[form], parts.special[slot],
+            parts.period[form],
         )  # fmt: skip
-        special, place, judged = special_step(series.special, times[i], clocks[i], value, learn, resting)
-        if special > 0.0:
-            answers[SPECIAL + place] = special
-        # A direction has its own channel: levels and ranges mean nothing on a circle.
-        is_judged = not math.isnan(judged) and kind_of(series.special.kind) != KIND_ANGLE
+        if special.decades[i] > 0.0:
+            answers[SPECIAL + special.place[i]] = special.decades[i]
+        is_judged = not math.isnan(judged)
         odd = False
         if is_judged:
             if series.deviation.learned == 0 and learn:
                 deviation_begin(series.deviation, times[i], judged)
             odd = _ask(series, parts.mix, facts, slot, times[i], clocks[i], judged, with_shape, priors, scratch)
-        if series.special.kind.signal[LEARNED] > needed:
+        if special.learned[i] > needed:
             _tell(series, parts.mix, facts, slot, i, values[i], is_judged, priors, scratch, out)
         if learn and is_judged:
             odd = odd or answers[STUCK] >= NORMAL_DECADES

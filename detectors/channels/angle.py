@@ -48,13 +48,6 @@ def usual_angle(state: Any, turn: float) -> float:
 
 
 @subkernel
-def unwrapped(state: Any, value: float, turn: float) -> float:
-    """The reading as a number without a seam near the usual direction, for channels that know no circle."""
-    usual = usual_angle(state, turn)
-    return value if math.isnan(usual) else usual + angle_difference(value, usual, turn)
-
-
-@subkernel
 def angle_step(state: Any, time: int, value: float, turn: float, learn: bool) -> float:  # noqa: ARG001 - all take a time
     """Decades of one direction, NaN with nothing to say; learns it where `learn`.
 

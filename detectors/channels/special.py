@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from common.compiled import subkernel
+import numpy as np
+from numpy.typing import NDArray
+
+from common.compiled import njit, subkernel
 from detectors import signal_kind
 from detectors.channels import angle, counter_rate, dwell, error_codes, noise_level, slow_drift, stuck
-from detectors.channels.angle import angle_step, unwrapped
+from detectors.channels.angle import angle_step
 from detectors.channels.counter_rate import counter_step
 from detectors.channels.dwell import dwell_overdue, dwell_step
 from detectors.channels.error_codes import code_step
@@ -29,6 +32,7 @@ from detectors.signal_kind import (
     circle_of,
     kind_step,
 )
+from detectors.statistics.calibration import clamp
 
 SPECIAL_NAMES = (
     "error_code", "stuck", "long_visit", "chatter", "new_state", "odd_hour", "stopped", "fast", "slow", "reset",
@@ -90,8 +94,9 @@ def special_step(
 
     `state` is a record of `special_layout`; `time` in ns, `clock` the local time in ns since a Monday's midnight;
     `resting` (k,) are values at which standing still is in order. Decades are NaN where no channel has anything to say;
-    what they are about is a place in `SPECIAL_NAMES`. The value is what channels for measurements may judge and learn:
-    that of an angle without its seam; NaN for an error code, a state and a counter, which they must leave alone.
+    what they are about is a place in `SPECIAL_NAMES`. The value is what channels for measurements may judge and learn;
+    NaN for an error code, a state, a counter and an angle, which they must leave alone: levels and ranges mean nothing
+    on a circle.
     """
     kind = kind_step(state.kind, time, value, learn)
     signal = state.kind.signal
@@ -111,9 +116,9 @@ def special_step(
             return decades, cause, math.nan
     judged = value
     if kind == ANGLE:
+        judged = math.nan
         turn = circle_of(signal)
         if turn > 0.0:
-            judged = unwrapped(state.angle, value, turn)
             best, place = angle_step(state.angle, time, value, turn, learn), DIRECTION
     if kind != BATTERY:
         decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
@@ -131,3 +136,39 @@ def special_overdue(state: Any, time: int, clock: int) -> float:
     if signal_kind.kind_of(state.kind) != STATE:
         return math.nan
     return dwell_overdue(state.dwell, time, clock)
+
+
+class SpecialAnswers(NamedTuple):
+    """What `ask_special` says of each reading, (n,) each.
+
+    `decades`, `place` and `judged` as `special_step` gives them; `learned`: readings learned of the series with this
+    one. `decades` is NaN and `learned` 0 where the reading is not a finite number.
+    """
+
+    decades: NDArray[np.float64]
+    place: NDArray[np.int8]
+    judged: NDArray[np.float64]
+    learned: NDArray[np.int64]
+
+
+def no_answers(n: int) -> SpecialAnswers:
+    """Answers to fill, for n readings: nothing is judged, nothing learned."""
+    return SpecialAnswers(np.full(n, np.nan), np.zeros(n, np.int8), np.full(n, np.nan), np.zeros(n, np.int64))
+
+
+@njit(allocates=False)
+def ask_special(
+    slots: Any, times: Any, clocks: Any, values: Any, learns: Any, records: Any, resting: Any, answers: Any
+) -> None:
+    """Ask of each row in order, then learn it; `clocks` and `resting` as in `special_step`, `records` one a slot.
+
+    A kernel of its own, which compiles beside that of the channels for measurements.
+    """
+    for i in range(len(slots)):
+        if not math.isfinite(values[i]):
+            continue
+        state = records[slots[i]]
+        answers.decades[i], answers.place[i], answers.judged[i] = special_step(
+            state, times[i], clocks[i], clamp(values[i]), learns[i], resting
+        )
+        answers.learned[i] = state.kind.signal[signal_kind.LEARNED]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,17 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from common.compiled import njit
 from detectors.channels.special import (
     SPECIAL_NAMES,
+    ask_special,
+    no_answers,
     special_layout,
     special_overdue,
-    special_step,
 )
 from detectors.detector import Scores
 from detectors.fleet_detector import Column, empty_scores, take_inputs
 from detectors.knowledge import Knowledge
 from detectors.record_detector import RecordDetector
 from detectors.signal_kind import LEARNED, give_kind, kind_evidence
-from detectors.statistics.calendar_time import offsets, wall_clock
-from detectors.statistics.calibration import LARGEST
+from detectors.statistics.calendar_time import offsets, tell_clocks, wall_clock
 
 
 class SpecialSignalsParameters(BaseModel):
@@ -90,14 +89,21 @@ class SpecialSignals(RecordDetector):
         """Score each reading by the channels of its kind, then learn it where `learn`."""
         inputs = take_inputs(self.size, slot, time, value, learn)
         rows = len(inputs.slot)
-        empty = empty_scores(rows)
-        channel = np.full(rows, -1, np.int8)
-        parts = np.zeros((rows, len(SPECIAL_NAMES)), np.float32)
-        _run(
-            *inputs, self.records[""], self.changes, self.offsets, self.resting, float(self.settings.warmup),
-            empty.score, parts, channel,
+        clocks = inputs.time.copy()
+        tell_clocks(clocks, self.changes, self.offsets)
+        said = no_answers(rows)
+        ask_special(
+            inputs.slot, inputs.time, clocks, inputs.value, inputs.learn, self.records[""], self.resting, said
         )  # fmt: skip
-        return Scores(empty.score, empty.expected, empty.lower, empty.upper, parts, SPECIAL_NAMES, channel)
+        warm = np.isfinite(inputs.value) & (said.learned - inputs.learn >= self.settings.warmup)
+        empty = empty_scores(rows)
+        score = np.where(warm, np.nan_to_num(said.decades), np.nan)
+        told = np.flatnonzero(score > 0.0)
+        channel = np.full(rows, -1, np.int8)
+        channel[told] = said.place[told]
+        parts = np.zeros((rows, len(SPECIAL_NAMES)), np.float32)
+        parts[told, said.place[told]] = score[told]
+        return Scores(score, empty.expected, empty.lower, empty.upper, parts, SPECIAL_NAMES, channel)
 
     def overdue(self, slot: NDArray[np.int32], now: int) -> NDArray[np.float64]:
         """What the present state of each slot would score at event time `now` (ns), (n,), if no reading came meanwhile.
@@ -112,27 +118,6 @@ class SpecialSignals(RecordDetector):
         """Readings learned, and `warmup` needed."""
         count = self.arrays["kind.signal"][: self.size, LEARNED].astype(np.int64)
         return count, np.full(self.size, self.settings.warmup, np.int64)
-
-
-@njit(allocates=False)
-def _run(
-    slots: Any, times: Any, values: Any, learns: Any, records: Any, changes: Any, zone: Any, resting: Any,
-    warmup: float, score: Any, parts: Any, channel: Any,
-) -> None:  # fmt: skip
-    for i in range(slots.shape[0]):
-        if not math.isfinite(values[i]):
-            continue
-        state = records[slots[i]]
-        warm = state.kind.signal[LEARNED] >= warmup
-        value = max(-LARGEST, min(LARGEST, values[i]))
-        clock = wall_clock(times[i], changes, zone)
-        decades, place, _ = special_step(state, times[i], clock, value, learns[i], resting)
-        if not warm:
-            continue
-        score[i] = 0.0 if math.isnan(decades) else decades
-        if score[i] > 0.0:
-            parts[i, place] = score[i]
-            channel[i] = place
 
 
 @njit(allocates=False)

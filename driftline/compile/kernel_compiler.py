@@ -11,12 +11,18 @@ from driftline.compile.kernel_cache import CompiledNote
 
 RECEIVING, DECODING, WHOLE_WAY = "receiving", "decoding", "the whole way"
 DETECTOR = "detector "
-_LONGEST = "detector ensemble"
+_SECONDS = {DETECTOR + "ensemble": 8, DETECTOR + "special_signals": 7, DECODING: 5, WHOLE_WAY: 5}
+_SECONDS_OF_OTHERS = 2
+"""About how long the steps take, to give two processes the same."""
 
 
 def steps_for(detectors: Iterable[str]) -> list[str]:
     """What a service needs that scores with detectors of these types; for receiving it sees to itself."""
-    return [DECODING, *(DETECTOR + name for name in dict.fromkeys(detectors)), WHOLE_WAY]
+    types = dict.fromkeys(detectors)
+    if "ensemble" in types:
+        # The default asks the channels for special signals, which have a kernel of their own.
+        types["special_signals"] = None
+    return [DECODING, *(DETECTOR + name for name in types), WHOLE_WAY]
 
 
 class KernelCompiler:
@@ -78,8 +84,11 @@ class KernelCompiler:
 
 
 def _shares(steps: Sequence[str]) -> list[list[str]]:
-    """The steps as two lists that take about as long, since the ensemble takes half of the time; no list is empty."""
-    first = [step for step in steps if step == _LONGEST]
-    second = [step for step in (DECODING, WHOLE_WAY, RECEIVING) if step in steps]
-    others = [step for step in steps if step not in first and step not in second]
-    return [share for share in (first + others[::2], second + others[1::2]) if share]
+    """The steps as two lists that take about as long; no list is empty."""
+    shares: tuple[list[str], list[str]] = ([], [])
+    taken = [0, 0]
+    for step in sorted(steps, key=lambda step: -_SECONDS.get(step, _SECONDS_OF_OTHERS)):
+        lighter = taken.index(min(taken))
+        shares[lighter].append(step)
+        taken[lighter] += _SECONDS.get(step, _SECONDS_OF_OTHERS)
+    return [share for share in shares if share]
