@@ -169,6 +169,7 @@ class StoreWorker:
         if not outputs:
             return
         merged = StepOutput.merged(outputs)
+        self._last_rows = len(merged.points)
         ahead = None if self._sinks is None else self._sinks.append
         self._until_there_is_room(lambda: self._store.commit(merged, ahead))
         if merged.stream_results:
