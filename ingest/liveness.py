@@ -32,7 +32,7 @@ longest intervals a steady device, and one that sends on change, may be silent f
 _WEIGHT = 0.1
 
 
-class _Heard(NamedTuple):
+class _Activity(NamedTuple):
     """Per device: newest event time and arrival, the mean of its long intervals, how far they lie off it in the mean,
     and the longest, in ns, and how many intervals it has shown."""
 
@@ -45,33 +45,35 @@ class _Heard(NamedTuple):
 
 
 @njit(nogil=True)
-def _observe(device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64], heard: _Heard) -> None:
+def _observe(
+    device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64], activity: _Activity
+) -> None:
     for i in range(len(device)):
         d = device[i]
-        gap = arrival[i] - heard.last_arrival[d]
+        gap = arrival[i] - activity.last_arrival[d]
         if gap < -_CLOCK_SET_BACK:
-            heard.last_event[d] = time[i]
-            heard.last_arrival[d] = arrival[i]
+            activity.last_event[d] = time[i]
+            activity.last_arrival[d] = arrival[i]
             continue
-        heard.last_event[d] = max(heard.last_event[d], time[i])
+        activity.last_event[d] = max(activity.last_event[d], time[i])
         if gap <= 1_000_000:  # the readings of one message, or of one burst, are one sign of life
             continue
-        if heard.last_arrival[d] >= 0:
-            longest = heard.longest[d]
-            heard.intervals[d] += 1
+        if activity.last_arrival[d] >= 0:
+            longest = activity.longest[d]
+            activity.intervals[d] += 1
             if gap >= longest:
                 # An outage must not make the device be waited for much longer from then on.
-                known = heard.intervals[d] > 20
-                heard.longest[d] = min(float(gap), 4.0 * longest) if known else float(gap)
+                known = activity.intervals[d] > 20
+                activity.longest[d] = min(float(gap), 4.0 * longest) if known else float(gap)
             elif gap > 0.1 * longest:
-                heard.longest[d] = longest - 0.005 * (longest - gap)
-            if gap > 0.1 * heard.longest[d]:
-                taken = min(float(gap), heard.longest[d])
-                if heard.mean[d] == 0.0:
-                    heard.mean[d] = taken
-                heard.deviation[d] += _WEIGHT * (abs(taken - heard.mean[d]) - heard.deviation[d])
-                heard.mean[d] += _WEIGHT * (taken - heard.mean[d])
-        heard.last_arrival[d] = arrival[i]
+                activity.longest[d] = longest - 0.005 * (longest - gap)
+            if gap > 0.1 * activity.longest[d]:
+                taken = min(float(gap), activity.longest[d])
+                if activity.mean[d] == 0.0:
+                    activity.mean[d] = taken
+                activity.deviation[d] += _WEIGHT * (abs(taken - activity.mean[d]) - activity.deviation[d])
+                activity.mean[d] += _WEIGHT * (taken - activity.mean[d])
+        activity.last_arrival[d] = arrival[i]
 
 
 class Liveness:
@@ -82,34 +84,34 @@ class Liveness:
 
     def __init__(self) -> None:
         none, no = np.empty(0, np.int64), np.empty(0)
-        self._heard = _Heard(none, none, no, no, no, none)
+        self._activity = _Activity(none, none, no, no, no, none)
 
     @property
     def last_event(self) -> NDArray[np.int64]:
         """Newest event time of each device."""
-        return self._heard.last_event
+        return self._activity.last_event
 
     @property
     def last_arrival(self) -> NDArray[np.int64]:
         """Newest arrival of each device, -1 where nothing was heard."""
-        return self._heard.last_arrival
+        return self._activity.last_arrival
 
     def grow(self, devices: int) -> None:
         """Make room for that many devices."""
-        heard = self._heard
-        if devices > len(heard.last_event):
-            self._heard = _Heard(
-                grown(heard.last_event, devices, NO_TIME),
-                grown(heard.last_arrival, devices, -1),
-                grown(heard.mean, devices, 0.0),
-                grown(heard.deviation, devices, 0.0),
-                grown(heard.longest, devices, 0.0),
-                grown(heard.intervals, devices, 0),
+        activity = self._activity
+        if devices > len(activity.last_event):
+            self._activity = _Activity(
+                grown(activity.last_event, devices, NO_TIME),
+                grown(activity.last_arrival, devices, -1),
+                grown(activity.mean, devices, 0.0),
+                grown(activity.deviation, devices, 0.0),
+                grown(activity.longest, devices, 0.0),
+                grown(activity.intervals, devices, 0),
             )
 
     def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
-        _observe(device, time, arrival, self._heard)
+        _observe(device, time, arrival, self._activity)
 
     def silent(self, now: int) -> NDArray[np.bool_]:
         """Which devices have been silent by `now` (arrival clock, ns) for longer than they ever are."""
@@ -117,29 +119,29 @@ class Liveness:
 
     def new(self) -> NDArray[np.bool_]:
         """Which devices have not shown yet how often they send."""
-        return self._heard.intervals < _FEWEST
+        return self._activity.intervals < _FEWEST
 
     def on_change(self) -> NDArray[np.bool_]:
         """Which devices send at intervals that are not alike, as those do that send on change."""
-        return (self._heard.intervals >= _ENOUGH) & (self._heard.deviation > _STEADY * self._heard.mean)
+        return (self._activity.intervals >= _ENOUGH) & (self._activity.deviation > _STEADY * self._activity.mean)
 
     def patience(self) -> NDArray[np.float64]:
         """Nanoseconds that each device may be silent for."""
-        longest = self._heard.longest
+        longest = self._activity.longest
         steady = np.maximum(_LEAST_SILENCE, _STEADY_FACTOR * longest)
         changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
         known = np.where(self.on_change(), changing, steady)
-        return np.where(self._heard.intervals < _ENOUGH, np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
+        return np.where(self._activity.intervals < _ENOUGH, np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
 
     def state(self) -> State:
         """A copy of the whole state."""
-        return {name: array.copy() for name, array in self._heard._asdict().items()}
+        return {name: array.copy() for name, array in self._activity._asdict().items()}
 
     def load(self, state: State) -> None:
         """Take over a state that `state` returned, by this version or the one before it."""
         last_event = np.array(state["last_event"], np.int64)
         none = np.zeros(len(last_event))
-        self._heard = _Heard(
+        self._activity = _Activity(
             last_event,
             np.array(state["last_arrival"], np.int64),
             np.array(state.get("mean", none), np.float64),

@@ -36,7 +36,7 @@ class Observer:
                 arrival = int(chunk.arrival[rejection.message])
                 self.statuses.refuse(rejection.device, rejection.reason.value, rejection.detail, arrival)
         self._clocks(readings)
-        self._heard(readings, chunk)
+        self._note_signs_of_life(readings, chunk)
         for presence in readings.presence:
             self.statuses.set_online(presence.device, presence.online, int(chunk.arrival[presence.message]))
         self.last_known.update(readings.last_known)
@@ -83,7 +83,7 @@ class Observer:
                 status.time_unread += 1
                 status.time_detail = odd.detail[:200]
 
-    def _heard(self, readings: Readings, chunk: MessageChunk) -> None:
+    def _note_signs_of_life(self, readings: Readings, chunk: MessageChunk) -> None:
         """Count the messages of devices that have notes, and take back what does not hold any more."""
         if not len(self.statuses) or not len(readings.series):
             return

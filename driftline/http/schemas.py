@@ -96,7 +96,7 @@ class MetricReply(BaseModel):
     unit: str
     kind: str = Field(default="measurement", description='What it is: "measurement", "counter", "state", "text", ...')
     warming: WarmingReply | None = Field(description="Null once the detectors score.")
-    threshold: float | None = Field(description="The score that raises an alarm, in decades.")
+    threshold: float | None = Field(description="The score that raises an alarm: 3 is one reading in a thousand.")
 
 
 class DeviceReply(BaseModel):
@@ -157,12 +157,16 @@ class PointsSeries(SeriesReply):
     threshold: float | None
     time: list[int]
     value: list[float]
-    score: Column = Field(description="Rarity in decades, -log10 of its probability; null while warming up.")
+    score: Column = Field(
+        description="Rarity, -log10 of its probability: 3 is one in a thousand; null while warming up."
+    )
     expected: Column = Field(description="The forecast.")
     lower: Column = Field(description="Lower edge of the expected band.")
     upper: Column = Field(description="Upper edge of the expected band.")
     anomaly: list[bool] = Field(description="The verdict.")
-    novelty: Column = Field(description="How new the reading is to its series, in decades; null where nothing says.")
+    novelty: Column = Field(
+        description="How new the reading is to its series, counted as the score is; null where nothing says."
+    )
     missing: str = Field(description="What could not be read, as when an external database is away; else empty.")
 
 

@@ -315,7 +315,7 @@ export async function showDevice({ root, name, search, signal }) {
 function partsOf(alarm) {
   const parts = Object.entries(alarm.parts ?? {}).filter(([, share]) => share > 0).sort((a, b) => b[1] - a[1]).slice(0, 5);
   if (!parts.length) return null;
-  return h("span", { class: "parts", title: "What gave the score, in decades of rarity" }, parts.map(([part, share]) => {
+  return h("span", { class: "parts", title: "What gave the score: 3 is one reading in a thousand" }, parts.map(([part, share]) => {
     const bar = h("i");
     bar.style.width = `${Math.min(60, 5 * share)}px`;
     return h("span", {}, bar, `${part} ${share.toFixed(1)}`);
