@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
 from common.compiled import njit, subkernel
+from detectors.channels.channel_detector import ChannelDetector, ChannelParameters
 from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn
-from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, empty_scores, take_inputs
-from detectors.record_detector import RecordDetector
-from detectors.statistics.calendar_time import DAY, offsets, wall_clock
+from detectors.detector import MAX_SCORE
+from detectors.fleet_detector import Column, Inputs
+from detectors.statistics.calendar_time import DAY, wall_clock
 from detectors.statistics.calibration import LARGEST
 
 HOUR = DAY // 24
@@ -153,22 +153,14 @@ def _learn(
     noise[LEARNED] += 1.0
 
 
-class NoiseLevelParameters(BaseModel):
+class NoiseLevelParameters(ChannelParameters):
     """What may be set; none of it needs to be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     time_zone: str = Field(default="UTC", description="IANA time zone in which the hours of the day are counted.")
     warmup: int = Field(default=128, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        offsets(zone)
-        return zone
 
-
-class NoiseLevel(RecordDetector):
+class NoiseLevel(ChannelDetector):
     """The mean size of second differences over some 32 readings, over what is usual at this hour of the day.
 
     Second differences leave out levels and slopes; a lone spike counts four times the usual at most. The ratio, and its
@@ -185,33 +177,12 @@ class NoiseLevel(RecordDetector):
 
     name: ClassVar[str] = "noise_level"
     Parameters: ClassVar[type[BaseModel]] = NoiseLevelParameters
+    channel_layout: ClassVar[dict[str, Column]] = LAYOUT
+    learned: ClassVar[tuple[str, int]] = ("noise", LEARNED)
 
-    def __init__(self, parameters: NoiseLevelParameters) -> None:
-        self.settings = parameters
-        self.changes, self.offsets = offsets(parameters.time_zone)
-        super().__init__(parameters)
-
-    def layout(self) -> dict[str, Column]:
-        """The arrays of `NoiseState`."""
-        return LAYOUT
-
-    def step(
-        self,
-        slot: NDArray[np.int32],
-        time: NDArray[np.int64],
-        value: NDArray[np.float64],
-        learn: NDArray[np.bool_],
-    ) -> Scores:
-        """Score the noise up to each reading, then learn it where `learn`."""
-        inputs = take_inputs(self.size, slot, time, value, learn)
-        scores = empty_scores(len(inputs.slot))
-        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
-        return scores
-
-    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Readings learned, and `warmup` needed."""
-        count = self.arrays["noise"][: self.size, LEARNED].astype(np.int64)
-        return count, np.full(self.size, self.settings.warmup, np.int64)
+    def run(self, inputs: Inputs, records: Any, score: NDArray[np.float64]) -> None:
+        """Score and learn the rows in order."""
+        _run(*inputs, records, self.changes, self.offsets, float(self.settings.warmup), score)
 
 
 @njit(allocates=False)

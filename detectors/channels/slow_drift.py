@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
 from common.compiled import njit, subkernel
-from detectors.detector import MAX_SCORE, Scores
-from detectors.fleet_detector import Column, empty_scores, take_inputs
-from detectors.record_detector import RecordDetector
-from detectors.statistics.calendar_time import DAY, offsets, wall_clock
+from detectors.channels.channel_detector import ChannelDetector, ChannelParameters
+from detectors.detector import MAX_SCORE
+from detectors.fleet_detector import Column, Inputs
+from detectors.statistics.calendar_time import DAY, wall_clock
 from detectors.statistics.calibration import LARGEST
 
 HOUR = DAY // 24
@@ -196,22 +196,14 @@ def drift_step(state: Any, time: int, clock: int, value: float, learn: bool) -> 
     return float(drift[SCORE]) if drift[DAYS] >= KEPT else math.nan
 
 
-class SlowDriftParameters(BaseModel):
+class SlowDriftParameters(ChannelParameters):
     """What may be set; none of it needs to be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     time_zone: str = Field(default="UTC", description="IANA time zone in which days and hours are counted.")
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        offsets(zone)
-        return zone
 
-
-class SlowDrift(RecordDetector):
+class SlowDrift(ChannelDetector):
     """The change of a series' daily level over three weeks, over what its level changes by itself.
 
     A day's level is the mean of its readings less the course of the day, so that a day with missing hours compares. The
@@ -229,33 +221,12 @@ class SlowDrift(RecordDetector):
 
     name: ClassVar[str] = "slow_drift"
     Parameters: ClassVar[type[BaseModel]] = SlowDriftParameters
+    channel_layout: ClassVar[dict[str, Column]] = LAYOUT
+    learned: ClassVar[tuple[str, int]] = ("drift", LEARNED)
 
-    def __init__(self, parameters: SlowDriftParameters) -> None:
-        self.settings = parameters
-        self.changes, self.offsets = offsets(parameters.time_zone)
-        super().__init__(parameters)
-
-    def layout(self) -> dict[str, Column]:
-        """The arrays of `DriftState`."""
-        return LAYOUT
-
-    def step(
-        self,
-        slot: NDArray[np.int32],
-        time: NDArray[np.int64],
-        value: NDArray[np.float64],
-        learn: NDArray[np.bool_],
-    ) -> Scores:
-        """Give each reading the score of the drift up to the day before, then learn it where `learn`."""
-        inputs = take_inputs(self.size, slot, time, value, learn)
-        scores = empty_scores(len(inputs.slot))
-        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
-        return scores
-
-    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Readings learned, and `warmup` needed."""
-        count = self.arrays["drift"][: self.size, LEARNED].astype(np.int64)
-        return count, np.full(self.size, self.settings.warmup, np.int64)
+    def run(self, inputs: Inputs, records: Any, score: NDArray[np.float64]) -> None:
+        """Score and learn the rows in order."""
+        _run(*inputs, records, self.changes, self.offsets, float(self.settings.warmup), score)
 
 
 @njit(allocates=False)

@@ -7,32 +7,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
 from common.compiled import njit
+from detectors.channels.channel_detector import ChannelDetector, ChannelParameters
 from detectors.channels.dwell import LAYOUT, LEARNED, dwell_overdue, dwell_step
-from detectors.detector import Scores
-from detectors.fleet_detector import Column, empty_scores, take_inputs
-from detectors.record_detector import RecordDetector
-from detectors.statistics.calendar_time import offsets, wall_clock
+from detectors.fleet_detector import Column, Inputs
+from detectors.statistics.calendar_time import wall_clock
 
 
-class StateDwellParameters(BaseModel):
+class StateDwellParameters(ChannelParameters):
     """What may be set; none of it needs to be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     time_zone: str = Field(default="UTC", description="IANA time zone in which hours and weekdays are counted.")
     warmup: int = Field(default=10, ge=1, le=1_000_000, description="Readings learned before the first score.")
 
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        offsets(zone)
-        return zone
 
-
-class StateDwell(RecordDetector):
+class StateDwell(ChannelDetector):
     """How long a series of two to four values stays in each, when it changes, and how often.
 
     Four questions: is the present visit longer than visits are at these hours (counted in the exits that were to be
@@ -51,28 +42,12 @@ class StateDwell(RecordDetector):
 
     name: ClassVar[str] = "state_dwell"
     Parameters: ClassVar[type[BaseModel]] = StateDwellParameters
+    channel_layout: ClassVar[dict[str, Column]] = LAYOUT
+    learned: ClassVar[tuple[str, int]] = ("present", LEARNED)
 
-    def __init__(self, parameters: StateDwellParameters) -> None:
-        self.settings = parameters
-        self.changes, self.offsets = offsets(parameters.time_zone)
-        super().__init__(parameters)
-
-    def layout(self) -> dict[str, Column]:
-        """The arrays of `DwellState`."""
-        return LAYOUT
-
-    def step(
-        self,
-        slot: NDArray[np.int32],
-        time: NDArray[np.int64],
-        value: NDArray[np.float64],
-        learn: NDArray[np.bool_],
-    ) -> Scores:
-        """Score the visit that each reading goes on with or begins, then learn it where `learn`."""
-        inputs = take_inputs(self.size, slot, time, value, learn)
-        scores = empty_scores(len(inputs.slot))
-        _run(*inputs, self.records[""], self.changes, self.offsets, float(self.settings.warmup), scores.score)
-        return scores
+    def run(self, inputs: Inputs, records: Any, score: NDArray[np.float64]) -> None:
+        """Score and learn the rows in order."""
+        _run(*inputs, records, self.changes, self.offsets, float(self.settings.warmup), score)
 
     def overdue(self, slot: NDArray[np.int32], now: int) -> NDArray[np.float64]:
         """What the present visit of each slot would score at event time `now` (ns), (n,), if no reading came meanwhile.
@@ -82,11 +57,6 @@ class StateDwell(RecordDetector):
         score = np.full(len(slot), np.nan)
         _run_overdue(slot, now, self.records[""], self.changes, self.offsets, score)
         return score
-
-    def warming(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Readings learned, and `warmup` needed."""
-        count = self.arrays["present"][: self.size, LEARNED].astype(np.int64)
-        return count, np.full(self.size, self.settings.warmup, np.int64)
 
 
 @njit(allocates=False)

@@ -110,7 +110,10 @@ class Stages:
 
     def _compile_kernels(self) -> None:
         """Beside everything else: messages are received and journaled meanwhile."""
-        types = [chosen.type for chosen in self.config.detectors.values()]
+        config = self.config
+        scored = [chosen for route in config.routes for chosen in (route, *route.metrics)]
+        names = {name for chosen in (*scored, *config.series) for name in chosen.detectors or ()}
+        types = [detector.type for name, detector in config.detectors.items() if name in names]
         self._kernels = KernelCompiler(steps_for(types), lambda step: self._say(f"compiling {step} (once)"))
         self._kernels.start()
         self._closers.append(("compiler", self._kernels.stop))
