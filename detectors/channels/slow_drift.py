@@ -215,7 +215,7 @@ class SlowDrift(ChannelDetector):
     Works: on sensors at like conditions: 1 % of the range a week is found within three weeks where the daily level
     wanders by less than about a fifth of that. Fails: in the first four weeks, and on what follows the weather.
 
-    Cost: about 15 ns a reading. Memory: 308 bytes a slot. Source: structure functions of random walks; Wallace, Ann.
+    Cost: about 15 ns a reading. Memory: 312 bytes a slot. Source: structure functions of random walks; Wallace, Ann.
     Math. Statist. 30, 1959.
     """
 

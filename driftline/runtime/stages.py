@@ -111,8 +111,9 @@ class Stages:
     def _compile_kernels(self) -> None:
         """Beside everything else: messages are received and journaled meanwhile."""
         config = self.config
-        scored = [chosen for route in config.routes for chosen in (route, *route.metrics)]
-        names = {name for chosen in (*scored, *config.series) for name in chosen.detectors or ()}
+        names = {name for route in config.routes for name in route.detectors}
+        names |= {name for route in config.routes for metric in route.metrics for name in metric.detectors or ()}
+        names |= {name for series in config.series for name in series.detectors or ()}
         types = [detector.type for name, detector in config.detectors.items() if name in names]
         self._kernels = KernelCompiler(steps_for(types), lambda step: self._say(f"compiling {step} (once)"))
         self._kernels.start()
