@@ -70,7 +70,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     queries = QueryPool()
     app.state.queries = queries
     app.state.has_gate = gate is not None
-    refusals: dict[int | str, dict[str, Any]] = {400: {"model": ErrorReply}, 404: {"model": ErrorReply}}
+    refusals = _refusals(400, 401, 403, 404)
+    changing = _refusals(400, 401, 403, 404, 409, 413, 429, 503)
     checks = [Depends(_refuse_unknown_parameters)]
     for reading in (
         service_router(view),
@@ -83,7 +84,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     ):
         app.include_router(reading, prefix=PREFIX, responses=refusals, dependencies=checks)
     if gate is not None:
-        app.include_router(access_router(gate), prefix=PREFIX, responses=refusals, dependencies=checks)
+        app.include_router(access_router(gate), prefix=PREFIX, responses=changing, dependencies=checks)
         for acting in (
             action_router(view, lambda numbers: alarm_replies(view, numbers), _audit(gate)),
             device_action_router(view, _audit(gate)),
@@ -94,9 +95,9 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             letter_router(view, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
         ):
-            app.include_router(acting, prefix=PREFIX, responses=refusals, dependencies=checks)
-        app.include_router(message_router(view), prefix=PREFIX, responses=refusals, dependencies=checks)
-        app.include_router(influx_router(view), responses=refusals, dependencies=checks)
+            app.include_router(acting, prefix=PREFIX, responses=changing, dependencies=checks)
+        app.include_router(message_router(view), prefix=PREFIX, responses=changing, dependencies=checks)
+        app.include_router(influx_router(view), responses=changing, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))
     install_error_handlers(app)
@@ -112,6 +113,11 @@ def openapi_document() -> bytes:
     # No handler runs, so no service is needed.
     app = create_app(cast(ServiceView, _NoService()), gate=cast(Gate, _NoGate()))
     return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an endpoint may answer with in place of its reply: the one shape of errors."""
+    return {status: {"model": ErrorReply} for status in statuses}
 
 
 def _audit(gate: Gate) -> Audit:

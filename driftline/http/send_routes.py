@@ -81,7 +81,7 @@ def message_router(view: ServiceView) -> APIRouter:
         They are on disk when the answer comes. A token of the role sender may do this and nothing else.
         """
         del who
-        parts = [each.parts() for each in given]
+        parts = [_parts(number, each) for number, each in enumerate(given)]
         for number, (_, payload) in enumerate(parts):
             if len(payload) > MOST_PAYLOAD:
                 word = f"body.{number}.payload: {len(payload)} bytes, expected at most {MOST_PAYLOAD}"
@@ -90,6 +90,14 @@ def message_router(view: ServiceView) -> APIRouter:
         return json_response({"taken": len(parts)})
 
     return router
+
+
+def _parts(number: int, message: MessageRequest) -> tuple[bytes, bytes]:
+    try:
+        return message.parts()
+    except (TypeError, UnicodeEncodeError) as error:
+        # An integer beyond 64 bits, or half of a pair of UTF-16.
+        raise ApiError(400, "invalid_request", f"body.{number}: cannot be sent as a message: {error}") from None
 
 
 def influx_router(view: ServiceView) -> APIRouter:

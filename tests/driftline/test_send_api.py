@@ -164,3 +164,10 @@ def test_a_full_journal_is_said_and_asks_to_send_again(client: TestClient, servi
     reply = client.post("/api/v2/write", content=b"a b=1")
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
     assert reply.json()["error"]["message"].endswith("the journal is full; send it again")
+
+
+def test_a_number_that_no_message_can_carry_is_refused_with_its_place(client: TestClient, service: DemoService) -> None:
+    reply = client.post("/api/v1/messages", json=[{"topic": "a", "payload": 1}, {"topic": "b", "payload": 2**70}])
+    assert reply.status_code == 400
+    assert reply.json()["error"]["message"].startswith("body.1: cannot be sent as a message: Integer exceeds 64-bit")
+    assert service.taken == []
