@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 
+from common.suggestions import unknown
 from devices.profile import COMMON, Profile, ProfileMessage, find_profile, load_profiles
 
 _WILDCARDS = frozenset("*+")
@@ -58,6 +59,34 @@ class ProfileIndex:
         for level in topic.split("/"):
             places |= self._by_level.get(level, set())
         return [self._messages[place] for place in sorted(places)]
+
+
+class Profiles:
+    """The profiles that come with the project, and people's own, which take the place of those of the same name."""
+
+    def __init__(self, own: Iterable[Profile] = ()) -> None:
+        self.own = {profile.name: profile for profile in own}
+        self._indexes: dict[str, ProfileIndex] = {}
+
+    def get(self, name: str) -> Profile | None:
+        """The profile of a name, None where there is none."""
+        return self.own.get(name) or load_profiles().get(name)
+
+    def find(self, name: str) -> Profile:
+        """The same. Raises ValueError naming the nearest and all known names."""
+        found = self.get(name)
+        if found is None:
+            raise ValueError(unknown(name, sorted({*load_profiles(), *self.own}), "profile"))
+        return found
+
+    def index(self, name: str = "") -> ProfileIndex:
+        """The index of one profile by name, or of all there are."""
+        if not self.own:
+            return profile_index(name)
+        if name not in self._indexes:
+            chosen = [self.find(name)] if name else {**load_profiles(), **self.own}.values()
+            self._indexes[name] = ProfileIndex(chosen)
+        return self._indexes[name]
 
 
 @lru_cache(maxsize=64)

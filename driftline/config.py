@@ -16,6 +16,7 @@ from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
 from common.extras import how_to_install, is_installed
 from common.suggestions import unknown
+from devices.profile import Profile, load_profile
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
@@ -23,6 +24,7 @@ from ingest.broker_settings import BrokerSettings
 from ingest.ingest_settings import (
     DEFAULT_DETECTORS,
     DEFAULT_ROUTES,
+    OWN_PROFILES,
     ComponentSettings,
     LimitSettings,
     RouteSettings,
@@ -34,6 +36,9 @@ from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 from streams.stream_settings import StreamSettings
+
+PROFILES = "profiles"
+"""The folder of people's own profiles, beside the configuration file."""
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
@@ -101,6 +106,13 @@ class Config(BaseModel):
         """A line for each setting that the file gives under a former name: its place, and what to write instead."""
         return self._former_names
 
+    _own_profiles: tuple[Profile, ...] = PrivateAttr(default=())
+
+    @property
+    def own_profiles(self) -> tuple[Profile, ...]:
+        """The profiles of the folder `profiles` beside the file, in order of their names."""
+        return self._own_profiles
+
     @field_validator("sinks", mode="before")
     @classmethod
     def _of_their_kind(cls, given: object) -> object:
@@ -138,11 +150,26 @@ def load_config(path: FilePath | None) -> Config:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"]) from None
-    return parse_config(text, name=str(path))
+    return parse_config(text, name=str(path), profiles=path.parent / PROFILES)
 
 
-def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
+def own_profiles(folder: FilePath) -> tuple[Profile, ...]:
+    """The profiles of a folder, which need not be there. Raises ConfigError with a line for each that is wrong."""
+    found, errors = [], []
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            found.append(load_profile(path))
+        except (ValueError, OSError) as error:
+            errors.append(f"{path}: {str(error).removeprefix(f'{path.name}: ')}")
+    if errors:
+        raise ConfigError(errors)
+    return tuple(found)
+
+
+def parse_config(text: str, *, name: str = "driftline.toml", profiles: FilePath | None = None) -> Config:
     """Check a configuration given as TOML text; `name` stands before each error.
+
+    `profiles` is the folder of people's own profiles.
 
     Raises ConfigError with one line for each thing that is wrong with it.
     """
@@ -150,10 +177,12 @@ def parse_config(text: str, *, name: str = "driftline.toml") -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{name}: not TOML: {error}{_hint_at_brackets(text)}"]) from None
+    own = own_profiles(profiles) if profiles is not None else ()
     errors: list[tuple[Path, str]] = []
     config: Config | None = None
     try:
-        config = Config.model_validate(data)
+        config = Config.model_validate(data, context={OWN_PROFILES: [profile.name for profile in own]})
+        config._own_profiles = own
     except ValidationError as error:
         errors += model_errors(error, Config, data)
     errors += _open_secrets(data, {path for path, _ in errors})

@@ -11,7 +11,7 @@ from typing import Any
 
 import tomlkit
 
-from driftline.config import Config, parse_config
+from driftline.config import PROFILES, Config, parse_config
 from driftline.config_errors import ConfigError
 from tuning.candidate import Candidate
 
@@ -71,7 +71,7 @@ def candidate_edit(path: Path, candidate: Candidate, device: str | None) -> Edit
 def text_edit(path: Path, after: str) -> Edit:
     """Put another text in place of the file's. Raises ConfigError where it is not valid, OSError."""
     before = path.read_text(encoding="utf-8") if path.exists() else NEW_FILE
-    return Edit(path, before, after, parse_config(after, name=str(path)))
+    return Edit(path, before, after, parse_config(after, name=str(path), profiles=path.parent / PROFILES))
 
 
 def _append(document: Any, name: str, table: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from devices.recognition import Profiles
 from devices.topics import Template, TopicTooShortError, covers
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
@@ -14,22 +15,23 @@ def config_warnings(config: Config) -> list[str]:
     """One line for each, with its place in the file."""
     return [
         *config.former_names,
-        *_shadowed_routes(config.routes),
+        *_shadowed_routes(config.routes, Profiles(config.own_profiles)),
         *_unused_detectors(config),
         *_names_from_missing_levels(config.routes),
         *_budget_beside_threshold(config),
     ]
 
 
-def _shadowed_routes(routes: list[RouteSettings]) -> Iterator[str]:
+def _shadowed_routes(routes: list[RouteSettings], profiles: Profiles) -> Iterator[str]:
     for number, route in enumerate(routes):
         # A route with a profile leaves to the next what it does not recognise.
         earlier = [(i, each.filter) for i, each in enumerate(routes[:number]) if each.filter and not each.profile]
-        first = next((found for found in earlier if all(covers(found[1], each) for each in topic_filters(route))), None)
+        filters = topic_filters(route, profiles)
+        first = next((found for found in earlier if all(covers(found[1], each) for each in filters)), None)
         if first is not None:
             yield (
                 f"routes[{number}]: no message reaches it: routes[{first[0]}] takes all of "
-                f'"{", ".join(topic_filters(route))}" with its filter "{first[1]}"; put the narrower route first'
+                f'"{", ".join(filters)}" with its filter "{first[1]}"; put the narrower route first'
             )
 
 

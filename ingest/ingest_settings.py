@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from common.durations import Duration
 from devices.kinds import Kind
@@ -16,6 +16,9 @@ from devices.profile import find_profile
 from devices.times import parse_time, parse_zone
 from devices.topics import Template, validate_filter
 from ingest.knowledge_settings import KnowledgeSettings
+
+OWN_PROFILES = "own profiles"
+"""The key of the validation context under which the names of people's own profiles stand."""
 
 
 def _check_filter(text: str) -> str:
@@ -27,8 +30,10 @@ def _check_optional_filter(text: str) -> str:
     return _check_filter(text) if text else text
 
 
-def _check_profile(name: str) -> str:
-    if name:
+def _check_profile(name: str, info: ValidationInfo) -> str:
+    # Of people's own profiles, who validates hands the names over.
+    own = info.context.get(OWN_PROFILES, ()) if info.context else ()
+    if name and name not in own:
         find_profile(name)
     return name
 

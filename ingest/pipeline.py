@@ -19,6 +19,8 @@ from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction, PointsAction
 from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
+from devices.profile import Profile
+from devices.recognition import Profiles
 from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
@@ -64,6 +66,7 @@ class Engine:
         *,
         device_labels: Sequence[LabelSettings] = (),
         known_devices: Sequence[DeviceRecord] = (),
+        profiles: Sequence[Profile] = (),
         streams: StreamStage | None = None,
     ) -> None:
         self.position = 0
@@ -80,8 +83,11 @@ class Engine:
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
             book=self.book,
+            profiles=Profiles(profiles),
         )
         self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
+        if profiles:
+            self.settings["profiles"] = [profile.model_dump(mode="json", exclude_unset=True) for profile in profiles]
         self.streams = streams
         if streams is not None:
             self.settings["streams"] = streams.settings

@@ -14,6 +14,7 @@ from devices.codec import Role as ValueRole
 from devices.device_book import DeviceBook
 from devices.kinds import SCORED, Kind
 from devices.quantities import conversion
+from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.topics import TopicTooShortError
@@ -73,8 +74,9 @@ class Router(TopicRouter):
         max_topics: int,
         assign: Assign = lambda _series, _place, _override, _arrival: None,
         book: DeviceBook | None = None,
+        profiles: Profiles | None = None,
     ) -> None:
-        super().__init__(routes, detector_names, max_topics=max_topics, book=book)
+        super().__init__(routes, detector_names, max_topics=max_topics, book=book, profiles=profiles)
         self.registry = registry
         self.discovery = Discovery()
         self._assign = assign

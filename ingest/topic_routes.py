@@ -12,8 +12,8 @@ from common.growth import grown
 from devices.codec import Codec
 from devices.codecs import codec_registry as codecs
 from devices.device_book import DeviceBook
-from devices.profile import Profile, find_profile, load_profiles
-from devices.recognition import profile_index
+from devices.profile import Profile
+from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
 from devices.topics import covers, matches
 from ingest.ingest_settings import ComponentSettings, RouteSettings
@@ -50,7 +50,9 @@ class TopicRouter:
         *,
         max_topics: int,
         book: DeviceBook | None = None,
+        profiles: Profiles | None = None,
     ) -> None:
+        self.profiles = Profiles() if profiles is None else profiles
         self.book = DeviceBook() if book is None else book
         self.settings = list(routes)
         self.codecs: list[Codec] = []
@@ -67,7 +69,7 @@ class TopicRouter:
         self._route_of = np.empty(64, np.int32)
         self.first_routes: list[Route] = []
         for place, settings in enumerate(self.settings):
-            profile = find_profile(settings.profile) if settings.profile else None
+            profile = self.profiles.find(settings.profile) if settings.profile else None
             numbers = [self._number(place, profile, each) for each in range(len(profile.messages) if profile else 1)]
             self.first_routes.append(self.routes[numbers[0]])
 
@@ -85,7 +87,7 @@ class TopicRouter:
         """
         wanted: dict[str, int] = {}
         for settings in self.settings:
-            for each in topic_filters(settings):
+            for each in topic_filters(settings, self.profiles):
                 wanted[each] = max(settings.qos, wanted.get(each, 0))
         return {
             narrow: qos
@@ -196,10 +198,10 @@ class TopicRouter:
     def _choose(self, place: int, topic: str, payload: bytes) -> int | None:
         """The number of the route that takes a topic, of those at a place of the configuration; None if none does."""
         settings = self.settings[place]
-        if not any(matches(each, topic) for each in topic_filters(settings)):
+        if not any(matches(each, topic) for each in topic_filters(settings, self.profiles)):
             return None
         if settings.profile:
-            profile = find_profile(settings.profile)
+            profile = self.profiles.find(settings.profile)
             found = self._recognise(topic, payload, profile)
             if found is not None:
                 return self._number(place, *found)
@@ -219,17 +221,17 @@ class TopicRouter:
         known = self._recognised.get(topic)
         if known is not None:
             name, _, number = known.partition(" ")
-            profile = load_profiles().get(name)
+            profile = self.profiles.get(name)
             return None if profile is None or int(number) >= len(profile.messages) else (profile, int(number))
-        index = profile_index("" if only is None else only.name)
+        index = self.profiles.index("" if only is None else only.name)
         found = index.recognise(topic, payload)
         if index.depends_on_payload(topic):
             self._recognised[topic] = "" if found is None else f"{found[0].name} {found[1]}"
         return found
 
 
-def topic_filters(settings: RouteSettings) -> Sequence[str]:
+def topic_filters(settings: RouteSettings, profiles: Profiles) -> Sequence[str]:
     """The topic filters of a route: its own, else those of its profile."""
     if settings.filter:
         return (settings.filter,)
-    return find_profile(settings.profile).subscribe
+    return profiles.find(settings.profile).subscribe

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.visible import without_secrets
-from driftline.config import changed_for_next_start, parse_config
+from driftline.config import PROFILES, changed_for_next_start, parse_config
 from driftline.config_edit import NEW_FILE, Edit, text_edit
 from driftline.config_errors import ConfigError
 from driftline.config_warnings import config_warnings
@@ -120,6 +120,6 @@ def _version(text: str) -> str:
 
 def _next_start(edit: Edit) -> list[str]:
     try:
-        return changed_for_next_start(parse_config(edit.before), edit.config)
+        return changed_for_next_start(parse_config(edit.before, profiles=edit.path.parent / PROFILES), edit.config)
     except ConfigError:
         return []

@@ -16,6 +16,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from devices.recognition import Profiles
 from driftline.cli.client import RunningService, get, running_service
 from driftline.cli.console import CommandError
 from driftline.config import Config
@@ -151,7 +152,8 @@ def _broker(config: Config, service: RunningService | None) -> Finding:
         password = read_password(settings, os.environ)
     except OSError as error:
         return Finding("broker", Level.FAIL, f"broker.password_file cannot be read: {error}")
-    filters = [each for route in config.routes for each in topic_filters(route)]
+    profiles = Profiles(config.own_profiles)
+    filters = [each for route in config.routes for each in topic_filters(route, profiles)]
     problem = broker_problem(settings.model_copy(update={"url": url}), password, list(dict.fromkeys(filters)))
     return Finding("broker", Level.FAIL if problem else Level.OK, f"{url}: {problem or 'accepts the connection'}")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors import detector_registry as detectors
 from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.recognition import Profiles
 from devices.series_registry import SeriesRegistry
 from devices.topics import matches
 from driftline.config import Config
@@ -39,6 +40,7 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
         list(config.detectors),
         registry,
         max_topics=1,
+        profiles=Profiles(config.own_profiles),
         assign=lambda series, *choice: chosen.setdefault(series, choice),
     )
     chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)])

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from alerts.alarm_settings import AlarmSettings
 from detectors.detector import State
+from devices.profile import Profile
 from devices.records import DeviceRecord, SeriesRecord
 from driftline.config import Config
 from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
-from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.ingest_settings import OWN_PROFILES, ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
 from ingest.label_settings import LabelSettings
 from ingest.pipeline import Engine
@@ -44,6 +45,7 @@ def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[
         config.series,
         device_labels=config.device_labels,
         known_devices=devices,
+        profiles=config.own_profiles,
         streams=streams_of(config.streams),
     )
 
@@ -167,14 +169,17 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
     if settings is None:
         return None
     try:
+        profiles = [Profile.model_validate(profile) for profile in settings.get("profiles", ())]
+        own = {OWN_PROFILES: [profile.name for profile in profiles]}
         return Engine(
-            [RouteSettings.model_validate(route) for route in settings["routes"]],
+            [RouteSettings.model_validate(route, context=own) for route in settings["routes"]],
             {name: ComponentSettings.model_validate(chosen) for name, chosen in settings["detectors"].items()},
             AlarmSettings.model_validate(settings["alarm"]),
             LimitSettings.model_validate(settings["limits"]),
             known,
             [SeriesSettings.model_validate(each) for each in settings.get("series", ())],
             device_labels=[LabelSettings.model_validate(rule) for rule in settings.get("device_labels", ())],
+            profiles=profiles,
             streams=streams_of([StreamSettings.model_validate(each) for each in settings.get("streams", ())]),
         )
     except (ValidationError, ValueError, KeyError):

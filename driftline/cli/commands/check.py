@@ -23,6 +23,7 @@ def check(
     """Validate the configuration and say everything that is wrong with it at once.
 
     Each error names the place, the value, what was expected and the nearest known name. Exit code 2 when there is one.
+    The vectors of your own profiles, in the folder `profiles` beside the file, must give what they say.
     Files of secrets and certificates that the configuration names must be there, and readable by who asks.
     Where there is none, it warns of what is valid and hardly meant: a route that no message reaches, a detector that
     no route uses, a name from a topic level that is not there. The memory that each detector's state takes for so many
@@ -40,12 +41,27 @@ def check(
         check_files(settings)
     except ConfigError as error:
         raise CommandError(*error.errors, code=Exit.USAGE) from None
+    _check_profiles(settings)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
     for line in config_warnings(settings):
         print(f"warning {line}")
     for line in memory_plan(settings, series):
         print(line)
+
+
+def _check_profiles(config: Config) -> None:
+    from driftline.profile_check import vector_errors
+
+    errors = [
+        f"profiles/{profile.name}.toml: {error}"
+        for profile in config.own_profiles
+        for error in vector_errors(profile, config)
+    ]
+    if errors:
+        raise CommandError(*errors, code=Exit.USAGE)
+    for profile in config.own_profiles:
+        print(f"profile {profile.name}: {_count(len(profile.vectors), 'vector')} give what they say")
 
 
 def memory_plan(config: Config, series: int) -> list[str]:
