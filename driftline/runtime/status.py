@@ -276,7 +276,7 @@ class ServiceStatus:
 
     def retry(self, offsets: Sequence[int], reason: str) -> Retried:
         """Read rejected messages again. Raises ActionError: see `LetterDesk.retry`."""
-        return LetterDesk(self._receiver, self._store).retry(offsets, reason)
+        return LetterDesk(self.receiver, self._store).retry(offsets, reason)
 
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
