@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
@@ -32,9 +32,9 @@ class Retried:
 
 
 class LetterDesk:
-    """Gives rejected messages to the journal once more. `receiver` gives the receiver, None before it runs."""
+    """Gives rejected messages to the journal once more. `receiver` is None before it runs."""
 
-    def __init__(self, receiver: Callable[[], Receiver | None], store: EmbeddedStore) -> None:
+    def __init__(self, receiver: Receiver | None, store: EmbeddedStore) -> None:
         self._receiver = receiver
         self._store = store
 
@@ -49,7 +49,7 @@ class LetterDesk:
         cut = len(found) - len(letters)
         if not letters:
             return Retried(cut=cut)
-        receiver = self._receiver()
+        receiver = self._receiver
         if receiver is None:
             raise ActionError("the service is starting: try again in a moment")
         try:

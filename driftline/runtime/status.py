@@ -67,6 +67,8 @@ _RECEIVER_STATUS = {
     ReceiverState.FAILED: Status.RED,
 }
 
+_NOTHING_NOTED = DeviceStatus()
+
 
 class ServiceStatus:
     """The `ServiceView` of the running service."""
@@ -202,23 +204,25 @@ class ServiceStatus:
         known = set(names)
         others = [(n, s) for n, s in statuses if n not in known and (retired or not book.is_retired(n))]
         shown = kept[start : start + most]
-        new = engine.liveness.new()
+        at = np.array(shown, np.intp)
+        of, liveness = numbers[at], engine.liveness
+        columns = (liveness.new()[of], online[at], liveness.last_event[of], liveness.last_arrival[of], open_alarms[at])
         states = []
-        for at in shown:
-            i = int(numbers[at])
-            status = statuses.get(names[at]) or DeviceStatus()
-            life = DeviceLife.NEW if new[i] else DeviceLife.ONLINE
+        for place, (is_new, is_online, event, arrival, alarms) in zip(
+            shown, zip(*(column.tolist() for column in columns), strict=True), strict=True
+        ):
+            status = statuses.get(names[place]) or _NOTHING_NOTED
+            life = DeviceLife.NEW if is_new else DeviceLife.ONLINE
             if status.online is False:
                 life = DeviceLife.OFFLINE
-            elif not online[at]:
+            elif not is_online:
                 life = DeviceLife.SILENT
-            last = (_time(int(engine.liveness.last_event[i])), _time(int(engine.liveness.last_arrival[i])))
-            states.append(_device_state(book.get(names[at]), status, last, life, int(open_alarms[at])))
+            states.append(_device_state(book.get(names[place]), status, (_time(event), _time(arrival)), life, alarms))
         first_other = max(0, start - len(kept))
         for name, status in others[first_other : first_other + most - len(shown)]:
             life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
             states.append(_device_state(book.get(name), status, (None, status.refused_at or None), life, 0))
-        series = self._series_of(numbers[shown]) + [[] for _ in range(len(states) - len(shown))]
+        series = self._series_of(of) + [[] for _ in range(len(states) - len(shown))]
         return DevicePage(len(kept) + len(others), states, series)
 
     def _series_of(self, numbers: NDArray[np.intp]) -> list[list[SeriesRecord]]:

@@ -140,7 +140,7 @@ class Plant:
         sent = self._sent = self._sent + len(set(topics))
         self._wait_until(lambda: status.counts().messages >= sent, what="the messages", within=60)
         stored = lambda: not (status.counts().lag_messages or status.counts().in_flight)  # noqa: E731
-        self._wait_until(stored, what="the database", within=120)
+        self._wait_until(stored, what="the database", within=600)
         return not any(stage.status is Status.RED for stage in status.health().stages)
 
     def stop(self) -> None:

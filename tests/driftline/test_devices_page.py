@@ -29,11 +29,12 @@ def service(tmp_path: Path, wait_until: Callable[..., None]) -> Iterator[Service
         journal.append(MessageChunk.of(messages))
     running = Service(parse_config(CONFIG), var_dir=tmp_path, console=Console(file=StringIO()))
     running.start()
-    wait_until(lambda: running.status.counts().stored == 50, within=150, what="the readings in the database")
+    wait_until(lambda: running.status.counts().stored == 50, within=600, what="the readings in the database")
     yield running
     running.stop()
 
 
+@pytest.mark.timeout(900)
 def test_the_pages_add_up_to_the_list(service: Service) -> None:
     with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60, trust_env=False) as client:
         whole = client.get("/devices").json()

@@ -85,6 +85,7 @@ class ListKind:
 
 
 @pytest.mark.service("mosquitto")
+@pytest.mark.timeout(900)
 def test_another_kind_is_one_class_and_one_line(
     tmp_path: Path, mosquitto: Any, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +106,7 @@ def test_another_kind_is_one_class_and_one_line(
         client.loop_start()
         client.publish("tank/level", "4.5", qos=1).wait_for_publish(20)
         client.loop_stop()
-        wait_until(lambda: service.status.counts().stored == 1, what="the reading in the database", within=120)
+        wait_until(lambda: service.status.counts().stored == 1, what="the reading in the database", within=600)
     finally:
         service.stop()
     chunks = [entry.chunk for entry in ListKind.shelves[7].entries]
