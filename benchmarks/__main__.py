@@ -21,6 +21,7 @@ from benchmarks import devices_page, scaling, starting, sustained
 from benchmarks import kernels_group as kernels
 from benchmarks import messages_group as messages
 from benchmarks import stores_group as stores
+from benchmarks import streams_group as streams
 from benchmarks.figures import Figures
 from benchmarks.processes import NoBrokerError
 from benchmarks.setting import Setting
@@ -34,6 +35,7 @@ GROUPS: tuple[tuple[str, Callable[[Setting], object]], ...] = (
     ("scaling", scaling.run),
     ("stores", stores.run),
     ("archive", archive.run),
+    ("streams", streams.run),
     ("starting", starting.run),
     ("devices", devices_page.run),
 )
