@@ -128,7 +128,9 @@ class Streams:
         """Take rows in, and give the results of windows that are due."""
         settings = stream.definition.settings
         at = np.searchsorted(moments, rows.moment)
-        after, seen = stream.clock.advance(moments, rows.time, np.minimum(at, len(moments) - 1))
+        after, seen = stream.clock.advance(
+            moments, rows.time, stream.windows.over(rows.time), np.minimum(at, len(moments) - 1)
+        )
         keys = _keys(rows, settings.by)
         taken = stream.windows.take(rows.time, seen, keys)
         if taken.taken.any():
@@ -210,8 +212,7 @@ class Streams:
             rest.append(
                 {
                     "settings": stream.definition.settings.model_dump(mode="json"),
-                    "behind": stream.clock.behind,
-                    "watermark": stream.clock.watermark,
+                    "clock": stream.clock.state(),
                     "windows": stream.windows.state(),
                     "columns": columns,
                     "problem": stream.problem,
@@ -226,7 +227,7 @@ class Streams:
             number, of_stream = saved.get(stream.definition.name, (0, None))
             if of_stream is None or of_stream["settings"] != stream.definition.settings.model_dump(mode="json"):
                 continue
-            stream.clock.behind, stream.clock.watermark = of_stream["behind"], of_stream["watermark"]
+            stream.clock.load(of_stream["clock"])
             stream.windows.load(of_stream["windows"])
             stream.problem = of_stream["problem"]
             columns = {

@@ -36,32 +36,45 @@ class Firing:
 
 @dataclass(slots=True)
 class EventClock:
-    """Event time as it passes for a stream: with arrival, as far behind it as the most punctual row has been.
+    """Event time as it passes for a stream: the newest row's, and where none comes, on with arrival.
 
-    A row ahead of its arrival counts as punctual, so that a wrong clock makes nothing late. The watermark is `lateness`
-    behind that, and never goes back.
+    With arrival it goes as far behind as the most punctual row has been, until the windows of all rows are over (`end`)
+    and no further: after a pause, rows that go on where they stopped are not late. A row ahead of its arrival counts as
+    of its arrival, so that a wrong clock makes nothing late. The watermark is `lateness` behind, and never goes back.
     """
 
     lateness: int
     behind: int = BEFORE_ALL
+    end: int = BEFORE_ALL
     watermark: int = BEFORE_ALL
 
     def advance(
-        self, moments: NDArray[np.int64], time: NDArray[np.int64], at: NDArray[np.intp]
+        self, moments: NDArray[np.int64], time: NDArray[np.int64], end: NDArray[np.int64], at: NDArray[np.intp]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The watermark after each of the m `moments`, (m,), and before the message of each row, (n,).
 
-        `time` (n,) are event times of rows and `at` (n,) the indices of their moments.
+        Of the n rows: `time` is event time, `end` when the last window of each is over, `at` the index of its moment.
         """
-        behind = np.full(len(moments), BEFORE_ALL, np.int64)
+        behind, ends, newest = np.full((3, len(moments)), BEFORE_ALL, np.int64)
         np.maximum.at(behind, at, np.minimum(time - moments[at], 0))
+        np.maximum.at(ends, at, end)
+        np.maximum.at(newest, at, np.minimum(time, moments[at]) - self.lateness)
         behind = np.maximum(np.maximum.accumulate(behind), self.behind)
+        ends = np.maximum(np.maximum.accumulate(ends), self.end)
         known = behind > BEFORE_ALL
-        after = np.where(known, moments + np.where(known, behind, 0) - self.lateness, BEFORE_ALL)
-        after = np.maximum(np.maximum.accumulate(after), self.watermark)
+        passed = np.where(known, np.minimum(moments + np.where(known, behind, 0) - self.lateness, ends), BEFORE_ALL)
+        after = np.maximum(np.maximum.accumulate(np.maximum(passed, newest)), self.watermark)
         before = np.concatenate([[self.watermark], after[:-1]])
-        self.behind, self.watermark = int(behind[-1]), int(after[-1])
+        self.behind, self.end, self.watermark = int(behind[-1]), int(ends[-1]), int(after[-1])
         return after, before[at]
+
+    def state(self) -> list[int]:
+        """All of it."""
+        return [self.behind, self.end, self.watermark]
+
+    def load(self, saved: list[int]) -> None:
+        """Take over what `state` returned."""
+        self.behind, self.end, self.watermark = saved
 
     def arrival_at(self, watermark: int) -> int | None:
         """The arrival at which the watermark will be there where no row comes before; None before the first row."""
@@ -80,6 +93,10 @@ class Taken:
 
 class Windows(Protocol):
     """The windows of one stream that are open."""
+
+    def over(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The watermark at which the last window of a row of each `time` has given its last result."""
+        ...
 
     def take(self, time: NDArray[np.int64], seen: NDArray[np.int64], keys: list[str] | None) -> Taken:
         """Take rows in the order in which they came; `keys` is the key of each, None where there are none."""
@@ -127,6 +144,11 @@ class PaneWindows:
     revisions: dict[tuple[int, str], int] = field(default_factory=dict)
     panes: dict[int, dict[str, list[int]]] = field(default_factory=dict)
     """Of each pane and key: how many rows were taken, and where the watermark stood when the first was left out."""
+
+    def over(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The watermark at which the last window of a row of each `time` has given its last result."""
+        last = time + 1 if self.sliding else time // self.hop * self.hop + self.size
+        return last + (self.corrections + self.hop if self.corrections else 0)
 
     def take(self, time: NDArray[np.int64], seen: NDArray[np.int64], keys: list[str] | None) -> Taken:
         """Take rows in the order in which they came; `keys` is the key of each, None where there are none."""
@@ -234,6 +256,10 @@ class SessionWindows:
     ended: list[Firing] = field(default_factory=list)
     _nearest: int = -BEFORE_ALL
     """No session ends before."""
+
+    def over(self, time: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The watermark at which a session that ends with a row of each `time` has given its result."""
+        return time + self.gap
 
     def take(self, time: NDArray[np.int64], seen: NDArray[np.int64], keys: list[str] | None) -> Taken:
         """Take rows in the order in which they came; `keys` is the key of each, None where there are none."""

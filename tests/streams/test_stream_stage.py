@@ -270,6 +270,14 @@ def test_a_clock_ahead_makes_nothing_late() -> None:
     assert shown(results(outputs)) == [(0, 1, "final", [(1,)])]
 
 
+def test_rows_that_go_on_after_a_pause_where_they_stopped_are_not_late() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
+    before, after = message("ann", 10, said=0.5, heat=1), message("ann", 70, said=1.5, heat=1)
+    outputs = [*run(engine, [[before]]), tick(engine, 40, 1), *run(engine, [[after]], 1), tick(engine, 90, 2)]
+    assert shown(results(outputs)) == [(0, 1, "final", [(1,)]), (1, 2, "final", [(1,)])]
+    assert "late" not in counted(outputs, "count")
+
+
 ALL = (
     stream("texts", "readings", "select device, os, count(*) as n, sum(m0) as s from window group by all"),
     stream("hops", "points",

@@ -2,7 +2,7 @@
 
 import { get, repeat } from "./api.js";
 import { fill, h } from "./dom.js";
-import { count, duration, moment, number } from "./format.js";
+import { clock, count, duration, moment, number } from "./format.js";
 
 /**
  * @typedef {object} Stream A stream as `GET /api/v1/streams` tells of it.
@@ -18,7 +18,7 @@ import { count, duration, moment, number } from "./format.js";
  */
 
 const mostRows = 50;
-const beside = new Set(["revision", "journal_offset", "id", "complete"]);
+const beside = new Set(["window_start", "revision", "journal_offset", "id", "complete"]);
 const apart = new Set(["name", "sql", "window"]);
 
 /** @param {{root: HTMLElement, name: string, signal: AbortSignal}} view */
@@ -79,7 +79,7 @@ async function showStream(root, name, signal) {
   const question = h("section", { class: "panel" });
   const answers = h("div", { class: "scroll" });
   fill(root, h("div", { class: "bar" }, h("a", { class: "link", href: "#/streams" }, "‹ Streams"), h("h1", {}, name)),
-    facts, question, h("section", { class: "panel" }, h("h2", {}, "Newest answers"), answers));
+    facts, h("div", { class: "stack" }, question, h("section", { class: "panel" }, h("h2", {}, "Newest answers"), answers)));
   let asked = "";
   await repeat(async () => {
     /** @type {Stream} */
@@ -103,7 +103,7 @@ function tiles(stream) {
     tile("Over the limit", count(counts.over_limit), "left out", counts.over_limit ? "bad" : ""),
     tile("Answers", count(counts.rows), `${count(counts.windows)} windows`),
     tile("Failed", count(counts.failed), stream.problem, counts.failed ? "bad" : ""),
-    tile("Behind", stream.lag_seconds === null ? "–" : duration(stream.lag_seconds), `answered up to ${moment(stream.watermark)}`),
+    tile("Behind", stream.lag_seconds === null ? "–" : duration(stream.lag_seconds), stream.watermark === null ? "" : `up to ${clock(stream.watermark)}`),
   ];
 }
 
@@ -113,11 +113,19 @@ function definition(stream) {
   const others = Object.entries(stream.definition).filter(([key]) => !apart.has(key));
   return [
     h("h2", {}, "Question"),
-    h("div", { class: "pad operation" }, h("pre", {}, stream.definition.sql)),
+    h("div", { class: "pad operation" }, h("pre", {}, unindented(stream.definition.sql))),
     h("table", { class: "ledger" }, h("tbody", {},
       h("tr", {}, h("td", {}, "window"), h("td", {}, windowOf(stream))),
       others.map(([key, value]) => h("tr", {}, h("td", {}, key.replaceAll("_", " ")), h("td", {}, [value].flat().join(", ")))))),
   ];
+}
+
+// Without the indentation that the lines behind the first have in the configuration.
+/** @param {string} sql */
+function unindented(sql) {
+  const lines = sql.split("\n");
+  const least = Math.min(...lines.slice(1).filter((line) => line.trim()).map((line) => line.search(/\S/)));
+  return lines.map((line, i) => (i && Number.isFinite(least) ? line.slice(least) : line)).join("\n");
 }
 
 /** @param {string[]} columns @param {unknown[][]} found */
