@@ -177,35 +177,47 @@ def letter_rows(facts: StepFacts) -> Rows:
     return Rows(time, time, columns)
 
 
-def device_rows(facts: StepFacts) -> Rows:
-    """A row for each device that is new, and for each message that says that one is there or gone."""
-    readings, chunk = facts.readings, facts.chunk
-    found: list[tuple[int, str, str]] = []
-    if len(facts.registry.device_names) > facts.known_devices:
-        of_series = facts.registry.device_of()
-        parts = [(readings.series, readings.message), *((each.series, each.message) for each in readings.texts)]
-        device = np.concatenate([of_series[series] for series, _ in parts])
-        message = np.concatenate([each for _, each in parts])
-        for number in np.unique(device[device >= facts.known_devices]).tolist():
-            first = int(message[device == number].min())
-            found.append((int(chunk.arrival[first]), facts.registry.device_names[number], "new"))
-    for presence in readings.presence:
-        change = "online" if presence.online else "offline"
-        found.append((int(chunk.arrival[presence.message]), presence.device, change))
-    found.sort(key=lambda each: each[0])
-    time = np.array([arrival for arrival, _, _ in found], np.int64)
-    columns: dict[str, Column] = {
-        "time": time,
-        "device": texts([device for _, device, _ in found]),
-        "change": texts([change for _, _, change in found]),
-    }
-    return Rows(time, time, columns)
+class DeviceRows:
+    """A row for each device at its first reading, and for each message that says that one is there or gone.
+
+    It keeps the names of those that it has heard of; at its first step, all that were known before it.
+    """
+
+    def __init__(self) -> None:
+        self.heard: set[str] | None = None
+
+    def rows(self, facts: StepFacts) -> Rows:
+        """The rows of a step."""
+        if self.heard is None:
+            self.heard = set(facts.registry.device_names[: facts.known_devices])
+        found = self._new(facts, self.heard)
+        for presence in facts.readings.presence:
+            change = "online" if presence.online else "offline"
+            found.append((int(facts.chunk.arrival[presence.message]), presence.device, change))
+        found.sort()
+        time = np.array([arrival for arrival, _, _ in found], np.int64)
+        columns: dict[str, Column] = {
+            "time": time,
+            "device": texts([device for _, device, _ in found]),
+            "change": texts([change for _, _, change in found]),
+        }
+        return Rows(time, time, columns)
+
+    def _new(self, facts: StepFacts, heard: set[str]) -> list[tuple[int, str, str]]:
+        readings, of_series = facts.readings, facts.registry.device_of()
+        device = np.concatenate([of_series[readings.series], *(of_series[each.series] for each in readings.texts)])
+        message = np.concatenate([readings.message, *(each.message for each in readings.texts)])
+        numbers = np.unique(device).tolist()
+        new = [number for number in numbers if facts.registry.device_names[number] not in heard]
+        names = [facts.registry.device_names[number] for number in new]
+        heard.update(names)
+        firsts = [int(facts.chunk.arrival[message[device == number].min()]) for number in new]
+        return [(first, name, "new") for first, name in zip(firsts, names, strict=True)]
 
 
 SOURCE_ROWS: Mapping[str, Callable[[StepFacts], Rows]] = {
     "points": point_rows,
     "alarms": alarm_rows,
     "dead_letters": letter_rows,
-    "devices": device_rows,
 }
-"""The rows of each source other than `readings`."""
+"""The rows of each source that keeps nothing between steps."""

@@ -20,7 +20,7 @@ from storage.store import StreamProgress, StreamResult
 from streams.columns import Column, Rows, loaded_column, saved_column, texts
 from streams.definitions import FIELD, INTEGER, NUMBER, OF_WINDOWS, TIME, TRUTH, Definition, define
 from streams.evaluation import WindowError, WindowQueries
-from streams.sources import SOURCE_ROWS, FieldColumns, TopicMatch
+from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns, TopicMatch
 from streams.stream_settings import StreamSettings
 from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
 
@@ -61,6 +61,7 @@ class Streams:
         }
         self._fields = FieldColumns(fields.values())
         self._field_names = fields
+        self._devices = DeviceRows()
         self._queries = WindowQueries()
 
     @property
@@ -107,7 +108,7 @@ class Streams:
             return _with_columns(made[name], reads)
         if name != "readings":
             if name not in sources:
-                sources[name] = SOURCE_ROWS[name](facts)
+                sources[name] = self._devices.rows(facts) if name == "devices" else SOURCE_ROWS[name](facts)
             return _with_columns(sources[name], reads)
         if name not in sources:
             topics, _ = facts.router.topics(facts.chunk.data, facts.chunk.spans)
@@ -218,10 +219,13 @@ class Streams:
                     "problem": stream.problem,
                 }
             )
-        return arrays, {"streams": rest}
+        heard = None if self._devices.heard is None else sorted(self._devices.heard)
+        return arrays, {"streams": rest, "devices": heard}
 
     def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
         """Take over a saved state of streams that are declared as they were; the others begin anew."""
+        if (heard := rest.get("devices")) is not None:
+            self._devices.heard = set(heard)
         saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}
         for stream in self._streams:
             number, of_stream = saved.get(stream.definition.name, (0, None))
