@@ -38,12 +38,13 @@ class Firing:
 class EventClock:
     """Event time as it passes for a stream: the newest row's, and where none comes, on with arrival.
 
-    With arrival it goes as far behind as the most punctual row has been, until the windows of all rows are over (`end`)
-    and no further: after a pause, rows that go on where they stopped are not late. A row ahead of its arrival counts as
-    of its arrival, so that a wrong clock makes nothing late. The watermark is `lateness` behind, and never goes back.
+    With arrival it goes as far behind it as the newest row was, until the windows of all rows are over (`end`) and no
+    further: after a pause, rows that go on where they stopped are not late. A row ahead of its arrival counts as of its
+    arrival, so that a wrong clock makes nothing late. The watermark is `lateness` behind, and never goes back.
     """
 
     lateness: int
+    newest: int = BEFORE_ALL
     behind: int = BEFORE_ALL
     end: int = BEFORE_ALL
     watermark: int = BEFORE_ALL
@@ -55,30 +56,34 @@ class EventClock:
 
         Of the n rows: `time` is event time, `end` when the last window of each is over, `at` the index of its moment.
         """
-        behind, ends, newest = np.full((3, len(moments)), BEFORE_ALL, np.int64)
-        np.maximum.at(behind, at, np.minimum(time - moments[at], 0))
+        newest, ends = np.full((2, len(moments)), BEFORE_ALL, np.int64)
+        np.maximum.at(newest, at, np.minimum(time, moments[at]))
         np.maximum.at(ends, at, end)
-        np.maximum.at(newest, at, np.minimum(time, moments[at]) - self.lateness)
-        behind = np.maximum(np.maximum.accumulate(behind), self.behind)
+        newest = np.maximum(np.maximum.accumulate(newest), self.newest)
         ends = np.maximum(np.maximum.accumulate(ends), self.end)
-        known = behind > BEFORE_ALL
-        passed = np.where(known, np.minimum(moments + np.where(known, behind, 0) - self.lateness, ends), BEFORE_ALL)
-        after = np.maximum(np.maximum.accumulate(np.maximum(passed, newest)), self.watermark)
+        grew = newest > np.concatenate([[self.newest], newest[:-1]])
+        last = np.maximum.accumulate(np.where(grew, np.arange(len(moments)), -1))
+        behind = np.where(last >= 0, (newest - moments)[last], self.behind)
+        known = newest > BEFORE_ALL
+        passed = np.minimum(moments + np.where(known, behind, 0) - self.lateness, ends)
+        after = np.where(known, np.maximum(passed, newest - self.lateness), BEFORE_ALL)
+        after = np.maximum(np.maximum.accumulate(after), self.watermark)
         before = np.concatenate([[self.watermark], after[:-1]])
-        self.behind, self.end, self.watermark = int(behind[-1]), int(ends[-1]), int(after[-1])
+        self.newest, self.behind = int(newest[-1]), int(behind[-1])
+        self.end, self.watermark = int(ends[-1]), int(after[-1])
         return after, before[at]
 
     def state(self) -> list[int]:
         """All of it."""
-        return [self.behind, self.end, self.watermark]
+        return [self.newest, self.behind, self.end, self.watermark]
 
     def load(self, saved: list[int]) -> None:
         """Take over what `state` returned."""
-        self.behind, self.end, self.watermark = saved
+        self.newest, self.behind, self.end, self.watermark = saved
 
     def arrival_at(self, watermark: int) -> int | None:
         """The arrival at which the watermark will be there where no row comes before; None before the first row."""
-        return None if self.behind == BEFORE_ALL else watermark - self.behind + self.lateness
+        return None if self.newest == BEFORE_ALL else watermark - self.behind + self.lateness
 
 
 @dataclass(frozen=True, slots=True)

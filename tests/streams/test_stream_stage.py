@@ -256,7 +256,7 @@ def test_one_stream_comes_from_another() -> None:
         message("bob", 1.6, heat=1),
         message("bob", 8, heat=1),
     ]
-    outputs = [*run(engine, [rows]), tick(engine, 20)]
+    outputs = [*run(engine, [rows]), tick(engine, 20, 4), tick(engine, 30, 4)]
     assert shown(results(outputs, "peak")) == [
         (0, 5, "final", [(2, "2025-06-15T15:06:40Z")]),
         (5, 10, "final", [(1, "2025-06-15T15:06:48Z")]),
@@ -276,6 +276,13 @@ def test_rows_that_go_on_after_a_pause_where_they_stopped_are_not_late() -> None
     outputs = [*run(engine, [[before]]), tick(engine, 40, 1), *run(engine, [[after]], 1), tick(engine, 90, 2)]
     assert shown(results(outputs)) == [(0, 1, "final", [(1,)]), (1, 2, "final", [(1,)])]
     assert "late" not in counted(outputs, "count")
+
+
+def test_rows_that_come_more_slowly_than_their_time_passes_are_not_late() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
+    slow = [message("ann", 1 + number * 0.9, said=number * 0.25, heat=1) for number in range(12)]
+    outputs = [*run(engine, [slow]), tick(engine, 60, 12)]
+    assert shown(results(outputs)) == [(second, second + 1, "final", [(4,)]) for second in range(3)]
 
 
 ALL = (
