@@ -26,6 +26,9 @@ def test_what_a_configuration_needs_are_steps_each_once() -> None:
     steps = steps_for(["zscore", "ensemble", "zscore"])
     assert len(steps) == len(set(steps))
     assert {"detector zscore", "detector ensemble"} < set(steps) <= set(STEPS)
+    # The default asks the channels for special signals, which have a kernel of their own.
+    assert "detector special_signals" in steps
+    assert "detector special_signals" not in steps_for(["zscore"])
 
 
 @pytest.mark.timeout(120)
