@@ -46,4 +46,5 @@ def exclude(
     }
     reply = send(needed_service(data_folder(config, data)), "POST", "points/exclusions", asked)
     count = reply["included"] if undo else reply["excluded"]
-    print(f"{count:,} points are {'included' if undo else 'excluded'} there now")
+    what = "1 point is" if count == 1 else f"{count:,} points are"
+    print(f"{what} {'included' if undo else 'excluded'} there now")
