@@ -169,7 +169,7 @@ export async function showFleet({ root, search, signal }) {
   function drawGroup(row, { group, inside }, index) {
     const tally = Object.keys(order).map((state) => [state, inside.filter((device) => device.state === state).length]).filter(([, many]) => many);
     setText(row.name, `${folded.has(group) ? "▸" : "▾"} ${group}`);
-    setText(row.told, `${count(inside.length)} device${inside.length === 1 ? "" : "s"}: ${tally.map(([state, many]) => `${count(many)} ${words[state].toLowerCase()}`).join(", ")}`);
+    setText(row.told, `${count(inside.length)} device${inside.length === 1 ? "" : "s"}: ${tally.map(([state, many]) => `${count(many)} ${state === "alarm" ? "in alarm" : words[state].toLowerCase()}`).join(", ")}`);
     row.element.setAttribute("aria-expanded", String(!folded.has(group)));
     row.element.style.top = `${index * rowHeight}px`;
     row.element.dataset.position = index + 1;
