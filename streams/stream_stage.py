@@ -24,6 +24,8 @@ from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns, TopicMatch
 from streams.stream_settings import StreamSettings
 from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
 
+_STATE_VERSION = 2
+
 _SEEN, _KEY = "#seen", "#key"
 """Columns beside those of the rows: where the watermark stood when a row came, and its key."""
 
@@ -220,10 +222,15 @@ class Streams:
                 }
             )
         heard = None if self._devices.heard is None else sorted(self._devices.heard)
-        return arrays, {"streams": rest, "devices": heard}
+        return arrays, {"version": _STATE_VERSION, "streams": rest, "devices": heard}
 
     def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
-        """Take over a saved state of streams that are declared as they were; the others begin anew."""
+        """Take over a saved state of streams that are declared as they were; the others begin anew.
+
+        So do all of them where the state is of another version: what detectors have learned does not depend on it.
+        """
+        if rest.get("version") != _STATE_VERSION:
+            return
         if (heard := rest.get("devices")) is not None:
             self._devices.heard = set(heard)
         saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}

@@ -381,6 +381,19 @@ def test_a_restart_in_between_gives_the_same_rows_and_every_count_closes(
         assert counts.get("received", 0) == sum(counts.get(name, 0) for name in ("taken", "late", "over_limit"))
 
 
+def test_a_state_of_another_version_lets_streams_begin_anew_and_nothing_else() -> None:
+    one = stream("count", "readings", "select count(*) as n from window")
+    before, after = engine_with(one), engine_with(one)
+    run(before, [[message("ann", 0.4, heat=1.0)]])
+    arrays, rest = before.state()
+    after.registry.load(before.registry.records)
+    after.load(before.position, arrays, {**rest, "streams": {"streams": [{"settings": {}}]}})
+    assert after.position == 1
+    assert shown(results([*run(after, [[message("ann", 1.4, heat=1.0)]], 1), tick(after, 9, 2)])) == [
+        (1, 2, "final", [(1,)])
+    ]
+
+
 def test_streams_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r'streams\[0\].from: unknown "reading"; did you mean "readings"'):
         Streams([stream("a", "reading", "select 1 as n from window")])

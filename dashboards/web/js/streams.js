@@ -59,7 +59,7 @@ function list(streams) {
       h("td", { class: `right ${stream.counts.over_limit ? "bad" : ""}` }, count(stream.counts.over_limit)),
       h("td", { class: "right" }, count(stream.counts.rows)),
       h("td", { class: "right" }, moment(stream.watermark),
-        stream.lag_seconds === null ? null : h("span", { class: "sub" }, `${duration(stream.lag_seconds)} behind`))))));
+        stream.lag_seconds === null ? null : h("span", { class: "sub" }, `${duration(stream.lag_seconds)} ago`))))));
 }
 
 /** @param {Stream} stream */
@@ -103,7 +103,7 @@ function tiles(stream) {
     tile("Over the limit", count(counts.over_limit), "left out", counts.over_limit ? "bad" : ""),
     tile("Answers", count(counts.rows), `${count(counts.windows)} windows`),
     tile("Failed", count(counts.failed), stream.problem, counts.failed ? "bad" : ""),
-    tile("Behind", stream.lag_seconds === null ? "–" : duration(stream.lag_seconds), stream.watermark === null ? "" : `up to ${clock(stream.watermark)}`),
+    tile("Answered up to", stream.watermark === null ? "–" : clock(stream.watermark), stream.lag_seconds === null ? "" : `${duration(stream.lag_seconds)} ago`),
   ];
 }
 
