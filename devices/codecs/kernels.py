@@ -416,7 +416,7 @@ def read_layouts(
                 layout -= count
             # As int64, to which they add up: else what reads a number compiles for both.
             first, stop = np.int64(start[m]), np.int64(end[m])
-            if _match(data, first, stop, layout, layouts, rules, values, times, spans):
+            if _match(data, first, stop, layout, layouts, rules, values, times, spans):  # type: ignore[arg-type]
                 found = layout
                 break
         before_rows, before_devices = rows, devices

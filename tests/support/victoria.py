@@ -103,7 +103,6 @@ class Misbehaving:
         self.status: int | None = None
         self.delay_seconds = 0.0
         self.refuse: Callable[[str], bool] | None = None
-        self.requests = 0
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -137,7 +136,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.owner.requests += 1
         time.sleep(self.owner.delay_seconds)
         if self.owner.status is not None:
             return self._answer(self.owner.status, b'{"code":"internal error","message":"told to fail"}')
