@@ -22,13 +22,18 @@ from alerts.actions import (
     UndoFeedback,
     Unshelve,
 )
-from alerts.alarm_settings import AlarmSettings, budget_per_second
+from alerts.alarm_settings import AlarmSettings, Scope, budget_per_second
 from alerts.feedback import HIGHEST_SCORE, Answer, Answers, Levels
-from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.incidents import site_of
+from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band, Verdicts
 from alerts.severity import SEVERITIES
+from devices.kinds import SCORED
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
 BACK_TO_NORMAL = "back to normal"
+HEARD_AGAIN = "heard from again"
+SILENT = "silent"
+"""The part of an alarm that says nothing comes; such an alarm is opened and ended by arrivals, not by scores."""
 KEPT_CLEARED = 200
 """Alarms cleared last that people can still act on, beside those that somebody has judged."""
 
@@ -49,6 +54,7 @@ class Scored:
 
     `at` is the place of each in the order of readings, by which alarms of several such sets are numbered. `opening`
     says what an alarm that opens at a row tells; `is_replaced` whether an alarm of the whole device takes its place.
+    `band` is what was usual at each, where that is known.
     """
 
     series: NDArray[np.int32]
@@ -57,6 +63,7 @@ class Scored:
     at: NDArray[np.intp]
     opening: Callable[[int], Opening]
     is_replaced: Callable[[int], bool] = lambda _row: False
+    band: Band | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ class Alarms:
     def __init__(self, settings: AlarmSettings) -> None:
         self._settings = settings
         self._policy = AlarmPolicy(settings)
+        self._adopted = f"adopted as normal after {settings.adopt_after}"
         self._known = 0
         self._open: dict[int, AlarmRecord] = {}
         self._cleared: dict[int, AlarmRecord] = {}
@@ -101,7 +109,24 @@ class Alarms:
         for record in series[self._known :] if self._settings.overrides else ():
             if budget := self._settings.override_of(record.device, record.metric):
                 self._policy.set_budget(record.series, budget_per_second(budget))
+        if len(series) > self._known and self._settings.budget_scope is not Scope.SENSOR:
+            self._share_budget(series)
         self._known = len(series)
+
+    def _share_budget(self, series: Sequence[SeriesRecord]) -> None:
+        """Divide the budget of a device, a site or all among the series that have none of their own."""
+        groups: dict[str, list[int]] = {}
+        for record in series:
+            if record.kind in SCORED and not self._settings.override_of(record.device, record.metric):
+                groups.setdefault(self._budget_group(record.device), []).append(record.series)
+        for members in groups.values():
+            for number in members:
+                self._policy.set_budget(number, self._settings.budget_per_second / len(members))
+
+    def _budget_group(self, device: str) -> str:
+        if self._settings.budget_scope is Scope.ALL:
+            return ""
+        return device if self._settings.budget_scope is Scope.DEVICE else site_of(device)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
@@ -122,7 +147,7 @@ class Alarms:
 
     def step(self, sets: Sequence[Scored]) -> tuple[list[Verdicts], AlarmStep]:
         """Judge readings of one or more sets, whose series are not shared, and follow their alarms."""
-        verdicts = [self._policy.step(scored.series, scored.time, scored.score) for scored in sets]
+        verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band) for scored in sets]
         events = sorted(
             (int(scored.at[row]), number, row)
             for number, (scored, verdict) in enumerate(zip(sets, verdicts, strict=True))
@@ -138,6 +163,22 @@ class Alarms:
                 if verdicts[number].event[row] == OPENED:
                     step.opened_at.append(at)
         return verdicts, step
+
+    def fall_silent(self, series: int, time: int, severity: str, opening: Opening) -> AlarmRecord | None:
+        """Open the alarm of what is not heard from, at arrival time `time`; None where its series has one already."""
+        if series in self._open:
+            return None
+        return self._opened(series, time, self.threshold(series), severity, opening)
+
+    def heard_again(self, series: int, time: int) -> AlarmRecord | None:
+        """End the alarm that `fall_silent` opened; None where there is none any more."""
+        before = self._open.get(series)
+        if before is None or SILENT not in before.parts:
+            return None
+        del self._open[series]
+        after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=HEARD_AGAIN)
+        self._keep_cleared(after)
+        return after
 
     def act(self, action: AlarmAction, levels: Levels) -> tuple[AlarmRecord, str]:
         """The alarm's record after what a person did, and what else came of it, for people.
@@ -226,6 +267,7 @@ class Alarms:
         adopted = {}
         if action.verdict == "expected" and is_open:
             adopted = dict(levels.adopt(series, next(iter(record.parts), "")))
+            self._policy.end_by_score(series)
         answer = Answer(record.alarm, action.verdict, record.peak_score, adopted)
         self._answers.put(series, answer)
         self._policy.set_minimum(series, self._answers.minimum(series))
@@ -254,6 +296,7 @@ class Alarms:
         self._answers.withdraw(record.series, record.alarm)
         if answer is None or not answer.adopted:
             return ""
+        self._policy.end_by_score(record.series)
         if levels.restore(record.series, answer.adopted):
             return "what was normal before is normal again"
         return "the level that was adopted stays: its detector has begun anew since"
@@ -287,7 +330,11 @@ class Alarms:
     ) -> None:
         """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
         before was lost. `judged` are those that somebody has said something of; None leaves the answers as they are."""
-        self._policy.adopt((a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity)) for a in open_alarms)
+        self._policy.adopt(
+            (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity))
+            for a in open_alarms
+            if SILENT not in a.parts
+        )
         self._open = {record.series: record for record in open_alarms}
         self._next = next_alarm
         if judged is not None:
@@ -345,13 +392,13 @@ class Alarms:
         before = self._open.get(series)
         if before is None:
             return None
-        if event == CLEARED:
+        if event in (CLEARED, ADOPTED):
             del self._open[series]
             after = replace(
                 before,
                 state=AlarmState.CLEARED,
                 cleared=time,
-                cleared_reason=BACK_TO_NORMAL,
+                cleared_reason=self._adopted if event == ADOPTED else BACK_TO_NORMAL,
                 severity=severity,
                 peak_score=peak,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,16 +12,39 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from common.durations import Duration, parse_duration
 
-_BUDGET = re.compile(r"^\s*(\d+(?:\.\d+)?)\s+per\s+sensor\s+per\s+(hour|day|week|month|year)\s*$")
+_BUDGET = re.compile(
+    r"^\s*(?P<count>\d+(?:\.\d+)?)\s+per\s+(?:(?P<scope>sensor|device|site)\s+per\s+)?"
+    r"(?P<unit>hour|day|week|month|year)(?P<all>\s+for\s+all)?\s*$"
+)
 _SECONDS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 2629800.0, "year": 31557600.0}
 
 
-def budget_per_second(text: str) -> float:
-    """Alarms a second of a series that a budget allows. Raises ValueError naming the text and what was expected."""
+class Scope(StrEnum):
+    """What shares one budget of false alarms."""
+
+    SENSOR = "sensor"
+    DEVICE = "device"
+    SITE = "site"
+    ALL = "all"
+
+
+def read_budget(text: str) -> tuple[float, Scope]:
+    """Alarms a second that a budget allows, and to what. Raises ValueError naming the text and what was expected."""
     match = _BUDGET.match(text)
-    if match is None or float(match.group(1)) <= 0:
+    # One of the two says what shares it: "per site" and "for all" are no budget together.
+    if match is None or float(match["count"]) <= 0 or bool(match["scope"]) == bool(match["all"]):
+        expected = '"N per sensor per hour|day|week|month|year" ("per device", "per site") or "N per day for all"'
+        raise ValueError(f'expected {expected} with N above 0, got "{text}"')
+    scope = Scope(match["scope"]) if match["scope"] else Scope.ALL
+    return float(match["count"]) / _SECONDS[match["unit"]], scope
+
+
+def budget_per_second(text: str) -> float:
+    """Alarms a second of one series that its own budget allows. Raises ValueError where it is not one of a sensor."""
+    rate, scope = read_budget(text)
+    if scope is not Scope.SENSOR:
         raise ValueError(f'expected "N per sensor per hour|day|week|month|year" with N above 0, got "{text}"')
-    return float(match.group(1)) / _SECONDS[match.group(2)]
+    return rate
 
 
 class AlarmOverride(BaseModel):
@@ -46,7 +70,8 @@ class AlarmSettings(BaseModel):
 
     budget: str = Field(
         default="1 per sensor per week",
-        description='How many false alarms a person is willing to see: "N per sensor per hour|day|week|month|year". '
+        description='How many false alarms a person is willing to see: "N per sensor per hour|day|week|month|year", or '
+        '"per device", or "per site", shared by the sensors there are, or "N per day for all". '
         "Sets the score that raises an alarm, from each series' own cadence.",
     )
     threshold: float | None = Field(
@@ -66,6 +91,10 @@ class AlarmSettings(BaseModel):
     clear_readings: int = Field(
         default=5, ge=1, description="And for at least so many readings: silence alone ends no alarm."
     )
+    adopt_after: Duration = Field(
+        default="12h",
+        description="What has stayed for so long is taken as normal: its alarm ends and says so.",
+    )
     cooldown: int = Field(
         default=0,
         ge=0,
@@ -80,13 +109,18 @@ class AlarmSettings(BaseModel):
     @field_validator("budget")
     @classmethod
     def _readable_budget(cls, text: str) -> str:
-        budget_per_second(text)
+        read_budget(text)
         return text
 
     @property
     def budget_per_second(self) -> float:
-        """Alarms per series and second that the budget allows."""
-        return budget_per_second(self.budget)
+        """Alarms a second that the budget allows in its scope."""
+        return read_budget(self.budget)[0]
+
+    @property
+    def budget_scope(self) -> Scope:
+        """What shares the budget."""
+        return read_budget(self.budget)[1]
 
     def override_of(self, device: str, metric: str) -> str | None:
         """The budget that an override gives a series, by its names."""
@@ -103,6 +137,11 @@ class AlarmSettings(BaseModel):
     def clear_after_ns(self) -> int:
         """`clear_after` in nanoseconds."""
         return parse_duration(self.clear_after)
+
+    @property
+    def adopt_after_ns(self) -> int:
+        """`adopt_after` in nanoseconds."""
+        return parse_duration(self.adopt_after)
 
 
 def read_former_names(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -19,9 +19,17 @@ from common.growth import grown
 OPENED = 1
 CLEARED = 2
 ESCALATED = 3
+ADOPTED = 4
 
 _CADENCE_WEIGHT = 0.05
 _LARGEST_STEP = 2.0
+_BACK = 0.5
+"""A series is back once its mean deviation from what was normal before is below this share of that which opened."""
+_MEAN_RATE = 0.25
+_ADOPTED_READINGS = 20
+"""Readings that an alarm must have lasted before what it found can be taken as normal."""
+_RETURN_WITHIN = 86_400_000_000_000
+"""The return from what was taken as normal raises no alarm within this time (ns)."""
 
 
 class PolicyState(NamedTuple):
@@ -29,7 +37,9 @@ class PolicyState(NamedTuple):
 
     `log_cadence`: the logarithm of the usual seconds between readings. `calm_readings`, `calm_since`: readings below
     the clearing score in a row, and the time of the last one above it. `first_anomaly`, `anomalies`, `peak`,
-    `severity`: of the open alarm. `cooldown`: readings left in which no alarm opens.
+    `severity`, `readings`: of the open alarm. `cooldown`: readings left in which no alarm opens. `normal` and `off`:
+    what was expected when the newest alarm opened, and how far off it the value was (0: within the usual band);
+    `mean_off` the mean deviation since, in shares of that. `return_until`: until when the return raises no alarm.
     """
 
     last_time: NDArray[np.int64]
@@ -42,6 +52,20 @@ class PolicyState(NamedTuple):
     peak: NDArray[np.float64]
     severity: NDArray[np.int8]
     cooldown: NDArray[np.int32]
+    readings: NDArray[np.int32]
+    normal: NDArray[np.float64]
+    off: NDArray[np.float64]
+    mean_off: NDArray[np.float64]
+    return_until: NDArray[np.int64]
+
+
+class Band(NamedTuple):
+    """What was usual at n readings, all (n,): the value itself, what was expected, and the lower and upper end."""
+
+    value: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
 
 
 _FRESH: Mapping[str, tuple[Any, float]] = {
@@ -55,7 +79,16 @@ _FRESH: Mapping[str, tuple[Any, float]] = {
     "peak": (np.float64, 0.0),
     "severity": (np.int8, 0),
     "cooldown": (np.int32, 0),
+    "readings": (np.int32, 0),
+    "normal": (np.float64, math.nan),
+    "off": (np.float64, 0.0),
+    "mean_off": (np.float64, 0.0),
+    "return_until": (np.int64, -1),
 }
+
+
+_ADDED = ("readings", "normal", "off", "mean_off", "return_until")
+"""What the version before did not keep."""
 
 
 class Limits(NamedTuple):
@@ -67,14 +100,17 @@ class Limits(NamedTuple):
     clear_after: int
     clear_readings: int
     cooldown: int
+    adopt_after: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold.
+    """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold, or an alarm
+    is open and the value still as far off.
 
-    `event` int8 is OPENED, ESCALATED (its severity rose) or CLEARED where that happened to an alarm at this reading,
-    else 0; `events` counts those. `peak` and `severity` are the open alarm's as of this reading, where there is one.
+    `event` int8 is OPENED, ESCALATED (its severity rose), CLEARED, or ADOPTED (cleared, since what it found has stayed
+    and is taken as normal) where that happened to an alarm at this reading, else 0; `events` counts those. `peak` and
+    `severity` are the open alarm's as of this reading, where there is one.
     """
 
     anomaly: NDArray[np.bool_]
@@ -99,19 +135,38 @@ def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
 
 
 @subkernel
-def _open(series: int, time: int, score: float, threshold: float, state: PolicyState) -> None:
+def _open(
+    series: int, time: int, score: float, threshold: float, value: float, expected: float, half: float,
+    state: PolicyState,
+) -> None:  # fmt: skip
     state.is_open[series] = True
     state.calm_readings[series] = 0
     state.calm_since[series] = time
     state.first_anomaly[series] = time
     state.anomalies[series] = 1
+    state.readings[series] = 1
     state.peak[series] = score
     state.severity[series] = severity_of(score - threshold, 0.0, 1)
+    off = value - expected
+    state.normal[series] = expected
+    state.off[series] = off if abs(off) > half else 0.0  # so that NaN is 0
+    state.mean_off[series] = 1.0
+    state.return_until[series] = -1
 
 
 @subkernel
-def _go_on(series: int, time: int, score: float, threshold: float, limits: Limits, state: PolicyState) -> int:
+def _share_off(series: int, value: float, state: PolicyState) -> float:
+    """How far off a value is from what was normal before the newest alarm, in shares of the value that opened it."""
+    off = state.off[series]
+    return (value - state.normal[series]) / off if off != 0.0 else 0.0
+
+
+@subkernel
+def _go_on(
+    series: int, time: int, score: float, threshold: float, value: float, limits: Limits, state: PolicyState
+) -> int:
     """What a reading does to an open alarm."""
+    state.readings[series] += 1
     if score >= threshold:
         state.anomalies[series] += 1
         state.peak[series] = max(state.peak[series], score)
@@ -122,7 +177,19 @@ def _go_on(series: int, time: int, score: float, threshold: float, limits: Limit
             state.calm_readings[series] = 0
             state.calm_since[series] = time
             return ESCALATED
-    if score >= limits.clear_ratio * threshold:
+    share = min(max(_share_off(series, value, state), -1.0), 2.0)
+    state.mean_off[series] += _MEAN_RATE * (share - state.mean_off[series])
+    is_calm = score < limits.clear_ratio * threshold
+    if is_calm and state.off[series] != 0.0 and state.mean_off[series] >= _BACK:
+        lasted = time - state.first_anomaly[series]
+        if lasted < limits.adopt_after or state.readings[series] < _ADOPTED_READINGS:
+            is_calm = False
+        else:
+            state.is_open[series] = False
+            state.cooldown[series] = limits.cooldown
+            state.return_until[series] = time + _RETURN_WITHIN
+            return ADOPTED
+    if not is_calm:
         state.calm_readings[series] = 0
         state.calm_since[series] = time
         return 0
@@ -132,6 +199,16 @@ def _go_on(series: int, time: int, score: float, threshold: float, limits: Limit
     state.is_open[series] = False
     state.cooldown[series] = limits.cooldown
     return CLEARED
+
+
+@subkernel
+def _is_return(series: int, time: int, value: float, limits: Limits, state: PolicyState) -> bool:
+    """Whether the reading returns from what was taken as normal to what was normal before."""
+    if time >= state.return_until[series] or not abs(_share_off(series, value, state)) < _BACK:
+        return False
+    # The detectors need as long to take the return as normal as they needed for what it returns from.
+    state.return_until[series] = min(state.return_until[series], time + limits.adopt_after)
+    return True
 
 
 @subkernel
@@ -159,6 +236,7 @@ def _step(
     series: NDArray[np.int32],
     time: NDArray[np.int64],
     score: NDArray[np.float64],
+    band: Band,
     limits: Limits,
     own_budget: NDArray[np.float64],
     minimum: NDArray[np.float64],
@@ -177,12 +255,15 @@ def _step(
         if not math.isnan(score[i]):
             threshold = _threshold(limits, own_budget[s], minimum[s], state.log_cadence[s])
             anomaly[i] = score[i] >= threshold
+            value = band.value[i]
             if state.is_open[s]:
-                event[i] = _go_on(s, time[i], score[i], threshold, limits, state)
+                event[i] = _go_on(s, time[i], score[i], threshold, value, limits, state)
+                anomaly[i] = anomaly[i] or (state.is_open[s] and _share_off(s, value, state) >= _BACK)
             elif state.cooldown[s] > 0:
                 state.cooldown[s] -= 1
-            elif anomaly[i]:
-                _open(s, time[i], score[i], threshold, state)
+            elif anomaly[i] and not _is_return(s, time[i], value, limits, state):
+                half = 0.5 * (band.upper[i] - band.lower[i])
+                _open(s, time[i], score[i], threshold, value, band.expected[i], half, state)
                 event[i] = OPENED
         peak[i] = state.peak[s]
         severity[i] = state.severity[s]
@@ -191,7 +272,11 @@ def _step(
 
 
 class AlarmPolicy:
-    """Raises and clears one alarm a series, with hysteresis and a cooldown, by score and time alone."""
+    """Raises and clears one alarm a series, with hysteresis and a cooldown.
+
+    An alarm opens by its score. It stays open until the score has been low for a while and the value is back, relative
+    to what was normal before; what stays for long is taken as normal, and its return raises no alarm.
+    """
 
     def __init__(self, settings: AlarmSettings) -> None:
         self.settings = settings
@@ -202,6 +287,7 @@ class AlarmPolicy:
             settings.clear_after_ns,
             settings.clear_readings,
             settings.cooldown,
+            settings.adopt_after_ns,
         )
         self._own_budget = np.empty(0)
         self._minimum = np.empty(0)
@@ -222,17 +308,29 @@ class AlarmPolicy:
         """Let no score below this raise an alarm of the series, whatever its budget says; 0 for no such minimum."""
         self._minimum[series] = score
 
+    def end_by_score(self, series: int) -> None:
+        """Let the series' open alarm end by the score alone: somebody has said what is normal."""
+        self._state.off[series] = 0.0
+
     def close(self, series: int) -> None:
         """End the series' open alarm: the next score that reaches the threshold opens another."""
         self._state.is_open[series] = False
 
-    def step(self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64]) -> Verdicts:
-        """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm."""
+    def step(
+        self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64], band: Band | None = None
+    ) -> Verdicts:
+        """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm.
+
+        Without a `band`, as of scores of a whole device, an alarm ends by the score alone.
+        """
         n = len(series)
+        if band is None:
+            unknown = np.full(n, np.nan)
+            band = Band(unknown, unknown, unknown, unknown)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
         events = _step(
-            series, time, score, self._limits, self._own_budget, self._minimum, self._state,
+            series, time, score, band, self._limits, self._own_budget, self._minimum, self._state,
             anomaly, event, peak, severity,
         )  # fmt: skip
         return Verdicts(anomaly, event, peak, severity, int(events))
@@ -271,6 +369,8 @@ class AlarmPolicy:
             state.anomalies[series] = max(int(state.anomalies[series]), 1)
             state.peak[series] = peak
             state.severity[series] = severity
+            state.readings[series] = max(int(state.readings[series]), 1)
+            state.off[series] = 0.0
 
     @property
     def open_series(self) -> NDArray[np.intp]:
@@ -282,5 +382,11 @@ class AlarmPolicy:
         return {name: array.copy() for name, array in self._state._asdict().items()}
 
     def load(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take over a state that `state` returned. Raises KeyError where an array is missing."""
-        self._state = PolicyState(*(np.array(state[name], kind) for name, (kind, _) in _FRESH.items()))
+        """Take over a state that `state` returned, by this version or the one before, which knew no values.
+
+        Raises KeyError where another array is missing.
+        """
+        size = len(state["last_time"])
+        added = {name: np.full(size, _FRESH[name][1]) for name in _ADDED}
+        whole = {**added, **state}
+        self._state = PolicyState(**{name: np.array(whole[name], kind) for name, (kind, _) in _FRESH.items()})

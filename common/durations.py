@@ -76,6 +76,15 @@ def format_duration(nanoseconds: int) -> str:
     return "".join(parts) or "0s"
 
 
+def spoken_duration(nanoseconds: int) -> str:
+    """About how long it is, whatever its sign, with three digits in its largest unit: "4.5 h", "3 min"."""
+    seconds = abs(nanoseconds) / 1e9
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _check_duration(text: str) -> str:
     parse_duration(text)
     return text

@@ -13,8 +13,10 @@ from detectors import shape
 from detectors.channels import deviation
 from detectors.channels.deviation import (
     FORECASTS,
+    JUMP,
     LASTING,
     LEVEL,
+    SHIFT,
     SIZES,
     deviation_begin,
     deviation_learn,
@@ -25,14 +27,14 @@ from detectors.channels.deviation import (
 )
 from detectors.channels.special import SPECIAL_NAMES
 from detectors.channels.special import STUCK as STUCK_PLACE
-from detectors.channels.value_range import range_learn, range_score
+from detectors.channels.value_range import is_switch, range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
 from detectors.statistics.calendar_time import DAY
 from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile
-from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score
+from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score, switch_score
 
 PART_NAMES = ("jump", "shift", "level", "lasting", "range", *SPECIAL_NAMES, "shape")
 RANGE, SPECIAL, SHAPE = SIZES, SIZES + 1, SIZES + 1 + len(SPECIAL_NAMES)
@@ -49,6 +51,8 @@ NORMAL_DECADES = 3.0
 """A reading below this widens the range."""
 DAILY_DECADES = 2.0
 """Most that a deviation scores at an hour that has one on most days."""
+USUAL_HERE = 1.0
+"""Decades of the slowest forecast below which a value is usual at this hour, however it came there."""
 TOLD_DECADES = 2.0
 """From these on the band told is that of the forecast that spoke, else that of the slowest."""
 STILL = 0.5
@@ -175,6 +179,13 @@ def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
 
 
 @subkernel
+def _is_switch(state: Any, value: float, view: Any) -> bool:
+    """Whether the reading has come from one usual mode of the series to another."""
+    which = SHIFT if view.decades[SHIFT] > view.decades[JUMP] else JUMP
+    return bool(is_switch(state, value - view.error[which], value))
+
+
+@subkernel
 def _say_usual(state: Any, which: int, view: Any) -> tuple[float, float]:
     """The forecast that the size `which` is measured from, and half the width of its usual band."""
     which_forecast = min(which, FORECASTS - 1)
@@ -280,6 +291,8 @@ def _ask(
         score = min(score, excursion_rarity(counted[DEVIATION_CHANNEL]))
     if is_daily(state, view):
         score = min(score, DAILY_DECADES)
+    if score > NORMAL_DECADES and (view.decades[LEVEL] < USUAL_HERE or _is_switch(series.range, value, view)):
+        score = switch_score(counted[DEVIATION_CHANNEL], score)
     if highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
         for k in range(SIZES):
             answers[k] = score * view.decades[k] / highest

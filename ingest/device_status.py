@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from common.durations import spoken_duration
+
 MOST_DEVICES = 100_000
 """Most devices that anything is noted of; beyond, new ones are passed over."""
 
@@ -57,7 +59,7 @@ class DeviceStatus:
             zone = f"{sign}{whole:02}:{15 * part:02}"
             return f'clock {abs(hours):g} h {way}: local time without a zone; set time_zone = "{zone}" on its route'
         if self.clock_ahead and self.offset > _SKEW_SHOWN:
-            return f"clock {_duration(self.offset)} ahead"
+            return f"clock {spoken_duration(self.offset)} ahead"
         if self.clock_not_set:
             return "clock not set: its readings are placed at their arrival"
         if self.time_unread:
@@ -173,11 +175,3 @@ def mostly_refused(statuses: DeviceStatuses) -> str:
     others = f", and so are those of {len(found) - 1:,} other devices" if len(found) > 1 else ""
     remedy = "; `driftline explain TOPIC PAYLOAD` shows one step by step"
     return f'most messages of device "{name}" are refused{others}: {status.reason}: {status.detail}{remedy}'
-
-
-def _duration(nanoseconds: int) -> str:
-    seconds = abs(nanoseconds) / 1e9
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.0f} s"

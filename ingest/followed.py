@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from alerts.alarm_life import AlarmStep
 from alerts.policy import Verdicts
 from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord
 from ingest.detector_host import HostScores
 from ingest.order import Ordered
 
@@ -70,7 +71,8 @@ class RecordedRows:
 class Followed:
     """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
 
-    `own` are the verdicts on the readings on time, `together` those on devices' rows.
+    `own` are the verdicts on the readings on time, `together` those on devices' rows. `silences` are the alarms of what
+    has fallen silent or is heard from again.
     """
 
     ordered: Ordered
@@ -79,6 +81,7 @@ class Followed:
     own: Verdicts
     together: Verdicts
     alarms: AlarmStep
+    silences: Sequence[AlarmRecord] = ()
 
     def points(self) -> ScoredBatch:
         """All points: readings with their scores, devices' scores, then late readings without one."""

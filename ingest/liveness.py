@@ -1,18 +1,20 @@
-"""Which devices are heard from. A retained message is history, not a sign of life.
+"""Who is heard from: devices, and metrics of devices. A retained message is history, not a sign of life.
 
-A device may send on several topics in one burst, at steady intervals, on change alone, or a few times a day. So silence
-is not measured by the usual interval between messages but by the longest that the device has been silent for: by a
-little more than that where its intervals are alike, by several times that, and by a day at least, where they are not.
+A device may send on several topics in one burst, at steady intervals, on change alone, a few times a day, or by day
+only. So silence is not measured by the usual interval between messages but by the longest that keeps coming: by several
+times that, and by a day at least where intervals are not alike. An outage does not keep coming, so that the next one is
+told as soon as the first was.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.compiled import njit
+from common.compiled import njit, subkernel
 from common.growth import grown
 from detectors.detector import State
 from devices.batch import NO_TIME
@@ -20,28 +22,100 @@ from devices.batch import NO_TIME
 _SECOND = 10**9
 _CLOCK_SET_BACK = 5 * _SECOND
 _LEAST_SILENCE = 30 * _SECOND
-_DAY = 86_400 * _SECOND
+_HOUR = 3_600 * _SECOND
+_DAY = 24 * _HOUR
 _NEW_FOR = 3 * _DAY
 """How long a device that has hardly sent is new, before it is silent."""
 _FEWEST, _ENOUGH = 3, 20
 """Intervals that a device must have shown before it is not new any more, and before its longest one is trusted: the
 first ones may all be of one burst."""
-_STEADY, _STEADY_FACTOR, _CHANGE_FACTOR = 0.5, 5.0, 4.0
+_STEADY, _STEADY_FACTOR, _LONG_FACTOR, _CHANGE_FACTOR = 0.5, 5.0, 3.0, 4.0
 """A device is steady whose long intervals lie off their mean by at most so much of it, in the mean; how many of its
-longest intervals a steady device, and one that sends on change, may be silent for."""
+longest intervals a steady device may be silent for, one whose longest is over an hour, and one that sends on change."""
 _WEIGHT = 0.1
+_LENGTHS = 24
+"""Interval lengths told apart: powers of two of a second, the last of them half a year."""
+_MEMORY = 14 * _DAY
+_ONCE, _TWICE, _EACH = 0.5, 1.5, 4.0
+"""An interval keeps coming that came once on the first day, later twice, and in the end every `_EACH` days."""
 
 
 class _Activity(NamedTuple):
-    """Per device: newest event time and arrival, the mean of its long intervals, how far they lie off it in the mean,
-    and the longest, in ns, and how many intervals it has shown."""
+    """Of each: newest event time and arrival, the first arrival, the mean of the long intervals, how far they lie off
+    it in the mean, the longest that keeps coming, and the longest of all of late, in ns; how many intervals there were;
+    how many of each length, fading, and when they faded last."""
 
     last_event: NDArray[np.int64]
     last_arrival: NDArray[np.int64]
+    first_arrival: NDArray[np.int64]
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     longest: NDArray[np.float64]
+    longest_of_all: NDArray[np.float64]
     intervals: NDArray[np.int64]
+    lengths: NDArray[np.float32]
+    faded: NDArray[np.int64]
+
+
+_FRESH = {
+    "last_event": (np.int64, NO_TIME),
+    "last_arrival": (np.int64, -1),
+    "first_arrival": (np.int64, -1),
+    "mean": (np.float64, 0.0),
+    "deviation": (np.float64, 0.0),
+    "longest": (np.float64, 0.0),
+    "longest_of_all": (np.float64, 0.0),
+    "intervals": (np.int64, 0),
+    "lengths": (np.float32, 0.0),
+    "faded": (np.int64, -1),
+}
+
+
+def _fresh(name: str, size: int) -> NDArray[Any]:
+    kind, fill = _FRESH[name]
+    return np.full((size, _LENGTHS) if name == "lengths" else size, fill, kind)
+
+
+@subkernel
+def _find_longest(d: int, now: int, activity: _Activity) -> None:
+    """The longest interval that keeps coming: lengths are counted from the longest down."""
+    age = (now - activity.first_arrival[d]) / _DAY
+    needed = _ONCE if age < 1.0 else max(_TWICE, min(age, _MEMORY / _DAY) / _EACH)
+    count, found = 0.0, 0
+    for k in range(_LENGTHS - 1, -1, -1):
+        count += activity.lengths[d, k]
+        if count >= needed:
+            found = k
+            break
+    activity.longest[d] = min(2.0 ** (found + 1) * _SECOND, activity.longest_of_all[d])
+
+
+@subkernel
+def _note_interval(d: int, now: int, gap: int, activity: _Activity) -> None:
+    activity.intervals[d] += 1
+    activity.longest_of_all[d] = max(activity.longest_of_all[d], float(gap))
+    length = int(min(max(math.log2(gap / _SECOND), 0.0), _LENGTHS - 1.0))
+    activity.lengths[d, length] += 1.0
+    passed = now - activity.faded[d]
+    if passed > _HOUR:
+        activity.faded[d] = now
+        left = math.exp(-passed / _MEMORY)
+        for k in range(_LENGTHS):
+            activity.lengths[d, k] *= left
+        # It is to be as long as one of the longest of those that are remembered.
+        longest = 0
+        for k in range(_LENGTHS):
+            longest = k if activity.lengths[d, k] >= 0.1 else longest
+        activity.longest_of_all[d] = max(min(activity.longest_of_all[d], 2.0 ** (longest + 1) * _SECOND), float(gap))
+        _find_longest(d, now, activity)
+    elif gap > activity.longest[d]:
+        _find_longest(d, now, activity)
+    if gap > 0.1 * activity.longest[d]:
+        taken = min(float(gap), activity.longest[d])
+        if activity.mean[d] == 0.0:
+            activity.mean[d] = taken
+        activity.deviation[d] += _WEIGHT * (abs(taken - activity.mean[d]) - activity.deviation[d])
+        activity.mean[d] += _WEIGHT * (taken - activity.mean[d])
 
 
 @njit(nogil=True)
@@ -59,32 +133,20 @@ def _observe(
         if gap <= 1_000_000:  # the readings of one message, or of one burst, are one sign of life
             continue
         if activity.last_arrival[d] >= 0:
-            longest = activity.longest[d]
-            activity.intervals[d] += 1
-            if gap >= longest:
-                # An outage must not make the device be waited for much longer from then on.
-                known = activity.intervals[d] > 20
-                activity.longest[d] = min(float(gap), 4.0 * longest) if known else float(gap)
-            elif gap > 0.1 * longest:
-                activity.longest[d] = longest - 0.005 * (longest - gap)
-            if gap > 0.1 * activity.longest[d]:
-                taken = min(float(gap), activity.longest[d])
-                if activity.mean[d] == 0.0:
-                    activity.mean[d] = taken
-                activity.deviation[d] += _WEIGHT * (abs(taken - activity.mean[d]) - activity.deviation[d])
-                activity.mean[d] += _WEIGHT * (taken - activity.mean[d])
+            _note_interval(d, arrival[i], gap, activity)
+        else:
+            activity.first_arrival[d] = activity.faded[d] = arrival[i]
         activity.last_arrival[d] = arrival[i]
 
 
 class Liveness:
-    """Per device: newest event time, newest arrival, and the intervals that silence is measured by.
+    """Of each device, or each metric: newest event time and arrival, and the intervals that silence is measured by.
 
-    All times int64 ns; `NO_TIME` where nothing was heard.
+    All times int64 ns; `NO_TIME` where nothing was activity.
     """
 
     def __init__(self) -> None:
-        none, no = np.empty(0, np.int64), np.empty(0)
-        self._activity = _Activity(none, none, no, no, no, none)
+        self._activity = _Activity(**{name: _fresh(name, 0) for name in _FRESH})
 
     @property
     def last_event(self) -> NDArray[np.int64]:
@@ -93,21 +155,14 @@ class Liveness:
 
     @property
     def last_arrival(self) -> NDArray[np.int64]:
-        """Newest arrival of each device, -1 where nothing was heard."""
+        """Newest arrival of each device, -1 where nothing was activity."""
         return self._activity.last_arrival
 
-    def grow(self, devices: int) -> None:
-        """Make room for that many devices."""
-        activity = self._activity
-        if devices > len(activity.last_event):
-            self._activity = _Activity(
-                grown(activity.last_event, devices, NO_TIME),
-                grown(activity.last_arrival, devices, -1),
-                grown(activity.mean, devices, 0.0),
-                grown(activity.deviation, devices, 0.0),
-                grown(activity.longest, devices, 0.0),
-                grown(activity.intervals, devices, 0),
-            )
+    def grow(self, size: int) -> None:
+        """Make room for that many."""
+        if size > len(self._activity.last_event):
+            now = self._activity._asdict()
+            self._activity = _Activity(**{name: grown(now[name], size, _FRESH[name][1]) for name in _FRESH})
 
     def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
@@ -121,31 +176,41 @@ class Liveness:
         """Which devices have not shown yet how often they send."""
         return self._activity.intervals < _FEWEST
 
+    def known(self) -> NDArray[np.bool_]:
+        """Which have shown enough intervals for the longest of them to be trusted."""
+        return self._activity.intervals >= _ENOUGH
+
+    @property
+    def longest(self) -> NDArray[np.float64]:
+        """The longest interval of each that keeps coming, ns."""
+        return self._activity.longest
+
     def on_change(self) -> NDArray[np.bool_]:
         """Which devices send at intervals that are not alike, as those do that send on change."""
-        return (self._activity.intervals >= _ENOUGH) & (self._activity.deviation > _STEADY * self._activity.mean)
+        return self.known() & (self._activity.deviation > _STEADY * self._activity.mean)
 
     def patience(self) -> NDArray[np.float64]:
-        """Nanoseconds that each device may be silent for."""
+        """Nanoseconds that each may be silent for."""
         longest = self._activity.longest
-        steady = np.maximum(_LEAST_SILENCE, _STEADY_FACTOR * longest)
+        factor = np.where(longest > _HOUR, _LONG_FACTOR, _STEADY_FACTOR)
+        steady = np.maximum(_LEAST_SILENCE, factor * longest)
         changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
         known = np.where(self.on_change(), changing, steady)
-        return np.where(self._activity.intervals < _ENOUGH, np.maximum(_NEW_FOR, _CHANGE_FACTOR * longest), known)
+        new = np.maximum(_NEW_FOR, _CHANGE_FACTOR * self._activity.longest_of_all)
+        return np.where(self._activity.intervals < _ENOUGH, new, known)
 
     def state(self) -> State:
         """A copy of the whole state."""
         return {name: array.copy() for name, array in self._activity._asdict().items()}
 
     def load(self, state: State) -> None:
-        """Take over a state that `state` returned, by this version or the one before it."""
-        last_event = np.array(state["last_event"], np.int64)
-        none = np.zeros(len(last_event))
-        self._activity = _Activity(
-            last_event,
-            np.array(state["last_arrival"], np.int64),
-            np.array(state.get("mean", none), np.float64),
-            np.array(state.get("deviation", none), np.float64),
-            np.array(state.get("longest", none), np.float64),
-            np.array(state.get("intervals", none), np.int64),
-        )
+        """Take over a state that `state` returned, by this version or one before it."""
+        size = len(state["last_event"])
+        saved = {**{name: _fresh(name, size) for name in _FRESH}, **state}
+        if "first_arrival" not in state:
+            # The version before knew one longest interval: it counts as one that keeps coming.
+            saved["first_arrival"] = saved["faded"] = saved["last_arrival"]
+            saved["longest_of_all"] = saved["longest"]
+            length = np.clip(np.log2(np.maximum(saved["longest"], _SECOND) / _SECOND), 0, _LENGTHS - 1).astype(int)
+            saved["lengths"][np.arange(size), length] = _MEMORY / _DAY
+        self._activity = _Activity(**{name: np.array(saved[name], kind) for name, (kind, _) in _FRESH.items()})

@@ -14,6 +14,7 @@ from alerts.actions import decode as decode_actions
 from alerts.alarm_life import Alarms, Scored
 from alerts.alarm_settings import AlarmSettings
 from alerts.marked_stretches import MarkedStretches
+from alerts.policy import Band
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction, PointsAction
@@ -21,7 +22,7 @@ from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
 from devices.profile import Profile
 from devices.recognition import Profiles
-from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder
@@ -39,6 +40,7 @@ from ingest.observed import Observer
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
+from ingest.silence import SilenceWatch, alarms_of_silence
 from ingest.step_facts import StepFacts, StreamStage
 from storage.store import JournalEntry, StepOutput, StreamProgress, StreamResult
 
@@ -97,7 +99,7 @@ class Engine:
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
         self.marked = MarkedStretches()
-        self.liveness = Liveness()
+        self.silence = SilenceWatch()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=streams is not None)
         first = self.router.first_routes
@@ -120,6 +122,15 @@ class Engine:
     def waiting(self) -> int:
         """Readings that wait in the reorder buffer: a tick may release them."""
         return self._orderer.waiting
+
+    @property
+    def liveness(self) -> Liveness:
+        """Which devices are heard from."""
+        return self.silence.devices
+
+    def wants_tick(self, now: int) -> bool:
+        """Whether arrival time is to be told to have come to `now` (ns), though nothing arrives."""
+        return self.waiting > 0 or self.silence.wants_tick(now)
 
     @property
     def open_series(self) -> NDArray[np.intp]:
@@ -145,14 +156,14 @@ class Engine:
             points=points,
             series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
             dead_letters=letters,
-            alarms=changed.alarms + followed.alarms.records,
+            alarms=[*changed.alarms, *followed.silences, *followed.alarms.records],
             actions=actions,
             counts=counts_of(
                 readings,
                 new,
                 entry,
                 anomalies=int(np.count_nonzero(points.anomaly)),
-                alarms_opened=followed.alarms.opened,
+                alarms_opened=followed.alarms.opened + sum(a.state is AlarmState.OPEN for a in followed.silences),
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch),
                 conflicts=self._orderer.conflicts,
@@ -214,7 +225,7 @@ class Engine:
         arrays = {f"detectors/{name}": state for name, state in self.host.state().items()}
         alarm_arrays, rest = self.alarms.state()
         arrays["order"] = self._orderer.state()
-        arrays["liveness"] = self.liveness.state()
+        arrays["liveness"] = self.silence.state()
         arrays["alarm"] = alarm_arrays
         arrays["route"] = self.choices.state()
         arrays["admission"] = self.admission.state()
@@ -244,7 +255,7 @@ class Engine:
         saved = {name.removeprefix(prefix): state for name, state in arrays.items() if name.startswith(prefix)}
         anew = self.host.load(saved, rest.get("fingerprints", {}))
         self._orderer.load(arrays["order"])
-        self.liveness.load(arrays["liveness"])
+        self.silence.load(arrays["liveness"])
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
         self.not_learned.load(rest.get("not_learned", ()))
@@ -324,7 +335,7 @@ class Engine:
 
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))
-        self.liveness.grow(len(self.registry.device_names))
+        self.silence.grow(len(self.registry.device_names), len(self.registry))
         self.alarms.grow(self.registry.records)
 
     def _incoming(self, readings: Readings, new: JournalEntry, entry: JournalEntry) -> Incoming:
@@ -350,26 +361,31 @@ class Engine:
         batch, live = incoming.batch, incoming.live
         device = self.registry.device_of()[batch.series]
         # A retained message is history, and no sign of life.
-        self.liveness.observe(device[live], batch.time[live], incoming.arrival[live])
+        changes = self.silence.step(
+            device[live], batch.series[live], batch.time[live], incoming.arrival[live], incoming.moments,
+            self.registry.device_of(), lambda series: bool(self.host.assigned(series)),
+        )  # fmt: skip
+        silences = alarms_of_silence(changes, self.registry, self.alarms, self._in_service)
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
         taken = ordered.on_time()
         learn = self.not_learned.learn(taken.batch) & self.admission.learns(taken.batch.series, taken.arrival)
         scores = self.host.step(taken, learn)
         verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores))
-        return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms)
+        return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms, silences)
 
     def _sets(self, batch: Batch, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""
-        devices = scores.devices
+        devices, readings = scores.devices, scores.readings
         own, together = self._in_service(batch.series), self._in_service(devices.batch.series)
         return [
             Scored(
                 batch.series,
                 batch.time,
-                np.where(own, scores.readings.score, np.nan),
+                np.where(own, readings.score, np.nan),
                 np.arange(len(batch)),
-                opening=lambda row: scores.readings.opening(batch, row, self.registry),
+                opening=lambda row: readings.opening(batch, row, self.registry),
                 is_replaced=lambda row: self.host.is_replaced(int(batch.series[row]), row),
+                band=Band(batch.value, readings.expected, readings.lower, readings.upper),
             ),
             Scored(
                 devices.batch.series,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alerts.alarm_settings import AlarmSettings, budget_per_second
-from alerts.policy import CLEARED, OPENED, AlarmPolicy
+from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band
 from storage.store import SeriesPoints
 
 
@@ -46,10 +46,11 @@ def preview(
     if budget is not None:
         policy.set_budget(0, budget_per_second(budget))
     series = np.zeros(len(points.time), np.int32)
-    verdicts = policy.step(series, points.time, points.score)
+    band = Band(points.value, points.expected, points.lower, points.upper)
+    verdicts = policy.step(series, points.time, points.score, band)
     alarms = []
     opened: int | None = None
-    for row in np.flatnonzero((verdicts.event == OPENED) | (verdicts.event == CLEARED)).tolist():
+    for row in np.flatnonzero(np.isin(verdicts.event, (OPENED, CLEARED, ADOPTED))).tolist():
         if verdicts.event[row] == OPENED:
             opened = row
         elif opened is not None:

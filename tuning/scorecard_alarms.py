@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.fault_labels import WHOLE_DEVICE
-from ingest.liveness import Liveness
+from ingest.silence import LISTENS_EVERY, SilenceWatch
 from tuning.backtest import Plan, score_columns
 from tuning.missed_faults import ScoredSeries
 from tuning.scorecard import SILENCE, Alarm
@@ -47,28 +47,38 @@ def judged(plan: Plan, columns: Columns, end: int) -> Judged:
 
 
 def _silences(columns: Columns, end: int) -> list[Alarm]:
-    """When the service would have called each device silent, judged by the arrival of its readings."""
+    """When the service would have called a device silent, or a metric missing, judged by the arrival of readings."""
     names = list(dict.fromkeys(device for device, _ in columns))
     number = {name: i for i, name in enumerate(names)}
-    device = np.concatenate([np.full(len(t), number[d], np.int32) for (d, _), (t, _, _) in columns.items()])
+    keys = list(columns)
+    device_of = np.array([number[device] for device, _ in keys], np.int32)
+    series = np.concatenate([np.full(len(t), i, np.int32) for i, (t, _, _) in enumerate(columns.values())])
     arrival = np.concatenate([arrival for _, _, arrival in columns.values()])
     order = np.argsort(arrival, kind="stable")
-    device, arrival = device[order], arrival[order]
-    liveness = Liveness()
-    liveness.grow(len(names))
-    since: dict[int, int] = {}
+    series, arrival = series[order], arrival[order]
+    watch = SilenceWatch()
+    watch.grow(len(names), len(keys))
+    since: dict[tuple[int, int], int] = {}
     alarms: list[Alarm] = []
     at, now = 0, int(arrival[0])
     while now < end:
         now += CLOCK_STEP
         last = int(np.searchsorted(arrival, now))
-        liveness.observe(device[at:last], arrival[at:last], arrival[at:last])
+        heard, times = series[at:last], arrival[at:last]
+        # The clock goes on between messages, as ticks let it.
+        moments = np.unique(np.append(times, np.arange(now - CLOCK_STEP, now + 1, LISTENS_EVERY)))
         at = last
-        silent = set(
-            np.flatnonzero(liveness.silent(now)[: len(names)] & (liveness.last_arrival[: len(names)] >= 0)).tolist()
-        )
-        for one in silent - since.keys():
-            since[one] = now
-        for one in since.keys() - silent:
-            alarms.append(Alarm(names[one], WHOLE_DEVICE, since.pop(one), now, SILENCE))
-    return [*alarms, *(Alarm(names[one], WHOLE_DEVICE, start, end, SILENCE) for one, start in since.items())]
+        for change in watch.step(device_of[heard], heard, times, times, moments, device_of, lambda _: True):
+            key = (change.device, -1) if change.series < 0 else (int(device_of[change.series]), change.series)
+            if change.begins:
+                since[key] = change.time
+            else:
+                alarms.append(_silence(names, keys, key, since.pop(key), change.time))
+    return [*alarms, *(_silence(names, keys, key, start, end) for key, start in since.items())]
+
+
+def _silence(
+    names: Sequence[str], keys: Sequence[tuple[str, str]], key: tuple[int, int], start: int, end: int
+) -> Alarm:
+    device, series = key
+    return Alarm(names[device], WHOLE_DEVICE if series < 0 else keys[series][1], start, end, SILENCE)

@@ -55,11 +55,13 @@ _DAILY, _DAYS_APART = 0.05, 4.0
 _READINGS, _LONG_HOURS = 8.0, 6.0
 _SMALL = 3.0
 """Increments by which a climb is drawn to what was expected: counters climb in steps."""
-_HOURS_TO_TRUST = 2.0
+_HOURS_TO_TRUST = 0.5
 _MEMORY_HOURS = 24.0 * 56
 _ODD = 3.0
 _MARGIN = 1.3
 _STEP_RATE = 0.05
+_GAP = 20.0
+"""A silence of so many mean gaps between readings tells nothing of the counter: what sends is off."""
 _QUESTIONS = math.log10(4.0)
 
 
@@ -198,6 +200,13 @@ def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, 
 
 
 @subkernel
+def _is_gap(total: Any, time: int) -> bool:
+    """Whether a silence so long precedes this reading that nothing was to be expected of the counter meanwhile."""
+    usual = (total[LAST] - total[FIRST]) / max(total[LEARNED] - 1.0, 1.0)
+    return bool(total[LEARNED] >= _FEWEST and time - total[LAST] > _GAP * usual)
+
+
+@subkernel
 def counter_rate(state: Any, time: int, value: float) -> float:
     """The rate per hour since the last reading, for other channels to judge; NaN at the start and after a reset.
 
@@ -222,11 +231,14 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
     climb = _climb(total, value, hours) if total[LEARNED] > 0.0 else 0.0
     is_reset = math.isnan(climb)
     expected = 0.0
+    is_gap = _is_gap(total, time)
+    if is_gap and not is_reset:
+        climb = 0.0
     if is_reset:
         climb = 0.0
         if total[LEARNED] >= _FEWEST:
             score, cause = _reset(total, time, value, hours) - _QUESTIONS, RESET
-    elif hours > 0.0:
+    elif hours > 0.0 and not is_gap:
         expected = _expected(state, clock, hours)
         if total[LEARNED] >= _FEWEST and total[MOVES] >= _FEWEST_MOVES:
             score, cause = _judge(state, climb, expected, hours)
@@ -236,7 +248,7 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
         if is_reset:
             total[RESETS] += 1.0
             total[LAST_RESET] = time
-        elif hours > 0.0:
+        elif hours > 0.0 and not is_gap:
             _learn(state, clock, climb, expected, hours, score >= _ODD)
         if total[LEARNED] == 0.0:
             total[FIRST] = time

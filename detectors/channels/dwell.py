@@ -62,7 +62,7 @@ _HELD_AT_MOST = DAY
 """For how long a visit that began oddly keeps the score of its beginning."""
 _MOST_STRAY, _STRAY_RATE = 0.02, 0.01
 _GAP_RATE, _SWITCHES_RATE, _REACH = 0.05, 0.05, 4.0
-_MARGIN = 1.5
+_MARGIN = 1.7
 """Nobody minds a visit just longer than the longest before: lengths count as if shorter by this factor."""
 _QUESTIONS = math.log10(3.0)
 _LONGEST_WALK = 21 * 24
@@ -334,7 +334,7 @@ def dwell_step(state: Any, time: int, clock: int, value: float, learn: bool) -> 
     if learn:
         present[CAUSE] = about if score == entry else LONG_VISIT if score == long else CHATTER
         if before >= 0:
-            _learn_held(state, before, clock, gap, expected, long, switch)
+            _learn_held(state, before, clock, gap, expected, long, switch and chatter < _ODD)
         if switch:
             _learn_switch(state, time, chatter)
         if row >= 0 and (switch or before < 0):

@@ -36,6 +36,8 @@ _CLIP = 4.0
 _LONG_GAP = 5.0
 _DAYS_TO_TRUST_HOURS = 3.0
 _MARGIN = 1.2
+_BESIDE = 1.4
+"""The noise of an hour beside counts where it is so many times as large, or as small."""
 _DEAD = 0.02
 """Share of the usual noise below which a signal is dead; that is not taken for usual however long it lasts."""
 _ODD = 3.0
@@ -58,6 +60,18 @@ def _expected(state: Any, clock: int) -> float:
     noise = state.noise
     factor = float(state.tables[BY_HOUR + int(clock % DAY // HOUR)])
     return float(noise[USUAL] * (factor if factor > 0.0 and _knows_hours(noise) else 1.0))
+
+
+@subkernel
+def _around(state: Any, clock: int, expected: float) -> tuple[float, float]:
+    """The least and most noise that is usual at this hour and the ones beside it: one hour may have learned a fault."""
+    least, most = expected, expected
+    if _knows_hours(state.noise):
+        for beside in (-1, 1):
+            other = _expected(state, clock + beside * HOUR)
+            least, most = min(least, other), max(most, other)
+    # Hours are known about as well as this; within it each hour is judged by its own.
+    return least if least * _BESIDE < expected else expected, most if most > expected * _BESIDE else expected
 
 
 @subkernel
@@ -112,10 +126,10 @@ def noise_step(state: Any, time: int, clock: int, value: float, learn: bool) -> 
     recent = noise[RECENT] + rate * (size - noise[RECENT]) if trembles else noise[RECENT]
     score = math.nan
     if noise[LEARNED] >= _FEWEST and expected > 0.0 and recent > 0.0:
-        louder = sizes_decades(tables[LOUDER : LOUDER + SIZES], recent / expected / _MARGIN)
-        quieter = sizes_decades(tables[QUIETER : QUIETER + SIZES], expected / recent / _MARGIN)
-        ratio = recent / expected
-        score = louder if ratio > _MARGIN else quieter if ratio < 1.0 / _MARGIN else 0.0
+        least, most = _around(state, clock, expected)
+        louder = sizes_decades(tables[LOUDER : LOUDER + SIZES], recent / most / _MARGIN)
+        quieter = sizes_decades(tables[QUIETER : QUIETER + SIZES], least / recent / _MARGIN)
+        score = louder if recent > _MARGIN * most else quieter if _MARGIN * recent < least else 0.0
         score = min(MAX_SCORE, score + _RARELY) if score > 0.0 else 0.0
     if learn:
         _learn(state, time, clock, value, recent, size, expected, score)

@@ -18,7 +18,7 @@ from detectors.channels.dwell import dwell_overdue, dwell_step
 from detectors.channels.error_codes import code_step
 from detectors.channels.noise_level import noise_step
 from detectors.channels.slow_drift import drift_step
-from detectors.channels.stuck import stuck_step
+from detectors.channels.stuck import at_rest, stuck_step
 from detectors.fleet_detector import Column
 from detectors.signal_kind import (
     ANGLE,
@@ -124,7 +124,9 @@ def special_step(
         decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
         best, place = _higher(decades, STUCK, best, place)
     if kind <= MEASUREMENT:
-        best, place = _higher(noise_step(state.noise, time, clock, value, learn), NOISE, best, place)
+        decades = noise_step(state.noise, time, clock, value, learn)
+        if not at_rest(state.stuck, value):
+            best, place = _higher(decades, NOISE, best, place)
     if kind <= MEASUREMENT or kind == SPARSE:
         best, place = _higher(drift_step(state.drift, time, clock, value, learn), DRIFT, best, place)
     return best, place, judged

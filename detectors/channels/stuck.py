@@ -28,6 +28,8 @@ VALUE, TIMES, LENGTH = range(3)
 RESTS = 2
 _REST_LENGTH, _REST_TIMES = 8.0, 3.0
 """Readings that make a rest, and rests at one value that make it a resting place."""
+_REST_REACH = 0.02
+"""Share of the usual step by which values of one resting place may differ."""
 _MEMORY = 100_000.0
 _PRIOR_READINGS = 10.0
 _BELIEVED = 2.0
@@ -71,6 +73,13 @@ def _longest_rest(rests: Any, value: float, tolerance: float) -> float:
         if rests[k, TIMES] >= _REST_TIMES and abs(rests[k, VALUE] - value) <= tolerance:
             return float(rests[k, LENGTH])
     return 0.0
+
+
+@subkernel
+def at_rest(state: Any, value: float) -> bool:
+    """Whether the signal stands still at a value at which it has rested before."""
+    runs = state.runs
+    return bool(runs[RUN] >= 2.0 and _longest_rest(state.rests, value, _REST_REACH * runs[STEP]) > 0.0)
 
 
 @subkernel
@@ -181,7 +190,7 @@ def _learn(state: Any, time: int, value: float, change: float, flat: bool) -> No
         return
     if runs[RUN] > 0.0:
         if runs[RUN] >= _REST_LENGTH and run_score(runs, runs[RUN]) > 1.0:
-            _note_rest(state.rests, runs[ANCHOR], runs[RUN], 0.02 * runs[STEP])
+            _note_rest(state.rests, runs[ANCHOR], runs[RUN], _REST_REACH * runs[STEP])
         _note_run(runs, runs[RUN])
         usual = runs[STEP]
         # A jump teaches no more than four usual steps.

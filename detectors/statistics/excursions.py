@@ -44,6 +44,9 @@ SELDOM, OFTEN = 1.0, 3.0
 _LOG10_E = 1.0 / math.log(10.0)
 _FIRST, _FAULT = int(FROM * PER_DECADE), int(FAULT * PER_DECADE)
 
+RARELY_SWITCHED, OFTEN_SWITCHED = 4.0, 8.0
+"""From so many high peaks on, one more that leads from one usual mode to another counts in part, and in full."""
+
 
 def excursion_layout(channels: int) -> dict[str, Column]:
     """The state columns for so many channels. A channel's record: peaks by eighths of a decade; readings; peak
@@ -54,8 +57,8 @@ def excursion_layout(channels: int) -> dict[str, Column]:
         "readings": Column(np.float64, (channels,)),
         "peak": Column(np.float64, (channels,)),
         "quiet": Column(np.int32, (channels,)),
-        "early": Column(np.float64, (channels,)),
-        "number": Column(np.float64, (channels,)),
+        "early": Column(np.float32, (channels,)),
+        "number": Column(np.float32, (channels,)),
     }
 
 
@@ -97,6 +100,18 @@ def excursion_score(state: Any, decades: float, interval: float) -> float:
     if counted > 0.0:
         fitted = min(fitted, -math.log10(counted / (readings + PRIOR_READINGS)))
     return max(fitted, 0.0)
+
+
+@subkernel
+def switch_score(state: Any, score: float) -> float:
+    """`score` of a reading that leads from one usual mode to another: at most how rare peaks beyond NORMAL are."""
+    count = 0.0
+    for i in range(int(NORMAL * PER_DECADE), BINS):
+        height = (i + 0.5) / PER_DECADE
+        count += float(state.peaks[i]) / (1.0 - _ramp(height, NORMAL, FAULT) if height < FAULT else 1.0)
+    rarity = math.log10((state.readings + PRIOR_READINGS) / max(count, 1.0))
+    share = _ramp(count, RARELY_SWITCHED, OFTEN_SWITCHED)
+    return min(score, share * rarity + (1.0 - share) * score)
 
 
 @subkernel

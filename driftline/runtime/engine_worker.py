@@ -187,7 +187,7 @@ class EngineWorker:
                 self._moved_at = monotonic()
                 if self._stop_by < math.inf:
                     return None
-                if not self._wake.wait(_IDLE_SECONDS) and (self.engine.waiting or self._stream_due()):
+                if not self._wake.wait(_IDLE_SECONDS) and (self.engine.wants_tick(self._clock()) or self._stream_due()):
                     self._need_tick()
                 if self._clock() >= self._snapshot_at:
                     return []

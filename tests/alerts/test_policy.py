@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmSettings
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.threshold import MAX_THRESHOLD, MIN_THRESHOLD
+from devices.records import SeriesRecord
 
 SECOND = 1_000_000_000
 START = 1_750_000_000 * SECOND
@@ -111,3 +113,32 @@ def test_a_series_with_a_budget_of_its_own_keeps_to_that() -> None:
     assert judge(policy, scores, series=0, every=60 * SECOND).anomaly.tolist() == [False, False, True]
     assert judge(policy, scores, series=1, every=60 * SECOND).anomaly.tolist() == [False, False, False]
     assert (policy.threshold(0), policy.threshold(1)) == (5.0, pytest.approx(6.0))
+
+
+@pytest.mark.parametrize(
+    ("budget", "shares"),
+    [
+        ("1 per sensor per day", (1.0, 1.0, 1.0, 1.0)),
+        ("1 per device per day", (1 / 2, 1 / 2, 1.0, 1.0)),
+        ("1 per site per day", (1 / 3, 1 / 3, 1 / 3, 1.0)),
+        ("8 per day for all", (2.0, 2.0, 2.0, 2.0)),
+    ],
+)
+def test_a_budget_of_many_is_shared_by_the_sensors_there_are(budget: str, shares: tuple[float, ...]) -> None:
+    places = [("hall/pump", "level"), ("hall/pump", "speed"), ("hall/fan", "speed"), ("yard/gate", "level")]
+    records = [SeriesRecord(number, device, metric) for number, (device, metric) in enumerate(places)]
+    told_of = SeriesRecord(4, "hall/pump", "firmware", kind="text")
+    alarms = Alarms(AlarmSettings(budget=budget))
+    alarms.grow(records[:2])
+    alarms.grow([*records, told_of])
+    a_day_by_minutes = math.log10(86_400 / 60)
+    expected = [max(a_day_by_minutes - math.log10(share), MIN_THRESHOLD) for share in shares]
+    assert alarms.thresholds()[:4] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "budget", ["6 per day", "6 per plant per day", "0 per day for all", "1 per site per day for all"]
+)
+def test_a_budget_that_is_none_is_refused_with_what_it_may_be(budget: str) -> None:
+    with pytest.raises(ValidationError, match=r"N per sensor per hour.*per site.*N per day for all"):
+        AlarmSettings(budget=budget)

@@ -1,0 +1,110 @@
+"""What falls silent is an alarm while it lasts, driven by the arrival of everything else and by ticks."""
+
+from __future__ import annotations
+
+import json
+
+from alerts.alarm_settings import AlarmSettings
+from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.records import AlarmRecord, AlarmState
+from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry
+
+SECOND = 10**9
+START = 1_750_000_000 * SECOND
+
+
+class Plant:
+    """An engine, the alarms that came of what it was given, and the arrival clock."""
+
+    def __init__(self) -> None:
+        detectors = {"default": ComponentSettings(type="zscore")}
+        routes = [RouteSettings(filter="#", detectors=["default"])]
+        self.engine = Engine(routes, detectors, AlarmSettings(), LimitSettings())
+        self.now = START
+        self.alarms: list[AlarmRecord] = []
+
+    def send(self, device: str, flags: int = 0, **metrics: float) -> None:
+        body = json.dumps(metrics).encode()
+        self._step(MessageChunk.of([(device.encode(), body, self.now, flags)]))
+
+    def tick(self) -> None:
+        self._step(MessageChunk.of([], ticked_at=self.now))
+
+    def rounds(self, count: int, *devices: str, every: int = 10) -> None:
+        for _ in range(count):
+            for device in devices:
+                self.send(device, level=3.0, speed=7.0)
+            self.now += every * SECOND
+
+    def seen(self) -> list[tuple[str, str, AlarmState]]:
+        records = self.engine.registry.records
+        return [(records[a.series].device, records[a.series].metric, a.state) for a in self.alarms]
+
+    def _step(self, chunk: MessageChunk) -> None:
+        self.alarms += self.engine.step(JournalEntry(self.engine.position, 0, chunk)).alarms
+
+
+def test_a_device_that_stops_opens_an_alarm_without_a_message_and_ends_it_when_it_is_back() -> None:
+    plant = Plant()
+    plant.rounds(60, "hall/pump")
+    stopped = plant.now - 10 * SECOND
+    for _ in range(30):
+        assert plant.engine.wants_tick(plant.now)
+        plant.tick()
+        plant.now += 10 * SECOND
+    assert plant.seen() == [("hall/pump", "device:silent", AlarmState.OPEN)]
+    (alarm,) = plant.alarms
+    assert 30 * SECOND <= alarm.opened - stopped <= 70 * SECOND
+    assert alarm.severity == "major"
+    assert alarm.reason == "the device has been silent for 1 min; it is heard from at least every 10 s otherwise"
+    plant.send("hall/pump", level=3.0, speed=7.0)
+    assert [(a.alarm, a.state, a.cleared_reason) for a in plant.alarms[1:]] == [
+        (alarm.alarm, AlarmState.CLEARED, "heard from again")
+    ]
+    assert plant.alarms[1].cleared == plant.now
+
+
+def test_a_metric_that_its_device_sends_no_longer_is_an_alarm_of_that_metric() -> None:
+    plant = Plant()
+    plant.rounds(60, "hall/pump", "hall/fan")
+    for _ in range(30):
+        plant.send("hall/pump", level=3.0)
+        plant.send("hall/fan", level=3.0, speed=7.0)
+        plant.now += 10 * SECOND
+    assert plant.seen() == [("hall/pump", "speed", AlarmState.OPEN)]
+    assert "speed has not come for 1 min, though its device sends" in plant.alarms[0].reason
+    plant.send("hall/pump", level=3.0, speed=7.0)
+    assert plant.seen()[1:] == [("hall/pump", "speed", AlarmState.CLEARED)]
+
+
+def test_nobody_is_called_silent_for_the_time_in_which_nothing_was_listened_to() -> None:
+    plant = Plant()
+    plant.rounds(60, "hall/pump", "hall/fan")
+    plant.now += 7200 * SECOND
+    plant.rounds(3, "hall/pump")
+    assert plant.alarms == []
+    plant.rounds(30, "hall/pump")
+    assert plant.seen() == [("hall/fan", "device:silent", AlarmState.OPEN)]
+
+
+def test_a_retained_message_does_not_end_the_silence() -> None:
+    plant = Plant()
+    plant.rounds(60, "hall/pump", "hall/fan")
+    plant.rounds(30, "hall/pump")
+    assert plant.seen() == [("hall/fan", "device:silent", AlarmState.OPEN)]
+    plant.send("hall/fan", FLAG_RETAIN, level=3.0, speed=7.0)
+    assert len(plant.alarms) == 1
+
+
+def test_a_saved_state_goes_on_where_it_was() -> None:
+    plant, other = Plant(), Plant()
+    plant.rounds(60, "hall/pump", "hall/fan")
+    plant.rounds(30, "hall/pump")
+    arrays, rest = plant.engine.state()
+    other.engine.registry.load(plant.engine.registry.records)
+    other.engine.load(plant.engine.position, arrays, json.loads(json.dumps(rest)))
+    other.now = plant.now
+    other.rounds(5, "hall/pump", "hall/fan")
+    assert other.seen() == [("hall/fan", "device:silent", AlarmState.CLEARED)]
