@@ -40,7 +40,7 @@ from ingest.observed import Observer
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
-from ingest.silence import SilenceWatch, alarms_of_silence
+from ingest.silence import SilenceWatch, adopt_silences, alarms_of_silence
 from ingest.step_facts import StepFacts, StreamStage
 from storage.store import JournalEntry, StepOutput, StreamProgress, StreamResult
 
@@ -288,6 +288,7 @@ class Engine:
         before was lost. `judged` are those that somebody has said something of."""
         self._grow()
         self.alarms.adopt(open_alarms, next_alarm, judged)
+        adopt_silences(open_alarms, self.registry, self.silence)
 
     def _assign(self, series: int, route: int, override: int, arrival: int) -> None:
         """Give a series that is met for the first time under these settings to its detectors.
