@@ -87,6 +87,13 @@ def _as_counter(state: Any, time: int, clock: int, value: float, learn: bool) ->
 
 
 @subkernel
+def _noise(state: Any, time: int, clock: int, value: float, learn: bool) -> float:
+    """Decades of the noise; NaN at a resting place, where to stand still is usual."""
+    decades = noise_step(state.noise, time, clock, value, learn)
+    return math.nan if at_rest(state.stuck, value) else float(decades)
+
+
+@subkernel
 def special_step(
     state: Any, time: int, clock: int, value: float, learn: bool, resting: Any
 ) -> tuple[float, int, float]:
@@ -124,9 +131,7 @@ def special_step(
         decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
         best, place = _higher(decades, STUCK, best, place)
     if kind <= MEASUREMENT:
-        decades = noise_step(state.noise, time, clock, value, learn)
-        if not at_rest(state.stuck, value):
-            best, place = _higher(decades, NOISE, best, place)
+        best, place = _higher(_noise(state, time, clock, value, learn), NOISE, best, place)
     if kind <= MEASUREMENT or kind == SPARSE:
         best, place = _higher(drift_step(state.drift, time, clock, value, learn), DRIFT, best, place)
     return best, place, judged
