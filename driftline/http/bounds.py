@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 Made = TypeVar("Made")
 
 MOST_BODY_BYTES = 1 << 20
+_MOST_HELD_BYTES = 16 << 20
 _QUERIES_AT_A_TIME = 2
 _QUERIES_WAITING = 14
 _LOOK_SECONDS = 0.1
@@ -30,12 +31,13 @@ _SENT_WITHIN = 10.0
 class Bounds:
     """ASGI middleware: a body longer than 1 MiB gets 413 and is not read on, one that does not come 408.
 
-    A client that takes nothing is dropped.
+    The bodies of all requests together may be 16 MiB long; beyond, 503. A client that takes nothing is dropped.
     """
 
     def __init__(self, app: ASGIApp, most: int = MOST_BODY_BYTES) -> None:
         self._app = app
         self._most = most
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,9 +59,13 @@ class Bounds:
             except TimeoutError:
                 raise HTTPException(408, f"the body did not come within {_SENT_WITHIN:.0f} s") from None
             whole = not message.get("more_body", False)
-            taken += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            taken += size
+            self._held += size
             if taken > self._most:
                 raise HTTPException(413, f"the body is longer than {self._most} bytes")
+            if self._held > _MOST_HELD_BYTES:
+                raise HTTPException(503, "too many long bodies at a time: try again later")
             return message
 
         async def send_in_time(message: Message) -> None:
@@ -69,6 +75,8 @@ class Bounds:
             await self._app(scope, receive_bounded, send_in_time)
         except TimeoutError:
             log.warning("%s: a client took nothing for %.0f s, and was dropped", scope["path"], _TAKEN_WITHIN)
+        finally:
+            self._held -= taken
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         word = f"{scope['method']} {scope['path']}: the body is longer than {self._most} bytes"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from demo_service import DemoService
 
+from driftline.http import bounds
 from driftline.http import server as serving
 from driftline.http.app import create_app
 from driftline.http.http_settings import HttpSettings
@@ -61,6 +62,34 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(server: HttpServer
     connection.request("POST", "/api/v1/query", iter([b" " * 100_000] * 12), headers, encode_chunked=True)
     reply = connection.getresponse()
     assert (reply.status, b"longer than 1048576 bytes" in reply.read()) == (413, True)
+
+
+def test_bodies_of_all_requests_together_are_bounded(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "_MOST_HELD_BYTES", 100_000)
+    status, text = post(server, b" " * 200_000)
+    assert (status, "too many long bodies at a time" in text) == (503, True)
+    assert post(server, b'{"sql": "SELECT 1"}')[0] == 200, "what was refused is held no more"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "_SENT_WITHIN", 0.2)
+    connection = connect(server)
+    connection.putrequest("POST", "/api/v1/query")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"{")
+    assert connection.getresponse().status == 408
+
+
+def test_the_connection_that_waits_for_longest_makes_room(
+    server: HttpServer, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "most_connections", lambda: 5)
+    address = urlsplit(server.url)
+    waiting = [socket.create_connection((address.hostname, address.port), timeout=30) for _ in range(6)]
+    assert waiting[0].recv(1) == b"", "closed by the server"
+    assert healthy(server)
+    for each in waiting:
+        each.close()
 
 
 def test_an_answer_is_cut_at_its_bytes_and_says_so(server: HttpServer) -> None:

@@ -59,8 +59,6 @@ class KillableService:
         self.config = folder / "driftline.toml"
         self.clock_file: Path | None = None
         """Where set, the service's wall clock is ahead by what stands there (`jumping_clock.set_offset`)."""
-        self.memory_group: Path | None = None
-        """Where set, the control group that the service's processes are put in."""
         self.kills = 0
         self.starts = 0
         self._wait_until = wait_until
@@ -80,9 +78,6 @@ class KillableService:
         elif self.clock_file is not None:
             program = [_JUMPING_CLOCK, str(self.clock_file)]
         command = [sys.executable, *program, "up", "--data", str(self.data), "--config", str(self.config)]
-        if self.memory_group is not None:
-            join = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-            command = ["sh", "-c", join, str(self.memory_group), *command]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--port", "0"], stdout=log, stderr=log, env={**os.environ, "COLUMNS": "400"}
@@ -99,7 +94,7 @@ class KillableService:
     def start(self) -> None:
         """Start the service, and wait until it listens to the broker."""
         self.spawn()
-        self._wait_until(lambda: not self.alive or self.listens, within=90, what="the start")
+        self._wait_until(lambda: not self.alive or self.listens, within=300, what="the start")
         assert self.alive, self.log
 
     @property
