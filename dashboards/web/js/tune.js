@@ -112,10 +112,11 @@ export async function showTune({ root, name, search, signal }) {
   let asked = 0;
   async function load() {
     const mine = (asked += 1);
+    const isWanted = () => mine === asked && !signal.aborted;
     keepInAddress(`#/tune/${encodeURIComponent(name)}`, { budget: budgets[at], days, metric: metric || undefined });
     await attempt(async () => {
       let work = await send("POST", "tune/previews", { device: name, days: Number(days), ...candidate(), budget: budgets[at] });
-      while (!work.result && !work.error && mine === asked && !signal.aborted) {
+      while (!work.result && !work.error && isWanted()) {
         bar.hidden = false;
         bar.value = work.rows ? work.done / work.rows : 0;
         setText(verdict, work.rows ? `Scoring again: ${count(work.done)} of ${count(work.rows)} rows` : "Scoring again: reading what is stored");
