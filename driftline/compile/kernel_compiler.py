@@ -84,11 +84,16 @@ class KernelCompiler:
 
 
 def _shares(steps: Sequence[str]) -> list[list[str]]:
-    """The steps as two lists that take about as long; no list is empty."""
+    """The steps as two lists that take about as long; no list is empty.
+
+    The whole way decodes too, so that decoding comes first and the whole way last: else both lists compile it.
+    """
     shares: tuple[list[str], list[str]] = ([], [])
     taken = [0, 0]
     for step in sorted(steps, key=lambda step: -_SECONDS.get(step, _SECONDS_OF_OTHERS)):
         lighter = taken.index(min(taken))
         shares[lighter].append(step)
         taken[lighter] += _SECONDS.get(step, _SECONDS_OF_OTHERS)
+    for share in shares:
+        share.sort(key=lambda step: (step != DECODING, step == WHOLE_WAY))
     return [share for share in shares if share]

@@ -7,7 +7,7 @@ import pytest
 from detectors.detector_registry import DETECTORS, ROW_DETECTORS
 from driftline.compile.ahead import STEPS, compile_steps
 from driftline.compile.kernel_cache import CompiledNote
-from driftline.compile.kernel_compiler import KernelCompiler, steps_for
+from driftline.compile.kernel_compiler import KernelCompiler, _shares, steps_for
 
 
 def test_every_detector_and_stage_is_a_step_and_compiles_with_a_word_before_it() -> None:
@@ -29,6 +29,12 @@ def test_what_a_configuration_needs_are_steps_each_once() -> None:
     # The default asks the channels for special signals, which have a kernel of their own.
     assert "detector special_signals" in steps
     assert "detector special_signals" not in steps_for(["zscore"])
+
+
+def test_two_processes_share_the_steps_and_none_decodes_that_another_compiles() -> None:
+    shares = _shares(steps_for(["ensemble"]))
+    assert shares == [["detector ensemble", "the whole way"], ["decoding", "detector special_signals"]]
+    assert _shares(["decoding"]) == [["decoding"]]
 
 
 @pytest.mark.timeout(120)
