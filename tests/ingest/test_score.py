@@ -41,6 +41,15 @@ def test_the_highest_score_wins_and_the_band_is_whole_from_the_first_detector_th
     assert scores.parts(2) == {"d1": 12.0}
 
 
+def test_contributors_come_with_the_largest_first() -> None:
+    made = host({"type": "zscore", "warmup": 5}, {"type": "threshold", "upper": 2.2})
+    scores = made.step(ordered([*[1.0, 2.0] * 10, 2.5]), np.ones(21, np.bool_)).readings
+    parts = scores.parts(20)
+    assert list(parts) == ["d1", "d0"]
+    assert parts["d1"] == 12.0
+    assert 0 < parts["d0"] < 12.0
+
+
 def test_a_series_is_learning_as_long_as_its_nearest_detector_is() -> None:
     made = host({"type": "zscore", "warmup": 5}, {"type": "zscore", "warmup": 50})
     made.step(ordered([1.0] * 3), np.ones(3, np.bool_))
