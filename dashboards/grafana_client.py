@@ -1,17 +1,18 @@
-"""One Grafana over HTTP.
+"""One Grafana over HTTP, by the grafana-api package; no other module knows that package.
 
 API: https://grafana.com/docs/grafana/latest/developers/http_api/
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from common.http_client import HttpClient, HttpRefusedError
+import requests
+from grafana_api.grafana_api import GrafanaClientError, GrafanaException
+from grafana_api.grafana_face import GrafanaFace
 
 Json = dict[str, Any]
 
@@ -42,39 +43,46 @@ class Grafana:
         split = urlsplit(url)
         if split.scheme not in {"http", "https"} or not split.hostname:
             raise ValueError(f'"{url}" is not an address of a Grafana: expected one such as http://localhost:3000')
+        prefix = split.path.strip("/")
+        host = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
         self.url = url.rstrip("/")
-        self._client = HttpClient(
-            self.url, seconds=timeout, headers={"Authorization": f"Bearer {token}"}, trust_environment=True
+        self._face = GrafanaFace(
+            token,
+            host=host,
+            port=split.port,
+            url_path_prefix=f"{prefix}/" if prefix else "",
+            protocol=split.scheme,
+            timeout=timeout,
         )
 
     def version(self) -> str:
         """Grafana's version. Raises GrafanaError."""
-        health: Json = self._asked("GET", "health")
+        health: Json = self._asked(lambda: self._face.api.GET("/health"))
         return str(health.get("version", "unknown"))
 
     def ensure_folder(self, uid: str, title: str) -> bool:
         """Make the folder where it is missing; says whether it was. Raises GrafanaError."""
-        if self._found(f"folders/{uid}") is not None:
+        if self._found(lambda: self._face.folder.get_folder(uid)) is not None:
             return False
-        self._asked("POST", "folders", {"uid": uid, "title": title})
+        self._asked(lambda: self._face.folder.create_folder(title, uid))
         return True
 
     def data_source(self, uid: str) -> Json | None:
         """The data source, or None. Raises GrafanaError."""
-        found: Json | None = self._found(f"datasources/uid/{uid}")
+        found: Json | None = self._found(lambda: self._face.datasource.get_datasource_by_id(f"uid/{uid}"))
         return found
 
     def create_data_source(self, settings: Mapping[str, Any]) -> None:
         """Add a data source. Raises GrafanaError."""
-        self._asked("POST", "datasources", dict(settings))
+        self._asked(lambda: self._face.datasource.create_datasource(dict(settings)))
 
     def update_data_source(self, uid: str, settings: Mapping[str, Any]) -> None:
         """Replace a data source's settings. Raises GrafanaError."""
-        self._asked("PUT", f"datasources/uid/{uid}", dict(settings))
+        self._asked(lambda: self._face.datasource.update_datasource(f"uid/{uid}", dict(settings)))
 
     def dashboard(self, uid: str) -> Stored | None:
         """The dashboard with the message of its newest version, or None. Raises GrafanaError."""
-        found = self._found(f"dashboards/uid/{uid}")
+        found = self._found(lambda: self._face.dashboard.get_dashboard(uid))
         if found is None:
             return None
         meta = found.get("meta", {})
@@ -98,38 +106,28 @@ class Grafana:
         if version is not None:
             content["version"] = version
         body = {"dashboard": content, "folderUid": folder_uid, "message": message, "overwrite": overwrite}
-        saved: Json = self._asked("POST", "dashboards/db", body)
+        saved: Json = self._asked(lambda: self._face.dashboard.update_dashboard(body))
         return int(saved["version"])
 
     def _message(self, uid: str, version: int) -> str:
-        listed = self._found(f"dashboards/uid/{uid}/versions", {"limit": "1"})
+        listed = self._found(lambda: self._face.api.GET(f"/dashboards/uid/{uid}/versions?limit=1"))
         versions = listed.get("versions", []) if isinstance(listed, dict) else listed or []
         return next((str(one.get("message", "")) for one in versions if int(one["version"]) == version), "")
 
-    def _found(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+    def _found(self, ask: Any) -> Any:
         try:
-            return self._asked("GET", path, query=query)
+            return self._asked(ask)
         except GrafanaError as error:
             cause = error.__cause__
-            if isinstance(cause, HttpRefusedError) and cause.status == 404:
+            if isinstance(cause, GrafanaClientError) and cause.status_code == 404:
                 return None
             raise
 
-    def _asked(
-        self, method: str, path: str, given: Json | None = None, *, query: Mapping[str, str] | None = None
-    ) -> Any:
+    def _asked(self, ask: Any) -> Any:
         try:
-            return json.loads(self._client.ask(method, f"/api/{path}", json=given, query=query))
-        except HttpRefusedError as error:
-            kind = ConflictError if error.status == 412 else GrafanaError
-            raise kind(f"{self.url}: {_word(error)}") from error
-        except (OSError, ValueError) as error:
+            return ask()
+        except GrafanaException as error:
+            kind = ConflictError if error.status_code == 412 else GrafanaError
+            raise kind(f"{self.url}: {error.message}") from error
+        except (requests.RequestException, ValueError) as error:
             raise GrafanaError(f"{self.url}: {error}") from error
-
-
-def _word(error: HttpRefusedError) -> str:
-    """What Grafana says of a refusal, else the status."""
-    try:
-        return str(json.loads(error.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason}"

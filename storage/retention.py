@@ -10,15 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from common.durations import format_duration, parse_duration
-from common.http_client import HttpClient, HttpRefusedError
+from common.extras import optional
+from common.http_client import HttpClient
 from storage.external.lines import POINTS
 from storage.external.sink_registry import sink_kind
 from storage.storage_settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
+
+if TYPE_CHECKING:
+    import influxdb_client as influx
+    import urllib3.exceptions as urllib3
+    from influxdb_client import rest
+else:
+    influx = optional("influxdb_client", extra="influx", purpose="Speaking to InfluxDB")
+    rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
+    urllib3 = optional("urllib3.exceptions", extra="influx", purpose="Speaking to InfluxDB")
 
 _SECOND = 10**9
 _DAY = 24 * 3600 * _SECOND
@@ -103,10 +111,11 @@ class InfluxPlan:
 
     def __init__(self, settings: SinkSettings, token: str) -> None:
         self._settings = settings
-        self._client = HttpClient(
+        self._client = influx.InfluxDBClient(
             settings.url,
-            seconds=parse_duration(settings.timeout) / _SECOND,
-            headers={"Authorization": f"Token {token}"} if token else None,
+            token=token or None,
+            org=settings.org,
+            timeout=parse_duration(settings.timeout) // 1_000_000,
         )
 
     def steps(self) -> list[Step]:
@@ -115,63 +124,66 @@ class InfluxPlan:
             steps = [self._bucket(self._settings.bucket, self._settings.keep)]
             for copy in self._settings.downsample:
                 steps += [self._bucket(self._copy_name(copy), copy.keep), self._task(copy)]
-        except HttpRefusedError as error:
+        except rest.ApiException as error:
             expected = "to read buckets"
             if error.status == 404:
                 expected = f'InfluxDB 2, or of InfluxDB 1 a retention policy that is there: "{self._settings.bucket}"'
             raise OSError(f"{self._settings.url}: {error.status} {error.reason}: expected {expected}") from error
+        except urllib3.HTTPError as error:
+            raise OSError(f"{self._settings.url}: {error}") from error
         return steps
 
-    def _asked(self, method: str, path: str, *, query: dict[str, str] | None = None, given: object = None) -> Any:
-        return orjson.loads(self._client.ask(method, f"/api/v2/{path}", query=query, json=given))
-
-    def _organisation(self) -> str:
-        found = self._asked("GET", "orgs", query={"org": self._settings.org})["orgs"]
-        if not found:
-            raise OSError(f'{self._settings.url}: expected an organisation "{self._settings.org}"')
-        return str(found[0]["id"])
-
     def _bucket(self, name: str, keep: str | None) -> Step:
-        found = next(iter(self._asked("GET", "buckets", query={"name": name}).get("buckets", [])), None)
+        api = self._client.buckets_api()
+        found = api.find_bucket_by_name(name)
         seconds = None if keep is None else parse_duration(keep) // _SECOND
-        rules = [] if seconds is None else [{"type": "expire", "everySeconds": seconds}]
-        subject, store = f'bucket "{name}"', self._settings.name
+        rules = [] if seconds is None else [influx.BucketRetentionRules(type="expire", every_seconds=seconds)]
+        subject, name_of = f'bucket "{name}"', self._settings.name
         if found is None:
-
-            def make() -> None:
-                wanted = {"name": name, "orgID": self._organisation(), "retentionRules": rules}
-                self._asked("POST", "buckets", given=wanted)
-
-            return Step(store, subject, "missing", keep or _FOREVER, "make it", make)
-        now = sum(int(rule["everySeconds"]) for rule in found.get("retentionRules", ()))
+            return Step(
+                name_of,
+                subject,
+                "missing",
+                keep or _FOREVER,
+                "make it",
+                lambda: api.create_bucket(bucket_name=name, retention_rules=rules, org=self._settings.org),
+            )
+        now = sum(int(rule.every_seconds) for rule in found.retention_rules or ())
         shown = format_duration(now * _SECOND) if now else _FOREVER
         if seconds is None or now == seconds:
-            return Step(store, subject, shown, keep or shown)
+            return Step(name_of, subject, shown, keep or shown)
 
         def change() -> None:
-            self._asked("PATCH", f"buckets/{found['id']}", given={"retentionRules": rules})
+            found.retention_rules = rules
+            api.update_bucket(found)
 
-        return Step(store, subject, shown, str(keep), f"keep {keep}", change)
+        return Step(name_of, subject, shown, str(keep), f"keep {keep}", change)
 
     def _task(self, copy: DownsampleSettings) -> Step:
+        api = self._client.tasks_api()
         name = f"driftline {self._settings.bucket} {copy.every}"
         flux = downsampling_task(name, self._settings.bucket, self._copy_name(copy), copy.every)
-        listed = self._asked("GET", "tasks", query={"name": name}).get("tasks", [])
-        found = next((task for task in listed if task["name"] == name), None)
-        subject, wanted = f'task "{name}"', {"flux": flux, "status": "active"}
+        found = next((task for task in api.find_tasks(name=name) if task.name == name), None)
+        subject = f'task "{name}"'
         if found is None:
-
-            def make() -> None:
-                self._asked("POST", "tasks", given={"org": self._settings.org, **wanted})
-
-            return Step(self._settings.name, subject, "missing", "active", "make it", make)
-        if found["flux"].split() == flux.split() and found["status"] == "active":
+            request = influx.TaskCreateRequest(org=self._settings.org, flux=flux, status="active")
+            return Step(
+                self._settings.name,
+                subject,
+                "missing",
+                "active",
+                "make it",
+                lambda: api.create_task(task_create_request=request),
+            )
+        if found.flux.split() == flux.split() and found.status == "active":
             return Step(self._settings.name, subject, "active", "active")
 
         def change() -> None:
-            self._asked("PATCH", f"tasks/{found['id']}", given=wanted)
+            found.flux, found.status = flux, "active"
+            found.every = found.cron = found.offset = None
+            api.update_task(found)
 
-        return Step(self._settings.name, subject, f"differs, {found['status']}", "active", "replace it", change)
+        return Step(self._settings.name, subject, f"differs, {found.status}", "active", "replace it", change)
 
     def _copy_name(self, copy: DownsampleSettings) -> str:
         return f"{self._settings.bucket}_{copy.every}"
@@ -218,7 +230,11 @@ def apply(steps: list[Step]) -> list[Step]:
             continue
         try:
             step.apply()
-        except OSError as error:
-            raise OSError(f"{step.store}: {step.subject}: {step.action}: {error}") from error
+        except (rest.ApiException, urllib3.HTTPError) as error:
+            raise OSError(f"{step.store}: {step.subject}: {step.action}: {_said(error)}") from error
         done.append(step)
     return done
+
+
+def _said(error: Any) -> str:
+    return " ".join(str(getattr(error, "body", "") or error).split())[:300]

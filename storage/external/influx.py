@@ -5,21 +5,30 @@ The same point written twice is the same point, so a write that may have failed 
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from common.durations import parse_duration
-from common.http_client import HttpClient, HttpRefusedError
+from common.extras import optional
 from devices.records import SeriesRecord
 from storage.external.lines import LineBlock, LineProtocol
 from storage.storage_settings import SinkSettings
 from storage.store import StepOutput
 
-_GZIP_LEVEL = 6
+if TYPE_CHECKING:
+    import influxdb_client as influx
+    import urllib3.exceptions as urllib3
+    from influxdb_client import rest
+    from influxdb_client.client import write_api
+else:
+    influx = optional("influxdb_client", extra="influx", purpose="Speaking to InfluxDB")
+    write_api = optional("influxdb_client.client.write_api", extra="influx", purpose="Speaking to InfluxDB")
+    rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
+    urllib3 = optional("urllib3.exceptions", extra="influx", purpose="Speaking to InfluxDB")
+
 _REFUSED = {400, 413, 422}
 
 
@@ -38,20 +47,25 @@ class InfluxSink:
         self.settings = settings
         self._token = token
         self._protocol = LineProtocol(series)
-        self._client: HttpClient | None = None
+        self._client: influx.InfluxDBClient | None = None
+        self._api: Any = None
 
     def open(self) -> Self:
         """Set up the client; connecting happens at the first write. Returns self."""
-        self._client = HttpClient(
+        self._client = influx.InfluxDBClient(
             self.settings.url,
-            seconds=parse_duration(self.settings.timeout) / 1e9,
-            headers={"Authorization": f"Token {self._token}"} if self._token else None,
+            token=self._token or None,
+            org=self.settings.org,
+            timeout=parse_duration(self.settings.timeout) // 1_000_000,
+            enable_gzip=self.settings.gzip,
         )
+        self._api = self._client.write_api(write_options=write_api.SYNCHRONOUS)
         return self
 
     def close(self) -> None:
         """Close the connections; closing twice does nothing."""
         if self._client is not None:
+            self._api.close()
             self._client.close()
             self._client = None
 
@@ -86,26 +100,22 @@ class InfluxSink:
         return LineBlock(memoryview(b"".join(kept)), np.cumsum([len(line) for line in kept], dtype=np.int64))
 
     def _write(self, block: LineBlock, rejected: list[RejectedLine]) -> None:
+        if self._client is None:
+            raise ValueError(f"{self.settings.url}: the sink is not open")
         try:
-            self._send(bytes(block.data))
-        except HttpRefusedError as error:
-            reason = f"{error.status} {error.reason}: {error.shortened}"
+            self._api.write(self.settings.bucket, record=bytes(block.data), write_precision=influx.WritePrecision.NS)
+        except rest.ApiException as error:
             if error.status not in _REFUSED:
-                raise OSError(f"{self.settings.url}: writing {len(block)} lines: {reason}") from error
+                raise OSError(f"{self.settings.url}: writing {len(block)} lines: {_reason(error)}") from error
             if len(block) == 1:
-                rejected.append(RejectedLine(block.text[0], reason))
+                rejected.append(RejectedLine(block.text[0], _reason(error)))
                 return
             for half in (block[: len(block) // 2], block[len(block) // 2 :]):
                 self._write(half, rejected)
-        except OSError as error:
+        except urllib3.HTTPError as error:
             raise OSError(f"{self.settings.url}: writing {len(block)} lines: {error}") from error
 
-    def _send(self, lines: bytes) -> None:
-        if self._client is None:
-            raise ValueError(f"{self.settings.url}: the sink is not open")
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
-        if self.settings.gzip:
-            lines = gzip.compress(lines, _GZIP_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-        place = {"org": self.settings.org, "bucket": self.settings.bucket, "precision": "ns"}
-        self._client.ask("POST", "/api/v2/write", query=place, body=lines, headers=headers)
+
+def _reason(error: rest.ApiException) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+    return f"{error.status} {error.reason}: {' '.join(body.split())[:300]}"

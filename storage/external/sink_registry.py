@@ -76,7 +76,7 @@ class InfluxKind:
     default_url: ClassVar[str] = "http://127.0.0.1:8086"
     Settings: ClassVar[type[SinkSettings]] = SinkSettings
     panel_language: ClassVar[PanelLanguage] = "flux"
-    libraries: ClassVar[tuple[tuple[str, str], ...]] = (("influx", "pyarrow"),)
+    libraries: ClassVar[tuple[tuple[str, str], ...]] = (("influx", "influxdb_client"), ("influx", "pyarrow"))
 
     @staticmethod
     def writer(settings: SinkSettings, *, token: str, series: Sequence[SeriesRecord]) -> SinkWriter:

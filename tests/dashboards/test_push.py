@@ -143,7 +143,7 @@ def test_what_grafana_adds_is_no_difference() -> None:
 
 
 def test_a_wrong_token_is_told() -> None:
-    with running_grafana() as (url, _), pytest.raises(GrafanaError, match="Invalid API key"):
+    with running_grafana() as (url, _), pytest.raises(GrafanaError, match="Unauthorized"):
         push(Grafana(url, "wrong"), BUILT, DATA_SOURCE)
 
 
