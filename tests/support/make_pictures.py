@@ -77,7 +77,8 @@ def _device_to_show(url: str) -> str:
     """The device of the newest alarm, waited for: its charts show something."""
 
     def found() -> str:
-        alarms = httpx.get(f"{url}/api/v1/alarms", timeout=60).json()["alarms"]
+        reply = httpx.get(f"{url}/api/v1/alarms", timeout=60)
+        alarms = reply.json()["alarms"] if reply.is_success else []
         return str(max(alarms, key=lambda each: each["opened"])["device"]) if alarms else ""
 
     return str(_wait(found, _ALARMS_WITHIN, "an alarm"))
