@@ -27,6 +27,7 @@ from alerts.feedback import HIGHEST_SCORE, Answer, Answers, Levels
 from alerts.incidents import site_of
 from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band, Verdicts
 from alerts.severity import SEVERITIES
+from common.durations import spoken_duration
 from devices.kinds import SCORED
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
@@ -95,7 +96,6 @@ class Alarms:
     def __init__(self, settings: AlarmSettings) -> None:
         self._settings = settings
         self._policy = AlarmPolicy(settings)
-        self._adopted = f"adopted as normal after {settings.adopt_after}"
         self._known = 0
         self._open: dict[int, AlarmRecord] = {}
         self._cleared: dict[int, AlarmRecord] = {}
@@ -398,7 +398,7 @@ class Alarms:
                 before,
                 state=AlarmState.CLEARED,
                 cleared=time,
-                cleared_reason=self._adopted if event == ADOPTED else BACK_TO_NORMAL,
+                cleared_reason=_end_of(event, time - before.opened),
                 severity=severity,
                 peak_score=peak,
             )
@@ -435,6 +435,11 @@ class Alarms:
             del self._shelved[series]
             return None
         return until
+
+
+def _end_of(event: int, lasted: int) -> str:
+    """Why an alarm has ended that lasted so many ns."""
+    return f"adopted as normal after {spoken_duration(lasted)}" if event == ADOPTED else BACK_TO_NORMAL
 
 
 def _changed_threshold(before: float, after: float) -> str:

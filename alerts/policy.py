@@ -40,6 +40,7 @@ class PolicyState(NamedTuple):
     `severity`, `readings`: of the open alarm. `cooldown`: readings left in which no alarm opens. `normal` and `off`:
     what was expected when the newest alarm opened, and how far off it the value was (0: within the usual band);
     `mean_off` the mean deviation since, in shares of that. `return_until`: until when the return raises no alarm.
+    `first_time`: of the first reading.
     """
 
     last_time: NDArray[np.int64]
@@ -57,6 +58,7 @@ class PolicyState(NamedTuple):
     off: NDArray[np.float64]
     mean_off: NDArray[np.float64]
     return_until: NDArray[np.int64]
+    first_time: NDArray[np.int64]
 
 
 class Band(NamedTuple):
@@ -84,11 +86,12 @@ _FRESH: Mapping[str, tuple[Any, float]] = {
     "off": (np.float64, 0.0),
     "mean_off": (np.float64, 0.0),
     "return_until": (np.int64, -1),
+    "first_time": (np.int64, -1),
 }
 
 
-_ADDED = ("readings", "normal", "off", "mean_off", "return_until")
-"""What the version before did not keep."""
+_ADDED = ("readings", "normal", "off", "mean_off", "return_until", "first_time")
+"""What versions before did not keep."""
 
 
 class Limits(NamedTuple):
@@ -122,6 +125,8 @@ class Verdicts:
 
 @subkernel
 def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
+    if state.last_time[series] < 0:
+        state.first_time[series] = time
     gap = (time - state.last_time[series]) * 1e-9
     if state.last_time[series] >= 0 and gap > 0.0:
         step = math.log(gap)
@@ -162,6 +167,15 @@ def _share_off(series: int, value: float, state: PolicyState) -> float:
 
 
 @subkernel
+def _adopted_after(series: int, limits: Limits, state: PolicyState) -> int:
+    """How long something must stay to be taken as normal, in ns: no longer than what was normal before it is known."""
+    known = state.first_anomaly[series] - state.first_time[series]
+    if state.first_time[series] < 0:
+        return limits.adopt_after
+    return min(limits.adopt_after, max(limits.clear_after, known))
+
+
+@subkernel
 def _go_on(
     series: int, time: int, score: float, threshold: float, value: float, limits: Limits, state: PolicyState
 ) -> int:
@@ -182,7 +196,7 @@ def _go_on(
     is_calm = score < limits.clear_ratio * threshold
     if is_calm and state.off[series] != 0.0 and state.mean_off[series] >= _BACK:
         lasted = time - state.first_anomaly[series]
-        if lasted < limits.adopt_after or state.readings[series] < _ADOPTED_READINGS:
+        if lasted < _adopted_after(series, limits, state) or state.readings[series] < _ADOPTED_READINGS:
             is_calm = False
         else:
             state.is_open[series] = False

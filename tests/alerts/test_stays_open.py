@@ -13,10 +13,17 @@ START = 1_750_000_000 * 10**9
 NORMAL, FAULT = 20.0, 30.0
 
 
-def judged(values: list[float], scores: dict[int, float], *, expected: float = NORMAL) -> Verdicts:
-    """A reading a minute, within 2 of what is expected usually; `scores` by row, 0 where none is given."""
+def judged(
+    values: list[float], scores: dict[int, float], *, expected: float = NORMAL, known_minutes: int = 600
+) -> Verdicts:
+    """A reading a minute, within 2 of what is expected usually; `scores` by row, 0 where none is given.
+
+    The series is known for `known_minutes` before.
+    """
     policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after="5m", clear_readings=5, adopt_after="2h"))
     policy.grow(1)
+    minutes = np.arange(-known_minutes, 0)
+    policy.step(np.zeros(known_minutes, np.int32), START + MINUTE * minutes, np.zeros(known_minutes))
     rows = len(values)
     score = np.zeros(rows)
     for row, height in scores.items():
@@ -49,6 +56,12 @@ def test_what_stays_is_taken_as_normal_and_its_return_is_no_alarm() -> None:
     assert events(verdicts) == [(10, OPENED), (130, ADOPTED)]
 
 
+def test_a_young_series_adopts_after_as_long_as_it_was_known() -> None:
+    values = [NORMAL] * 10 + [FAULT] * 200
+    assert events(judged(values, {10: 8.0}, known_minutes=30)) == [(10, OPENED), (50, ADOPTED)]
+    assert events(judged([FAULT] * 200, {0: 8.0}, known_minutes=1)) == [(0, OPENED), (19, ADOPTED)]
+
+
 def test_a_fault_on_the_other_side_after_that_is_an_alarm() -> None:
     values = [NORMAL] * 10 + [FAULT] * 200 + [60.0] * 20
     assert events(judged(values, {10: 8.0, 210: 8.0})) == [(10, OPENED), (130, ADOPTED), (210, OPENED)]
@@ -67,7 +80,7 @@ def test_a_state_of_the_version_before_is_taken_over() -> None:
     before.grow(2)
     band = Band(*np.full((4, 1), np.nan))
     before.step(np.zeros(1, np.int32), np.array([START]), np.array([9.0]), band)
-    added = ("readings", "normal", "off", "mean_off", "return_until")
+    added = ("readings", "normal", "off", "mean_off", "return_until", "first_time")
     state = {name: array for name, array in before.state().items() if name not in added}
     after = AlarmPolicy(AlarmSettings(threshold=4.0))
     after.load(state)
