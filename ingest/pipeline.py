@@ -53,8 +53,9 @@ class Engine:
     """Decodes, routes, orders, scores and judges one journal entry at a time.
 
     No clock and no randomness of its own: the same messages under the same settings give the same outputs, however the
-    journal was cut into entries; but a silence is told at the end of the entry in which it shows. `position` is the journal position that it stands at, `settings` all its settings as
-    JSON, `settings_from` the position from which they have been in force.
+    journal was cut into entries; but a silence is told at the end of the entry in which it shows. `position` is the
+    journal position that it stands at, `settings` all its settings as JSON, `settings_from` the position from which
+    they have been in force.
     """
 
     def __init__(

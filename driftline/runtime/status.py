@@ -181,13 +181,13 @@ class ServiceStatus:
     def _present(self) -> tuple[list[str], NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices that are there, retired ones too: names and numbers, and the rest as `presence` has it."""
         engine = self._engine.engine
+        # What grows last is read first, since the engine goes on meanwhile.
+        device_of, open_series = engine.registry.device_of(), engine.open_series
         names = engine.registry.device_names[:]
         count = min(len(names), len(engine.liveness.last_event))
         there = np.flatnonzero(engine.registry.there()[:count])
         silent = engine.liveness.silent(self._clock())
         open_alarms = np.zeros(len(names) + 1, np.int64)
-        open_series = engine.open_series
-        device_of = engine.registry.device_of()
         np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
         return [names[i] for i in there.tolist()], there, ~silent[there].astype(np.bool_), open_alarms[there]
 
@@ -244,7 +244,10 @@ class ServiceStatus:
         """How far every series has warmed up, and its threshold."""
         engine = self._engine.engine
         seen, needed = engine.learning()
-        return Learning(seen, needed, engine.alarms.thresholds()[: len(seen)])
+        threshold = engine.alarms.thresholds()
+        # The engine goes on meanwhile: series that one of them does not know yet wait for the next look.
+        known = min(len(seen), len(threshold))
+        return Learning(seen[:known], needed[:known], threshold[:known])
 
     def threshold(self, series: int) -> float | None:
         """The score that raises an alarm for the series."""

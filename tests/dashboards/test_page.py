@@ -310,6 +310,7 @@ def test_an_alarm_leads_to_its_chart_and_back_to_where_the_reader_was(page: Page
 
 
 def test_alarms_are_taken_on_and_shelved_by_keyboard(page: Page) -> None:
+    before = len(page.service.acted)
     page.show("#/alarms")
     page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 1", "alarms")
     first = page.browser.run("return Number(document.querySelector('tbody tr').dataset.alarm)")
@@ -327,7 +328,7 @@ def test_alarms_are_taken_on_and_shelved_by_keyboard(page: Page) -> None:
     page.browser.wait_for(f"return document.querySelector(\"tr[data-alarm='{first}']\") === null", "the alarm to leave")
     page.browser.run("document.querySelector('[data-value=shelved]').click()")
     page.browser.wait(lambda: "“parts”" in page.text("tbody"), "the shelved alarm")
-    assert [type(action).__name__ for action in page.service.acted] == ["Acknowledge", "Shelve"]
+    assert [type(action).__name__ for action in page.service.acted[before:]] == ["Acknowledge", "Shelve"]
 
 
 def test_a_chart_shows_no_line_of_an_alarm_outside_its_time(page: Page) -> None:

@@ -23,12 +23,12 @@ POINTS = {
     "within a snapshot": ("storage.snapshots", "_remove_all_but", "before"),
     "behind a snapshot": ("storage.snapshots", "SnapshotStore.save", "after"),
     "within the journal's compaction": ("storage.journal.sqlite_journal", "SqliteJournal._removable", "statement"),
-    "within the database's compaction": ("storage.embedded.database", "move_sorted", "after"),
+    "within the database's compaction": ("storage.embedded.old_points", "move_sorted", "after"),
     "reload, before its snapshot": ("driftline.runtime.service", "warm_start", "after"),
     "reload, behind its snapshot": ("driftline.runtime.engine_worker", "EngineWorker.between_steps", "after"),
-    "start-up, storage open": ("driftline.runtime.service", "restored_engine", "before"),
-    "start-up, state restored": ("driftline.runtime.service", "restored_engine", "after"),
-    "start-up, page open": ("driftline.runtime.service", "start_broker", "before"),
+    "start-up, storage open": ("driftline.runtime.stages", "restored_engine", "before"),
+    "start-up, state restored": ("driftline.runtime.stages", "restored_engine", "after"),
+    "start-up, page open": ("driftline.runtime.stages", "start_broker", "before"),
     "start-up under a changed configuration": ("driftline.runtime.recovery", "_step_to", "after"),
 }
 """Module, name in it, and whether the kill comes before it, after it, or within the SQL statement that follows it."""
