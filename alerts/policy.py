@@ -172,7 +172,7 @@ def _adopted_after(series: int, limits: Limits, state: PolicyState) -> int:
     known = state.first_anomaly[series] - state.first_time[series]
     if state.first_time[series] < 0:
         return limits.adopt_after
-    return min(limits.adopt_after, max(limits.clear_after, known))
+    return int(min(limits.adopt_after, max(limits.clear_after, known)))
 
 
 @subkernel
