@@ -90,7 +90,7 @@ def test_a_bad_line_is_named_and_the_good_ones_are_taken(client: TestClient, ser
         ("bucket=a/b", b"a b=1", {}, 400, "query.bucket"),
         ("db=x", b"a b=1", {}, 400, 'unknown parameter "db"'),
         ("", b"a b=1", {"Content-Encoding": "gzip"}, 400, "expected gzip"),
-        ("", gzip.compress(b"a b=1")[:-4], {"Content-Encoding": "gzip"}, 400, "end too early"),
+        ("", gzip.compress(b"a b=1", mtime=0)[:-4], {"Content-Encoding": "gzip"}, 400, "end too early"),
         ("", gzip.compress(b"\n" * (17 << 20)), {"Content-Encoding": "gzip"}, 413, "unpacks to more than"),
         ("", b"a b=1", {"Content-Encoding": "br"}, 415, 'got "br", expected gzip'),
         ("", b"a b=\xff", {}, 400, "byte 4 is not UTF-8"),
