@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
 from common.compiled import njit
+from detectors.channels.channel_detector import ChannelParameters
 from detectors.channels.special import (
     SPECIAL_NAMES,
     ask_special,
@@ -24,10 +25,8 @@ from detectors.signal_kind import LEARNED, give_kind, kind_evidence
 from detectors.statistics.calendar_time import offsets, tell_clocks, wall_clock
 
 
-class SpecialSignalsParameters(BaseModel):
+class SpecialSignalsParameters(ChannelParameters):
     """What may be set; none of it needs to be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     time_zone: str = Field(default="UTC", description="IANA time zone in which hours and weekdays are counted.")
     resting: list[float] = Field(
@@ -36,12 +35,6 @@ class SpecialSignalsParameters(BaseModel):
         description="Values at which standing still is in order, such as 0 of what is off.",
     )
     warmup: int = Field(default=30, ge=4, le=1_000_000, description="Readings learned before the first score.")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, zone: str) -> str:
-        offsets(zone)
-        return zone
 
 
 class SpecialSignals(RecordDetector):

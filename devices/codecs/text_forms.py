@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import partial
 
 from devices.numbers import NO_VALUE_WORDS, text_to_number
 from devices.times import BadTimeError, parse_time
@@ -78,16 +80,14 @@ def looks_like(payload: bytes) -> str:
     import cbor2  # noqa: PLC0415  only where something is wrong
     import msgpack  # noqa: PLC0415
 
-    try:
-        if isinstance(cbor2.loads(payload), (dict, list)):
-            return 'it looks like CBOR, which codec = "cbor" reads'
-    except Exception:
-        pass
-    try:
-        if isinstance(msgpack.unpackb(payload, strict_map_key=False), (dict, list)):
-            return 'it looks like MessagePack, which codec = "msgpack" reads'
-    except Exception:
-        pass
+    for name, codec, read in (
+        ("CBOR", "cbor", cbor2.loads),
+        ("MessagePack", "msgpack", partial(msgpack.unpackb, strict_map_key=False)),
+    ):
+        # What these libraries raise for bytes of another kind is not listed anywhere: any of it says "not this".
+        with suppress(Exception):
+            if isinstance(read(payload), (dict, list)):
+                return f'it looks like {name}, which codec = "{codec}" reads'
     if len(payload) >= 4 and payload[0] == 0x08 and (b"\x12" in payload or b"\x18" in payload):
         return 'it looks like protobuf; Sparkplug B is read by codec = "sparkplug" on topics that begin with spBv1.0/'
     return (

@@ -10,10 +10,7 @@ from demo_service import DemoService
 from fastapi.testclient import TestClient
 
 from driftline.access.accounts import AccountBook
-from driftline.access.gate import Gate
 from driftline.access.identity import Role
-from driftline.http.app import create_app
-from driftline.http.http_settings import HttpSettings
 
 BEFORE = '# the plant\'s own\n[alarm]\nbudget = "1 per sensor per week"  # agreed\n'
 
@@ -24,18 +21,6 @@ def service(tmp_path: Path) -> Iterator[DemoService]:
     service.config_path.write_text(BEFORE)
     yield service
     service.close()
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Iterator[AccountBook]:
-    with AccountBook(tmp_path / "accounts.db") as accounts:
-        yield accounts
-
-
-@pytest.fixture
-def client(service: DemoService, accounts: AccountBook) -> TestClient:
-    settings = HttpSettings()
-    return TestClient(create_app(service, settings, Gate(settings, accounts)), base_url="http://127.0.0.1:8000")
 
 
 def change(client: TestClient, text: str, *, write: bool = False, version: str | None = None) -> dict[str, object]:

@@ -12,10 +12,7 @@ from fastapi.testclient import TestClient
 from devices.device_actions import DeleteDevice, ExcludePoints, LabelDevice, MergeDevice, RenameDevice, RetireDevice
 from devices.records import SeriesRecord
 from driftline.access.accounts import AccountBook
-from driftline.access.gate import Gate
 from driftline.access.identity import Role
-from driftline.http.app import create_app
-from driftline.http.http_settings import HttpSettings
 
 NOW = 1_772_366_400 * SECOND
 PUMP, FAN = "plant/pump-07", "plant/fan-01"
@@ -28,18 +25,6 @@ def service(tmp_path: Path) -> Iterator[DemoService]:
     service.step(scored([0, 1], [NOW, NOW], [54.0, 900.0]), series=series)
     yield service
     service.close()
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Iterator[AccountBook]:
-    with AccountBook(tmp_path / "accounts.db") as accounts:
-        yield accounts
-
-
-@pytest.fixture
-def client(service: DemoService, accounts: AccountBook) -> TestClient:
-    settings = HttpSettings()
-    return TestClient(create_app(service, settings, Gate(settings, accounts)), base_url="http://127.0.0.1:8000")
 
 
 def act(client: TestClient, token: str = "", **given: object) -> tuple[int, str]:

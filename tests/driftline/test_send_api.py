@@ -11,10 +11,7 @@ from demo_service import SECOND, DemoService
 from fastapi.testclient import TestClient
 
 from driftline.access.accounts import AccountBook
-from driftline.access.gate import Gate
 from driftline.access.identity import Role
-from driftline.http.app import create_app
-from driftline.http.http_settings import HttpSettings
 
 NOW = 1_772_366_400 * SECOND
 
@@ -24,18 +21,6 @@ def service(tmp_path: Path) -> Iterator[DemoService]:
     service = DemoService(tmp_path / "store.duckdb", clock=lambda: NOW)
     yield service
     service.close()
-
-
-@pytest.fixture
-def accounts(tmp_path: Path) -> Iterator[AccountBook]:
-    with AccountBook(tmp_path / "accounts.db") as accounts:
-        yield accounts
-
-
-@pytest.fixture
-def client(service: DemoService, accounts: AccountBook) -> TestClient:
-    settings = HttpSettings()
-    return TestClient(create_app(service, settings, Gate(settings, accounts)), base_url="http://127.0.0.1:8000")
 
 
 def lines(*texts: str) -> bytes:

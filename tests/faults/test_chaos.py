@@ -133,9 +133,17 @@ class Chaos:
         wrong = self.random.choice(
             ('[[routes]]\nfilter = "#"\ncodec = "[/x]"\n', "[alarm\n", "\x00", "[alarm]\nx = 1\n")
         )
+        refused = self._refused_configurations()
         self.service.configure(self.mosquitto.url, SETTINGS + wrong)
-        time.sleep(2)
+        self.wait_until(
+            lambda: not self.service.alive or self._refused_configurations() > refused,
+            within=60,
+            what="the refusal of a wrong configuration",
+        )
         self.service.configure(self.mosquitto.url, SETTINGS)
+
+    def _refused_configurations(self) -> int:
+        return " ".join(self.service.log.split()).count("stays as it was")
 
     def stand_still(self) -> None:
         os.kill(self.service.pid, signal.SIGSTOP)
