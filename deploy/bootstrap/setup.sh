@@ -56,5 +56,5 @@ fi
 echo "setup: installing Driftline and its libraries (some hundred megabytes the first time)"
 pip_install --require-hashes -r deploy/lock/run.txt -r deploy/lock/build.txt
 pip_install --no-deps --no-build-isolation --editable .
-echo "setup: compiling what runs for every message (once, some minutes)"
+echo "setup: compiling what runs for every message (once, a minute or two)"
 .venv/bin/python -m driftline.compile
