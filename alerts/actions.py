@@ -7,10 +7,10 @@ at its position, as it takes messages. `encode` gives the entry's body, `decode`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
 from devices.device_actions import (
     DeleteDevice,
@@ -25,6 +25,7 @@ from devices.device_actions import (
     RenameDevice,
     RestoreDevice,
     RetireDevice,
+    StretchAction,
     Text,
     text_of_device_action,
 )
@@ -89,42 +90,21 @@ class UndoFeedback(_AlarmAction):
     kind: Literal["undo_feedback"] = "undo_feedback"
 
 
-class DoNotLearn(PersonAction):
+class DoNotLearn(StretchAction):
     """Do not learn from a stretch of event time: what is stored of it is scored, but not taken for normal.
 
     It holds for readings that come after it; what was learned already stays so.
     """
 
     kind: Literal["do_not_learn"] = "do_not_learn"
-    device: Name
     metric: Name = Field(default="*", description='Metrics whose names match; "*" stands for any characters.')
-    start: int
-    end: int
-    note: Text = ""
-
-    @model_validator(mode="after")
-    def _ends_after_its_start(self) -> Self:
-        if self.end <= self.start:
-            raise ValueError(f"end: expected a time after start {self.start}, got {self.end}")
-        return self
 
 
-class MarkStretch(PersonAction):
+class MarkStretch(StretchAction):
     """Say whether a stretch of event time was a fault or normal: what settings are compared against."""
 
     kind: Literal["mark_stretch"] = "mark_stretch"
-    device: Name
-    metric: Name
-    start: int
-    end: int
     mark: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of the stretch any more.")
-    note: Text = ""
-
-    @model_validator(mode="after")
-    def _ends_after_its_start(self) -> Self:
-        if self.end <= self.start:
-            raise ValueError(f"end: expected a time after start {self.start}, got {self.end}")
-        return self
 
 
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback

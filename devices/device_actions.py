@@ -74,8 +74,8 @@ class DeleteDevice(_DeviceAction):
     kind: Literal["delete"] = "delete"
 
 
-class _PointsAction(PersonAction):
-    """Something done with the stored points of a metric, from `start` up to and without `end` (ns, event time)."""
+class StretchAction(PersonAction):
+    """Something said of a metric from `start` up to and without `end` (ns, event time)."""
 
     device: DeviceName
     metric: DeviceName
@@ -90,13 +90,13 @@ class _PointsAction(PersonAction):
         return self
 
 
-class ExcludePoints(_PointsAction):
+class ExcludePoints(StretchAction):
     """The points are wrong: they leave charts, aggregates and what is learned again, and are kept apart."""
 
     kind: Literal["exclude"] = "exclude"
 
 
-class IncludePoints(_PointsAction):
+class IncludePoints(StretchAction):
     """The points that were excluded are right after all."""
 
     kind: Literal["include"] = "include"

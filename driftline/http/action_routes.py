@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.actions import (
     Acknowledge,
@@ -26,6 +26,7 @@ from alerts.actions import (
 from alerts.figures import DAY
 from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
+from driftline.http.acting import carried_out
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
@@ -124,14 +125,8 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
         unknown = [number for number in numbers if number not in found]
         if unknown:
             raise ApiError(404, "not_found", f"body.alarms: there is no alarm {unknown[0]}")
-        try:
-            actions = [_action(given, found[number], who.name, view.counts().time) for number in numbers]
-        except (ActionError, ValidationError) as error:
-            raise ApiError(400, "invalid_request", f"body: {sentence_of(error)}") from None
-        try:
-            done = view.act(actions)
-        except ActionError as error:
-            raise ApiError(503, "not_done", str(error)) from None
+        now = view.counts().time
+        done = carried_out(view, lambda: [_action(given, found[number], who.name, now) for number in numbers])
         audit(who.name, who.address, f"alarm: {given.action}", _told(given, numbers))
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
@@ -190,14 +185,6 @@ def _effects(view: ServiceView, done: list[ActionRecord], alarms: dict[int, dict
         names = {"alarm": number, "device": alarm["device"], "metric": alarm["metric"]}
         replies.append(names | dataclasses.asdict(effect) | {"sentence": effect.sentence})
     return replies
-
-
-def sentence_of(error: Exception) -> str:
-    """What is wrong with an action, with the setting that it is about."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)
 
 
 def _told(given: ActionRequest, numbers: list[int]) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.actions import ActionError
 from devices.device_actions import (
@@ -20,7 +20,8 @@ from devices.device_actions import (
 )
 from driftline.access.identity import Identity, Role
 from driftline.http.access_guard import Operator
-from driftline.http.action_routes import DoneReply, sentence_of
+from driftline.http.acting import carried_out
+from driftline.http.action_routes import DoneReply
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
@@ -66,14 +67,7 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         _check_role(who, given.action)
         devices = list(dict.fromkeys(given.devices))
         now = view.counts().time
-        try:
-            actions = [_action(given, device, who.name, now) for device in devices]
-        except (ActionError, ValidationError) as error:
-            raise ApiError(400, "invalid_request", f"body: {sentence_of(error)}") from None
-        try:
-            done = view.act(actions)
-        except ActionError as error:
-            raise ApiError(503, "not_done", str(error)) from None
+        done = carried_out(view, lambda: [_action(given, device, who.name, now) for device in devices])
         for each in done:
             told = ": ".join(part for part in (each.text, each.refused and f"refused: {each.refused}") if part)
             audit(who.name, who.address, f"device: {given.action}", told)

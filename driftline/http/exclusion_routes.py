@@ -6,12 +6,12 @@ import dataclasses
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from alerts.actions import ActionError
 from devices.device_actions import ExcludePoints, IncludePoints
 from driftline.http.access_guard import Operator
-from driftline.http.action_routes import DoneReply, sentence_of
+from driftline.http.acting import carried_out
+from driftline.http.action_routes import DoneReply
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import Instant, json_response
@@ -63,22 +63,10 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
         `excluded`. What was learned from them, points in the archive, and external databases stay as they are.
         """
         kind = ExcludePoints if given.action == "exclude" else IncludePoints
-        try:
-            action = kind(
-                by=who.name,
-                at=view.counts().time,
-                device=given.device,
-                metric=given.metric,
-                start=given.start,
-                end=given.end,
-                note=given.note,
-            )
-        except ValidationError as error:
-            raise ApiError(400, "invalid_request", f"body: {sentence_of(error)}") from None
-        try:
-            (done,) = view.act([action])
-        except ActionError as error:
-            raise ApiError(503, "not_done", str(error)) from None
+        (done,) = carried_out(
+            view,
+            lambda: [kind(by=who.name, at=view.counts().time, **given.model_dump(exclude={"action"}))],
+        )
         audit(who.name, who.address, f"points: {given.action}", done.text)
         if done.refused:
             raise ApiError(404, "not_found", f"body: {done.refused}")

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
-from alerts.actions import ActionError, MarkStretch
+from alerts.actions import MarkStretch
 from driftline.config_edit import Edit, candidate_edit
 from driftline.config_errors import ConfigError
 from driftline.http.access_guard import Admin, Operator
+from driftline.http.acting import carried_out
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
@@ -105,14 +106,9 @@ def _add_changes(router: APIRouter, view: ServiceView, audit: Audit) -> None:
         """Mark a stretch of a metric as a fault or as normal: what settings are compared against."""
         if not any(each.device == given.device and each.metric == given.metric for each in view.store.series()):
             raise ApiError(404, "not_found", f'body: there is no metric "{given.metric}" of "{given.device}"')
-        try:
-            done = view.act([MarkStretch(by=who.name, at=view.counts().time, **given.model_dump())])
-        except ValidationError as error:
-            raise ApiError(400, "invalid_request", f"body: {error.errors()[0]['msg']}") from None
-        except ActionError as error:
-            raise ApiError(503, "not_done", str(error)) from None
-        if done and done[0].refused:
-            raise ApiError(409, "refused", done[0].refused)
+        (done,) = carried_out(view, lambda: [MarkStretch(by=who.name, at=view.counts().time, **given.model_dump())])
+        if done.refused:
+            raise ApiError(409, "refused", done.refused)
         audit(who.name, who.address, "stretch marked", f"{given.mark}: {given.device} {given.metric}")
         return json_response({"marked": mark_replies(view.marked_stretches(given.device), given.metric)})
 

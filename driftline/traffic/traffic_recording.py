@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 import paho.mqtt.client as mqtt
-from firmware_sim.conversation import new_client
+from firmware_sim.conversation import connect, new_client
 from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
 
 from driftline.traffic.anonymising import Anonymiser
@@ -62,10 +62,7 @@ def record(
     client.on_message = keep
     if path.exists():
         raise FileExistsError(f"{path}: there is such a file already")
-    try:
-        client.connect(address.host, address.port)
-    except OSError as error:
-        raise BrokerUnreachableError(f"no broker answers at {address}: {error}") from error
+    connect(client, address)
     client.loop_start()
     try:
         subscribed.get(timeout=CONNECT_SECONDS)

@@ -22,6 +22,14 @@ def new_client(address: BrokerAddress) -> mqtt.Client:
     return client
 
 
+def connect(client: mqtt.Client, address: BrokerAddress) -> None:
+    """Begin to connect. Raises BrokerUnreachableError where nothing answers there."""
+    try:
+        client.connect(address.host, address.port)
+    except OSError as error:
+        raise BrokerUnreachableError(f"no broker answers at {address}: {error}") from error
+
+
 @contextmanager
 def conversation(
     address: BrokerAddress, topic: str, question: bytes, answer_topic: str, *, seconds: float
@@ -37,10 +45,7 @@ def conversation(
     client.on_connect = lambda connected, *_: connected.subscribe(answer_topic, 1)
     client.on_subscribe = lambda *_: subscribed.put(True)
     client.on_message = lambda _client, _data, message: answers.put(bytes(message.payload))
-    try:
-        client.connect(address.host, address.port)
-    except OSError as error:
-        raise BrokerUnreachableError(f"no broker answers at {address}: {error}") from error
+    connect(client, address)
     client.loop_start()
     try:
         subscribed.get(timeout=seconds)
