@@ -93,7 +93,7 @@ class AlarmSettings(BaseModel):
     )
     adopt_after: Duration = Field(
         default="12h",
-        description="What has stayed for so long is taken as normal: its alarm ends and says so. "
+        description="What has stayed for so long, and twenty readings, is taken as normal: its alarm ends and says so. "
         "A young series adopts after as long as it was known before the alarm, at least `clear_after`.",
     )
     cooldown: int = Field(

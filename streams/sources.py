@@ -132,13 +132,15 @@ def point_rows(facts: StepFacts) -> Rows:
 
 
 def alarm_rows(facts: StepFacts) -> Rows:
-    """A row for each change of an alarm, at the time of the reading, or of what somebody did."""
+    """A row for each change of an alarm, at the time of the reading, of what somebody did, or of a silence."""
     followed = facts.followed
     places = np.array(followed.alarms.places, np.intp)
     acted = np.full(len(facts.acted), facts.entry.chunk.ticked_at, np.int64)
-    time = np.concatenate([acted, followed.on_time.batch.time[places]])
-    moment = np.concatenate([acted, followed.on_time.released[places]])
-    changes = [*facts.acted, *followed.alarms.records]
+    silences = followed.silences
+    silent = np.array([each.opened if each.cleared is None else each.cleared for each in silences], np.int64)
+    time = np.concatenate([acted, silent, followed.on_time.batch.time[places]])
+    moment = np.concatenate([acted, silent, followed.on_time.released[places]])
+    changes = [*facts.acted, *silences, *followed.alarms.records]
     records = facts.registry.records
 
     def of(get: Callable[[AlarmRecord], str]) -> Column:

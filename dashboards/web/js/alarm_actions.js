@@ -72,7 +72,7 @@ export function comment(alarms, done) {
 export function clearByHand(alarms, done) {
   return attempt(() => ask({
     title: `Clear ${some(alarms)} by hand`, confirm: "Clear",
-    text: "The alarm ends now. It may open again with the next odd reading; to keep it quiet, shelve it.",
+    text: "The alarm ends now. No other opens before the series has been back to normal once; to keep it quiet for longer, shelve it.",
     fields: [field("Why (optional)", "note", { maxlength: 500 })],
     submit: async ({ note }) => {
       await act(alarms, "clear", { note });

@@ -7,16 +7,16 @@ const words = [
   ["Score", "How rare a reading is, judged by this series' own past: 3 means about one reading in a thousand is as odd, 6 about one in a million. Until enough has been seen, there is no score: the series warms up."],
   ["Budget", "How many false alarms you are willing to see, such as one per sensor per week. It sets the score that raises an alarm. A smaller budget makes alarms rarer and later."],
   ["Expected band", "Where the next reading was expected before it came. A reading outside is not yet an alarm: the score decides."],
-  ["Anomaly", "A reading whose score reaches the threshold: the red dots."],
-  ["Alarm", "Begins with an anomaly, and ends when the series has been calm for a while. What recurs sooner belongs to the same alarm."],
+  ["Anomaly", "A reading whose score reaches the threshold, or that is still as far off while an alarm is open: the red dots."],
+  ["Alarm", "Begins with an anomaly, and ends when the series has been back for a while, or what it found is taken as normal. What recurs sooner belongs to the same alarm."],
   ["Incident", "Alarms that belong together: of one device, or of one site within two minutes. The device that began it stands first."],
   ["Acknowledge", "Say that you have taken an alarm on. It stays open, and the next person to call is not called."],
   ["Shelve", "Put an alarm aside for a time. It is recorded, but shown among the shelved ones, and notifies nobody."],
-  ["Dead letter", "A message that could not be read, kept whole with the reason. Nothing is dropped in silence."],
+  ["Dead letter", "A message that could not be read, kept with the reason. Nothing is dropped in silence."],
 ];
 const keys = [
   ["/", "filter"], ["↑ ↓ or j k", "move through rows"], ["Space", "select an alarm"], ["Enter", "open"],
-  ["a s c x f", "acknowledge, shelve, comment, clear, right or wrong"], ["← →", "earlier, later on a device's charts"], ["+ −", "zoom"], ["0", "back to live"], ["?", "this page"],
+  ["a s c x f u", "acknowledge, shelve, comment, clear, right or wrong, take the answer back"], ["← →", "earlier, later on a device's charts"], ["+ −", "zoom"], ["0", "back to live"], ["?", "this page"],
 ];
 
 export async function showHelp({ root, signal }) {
