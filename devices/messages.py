@@ -15,6 +15,7 @@ FLAG_REDELIVERED = 0b0001_0000
 """Ours, set by the receiver: this very message is in the journal already, to be acknowledged and counted alone."""
 
 _SESSION_MARK = b"new session"
+_GAP_MARK = b"reception gap"
 _ACTIONS_MARK = b"actions "
 
 
@@ -69,7 +70,8 @@ class MessageChunk:
     epoch, strictly increasing within the chunk; `flags` uint8 (n,) holds QoS, retain, duplicate and redelivered
     bits. Where bytes stand between topic and payload of a message of QoS 1 or 2, the first two are its packet
     identifier, as in the frame that brought it. A chunk without messages is a tick: `ticked_at` tells how far arrival
-    time has come. One kind of tick marks that the broker began a new session, another holds what people did.
+    time has come. Kinds of ticks of their own mark that the broker began a new session, mark the end of a time in which
+    nothing was received, and hold what people did.
     """
 
     data: bytes
@@ -109,6 +111,11 @@ class MessageChunk:
         return len(self) == 0 and self.data == _SESSION_MARK
 
     @property
+    def after_reception_gap(self) -> bool:
+        """Whether nothing was received since the entry before this: what was sent meanwhile may still come."""
+        return len(self) == 0 and self.data in (_SESSION_MARK, _GAP_MARK)
+
+    @property
     def actions(self) -> bytes | None:
         """What people did, where the chunk holds that in place of messages; None where it does not."""
         if len(self) == 0 and self.data.startswith(_ACTIONS_MARK):
@@ -128,6 +135,11 @@ class MessageChunk:
     def session_mark(cls, ticked_at: int) -> MessageChunk:
         """A tick that marks the begin of a new session with the broker."""
         return replace(cls.of([], ticked_at=ticked_at), data=_SESSION_MARK)
+
+    @classmethod
+    def reception_gap(cls, ticked_at: int) -> MessageChunk:
+        """A tick up to which nothing was received since the entry before it."""
+        return replace(cls.of([], ticked_at=ticked_at), data=_GAP_MARK)
 
     @classmethod
     def of(cls, messages: list[tuple[bytes, bytes, int, int]], *, ticked_at: int = 0) -> MessageChunk:

@@ -19,7 +19,8 @@ from ingest.order import Ordered
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """Routed readings, all (n,): the arrival of the message of each and its reorder window in ns, and whether the
-    message is a sign of life. `moments` are the arrivals of all messages, those without a reading too.
+    message is a sign of life. `moments` are the arrivals of all messages, those without a reading too, or
+    the one of a tick; `after_gap` says that nothing was received before it.
     """
 
     batch: Batch
@@ -27,6 +28,7 @@ class Incoming:
     window: NDArray[np.int64]
     live: NDArray[np.bool_]
     moments: NDArray[np.int64]
+    after_gap: bool = False
 
     @classmethod
     def nothing(cls, moment: int) -> Incoming:

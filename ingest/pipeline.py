@@ -355,6 +355,7 @@ class Engine:
             window=window,
             live=((new.chunk.flags & FLAG_RETAIN) == 0)[readings.message],
             moments=entry.chunk.arrival if len(entry.chunk) else np.array([entry.chunk.ticked_at], np.int64),
+            after_gap=entry.chunk.after_reception_gap,
         )
 
     def _follow(self, incoming: Incoming) -> Followed:
@@ -365,7 +366,7 @@ class Engine:
         # A retained message is history, and no sign of life.
         changes = self.silence.step(
             device[live], batch.series[live], batch.time[live], incoming.arrival[live], incoming.moments,
-            self.registry.device_of(), lambda series: bool(self.host.assigned(series)),
+            self.registry.device_of(), lambda series: bool(self.host.assigned(series)), after_gap=incoming.after_gap,
         )  # fmt: skip
         silences = alarms_of_silence(changes, self.registry, self.alarms, self._in_service)
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)

@@ -117,7 +117,7 @@ class Receiver:
         self._failure = ""
         self._full = ""
         self._held: Group | None = None
-        self._session_mark: MessageChunk | None = None
+        self._connection_mark: MessageChunk | None = None
         self._retry_at = 0.0
         self._retry_delay = _FIRST_RETRY
         self._next_read = 0.0
@@ -131,7 +131,7 @@ class Receiver:
     def start(self) -> None:
         """Start receiving. A broker that is away is waited for."""
         self._last_arrival = self._journal.last_arrival
-        self._session.open(self._journal.newest_first, self._mark_session)
+        self._session.open(self._journal.newest_first, self._mark_connection)
         self._started = True
         self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
         self._thread.start()
@@ -398,16 +398,20 @@ class Receiver:
         """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""
         self._tick_wanted = False
         self._last_arrival = self._next_arrival(group_begins=True)
-        chunk = MessageChunk.of([], ticked_at=self._last_arrival)
+        away = self._session.state != SessionState.CONNECTED
+        now = self._last_arrival
+        chunk = MessageChunk.reception_gap(now) if away else MessageChunk.of([], ticked_at=now)
         with contextlib.suppress(StorageFullError, StorageCorruptError, OSError):
             position, offset = self._append(chunk)
             self._chunks += 1
             self._on_append(position, offset, chunk)
 
-    def _mark_session(self) -> None:
-        """Journal that the broker has begun a new session; in a full journal before the next that is written."""
+    def _mark_connection(self, session_present: bool) -> None:
+        """Journal a new connection, and whether its session is new; in a full journal before the next chunk."""
         self._last_arrival = self._next_arrival(group_begins=self._session.buffer.rows == 0)
-        self._session_mark = MessageChunk.session_mark(self._last_arrival)
+        mark = MessageChunk.reception_gap if session_present else MessageChunk.session_mark
+        if self._connection_mark is None or not self._connection_mark.begins_session:
+            self._connection_mark = mark(self._last_arrival)
         with contextlib.suppress(StorageFullError, StorageCorruptError, OSError):
             self._append_mark()
 
@@ -418,10 +422,10 @@ class Receiver:
         return self._journal.append(chunk), offset
 
     def _append_mark(self) -> None:
-        if (mark := self._session_mark) is not None:
+        if (mark := self._connection_mark) is not None:
             offset = self._journal.next_offset
             position = self._journal.append(mark)
-            self._session_mark = None
+            self._connection_mark = None
             self._chunks += 1
             self._on_append(position, offset, mark)
 

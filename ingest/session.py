@@ -97,7 +97,7 @@ class MqttSession:
         self._reason = ""
         self._subscriptions = Subscriptions(filters, previous_filters)
         self._redeliveries = Redeliveries(nothing_journaled)
-        self._on_new_session: Callable[[], None] = _ignore
+        self._on_connected: Callable[[bool], None] = _ignore
         self._ask_again_at = 0.0
         self._retry_at = 0.0
         self._misc_at = 0.0
@@ -105,14 +105,16 @@ class MqttSession:
         self._last_read = 0.0
         self._away_since: float | None = None
 
-    def open(self, journaled: Journaled = nothing_journaled, on_new_session: Callable[[], None] | None = None) -> None:
+    def open(
+        self, journaled: Journaled = nothing_journaled, on_connected: Callable[[bool], None] | None = None
+    ) -> None:
         """Make ready to connect, which the first `wait` does. A broker that is away is no error.
 
-        `journaled` gives what was taken before and is on disk. `on_new_session` is called, within `read`, where the
-        broker has begun a new session, before anything is subscribed in it.
+        `journaled` gives what was taken before and is on disk. `on_connected` is called, within `read`, at each
+        connection before anything is subscribed in it, with whether the broker has kept the session.
         """
         self._redeliveries = Redeliveries(journaled)
-        self._on_new_session = on_new_session or _ignore
+        self._on_connected = on_connected or _ignore
         why = why_unusable()
         if why is not None:
             self._stock = True
@@ -293,8 +295,7 @@ class MqttSession:
         self._reason = ""
         self._ask_again_at = now + _ASK_AGAIN_AFTER
         self._redeliveries.connected(session_present=flags.session_present)
-        if not flags.session_present:
-            self._on_new_session()
+        self._on_connected(flags.session_present)
         self._subscriptions.reconnected(session_present=flags.session_present)
         self._subscribe(client)
         self.state = SessionState.CONNECTED
@@ -409,4 +410,4 @@ class MqttSession:
         self.buffer.add(topic, bytes(message.payload), flags, message.mid if message.qos else 0)
 
 
-def _ignore() -> None: ...
+def _ignore(_session_present: bool) -> None: ...

@@ -60,7 +60,7 @@ class SilenceWatch:
     def __init__(self) -> None:
         self.devices, self.metrics = Liveness(), Liveness()
         self._silent_devices, self._silent_metrics = np.zeros((2, 0), np.int64)
-        self._moment = self._looked = self._listens_from = 0
+        self._moment = self._looked = self._listens_from = self._received = 0
 
     def grow(self, devices: int, series: int) -> None:
         """Make room for so many."""
@@ -82,12 +82,15 @@ class SilenceWatch:
         moments: NDArray[np.int64],
         device_of: NDArray[np.int32],
         is_watched: Callable[[int], bool],
+        *,
+        after_gap: bool = False,
     ) -> list[Silence]:
         """Take note of live readings (n,) and of all arrivals `moments` (m,); what begins and ends by the last of them.
 
         `device_of` gives the device of each series; `is_watched` says of a series whether its silence matters.
+        `after_gap` says that nothing was received before the moment, which is one then.
         """
-        self._listen(moments)
+        self._listen(moments, after_gap)
         self.devices.observe(device, time, arrival)
         self.metrics.observe(series, time, arrival)
         changes = list(self._heard_again())
@@ -96,14 +99,15 @@ class SilenceWatch:
             changes += [*self._fallen_silent(), *self._missing(device_of, is_watched)]
         return changes
 
-    def _listen(self, moments: NDArray[np.int64]) -> None:
+    def _listen(self, moments: NDArray[np.int64], after_gap: bool) -> None:
         if not len(moments):
             return
-        gaps = np.diff(moments, prepend=self._moment)
+        gaps = np.diff(moments, prepend=self._received if after_gap else self._moment)
         deaf = np.flatnonzero((gaps > _DEAF) | (gaps < -_DEAF))
         if len(deaf):
             self._listens_from = int(moments[deaf[-1]])
         self._moment = int(moments[-1])
+        self._received = self._received if after_gap else self._moment
 
     def _heard_again(self) -> Iterator[Silence]:
         for which, (silent, liveness) in enumerate(self._both()):
@@ -150,7 +154,7 @@ class SilenceWatch:
             **{f"metrics.{name}": array for name, array in self.metrics.state().items()},
             "silent_devices": self._silent_devices.copy(),
             "silent_metrics": self._silent_metrics.copy(),
-            "times": np.array([self._moment, self._looked, self._listens_from]),
+            "times": np.array([self._moment, self._looked, self._listens_from, self._received]),
         }
 
     def load(self, state: State) -> None:
@@ -162,7 +166,9 @@ class SilenceWatch:
             liveness.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
         self._silent_devices = np.array(state["silent_devices"], np.int64)
         self._silent_metrics = np.array(state["silent_metrics"], np.int64)
-        self._moment, self._looked, self._listens_from = (int(time) for time in state["times"])
+        times = [int(time) for time in state["times"]]
+        self._moment, self._looked, self._listens_from = times[:3]
+        self._received = times[3] if len(times) > 3 else self._moment
 
 
 def alarms_of_silence(

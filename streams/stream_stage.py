@@ -26,6 +26,9 @@ from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, 
 
 _STATE_VERSION = 2
 
+_STANDS_FOR = 10_000_000_000
+"""So long (ns) after a time in which nothing was received event time waits for what the broker has kept."""
+
 _SEEN, _KEY = "#seen", "#key"
 """Columns beside those of the rows: where the watermark stood when a row came, and its key."""
 
@@ -95,6 +98,8 @@ class Streams:
         progress: list[StreamProgress] = []
         sources: dict[str, Any] = {}
         for stream in self._streams:
+            if chunk.after_reception_gap:
+                stream.clock.stand_until(chunk.ticked_at + _STANDS_FOR)
             rows = self._rows(stream, facts, sources, made)
             given, counts = self._advance(stream, rows, moments, facts.entry.offset, made)
             results += given

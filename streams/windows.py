@@ -73,6 +73,11 @@ class EventClock:
         self.end, self.watermark = int(ends[-1]), int(after[-1])
         return after, before[at]
 
+    def stand_until(self, arrival: int) -> None:
+        """Let event time go on with arrival no sooner than at `arrival`, from where it stands, or with a newer row."""
+        if self.newest > BEFORE_ALL:
+            self.behind = max(self.newest, self.watermark + self.lateness) - arrival
+
     def state(self) -> list[int]:
         """All of it."""
         return [self.newest, self.behind, self.end, self.watermark]

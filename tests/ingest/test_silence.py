@@ -32,6 +32,9 @@ class Plant:
     def tick(self) -> None:
         self._step(MessageChunk.of([], ticked_at=self.now))
 
+    def away(self) -> None:
+        self._step(MessageChunk.reception_gap(self.now))
+
     def rounds(self, count: int, *devices: str, every: int = 10) -> None:
         for _ in range(count):
             for device in devices:
@@ -64,6 +67,34 @@ def test_a_device_that_stops_opens_an_alarm_without_a_message_and_ends_it_when_i
         (alarm.alarm, AlarmState.CLEARED, "heard from again")
     ]
     assert plant.alarms[1].cleared == plant.now
+
+
+def test_nobody_is_silent_while_the_broker_is_away_and_everybody_has_their_time_anew_after_it() -> None:
+    plant = Plant()
+    plant.rounds(60, "hall/pump")
+    for _ in range(30):
+        plant.away()
+        plant.now += 10 * SECOND
+    plant.away()
+    back = plant.now
+    assert plant.seen() == []
+    for _ in range(30):
+        plant.now += 10 * SECOND
+        plant.tick()
+    assert plant.seen() == [("hall/pump", "device:silent", AlarmState.OPEN)]
+    assert 30 * SECOND <= plant.alarms[0].opened - back <= 70 * SECOND
+
+
+def test_a_short_loss_of_the_connection_gives_nobody_more_time() -> None:
+    plant, undisturbed = Plant(), Plant()
+    for each in (plant, undisturbed):
+        each.rounds(60, "hall/pump")
+    for number in range(30):
+        plant.away() if number % 2 else plant.tick()
+        undisturbed.tick()
+        plant.now = undisturbed.now = plant.now + 10 * SECOND
+    assert [alarm.opened for alarm in plant.alarms] == [alarm.opened for alarm in undisturbed.alarms]
+    assert len(plant.alarms) == 1
 
 
 def test_a_metric_that_its_device_sends_no_longer_is_an_alarm_of_that_metric() -> None:

@@ -278,6 +278,44 @@ def test_rows_that_go_on_after_a_pause_where_they_stopped_are_not_late() -> None
     assert "late" not in counted(outputs, "count")
 
 
+def received_again(engine: Engine, seconds: float, offset: int) -> StepOutput:
+    """The mark of a connection: nothing was received since the entry before it."""
+    chunk = MessageChunk.reception_gap(START + round(seconds * SECOND))
+    return engine.step(JournalEntry(engine.position, offset, chunk))
+
+
+def test_what_the_broker_kept_while_nothing_was_received_is_not_late() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
+    first, second = message("ann", 0.4, said=0.4, heat=1), message("bob", 0.5, said=0.5, heat=1)
+    kept = [message("ann", 31.5, said=0.3, heat=1), message("cia", 33, said=0.6, heat=1)]
+    outputs = [*run(engine, [[first, second]]), received_again(engine, 20, 2), received_again(engine, 31, 2)]
+    outputs += [tick(engine, 32, 2), *run(engine, [kept], 2)]
+    assert results(outputs) == []
+    outputs += [tick(engine, 34.3, 4), tick(engine, 34.4, 4)]
+    assert shown(results(outputs)) == [(0, 1, "final", [(4,)])]
+    assert counted(outputs, "count") == {"received": 4, "taken": 4, "windows": 1, "rows": 1}
+
+
+def test_a_window_that_was_open_when_reception_ended_is_given_ten_seconds_after_it_went_on() -> None:
+    engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
+    outputs = [*run(engine, [[message("ann", 0.5, heat=1)]]), received_again(engine, 20, 1)]
+    assert engine.streams is not None
+    assert engine.streams.due == START + 31_500_000_000
+    outputs += [tick(engine, 31.4, 1)]
+    assert results(outputs) == []
+    assert shown(results([tick(engine, 31.5, 1)])) == [(0, 1, "final", [(1,)])]
+
+
+def test_a_silence_is_a_row_of_alarms() -> None:
+    sql = "select device, state, severity, count(*) as n from window group by all"
+    engine = engine_with(stream("changes", "alarms", sql, window={"type": "tumbling", "size": "1h"}))
+    pump = [message("pump", 10 * number, level=3.0) for number in range(60)]
+    outputs = [*run(engine, [pump]), *(tick(engine, 600 + 10 * number, 60) for number in range(30))]
+    outputs += [*run(engine, [[message("pump", 900, level=3.0)]], 60), tick(engine, 9000, 61)]
+    given = sorted(row for result in results(outputs) for row in result.rows)
+    assert given == [("audience/pump", "cleared", "major", 1), ("audience/pump", "open", "major", 1)]
+
+
 def test_rows_that_come_more_slowly_than_their_time_passes_are_not_late() -> None:
     engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
     slow = [message("ann", 1 + number * 0.9, said=number * 0.25, heat=1) for number in range(12)]
