@@ -28,6 +28,9 @@ _DEVICE_FAULTY = f"max by (device) (max_over_time((last_over_time({_TRUTH}[{LONG
 _ALL_ALARMS = f"sum(sum_over_time(({_OPENED})[$__range:30s]))"
 _TRUE_ALARMS = f"sum(sum_over_time((({_OPENED}) and on (device) ({_DEVICE_FAULTY}))[$__range:30s]))"
 
+SENSOR_WEEKS = f"sum(count_over_time({series('score')}[$__range:30s])) * 30 / 604800"
+"""How long sensors were watched: what has no reading for minutes does not count."""
+
 _TRUTH_ROWS = piped(
     "from(bucket: v.defaultBucket)",
     "range(start: v.timeRangeStart, stop: v.timeRangeStop)",
@@ -45,6 +48,19 @@ faults = {piped(_TRUTH_ROWS, "filter(fn: (r) => r._value == 1.0)", _PLAIN_METRIC
   |> group(columns: ["device", "metric"])
 odd = {piped(rows("anomaly"), "filter(fn: (r) => r._value == 1)", 'keep(columns: ["_time", "device", "metric"])')}
   |> group(columns: ["device", "metric"])"""
+_FAULTY_DEVICES = f"""\
+{_FAULTS_FLUX}
+faulty = faults |> group() |> distinct(column: "device")
+  |> findColumn(fn: (key) => true, column: "_value")
+"""
+_SENSOR_WEEKS_FLUX = piped(
+    "weeks = " + rows("score"),
+    "aggregateWindow(every: 5m, fn: count, createEmpty: false)",
+    "group()",
+    "count()",
+    "map(fn: (r) => ({_value: float(v: r._value) * 300.0 / 604800.0}))",
+    'findColumn(fn: (key) => true, column: "_value")',
+)
 _JOINED = """\
 join(tables: {fault: faults |> last(column: "_time"), odd: odd |> last(column: "_time")}, on: ["device", "metric"])
   |> filter(fn: (r) => r._time_odd >= r._time_fault)"""
@@ -90,7 +106,7 @@ TRUTH = Board(
                             instant=True,
                         ),
                     ),
-                    width=4,
+                    width=3,
                     height=4,
                     thresholds=NEUTRAL,
                 ),
@@ -110,7 +126,7 @@ TRUTH = Board(
                             instant=True,
                         ),
                     ),
-                    width=4,
+                    width=3,
                     height=4,
                     thresholds=NEUTRAL,
                 ),
@@ -131,7 +147,7 @@ TRUTH = Board(
                             instant=True,
                         ),
                     ),
-                    width=4,
+                    width=3,
                     height=4,
                     unit="percentunit",
                     decimals=0,
@@ -162,9 +178,7 @@ TRUTH = Board(
                     (
                         Query(
                             f"{_TRUE_ALARMS} / {_ALL_ALARMS}",
-                            f"{_FAULTS_FLUX}\n"
-                            'faulty = faults |> group() |> distinct(column: "device")\n'
-                            '  |> findColumn(fn: (key) => true, column: "_value")\n'
+                            _FAULTY_DEVICES
                             + piped(
                                 _OPENED_ROWS,
                                 "group()",
@@ -181,6 +195,33 @@ TRUTH = Board(
                     unit="percentunit",
                     decimals=0,
                     thresholds=(Threshold(None, "red"), Threshold(0.5, "orange"), Threshold(0.8, "green")),
+                ),
+                Panel(
+                    "false",
+                    "False alarms",
+                    "Alarms that opened at no fault, for each sensor and week of readings. A fault still owns those "
+                    f"within {AFTERMATH} after it.",
+                    "stat",
+                    (
+                        Query(
+                            f"(({_ALL_ALARMS}) - (({_TRUE_ALARMS}) or vector(0))) / ({SENSOR_WEEKS})",
+                            f"{_FAULTY_DEVICES}{_SENSOR_WEEKS_FLUX}\n"
+                            + piped(
+                                _OPENED_ROWS,
+                                "group()",
+                                "map(fn: (r) => ({_value: if contains(value: r.device, set: faulty) then 0.0 else "
+                                "1.0}))",
+                                "sum()",
+                                "map(fn: (r) => ({_value: r._value / weeks[0]}))",
+                            ),
+                            "a sensor and week",
+                            instant=True,
+                        ),
+                    ),
+                    width=4,
+                    height=4,
+                    decimals=2,
+                    thresholds=(Threshold(None, "green"), Threshold(1, "orange"), Threshold(5, "red")),
                 ),
                 Panel(
                     "delay",
@@ -203,7 +244,7 @@ TRUTH = Board(
                             instant=True,
                         ),
                     ),
-                    width=4,
+                    width=3,
                     height=4,
                     unit="s",
                     decimals=0,
@@ -260,9 +301,7 @@ TRUTH = Board(
                         Query(
                             f"sum(max by (device) (sum_over_time({series('anomaly')}[$__interval])) "
                             f"and on (device) ({_DEVICE_FAULTY}))",
-                            f"{_FAULTS_FLUX}\n"
-                            'faulty = faults |> group() |> distinct(column: "device")\n'
-                            '  |> findColumn(fn: (key) => true, column: "_value")\n'
+                            _FAULTY_DEVICES
                             + piped(
                                 rows("anomaly", more="contains(value: r.device, set: faulty)"),
                                 WINDOW.format("sum"),
@@ -275,9 +314,7 @@ TRUTH = Board(
                         Query(
                             f"sum(max by (device) (sum_over_time({series('anomaly')}[$__interval])) "
                             f"unless on (device) ({_DEVICE_FAULTY}))",
-                            f"{_FAULTS_FLUX}\n"
-                            'faulty = faults |> group() |> distinct(column: "device")\n'
-                            '  |> findColumn(fn: (key) => true, column: "_value")\n'
+                            _FAULTY_DEVICES
                             + piped(
                                 rows("anomaly", more="not contains(value: r.device, set: faulty)"),
                                 WINDOW.format("sum"),

@@ -40,6 +40,7 @@ class SimulatedDeviceReply(BaseModel):
 
     device: str
     faults: dict[str, list[str]]
+    plant: list[str] = Field(description="Kinds of fault of the plant that reach it, and others with it.")
 
 
 class LabelReply(BaseModel):
@@ -80,10 +81,17 @@ class InjectionRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"device": "press-01", "fault": "stuck", "seconds": 120}]}
     )
     device: str = Field(min_length=1, max_length=1_000, description="As the simulator names it.")
-    fault: str = Field(min_length=1, max_length=100, description='A kind of fault, such as "stuck".')
+    fault: str = Field(
+        min_length=1, max_length=100, description='A kind of fault, such as "stuck", or "coolant loss" of the plant.'
+    )
     metric: str = Field(default="", max_length=1_000, description="The metric; the first that suits where empty.")
-    seconds: float = Field(default=120, gt=0, le=_LONGEST, description="How long it lasts.")
-    size: float = Field(default=10, gt=0, le=1_000, description="How large, in usual scatters.")
+    seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=_LONGEST,
+        description="How long it lasts; where null, 120 of a sensor, and as long as usual for a fault of the plant.",
+    )
+    size: float = Field(default=10, gt=0, le=1_000, description="How large a sensor's fault is, in usual scatters.")
 
 
 class InjectionReply(BaseModel):

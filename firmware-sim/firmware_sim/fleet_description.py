@@ -22,10 +22,14 @@ MOST_LABELS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class DescribedDevice:
-    """One device: its name, and the metrics that each kind of fault can begin on; "*" is the whole device."""
+    """One device: its name, and the metrics that each kind of fault can begin on; "*" is the whole device.
+
+    `plant` are the kinds of fault of the plant that reach it, and others with it.
+    """
 
     device: str
     faults: Mapping[str, Sequence[str]]
+    plant: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,11 @@ class FleetDescription:
                 "seed": self.seed,
                 "count": self.count,
                 "devices": [
-                    {"device": one.device, "faults": {kind: list(metrics) for kind, metrics in one.faults.items()}}
+                    {
+                        "device": one.device,
+                        "faults": {kind: list(metrics) for kind, metrics in one.faults.items()},
+                        "plant": list(one.plant),
+                    }
                     for one in self.devices[:MOST_DEVICES]
                 ],
                 "labels": [label.fields() for label in self.labels[-MOST_LABELS:]],
@@ -62,7 +70,11 @@ def read_description(payload: bytes) -> FleetDescription:
     try:
         fields = orjson.loads(payload)
         devices = [
-            DescribedDevice(str(one["device"]), {str(kind): [*map(str, on)] for kind, on in one["faults"].items()})
+            DescribedDevice(
+                str(one["device"]),
+                {str(kind): [*map(str, on)] for kind, on in one["faults"].items()},
+                [*map(str, one.get("plant", ()))],
+            )
             for one in fields["devices"]
         ]
         labels = [label_of(row, "label") for row in fields["labels"]]

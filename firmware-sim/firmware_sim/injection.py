@@ -15,17 +15,26 @@ from firmware_sim.publisher import BrokerAddress
 
 REQUESTS, ANSWERS = "driftline/simulator/inject", "driftline/simulator/injected"
 ANSWER_SECONDS = 3.0
+DEFAULT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A fault wanted now: of `metric` ("" for the first that suits), some seconds long, `size` usual scatters large."""
+    """A fault wanted now: of `metric` ("" for the first that suits), some seconds long, `size` usual scatters large.
+
+    Without `seconds` it lasts 120, and a fault of the plant as long as its kind does at least.
+    """
 
     device: str
     kind: str
     metric: str = ""
-    seconds: float = 120.0
+    seconds: float | None = None
     size: float = 10.0
+
+    @property
+    def sensor_seconds(self) -> float:
+        """How long a fault of a sensor lasts."""
+        return DEFAULT_SECONDS if self.seconds is None else self.seconds
 
     def payload(self) -> bytes:
         """As it goes over MQTT."""
@@ -44,11 +53,12 @@ def read_injection(payload: bytes) -> Injection:
     """The request in a payload. Raises ValueError naming what was expected."""
     try:
         fields = orjson.loads(payload)
+        seconds = fields.get("seconds")
         return Injection(
             str(fields["device"]),
             str(fields["kind"]),
             str(fields.get("metric", "")),
-            float(fields.get("seconds", 120.0)),
+            None if seconds is None else float(seconds),
             float(fields.get("size", 10.0)),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:

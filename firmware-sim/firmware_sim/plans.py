@@ -120,7 +120,7 @@ def wanted_fault(wanted: Injection, channels: Sequence[Channel], start: int) -> 
     metric = wanted.metric or next(iter(metrics), "")
     if metric not in metrics:
         raise ValueError(f"{wanted.device}: {unknown(metric, metrics, 'metric')} for {name}")
-    return Fault(wanted.device, metric, kind, start, start + int(wanted.seconds * SECOND), wanted.size)
+    return Fault(wanted.device, metric, kind, start, start + int(wanted.sensor_seconds * SECOND), wanted.size)
 
 
 class Random:

@@ -16,6 +16,7 @@ APART = 14 * HOUR
 """Between two faults of a plant: no metric shows two at once, so each effect has one cause."""
 AFTER = 8 * HOUR
 """The plant may need so long to be as before."""
+UNSEEN = "no metric strays from what is usual at that hour"
 MOST_SHARE = 0.75
 """Of the time that faults may take up."""
 
@@ -102,7 +103,7 @@ def _label(fault: PlantFault, device: str, metric: str, odd: Floats, around: Sur
         fault.occurrence,
         not fault.kind.grows,
         visible_from=None if few else max(seen_from, fault.start),
-        unseen="no metric strays from what is usual at that hour" if few else "",
+        unseen=UNSEEN if few else "",
     ), peak
 
 

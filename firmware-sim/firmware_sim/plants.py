@@ -50,6 +50,7 @@ class Plant:
     learned_by: int
     series: list[Series]
     labels: list[FaultLabel] = field(default_factory=list)
+    faults: PlantFaults = field(default_factory=PlantFaults)
 
     @property
     def start(self) -> int:
@@ -82,7 +83,8 @@ def make_plant(world: World, seed: int, options: PlantOptions | None = None, *, 
     series = sample(faulty, around)
     sensors = SensorFaults(series, around, labels, first=learned_by, last=around.end)
     labels = [*labels, *sensors.spread(options.sick), *_roll_overs(series), *_holidays(around)]
-    return Plant(world.name, seed, around, learned_by, sensors.faulty(), sorted(labels, key=lambda label: label.start))
+    labels.sort(key=lambda label: label.start)
+    return Plant(world.name, seed, around, learned_by, sensors.faulty(), labels, faults)
 
 
 def _roll_overs(series: Sequence[Series]) -> list[FaultLabel]:

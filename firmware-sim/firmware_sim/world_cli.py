@@ -84,14 +84,18 @@ def inject_main(argv: Sequence[str], *, program: str) -> int:
     """Ask the simulators on a broker for a fault; 0 when one of them begins it, 1 where none has the device."""
     options = argparse.ArgumentParser(prog=f"{program} inject", description="Let a fault begin on a simulated device.")
     options.add_argument("device", metavar="DEVICE", help="As the simulator names it, such as press-01")
-    options.add_argument("fault", metavar="FAULT", help="A kind of fault, such as stuck or 'level shift'")
+    options.add_argument(
+        "fault", metavar="FAULT", help="A kind of fault, such as stuck, or 'coolant loss' of the plant"
+    )
     options.add_argument("--metric", default="", help="The metric; the first that suits where not given")
-    options.add_argument("--duration", default="2m", help="How long it lasts (default: 2m)")
-    options.add_argument("--size", type=float, default=10.0, help="In usual scatters (default: 10)")
+    options.add_argument("--duration", help="How long it lasts (default: 2m; of the plant, as long as usual for it)")
+    options.add_argument(
+        "--size", type=float, default=10.0, help="Of a sensor's fault, in usual scatters (default: 10)"
+    )
     options.add_argument("--url", default="mqtt://127.0.0.1:1883", help="Broker: mqtt://[user:password@]host:port")
     given = options.parse_args(argv)
     try:
-        seconds = parse_duration(given.duration) / 1e9
+        seconds = None if given.duration is None else parse_duration(given.duration) / 1e9
         wanted = Injection(given.device, given.fault, given.metric, seconds, given.size)
         answer = ask(BrokerAddress.parse(given.url), wanted)
     except (ValueError, OSError) as error:

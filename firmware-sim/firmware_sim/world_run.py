@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -27,6 +27,7 @@ from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.payload_style import DeviceIdentity
 from firmware_sim.payload_styles import find_style
 from firmware_sim.plant_export import by_device
+from firmware_sim.plant_injection import PlantInjector
 from firmware_sim.plants import Plant, PlantOptions, make_plant
 from firmware_sim.progress import Progress
 from firmware_sim.publisher import BrokerAddress
@@ -111,6 +112,8 @@ class WorldRun:
         self._due: list[tuple[int, int, _Device]] = []
         self._devices: dict[str, _Device] = {}
         self._lost_cause = ""
+        self._plant_injector: PlantInjector | None = None
+        self._reach: Mapping[str, Sequence[str]] = {}
         self._told: list[FaultLabel] = []
 
     def request_stop(self) -> None:
@@ -128,6 +131,8 @@ class WorldRun:
         address = BrokerAddress.parse(settings.url)
         self._say(f"making {settings.world}, some seconds")
         plant = self._make()
+        self._plant_injector = PlantInjector(find_world(settings.world), plant, settings.size)
+        self._reach = self._plant_injector.reach()
         allow_files(len({one.device for one in plant.series}))
         pool = Sessions(address)
         listener = InjectionListener(address, self.description)
@@ -146,7 +151,10 @@ class WorldRun:
 
     def description(self) -> FleetDescription:
         """What runs here, for who asks."""
-        devices = [DescribedDevice(name, _faults_of(device.series)) for name, device in list(self._devices.items())]
+        devices = [
+            DescribedDevice(name, _faults_of(device.series), self._reach[name])
+            for name, device in list(self._devices.items())
+        ]
         return FleetDescription(self.settings.world, self.settings.seed, len(devices), devices, list(self._told))
 
     def schedule(self, device: _Device) -> None:
@@ -223,7 +231,7 @@ class WorldRun:
                     self.schedule(device)
             begun = [label for label in labels if label.start <= now]
             labels = labels[len(begun) :]
-            begun += [label for one in listener.take() if (label := self._inject(plant, listener, one, now))]
+            begun += [label for one in listener.take() for label in self._inject(plant, listener, one, now)]
             self._tell(begun)
             following = self._due[0][0] if self._due else now + SECOND
             pool.poll(min((following - now) / 1e9 / self.settings.speed, LONGEST_WAIT_SECONDS))
@@ -245,30 +253,50 @@ class WorldRun:
             device = self._devices[label.device]
             device.session.publish(f"{TRUTH}/{device.topic}", orjson.dumps(label.fields()), qos=1, retain=True)
 
-    def _inject(self, plant: Plant, listener: InjectionListener, wanted: Injection, now: int) -> FaultLabel | None:
-        """Let a fault begin that was asked for; None where the device is another simulator's, or it does not suit."""
+    def _inject(self, plant: Plant, listener: InjectionListener, wanted: Injection, now: int) -> list[FaultLabel]:
+        """Let a fault begin that was asked for; none where the device is another simulator's, or it does not suit."""
         device = self._devices.get(wanted.device)
         if device is None:
-            return None
-        name, end = wanted.kind.replace("_", " "), now + int(wanted.seconds * SECOND)
+            return []
+        name = wanted.kind.replace("_", " ")
+        try:
+            if self._plant_injector is not None and name in self._plant_injector.kinds:
+                labels, sentence = self._inject_in_plant(plant, self._plant_injector, name, wanted, now)
+            else:
+                label = self._inject_in_sensor(plant, device, name, wanted, now)
+                labels, sentence = [label], f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}"
+        except ValueError as error:
+            listener.answer(str(error))
+            return []
+        listener.answer(sentence)
+        return labels
+
+    def _inject_in_plant(
+        self, plant: Plant, injector: PlantInjector, name: str, wanted: Injection, now: int
+    ) -> tuple[list[FaultLabel], str]:
+        if wanted.metric not in ("", WHOLE_DEVICE):
+            raise ValueError(f"{wanted.device}: {name!r} is a fault of the plant: expected no metric")
+        made = injector.inject(name, wanted.device, now, wanted.seconds, [*plant.labels, *self._told])
+        self._replace(plant, made.changed, now)
+        return list(made.labels), made.sentence()
+
+    def _inject_in_sensor(self, plant: Plant, device: _Device, name: str, wanted: Injection, now: int) -> FaultLabel:
+        end = now + int(wanted.sensor_seconds * SECOND)
         if name == TRUNCATED:
             device.encoder.cut_until = end
-            label = truncation_label(wanted.device, now, end)
-            listener.answer(f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}")
-            return label
+            return truncation_label(wanted.device, now, end)
         kinds = {kind.name: kind for kind in FAULT_KINDS}
         kind = kinds.get(name)
         if kind is None:
-            listener.answer(unknown(wanted.kind, [*kinds, TRUNCATED], "fault"))
-            return None
+            of_plant = self._plant_injector.kinds if self._plant_injector is not None else ()
+            raise ValueError(unknown(wanted.kind, [*kinds, TRUNCATED, *of_plant], "fault"))
         suited = [
             one.name
             for one in device.series
             if kind.suits(one.metric) and wanted.metric in ("", WHOLE_DEVICE, one.metric.name)
         ]
         if not suited:
-            listener.answer(f"{wanted.device}: no metric {wanted.metric!r} that can have {kind.name!r}")
-            return None
+            raise ValueError(f"{wanted.device}: no metric {wanted.metric!r} that can have {kind.name!r}")
         # The others of its kind are there to be swapped with; of the whole plant it would take many seconds.
         like = (
             [one for one in plant.series if one.kind == device.series[0].kind] if kind.name == SensorSwap.name else []
@@ -276,13 +304,17 @@ class WorldRun:
         sensors = SensorFaults(like or device.series, plant.around, (), first=now, last=plant.end)
         names = suited if kind.whole_device else suited[:1]
         label = sensors.inject(kind, names, now, end, wanted.size)
-        faulty = {one.name: one for one in sensors.faulty() if one.device == wanted.device}
-        plant.series[:] = [faulty.get(one.name, one) for one in plant.series]
-        device.series = list(faulty.values())
-        device.stream.replace(device.series, since=now)
-        self.schedule(device)
-        listener.answer(f"{label.device} {label.metric}: {label.kind} until {label.fields()['end']}")
+        self._replace(plant, {one.name: one for one in sensors.faulty() if one.device == wanted.device}, now)
         return label
+
+    def _replace(self, plant: Plant, changed: Mapping[str, Series], now: int) -> None:
+        """Let the devices go on with other series from now on."""
+        plant.series[:] = [changed.get(one.name, one) for one in plant.series]
+        for name in dict.fromkeys(one.device for one in changed.values()):
+            device = self._devices[name]
+            device.series = [changed.get(one.name, one) for one in device.series]
+            device.stream.replace(device.series, since=now)
+            self.schedule(device)
 
     def _drain(self, pool: Sessions) -> None:
         deadline = time.monotonic() + GOODBYE_SECONDS

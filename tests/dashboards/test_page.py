@@ -417,6 +417,8 @@ def test_a_fault_begins_at_a_click_and_the_simulator_shows_what_was_found(page: 
         )
         page.browser.run(choose, "fault", "silent death")
         assert page.text(".inject select[name=metric]").strip() == "the whole device"
+        page.browser.run(choose, "fault", "coolant loss")
+        assert page.text(".inject select[name=metric]").strip() == "what it reaches"
         page.browser.run(choose, "fault", "stuck")
         page.browser.run(choose, "metric", "vibration")
         page.browser.run(choose, "seconds", "600")

@@ -16,6 +16,7 @@ from dashboards.grafana_units import SIMULATED
 from dashboards.interpolation import Choice, TimeRange, choosing_device, fill
 from dashboards.model import Board, Panel, Query, Variable
 from dashboards.panels import BOARDS
+from dashboards.panels.truth_panels import SENSOR_WEEKS
 from dashboards.querying import PrometheusSource, QueryError
 
 pytestmark = pytest.mark.service("victoria-metrics")
@@ -115,6 +116,9 @@ def test_figures_are_those_of_the_plant(source: PrometheusSource) -> None:
     assert figure(source, "driftline-truth", "faults") >= 20
     assert 0 < figure(source, "driftline-truth", "found") <= 1
     assert 0 < figure(source, "driftline-truth", "true") <= 1
+    assert figure(source, "driftline-truth", "false") == 0
+    sensor_weeks = one_value(source, fill(SENSOR_WEEKS, EVERYTHING, SPAN))
+    assert sensor_weeks == pytest.approx(60 * 1800 / (7 * 86_400), rel=0.1)
 
 
 def test_the_grid_shows_each_device_by_its_worst_state(source: PrometheusSource) -> None:

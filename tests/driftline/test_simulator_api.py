@@ -73,6 +73,9 @@ def test_a_fault_that_is_asked_for_begins_and_is_listed_with_its_device(
     assert "temperature" in faults["motor-01"]["stuck"]
     assert faults["motor-01"]["silent death"] == ["*"]
     assert "switch stuck" not in faults["motor-01"]
+    plant = {one["device"]: one["plant"] for one in fleet["devices"]}
+    assert plant["motor-01"] == ["bearing wear", "coolant loss", "belt slip"]
+    assert plant["hall-01"] == []
     assert len(reply["worlds"]) == 7
     wanted = {"device": "motor-01", "fault": "stuck", "metric": "temperature", "seconds": 60}
     answer = client.post("/api/v1/simulator/inject", json=wanted).json()["answer"]
@@ -98,6 +101,8 @@ def test_a_fault_that_cannot_be_is_refused_with_what_could(
     assert (status, message.partition(" (")[0]) == (400, 'body: unknown fault "stcuk"; did you mean "stuck"?')
     status, message = refusal(device="motor-01", fault="switch stuck")
     assert (status, message) == (400, "body: motor-01: no metric '' that can have 'switch stuck'")
+    status, message = refusal(device="hall-01", fault="belt slip")
+    assert (status, message) == (400, "body: hall-01: 'belt slip' does not reach it")
     status, message = refusal(device="pump-99", fault="stuck")
     assert (status, message) == (404, "body.device: no simulator on the broker has a device 'pump-99'")
 

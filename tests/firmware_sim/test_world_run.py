@@ -66,12 +66,17 @@ def test_faults_that_are_asked_for_begin_and_are_labelled(mosquitto: Any, subscr
         cut = subscribe(mosquitto, "plant/motor/motor-02").wait_for(1)[0][1]
         with pytest.raises(json.JSONDecodeError):
             json.loads(cut)
+        assert "coolant loss until" in str(ask(address, Injection("motor-03", "coolant loss", seconds=86_400.0)))
+        refusal = ask(address, Injection("motor-03", "coolant loss", "temperature"))
+        assert refusal == "motor-03: 'coolant loss' is a fault of the plant: expected no metric"
         assert 'unknown fault "stcuk"; did you mean "stuck"?' in str(ask(address, Injection("motor-01", "stcuk")))
         assert ask(address, Injection("nobody", "stuck"), seconds=1.0) is None
     finally:
         run.request_stop()
         thread.join(20)
-    assert {(one.device, one.metric, one.kind) for one in read_labels(labels)} == {
+    told = read_labels(labels)
+    assert len({one.root for one in told if one.kind == "coolant loss"}) == 1
+    assert {(one.device, one.metric, one.kind) for one in told if one.kind != "coolant loss"} == {
         ("motor-01", "temperature", "stuck"),
         ("motor-02", "*", "truncated payload"),
     }

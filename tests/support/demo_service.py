@@ -55,7 +55,8 @@ class DemoSimulator:
         self.asked: list[Injection] = []
 
     def fleets(self) -> list[FleetDescription]:
-        devices = [DescribedDevice(self._device, {"stuck": ["temperature", "vibration"], "silent death": ["*"]})]
+        kinds = {"stuck": ["temperature", "vibration"], "silent death": ["*"]}
+        devices = [DescribedDevice(self._device, kinds, ["coolant loss"])]
         return [FleetDescription("machine-hall", 1, 1, devices, self._labels)]
 
     def inject(self, wanted: Injection) -> str | None:

@@ -6,9 +6,10 @@ import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
 import { count, duration, moment } from "./format.js";
 import { plain, scorecardSections } from "./scorecard.js";
 
-const durations = [["30", "30 s"], ["120", "2 min"], ["600", "10 min"], ["3600", "1 h"]];
+const durations = [["", "as usual for it"], ["30", "30 s"], ["120", "2 min"], ["600", "10 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "1 day"]];
 const sizes = [["5", "5 usual scatters"], ["10", "10 usual scatters"], ["20", "20 usual scatters"]];
 const shownFaults = 25;
+const plant = Symbol("plant");
 
 export async function showSimulator({ root, search, signal }) {
   let which = search.get("card") ?? "live";
@@ -92,7 +93,7 @@ function outcome(fault, now) {
 
 // The form that lets a fault begin. What can be chosen follows from the device.
 function injection(fleets, done) {
-  const devices = new Map(fleets.flatMap((fleet) => fleet.devices.map((each) => [each.device, each.faults])));
+  const devices = new Map(fleets.flatMap((fleet) => fleet.devices.map((each) => [each.device, { ...each.faults, ...Object.fromEntries(each.plant.map((kind) => [kind, [plant]])) }])));
   const select = (name, choices, onchange = () => {}) => h("select", { name, onchange }, choices.map(([value, text]) => h("option", { value }, text)));
   const named = (names) => names.map((name) => [name, name.replaceAll("_", " ")]);
   const device = select("device", named([...devices.keys()]), () => choose());
@@ -100,7 +101,6 @@ function injection(fleets, done) {
   const metric = select("metric", []);
   const seconds = select("seconds", durations);
   const size = select("size", sizes);
-  seconds.value = "120";
   size.value = "10";
   const answer = h("p", { role: "status", class: "pad" });
   const button = h("button", { type: "submit", class: "primary" }, "Let it begin");
@@ -116,7 +116,7 @@ function injection(fleets, done) {
 
   function chooseMetric() {
     const metrics = devices.get(device.value)?.[fault.value] ?? [];
-    options(metric, metrics.map((each) => [each === "*" ? "" : each, each === "*" ? "the whole device" : each]));
+    options(metric, metrics.map((each) => (each === plant ? ["", "what it reaches"] : each === "*" ? ["", "the whole device"] : [each, each])));
   }
 
   choose();
@@ -126,7 +126,7 @@ function injection(fleets, done) {
     button.disabled = true;
     setText(answer, "Asking the simulator");
     attempt(async () => {
-      const told = await send("POST", "simulator/inject", { device: device.value, fault: fault.value, metric: metric.value, seconds: Number(seconds.value), size: Number(size.value) });
+      const told = await send("POST", "simulator/inject", { device: device.value, fault: fault.value, metric: metric.value, seconds: seconds.value ? Number(seconds.value) : null, size: Number(size.value) });
       setText(answer, `It has begun: ${told.answer}.`);
       await done();
     }).then((made) => { if (made === undefined && answer.textContent.startsWith("Asking")) setText(answer, ""); }).finally(() => { button.disabled = false; });
