@@ -107,8 +107,19 @@ class MarkStretch(StretchAction):
     mark: Literal["fault", "normal", "none"] = Field(description="none: nothing is said of the stretch any more.")
 
 
+class ReportChannel(PersonAction):
+    """Driftline itself says that a notice channel takes nothing any more, does so again, or is there no longer."""
+
+    kind: Literal["report_channel"] = "report_channel"
+    channel: Name
+    state: Literal["dead", "well", "removed"]
+    error: Text = Field(default="", description="dead: what the last attempt ended with.")
+    since: int = Field(description="dead: since when its oldest notice waits, ns by the service's clock.")
+    note: Text = ""
+
+
 AlarmAction = Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment | Feedback | UndoFeedback
-Action = AlarmAction | DoNotLearn | MarkStretch | DeviceAction | PointsAction
+Action = AlarmAction | ReportChannel | DoNotLearn | MarkStretch | DeviceAction | PointsAction
 
 _ACTIONS: TypeAdapter[list[Action]] = TypeAdapter(list[Annotated[Action, Field(discriminator="kind")]])
 
@@ -138,6 +149,8 @@ def text_of(action: Action, outcome: str = "") -> str:
             said = f"until {np.datetime64(action.until, 'ns')}Z"
         case Feedback():
             said = action.verdict
+        case ReportChannel():
+            said = f'notice channel "{action.channel}": {action.state}'
         case DoNotLearn() | ExcludePoints() | IncludePoints():
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.device} {action.metric} from {start} to {end}"

@@ -35,6 +35,9 @@ BACK_TO_NORMAL = "back to normal"
 HEARD_AGAIN = "heard from again"
 SILENT = "silent"
 """The part of an alarm that says nothing comes; such an alarm is opened and ended by arrivals, not by scores."""
+UNDELIVERED = "undelivered"
+"""The part of an alarm of a notice channel that takes nothing: opened and ended by reports of it, not by scores."""
+_NOT_OF_SCORES = frozenset({SILENT, UNDELIVERED})
 KEPT_CLEARED = 200
 """Alarms cleared last that people can still act on, beside those that somebody has judged."""
 
@@ -164,19 +167,19 @@ class Alarms:
                     step.opened_at.append(at)
         return verdicts, step
 
-    def fall_silent(self, series: int, time: int, severity: str, opening: Opening) -> AlarmRecord | None:
-        """Open the alarm of what is not heard from, at arrival time `time`; None where its series has one already."""
+    def begin(self, series: int, time: int, severity: str, opening: Opening) -> AlarmRecord | None:
+        """Open an alarm that no score raises, at arrival time `time`; None where its series has one already."""
         if series in self._open:
             return None
         return self._opened(series, time, self.threshold(series), severity, opening)
 
-    def heard_again(self, series: int, time: int) -> AlarmRecord | None:
-        """End the alarm that `fall_silent` opened; None where there is none any more."""
+    def over(self, series: int, time: int, reason: str) -> AlarmRecord | None:
+        """End the alarm that `begin` opened; None where there is none any more."""
         before = self._open.get(series)
-        if before is None or SILENT not in before.parts:
+        if before is None or not _NOT_OF_SCORES.intersection(before.parts):
             return None
         del self._open[series]
-        after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=HEARD_AGAIN)
+        after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=reason)
         self._keep_cleared(after)
         return after
 
@@ -333,7 +336,7 @@ class Alarms:
         self._policy.adopt(
             (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity))
             for a in open_alarms
-            if SILENT not in a.parts
+            if not _NOT_OF_SCORES.intersection(a.parts)
         )
         self._open = {record.series: record for record in open_alarms}
         self._next = next_alarm

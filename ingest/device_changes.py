@@ -34,11 +34,12 @@ MOST_LABELS = 50
 
 @dataclass(slots=True)
 class Changed:
-    """What follows for the store: alarms that ended, series whose points become another's or are deleted, and how
-    many readings that waited were dropped; points that are excluded, or included again.
+    """What follows for the store: alarms that changed, and how many of them opened; series whose points become
+    another's or are deleted, and how many readings that waited were dropped; points excluded, or included again.
     """
 
     alarms: list[AlarmRecord] = field(default_factory=list)
+    alarms_opened: int = 0
     moved: list[SeriesMove] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     dropped: int = 0

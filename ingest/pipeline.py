@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.actions import ActionError, DoNotLearn, MarkStretch, text_of
+from alerts.actions import ActionError, DoNotLearn, MarkStretch, ReportChannel, text_of
 from alerts.actions import decode as decode_actions
 from alerts.alarm_life import Alarms, Scored
 from alerts.alarm_settings import AlarmSettings
+from alerts.channel_alarms import alarm_of_channel
 from alerts.marked_stretches import MarkedStretches
 from alerts.policy import Band
 from detectors.detector import State
@@ -164,7 +165,9 @@ class Engine:
                 new,
                 entry,
                 anomalies=int(np.count_nonzero(points.anomaly)),
-                alarms_opened=followed.alarms.opened + sum(a.state is AlarmState.OPEN for a in followed.silences),
+                alarms_opened=followed.alarms.opened
+                + sum(a.state is AlarmState.OPEN for a in followed.silences)
+                + changed.alarms_opened,
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch),
                 conflicts=self._orderer.conflicts,
@@ -319,6 +322,8 @@ class Engine:
                     self.not_learned.add(Stretch(action.device, action.metric, action.start, action.end))
                 elif isinstance(action, MarkStretch):
                     self.marked.put(action)
+                elif isinstance(action, ReportChannel):
+                    self._report_channel(action, changed)
                 elif isinstance(action, PointsAction):
                     self._changes.mark(action, changed)
                 elif isinstance(action, DeviceAction):
@@ -334,6 +339,12 @@ class Engine:
                 ActionRecord(entry.position, number, alarm, action.kind, action.by, action.at, text, refused)
             )
         return changed, records
+
+    def _report_channel(self, report: ReportChannel, changed: Changed) -> None:
+        record = alarm_of_channel(report, self.registry, self.alarms)
+        if record is not None:
+            changed.alarms.append(record)
+            changed.alarms_opened += record.state is AlarmState.OPEN
 
     def _grow(self) -> None:
         self._orderer.grow(len(self.registry), len(self.registry.device_names))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import SILENT, Alarms, Opening
+from alerts.alarm_life import HEARD_AGAIN, SILENT, Alarms, Opening
 from common.durations import spoken_duration
 from common.growth import grown
 from detectors.detector import State
@@ -199,9 +199,9 @@ def alarms_of_silence(
                 change.sentence(registry.records[series].metric),
                 {SILENT: alarms.threshold(series)},
             )
-            record = alarms.fall_silent(series, change.time, "major" if change.series < 0 else "minor", opening)
+            record = alarms.begin(series, change.time, "major" if change.series < 0 else "minor", opening)
         else:
-            record = alarms.heard_again(series, change.time)
+            record = alarms.over(series, change.time, HEARD_AGAIN)
         if record is not None:
             records.append(record)
     return records

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _HOUR = 3_600_000_000_000
 _SECOND = 1_000_000_000
+DEAD_AFTER = 300 * _SECOND
+"""A channel that refuses what it is given for so long (ns) is an alarm of its own."""
 _OLDEST = 24 * _HOUR
 _GIVEN_UP_AFTER = 72 * _HOUR
 _LONGEST_PAUSE = 300 * _SECOND
@@ -108,14 +110,14 @@ class Notifier:
             return
         if now - (alarm.cleared or alarm.opened) > _OLDEST:
             return
-        wanted = [
-            (settings.name, message_of(alarm, event, settings), now + parse_duration(settings.after))
-            for settings, _, _ in self.channels()
-            if event in settings.events and (event == "cleared" or self._is_for(settings, alarm, now))
-        ]
-        if event == "cleared":
-            # Who is told late, or not of the end, is spared of what is over.
-            wanted = [(channel, message, now) for channel, message, _ in wanted]
+        wanted = []
+        for settings, _, _ in self.channels():
+            after = parse_duration(settings.after) if event == "opened" else 0
+            is_taken_on = after > 0 and alarm.state == "acknowledged"
+            if event not in settings.events or is_taken_on or alarm.about_channel == settings.name:
+                continue
+            if event == "cleared" or self._is_for(settings, alarm, now + after):
+                wanted.append((settings.name, message_of(alarm, event, settings), now + after))
         self.outbox.put(alarm.alarm, alarm.state, wanted, now, follow_up=event == "cleared")
         self._wake.set()
 
@@ -127,6 +129,12 @@ class Notifier:
                 self.outbox.put(alarm.alarm, alarm.state, [], self._clock(), follow_up=False)
             elif self.outbox.state_of(alarm.alarm) != alarm.state:
                 self.offer(alarm)
+
+    def dead(self) -> dict[str, tuple[int, str]]:
+        """Channels that have taken nothing for five minutes though something waits: since when, and the last error."""
+        until = self._clock() - DEAD_AFTER
+        waits = {settings.name: self.outbox.waits_since(settings.name) for settings, _, _ in self.channels()}
+        return {name: found for name, found in waits.items() if found is not None and found[0] <= until}
 
     def test(self, channel: str) -> str:
         """Send a test through a channel and wait for it. Returns its key; raises ChannelError, KeyError."""
@@ -181,7 +189,8 @@ class Notifier:
     def _is_for(settings: NoticeSettings, alarm: AlarmView, now: int) -> bool:
         if _rank(alarm.severity) < _rank(settings.min_severity):
             return False
-        if not any(fnmatchcase(alarm.device, pattern) for pattern in settings.devices):
+        is_own = bool(alarm.about_channel)
+        if not is_own and not any(fnmatchcase(alarm.device, pattern) for pattern in settings.devices):
             return False
         local = datetime.fromtimestamp(now / 1e9, ZoneInfo(settings.time_zone))
         return not settings.hours or any(Hours.parse(text).includes(local) for text in settings.hours)

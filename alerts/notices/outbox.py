@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS notice(
     sent INTEGER, error TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL, body TEXT NOT NULL, payload TEXT NOT NULL,
     UNIQUE(channel, key));
 CREATE INDEX IF NOT EXISTS notice_due ON notice(channel, state, due);
+CREATE INDEX IF NOT EXISTS notice_alarm ON notice(alarm);
 CREATE TABLE IF NOT EXISTS alarm(alarm INTEGER PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS channel(name TEXT PRIMARY KEY, settings TEXT NOT NULL, secret TEXT NOT NULL);
 """
@@ -54,6 +55,16 @@ class NoticeRecord:
     tries: int
     error: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom an alarm was told to, or will be: `state` as in `NoticeRecord`, `time` when it was sent, or is due, ns."""
+
+    channel: str
+    state: str
+    time: int
+    error: str
 
 
 class Outbox:
@@ -109,10 +120,17 @@ class Outbox:
     ) -> None:
         """Note the alarm's state and queue messages as (channel, message, due), in one transaction.
 
-        What is queued or sent already is left as it is. A `follow_up` goes only to channels that were told of the alarm
-        before, and spares those that have not been told yet.
+        What is queued or sent already is left as it is; what was spared is queued anew. An alarm that is not open, as
+        one that somebody has taken on, spares those that were to be told later. A `follow_up` goes only to channels
+        that were told of the alarm before.
         """
         with self._transaction() as connection:
+            if state != "open":
+                connection.execute(
+                    "UPDATE notice SET state = 'spared' WHERE alarm = ? AND state = 'waiting' AND tries = 0 "
+                    "AND due > created",
+                    (alarm,),
+                )
             connection.execute("INSERT OR REPLACE INTO alarm VALUES (?, ?)", (alarm, state))
             for channel, message, due in messages:
                 if follow_up and not self._was_told(connection, channel, alarm):
@@ -199,6 +217,32 @@ class Outbox:
             ).fetchone()
         return count, error[0] if error else ""
 
+    def waits_since(self, channel: str) -> tuple[int, str] | None:
+        """When the oldest notice that the channel has refused was due, and what the last attempt at it ended with.
+
+        None where it takes what it is given.
+        """
+        with self._using() as connection:
+            row = connection.execute(
+                "SELECT created, error FROM notice WHERE channel = ? AND state = 'waiting' AND tries > 0 "
+                "ORDER BY id LIMIT 1",
+                (channel,),
+            ).fetchone()
+        return (int(row[0]), str(row[1])) if row else None
+
+    def told(self, alarms: Sequence[int]) -> dict[int, list[Told]]:
+        """Of these alarms, who was told or is to be told that they opened, in order of time."""
+        with self._using() as connection:
+            rows = connection.execute(
+                "SELECT alarm, channel, state, coalesce(sent, due), error FROM notice "
+                "WHERE alarm IN (SELECT value FROM json_each(?)) AND key LIKE '%-opened' ORDER BY 4, id",
+                (json.dumps(list(alarms)),),
+            ).fetchall()
+        found: dict[int, list[Told]] = {}
+        for alarm, *told in rows:
+            found.setdefault(alarm, []).append(Told(*told))
+        return found
+
     def newest(self, limit: int = 100) -> list[NoticeRecord]:
         """Notices, newest first."""
         with self._using() as connection:
@@ -229,12 +273,7 @@ class Outbox:
 
     @staticmethod
     def _was_told(connection: sqlite3.Connection, channel: str, alarm: int) -> bool:
-        """Whether the channel was told that the alarm opened. What is over before its notice is due needs none."""
-        connection.execute(
-            "UPDATE notice SET state = 'spared' WHERE channel = ? AND alarm = ? AND state = 'waiting' AND tries = 0 "
-            "AND due > created",
-            (channel, alarm),
-        )
+        """Whether the channel was told that the alarm opened."""
         found = connection.execute(
             "SELECT 1 FROM notice WHERE channel = ? AND alarm = ? AND state <> 'spared' LIMIT 1", (channel, alarm)
         ).fetchone()
@@ -263,7 +302,8 @@ def _insert(
     connection: sqlite3.Connection, channel: str, message: Message, alarm: int | None, now: int, due: int
 ) -> None:
     connection.execute(
-        "INSERT OR IGNORE INTO notice(channel, key, alarm, state, created, due, subject, body, payload) "
-        "VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?)",
+        "INSERT INTO notice(channel, key, alarm, state, created, due, subject, body, payload) "
+        "VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?) ON CONFLICT(channel, key) DO UPDATE SET state = 'waiting', "
+        "created = excluded.created, due = excluded.due, tries = 0 WHERE notice.state = 'spared'",
         (channel, message.key, alarm, now, due, message.subject, message.body, json.dumps(message.payload)),
     )

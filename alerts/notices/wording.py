@@ -35,6 +35,8 @@ class AlarmView:
     link: str = ""
     shelved_until: int | None = None
     maintenance: str = ""
+    about_channel: str = ""
+    """The notice channel that the alarm is about; it is told to all others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,13 +85,16 @@ def alarm_router(view: ServiceView) -> APIRouter:
         found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
         number = incident_of(incidents(found, lambda series: records[series].device))
+        shown = found[:limit]
+        told = view.notifier.outbox.told([alarm.alarm for alarm in shown]) if view.notifier is not None else {}
         replies = [
             alarm_reply(alarm, records[alarm.series])
             | {
                 "incident": number[alarm.alarm],
                 "maintenance": view.maintenance(records[alarm.series].device, alarm.opened),
+                "told": [dataclasses.asdict(each) for each in told.get(alarm.alarm, ())],
             }
-            for alarm in found[:limit]
+            for alarm in shown
         ]
         return json_response({"alarms": replies})
 

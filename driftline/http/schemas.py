@@ -247,6 +247,21 @@ class AlarmReply(BaseModel):
     )
 
 
+class ToldReply(BaseModel):
+    """A notice channel that an alarm was told to, or will be."""
+
+    channel: str
+    state: str = Field(description="waiting, sent, digested (in a message with others), spared or given up.")
+    time: int = Field(description="When it was sent, or is due, ns by the service's clock.")
+    error: str = Field(description="What the last attempt ended with; empty where it is well.")
+
+
+class ListedAlarm(AlarmReply):
+    """An alarm of the list, with who was told of it."""
+
+    told: list[ToldReply] = Field(default=[], description="Channels told that it opened, in order of time.")
+
+
 class AlarmListReply(BaseModel):
     """Alarms, those not cleared first, then newest first."""
 
@@ -270,7 +285,7 @@ class AlarmListReply(BaseModel):
             }
         ]
     )
-    alarms: list[AlarmReply]
+    alarms: list[ListedAlarm]
 
 
 class SinkCountsReply(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from urllib.parse import quote, urlencode
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from alerts.actions import Action, ActionError, ReportChannel
+from alerts.channel_alarms import OWN_DEVICE, channel_of
 from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.notices.channels import Publish
 from alerts.notices.notice_settings import NoticeSettings, read_secret
@@ -22,7 +25,10 @@ from ingest.broker_settings import BrokerSettings, split_url
 from ingest.connecting import tls_context
 from storage.embedded.database import EmbeddedStore
 
+log = logging.getLogger(__name__)
+
 _MOST_ADOPTED = 1_000
+_LOOK_SECONDS = 5.0
 _AROUND = 300_000_000_000
 _PUBLISH_SECONDS = 10.0
 
@@ -44,12 +50,16 @@ class NoticeDesk:
         clock: Callable[[], int],
         publish: Publish,
         page_url: str,
+        act: Callable[[Sequence[Action]], object],
     ) -> None:
         self.notifier = Notifier(outbox, with_secrets(configured), clock=clock, publish=publish)
         self._maintenance = maintenance
         self._store = store
         self._subscribe = subscribe
         self._page_url = page_url.rstrip("/")
+        self._clock = clock
+        self._act = act
+        self._dead: set[str] = set()
         self._records: dict[int, SeriesRecord] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -79,9 +89,11 @@ class NoticeDesk:
         with self._subscribe(self._wake.set) as listener:
             listener.alarms_only = True
             self._adopt()
+            self._dead = self._reported_dead()
             while not self._stopping.is_set():
-                self._wake.wait()
+                self._wake.wait(_LOOK_SECONDS)
                 self._wake.clear()
+                self._look_for_dead_channels()
                 taken = listener.take()
                 if taken.missed:
                     self._adopt()
@@ -89,6 +101,36 @@ class NoticeDesk:
                     for alarm in step.alarms:
                         if (view := self._view(alarm)) is not None:
                             self.notifier.offer(view)
+
+    def _look_for_dead_channels(self) -> None:
+        """Journal which channels take nothing any more, and which do again: the engine makes alarms of that."""
+        now, dead = self._clock(), self.notifier.dead()
+        known = {settings.name for settings, _, _ in self.notifier.channels()}
+        reports = [
+            ReportChannel(by=OWN_DEVICE, at=now, channel=channel, state="dead", error=error, since=since)
+            for channel, (since, error) in dead.items()
+            if channel not in self._dead
+        ]
+        reports += [
+            ReportChannel(
+                by=OWN_DEVICE, at=now, channel=channel, state="well" if channel in known else "removed", since=now
+            )
+            for channel in sorted(self._dead - set(dead))
+        ]
+        if not reports:
+            return
+        try:
+            self._act(reports)
+        except ActionError as error:
+            log.warning("notices: channels are not reported yet: %s", error)
+        else:
+            self._dead = set(dead)
+
+    def _reported_dead(self) -> set[str]:
+        """Channels whose alarms are open."""
+        records = {record.series: record for record in self._store.series()}
+        opened = (records.get(alarm.series) for alarm in self._store.alarms(limit=_MOST_ADOPTED, open_only=True))
+        return {channel_of(each.device, each.metric) for each in opened if each is not None} - {""}
 
     def _adopt(self) -> None:
         stored = self._store.alarms(limit=_MOST_ADOPTED, open_only=True) + self._store.alarms(limit=_MOST_ADOPTED)
@@ -115,6 +157,7 @@ class NoticeDesk:
             reason=alarm.reason,
             shelved_until=alarm.shelved_until,
             maintenance=maintenance_of(self._maintenance, record.device, alarm.opened),
+            about_channel=channel_of(record.device, record.metric),
             link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
         )
 

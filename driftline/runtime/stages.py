@@ -336,6 +336,7 @@ class Stages:
             clock=self._clock,
             publish=broker_publisher(broker, read_password(broker, os.environ)),
             page_url=self.config.http.page_url or self.url,
+            act=self.status.act,
         )
         self._notices.start()
         self._closers.append(("notices", self._notices.stop))

@@ -2,7 +2,8 @@
 
 import { may, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
-import { count } from "./format.js";
+import { h } from "./dom.js";
+import { count, moment } from "./format.js";
 
 export const verdicts = [
   ["right", "Right: this was worth an alarm"],
@@ -13,6 +14,18 @@ export const verdicts = [
 
 const hour = 3600;
 const spans = [[hour, "1 hour"], [8 * hour, "8 hours"], [24 * hour, "1 day"], [7 * 24 * hour, "1 week"]];
+
+// Who was told of an alarm, and who will be: "told shift 12:00; calls on-call at 12:05 unless someone acknowledges".
+export function toldOf(alarm) {
+  const words = (alarm.told ?? []).map(({ channel, state, time, error }) => {
+    if (state === "sent") return `${channel} told ${moment(time)}`;
+    if (state === "digested") return `${channel} told with others`;
+    if (state === "waiting" && error) return `${channel} not reached yet: ${error}`;
+    if (state === "waiting" && time > Date.now() * 1e6) return `${channel} is called ${moment(time)} unless someone acknowledges`;
+    return state === "waiting" ? `${channel} is being told` : state === "given up" ? `${channel} was not reached` : "";
+  }).filter(Boolean);
+  return words.length ? h("span", { class: "sub told" }, words.join("; ")) : null;
+}
 
 export function mayAct() {
   return may("operator");

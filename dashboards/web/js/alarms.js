@@ -1,6 +1,6 @@
 // Alarms: triage. Those that need someone first, grouped by incident, acted on by mouse or keyboard, one or many at once.
 
-import { actions, mayAct, unshelve } from "./alarm_actions.js";
+import { actions, mayAct, toldOf, unshelve } from "./alarm_actions.js";
 import { deviceLink, follow, get, instant, repeat, report } from "./api.js";
 import { alarmRange } from "./device.js";
 import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
@@ -128,7 +128,7 @@ export async function showAlarms({ root, search, signal }) {
       h("td", {}, h("span", { class: `chip ${isActive ? (isShelved(alarm) ? "" : alarm.state) : ""}` }, isShelved(alarm) ? "shelved" : alarm.state), h("span", { class: "sub" }, alarm.severity), whose(alarm)),
       h("td", { class: "device" }, h("a", { href: link }, h("b", {}, alarm.device)), h("span", { class: "sub" }, alarm.metric),
         incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident`) : null),
-      h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null),
+      h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null, toldOf(alarm)),
       h("td", { class: "right" }, `${number(alarm.value)}${unit}`, h("span", { class: "sub" }, alarm.expected === null ? "" : `expected ${number(alarm.expected)}${unit}`)),
       h("td", { class: "still" }, h("span", { class: "meter bad" }, bar), ` ${alarm.peak_score.toFixed(1)}`),
       h("td", { class: "right" }, moment(alarm.opened), h("span", { class: "sub" }, ago(alarm.opened, now))),

@@ -1,6 +1,6 @@
 // One device: a chart a metric over a shared time range, live or fixed, and the device's alarms.
 
-import { actionsFor, mayAct } from "./alarm_actions.js";
+import { actionsFor, mayAct, toldOf } from "./alarm_actions.js";
 import { deviceLink, devicePath, follow, get, instant, may, query, repeat, report } from "./api.js";
 import { MetricChart } from "./chart.js";
 import { deviceCard } from "./device_card.js";
@@ -143,7 +143,7 @@ export async function showDevice({ root, name, search, signal }) {
     fill(notices, alarms.filter((alarm, i) => alarm.state !== "cleared" || i < 3).slice(0, 6).map((alarm) =>
       h("div", { class: `notice ${alarm.state}` },
         h("span", { class: `chip ${alarm.state === "cleared" ? "" : alarm.severity}` }, alarm.state === "cleared" ? "cleared" : alarm.severity),
-        h("div", { class: "reason" }, h("button", { type: "button", class: "plain", onclick: () => showAlarm(alarm) }, alarm.reason), partsOf(alarm), lifeOf(alarm)),
+        h("div", { class: "reason" }, h("button", { type: "button", class: "plain", onclick: () => showAlarm(alarm) }, alarm.reason), partsOf(alarm), lifeOf(alarm), toldOf(alarm)),
         h("span", { class: "dim" }, `${moment(alarm.opened)}${alarm.cleared ? `, for ${duration((alarm.cleared - alarm.opened) / 1e9)}` : ""}`),
         mayAct() ? h("div", { class: "acts" }, actionsFor(alarm).map(([, word, run]) => h("button", { type: "button", onclick: () => run([alarm], fetchAlarms) }, word))) : null)));
   }

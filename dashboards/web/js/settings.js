@@ -28,6 +28,7 @@ export async function showSettings({ root, search, signal }) {
   async function drawNotices() {
     if (!may("operator")) { fill(content, h("div", { class: "panel empty" }, h("b", {}, "For operators"), "Ask an admin for the role.")); return; }
     const [{ channels }, { notices }] = await Promise.all([get("notices/channels", {}, signal), get("notices", { limit: 50 }, signal)]);
+    channels.sort((a, b) => seconds(a.settings.after) - seconds(b.settings.after));
     const test = (name) => attempt(async () => { await send("POST", `notices/channels/${encodeURIComponent(name)}/test`); tell(`“${name}” took the test message`); await draw(); });
     const remove = (name) => attempt(() => ask({ title: `Remove the channel “${name}”?`, text: "What still waits for it is given up.", confirm: "Remove", submit: async () => { await send("DELETE", `notices/channels/${encodeURIComponent(name)}`); await draw(); } }));
     fill(content,
@@ -38,7 +39,7 @@ export async function showSettings({ root, search, signal }) {
         h("tbody", {}, channels.map(({ settings, waiting, error, made_on_page }) => h("tr", {},
           h("td", {}, h("b", {}, settings.name), h("span", { class: "sub" }, made_on_page ? settings.kind : `${settings.kind}, from the configuration file`)),
           h("td", { class: "wide" }, settings.kind === "mail" ? settings.to.join(", ") : settings.kind === "mqtt" ? settings.topic : settings.url || "its secret address", settings.kind === "mail" ? h("span", { class: "sub" }, settings.url) : null),
-          h("td", {}, `${settings.min_severity} and worse`, h("span", { class: "sub" }, settings.devices.includes("*") ? "all devices" : settings.devices.join(", ")), settings.hours.length ? h("span", { class: "sub" }, settings.hours.join(", ")) : null),
+          h("td", {}, `${settings.min_severity} and worse`, seconds(settings.after) ? h("span", { class: "sub" }, `if nobody acknowledges within ${settings.after}`) : null, h("span", { class: "sub" }, settings.devices.includes("*") ? "all devices" : settings.devices.join(", ")), settings.hours.length ? h("span", { class: "sub" }, settings.hours.join(", ")) : null),
           h("td", {}, error ? h("span", { class: "chip alarm" }, "away") : h("span", { class: "chip ok" }, "well"), waiting ? h("span", { class: "sub" }, `${waiting} waiting`) : null, error ? h("span", { class: "sub bad" }, error) : null),
           h("td", { class: "right" }, h("button", { type: "button", onclick: () => test(settings.name) }, "Send a test"), " ",
             made_on_page && may("admin") ? h("button", { type: "button", onclick: () => remove(settings.name) }, "Remove") : null)))))
@@ -97,6 +98,12 @@ export async function showSettings({ root, search, signal }) {
   await draw();
 }
 
+// A duration of the configuration, such as "5m", as seconds.
+function seconds(text) {
+  const [, count, unit] = /^([\d.]+)\s*([a-z]+)$/.exec(text) ?? [];
+  return Number(count ?? 0) * ({ ms: 0.001, s: 1, m: 60, min: 60, h: 3600, d: 86400, w: 604800 }[unit] ?? 1);
+}
+
 // Makes a channel; `given` fills in what is known already, such as the devices.
 export function newChannel(given, done) {
   return attempt(() => ask({
@@ -111,6 +118,7 @@ export function newChannel(given, done) {
       field("Secret", "secret", { type: "password", autocomplete: "new-password", hint: "The mail server's password, the webhook's signing key, or Apprise's address (slack://...)." }),
       field("Devices", "devices", { value: given.devices ?? "*", hint: "* stands for any characters; several with commas" }),
       field("Only alarms at least", "min_severity", { tag: "select", choices: [["minor", "minor"], ["major", "major"], ["critical", "critical"]], value: "minor" }),
+      field("Tell", "after", { tag: "select", choices: [["0s", "at once"], ["5m", "if nobody acknowledges within 5 minutes"], ["15m", "if nobody acknowledges within 15 minutes"], ["30m", "if nobody acknowledges within 30 minutes"], ["1h", "if nobody acknowledges within 1 hour"]], value: given.after ?? "0s" }),
     ],
     submit: async (values) => {
       const list = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
