@@ -32,6 +32,7 @@ from ingest.ingest_settings import (
 )
 from ingest.knowledge_settings import SeriesSettings
 from ingest.label_settings import LabelSettings
+from ingest.sparkplug_settings import SparkplugSettings
 from storage.external.sink_registry import libraries_of, of_their_kind
 from storage.journal.journal_registry import journal_libraries, journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
@@ -44,7 +45,7 @@ DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
 _LISTS = ("device_labels", "notices", "routes", "series", "sinks", "streams")
-_READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot")
+_READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot", "sparkplug")
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -59,6 +60,9 @@ class Config(BaseModel):
         description="Folder of the journal, the database and the learned state; relative to the working folder.",
     )
     broker: BrokerSettings = Field(default=BrokerSettings(), description="The connection to the MQTT broker.")
+    sparkplug: SparkplugSettings = Field(
+        default=SparkplugSettings(), description="What is sent to Sparkplug B edge nodes, as a host application."
+    )
     journal: JournalSettings = Field(
         default=JournalSettings(), description="The durable log between broker and engine."
     )

@@ -14,7 +14,7 @@ from common.durations import Duration, parse_duration
 PASSWORD_VARIABLE = "DRIFTLINE_MQTT_PASSWORD"
 """Environment variable that holds the broker's password where no password file is set."""
 
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 """Schemes of a broker's URL, and the port that each stands for."""
 
 MAX_SECONDS = 0xFFFF_FFFF
@@ -27,8 +27,9 @@ class BrokerSettings(BaseModel):
 
     url: str = Field(
         default="auto",
-        description='"auto", or the broker\'s address as mqtt://host:port or mqtts://host:port. "auto" runs a '
-        "broker of its own on this machine: mosquitto where it is installed, else the embedded one.",
+        description='"auto", or the broker\'s address: mqtt://host:port, mqtts://host:port with TLS, or over WebSocket '
+        'ws://host:port/path and wss://host:port/path (path "/mqtt" where none is given). "auto" runs a broker of its '
+        "own on this machine: mosquitto where it is installed, else the embedded one.",
     )
     client_id: str = Field(
         default="",
@@ -65,10 +66,11 @@ class BrokerSettings(BaseModel):
         default=None, description=f"File that holds the password; without one, the environment's {PASSWORD_VARIABLE}."
     )
     tls_ca: Path | None = Field(
-        default=None, description="Certificates (PEM) that an mqtts broker is checked against; the system's if not set."
+        default=None,
+        description="Certificates (PEM) that an mqtts or wss broker is checked against; the system's if not set.",
     )
     tls_certificate: Path | None = Field(
-        default=None, description="Certificate (PEM) that this client shows to an mqtts broker which asks for one."
+        default=None, description="Certificate (PEM) that this client shows to a broker which asks for one."
     )
     tls_key: Path | None = Field(
         default=None, description="The certificate's key (PEM); unset: it is in the same file."
@@ -98,19 +100,37 @@ def split_url(url: str) -> tuple[str, str, int]:
 
     Raises ValueError naming the URL and what was expected.
     """
-    expected = 'expected "auto", mqtt://host:port or mqtts://host:port'
+    expected = 'expected "auto", mqtt://host:port, mqtts://host:port, ws://host:port/path or wss://host:port/path'
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise ValueError(f'url: "{url}": {error}; {expected}') from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    has_path = parts.path not in ("", "/") or bool(parts.query)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or (has_path and not is_websocket(url)):
         raise ValueError(f'url: "{url}" is no broker\'s address: {expected}')
     if parts.username is not None or parts.password is not None:
         raise ValueError(
             f"url: credentials do not belong in it: set username, and password_file or {PASSWORD_VARIABLE}"
         )
     return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+
+
+def is_websocket(url: str) -> bool:
+    """Whether the broker of a URL is spoken to over WebSocket."""
+    return url.startswith(("ws://", "wss://"))
+
+
+def is_secure(url: str) -> bool:
+    """Whether the broker of a URL is spoken to in TLS."""
+    return url.startswith(("mqtts://", "wss://"))
+
+
+def websocket_path(url: str) -> str:
+    """The path of a WebSocket broker's URL, with its query; the usual one where none is given."""
+    parts = urlsplit(url)
+    path = parts.path if parts.path not in ("", "/") else "/mqtt"
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def read_password(settings: BrokerSettings, environment: Mapping[str, str]) -> str | None:

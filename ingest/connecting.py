@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from common.durations import parse_duration
-from ingest.broker_settings import BrokerSettings, split_url
+from ingest.broker_settings import BrokerSettings, is_secure, is_websocket, split_url, websocket_path
 from ingest.paho_client import FrameClient
 
 _LARGEST_PACKET = 16 << 20
@@ -26,6 +26,7 @@ def new_client(settings: BrokerSettings, password: str | None, *, version_5: boo
         settings.client_id,
         clean_session=None if version_5 else settings.clean_session,
         protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
+        transport="websockets" if is_websocket(settings.url) else "tcp",
         reconnect_on_failure=False,
         manual_ack=stock,
     )
@@ -48,9 +49,8 @@ def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_b
         if most_bytes is not None:
             # A broker drops what is longer, and counts it nowhere. Our own reader takes any length, and cuts it.
             properties.MaximumPacketSize = max(_LARGEST_PACKET, most_bytes)
-    scheme, host, port = split_url(settings.url)
-    if scheme == "mqtts":
-        client.tls_set_context(tls_context(settings))
+    _, host, port = split_url(settings.url)
+    _prepare(client, settings)
     client.connect(
         host,
         port,
@@ -58,6 +58,36 @@ def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_b
         clean_start=settings.clean_session if properties else MQTT_CLEAN_START_FIRST_ONLY,
         properties=properties,
     )
+
+
+def side_client(settings: BrokerSettings, password: str | None, client_id: str = "") -> Client:
+    """A client of paho's own beside the session, as the settings say, that has not connected yet: `host_and_port` of
+    the settings is where. Its session ends with its connection. Raises OSError where a file cannot be read.
+    """
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        clean_session=True,
+        transport="websockets" if is_websocket(settings.url) else "tcp",
+    )
+    client.connect_timeout = seconds(settings.connect_timeout)
+    if settings.username:
+        client.username_pw_set(settings.username, password)
+    _prepare(client, settings)
+    return client
+
+
+def host_and_port(settings: BrokerSettings) -> tuple[str, int]:
+    """Where the broker is."""
+    _, host, port = split_url(settings.url)
+    return host, port
+
+
+def _prepare(client: Client, settings: BrokerSettings) -> None:
+    if is_secure(settings.url):
+        client.tls_set_context(tls_context(settings))
+    if is_websocket(settings.url):
+        client.ws_set_options(path=websocket_path(settings.url))
 
 
 def tls_context(settings: BrokerSettings) -> ssl.SSLContext:

@@ -43,13 +43,31 @@ class FrameClient(Client):
         if self._sock is None:
             return 0
         try:
-            count = cast(ssl.SSLSocket, self._sock).recv_into(view)
+            # paho wraps a WebSocket in a class that hands out the content of its frames one by one.
+            read = getattr(self._sock, "recv_into", None) or self._content_into
+            count = int(read(view))
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return NOTHING
         except OSError:
             return 0
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
+        return count
+
+    def _content_into(self, view: memoryview) -> int:
+        """Bytes of WebSocket frames; those that came before the connection was lost are given first."""
+        count = 0
+        while count < len(view):
+            try:
+                content = cast(ssl.SSLSocket, self._sock).recv(len(view) - count)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                if not count:
+                    raise
+                break
+            if not content:
+                break
+            view[count : count + len(content)] = content
+            count += len(content)
         return count
 
     def handle_frame(self, frame: bytes) -> None:

@@ -1,32 +1,52 @@
 """Decode, codec `sparkplug`: Sparkplug B payloads on topics `spBv1.0/GROUP/TYPE/NODE/DEVICE`.
 
 A birth names the metrics of an edge node or device and gives them aliases and types; data carries aliases alone. The
-births are this codec's state. Source: Sparkplug 3.0.0, sections 4 (topics), 6 (payloads) and 6.4.16 (types).
+births are this codec's state. Source: Sparkplug 3.0.0, sections 4 (topics), 5 (behaviour) and 6 (payloads).
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel
 
 from devices.batch import NO_TIME
 from devices.codec import UNNAMED, Decoded, Role
 from devices.codecs.readings import NOTHING, CodecParameters, MetricNames, Names, Rows, TooManyNamesError, excerpt
+from devices.codecs.sparkplug_births import Births, Known, Node, is_control
+from devices.codecs.sparkplug_kernels import (
+    HAS_UNIT,
+    LEFT,
+    PARTS,
+    SINGLE,
+    TAKEN,
+    UNSEEN,
+    Found,
+    Scanned,
+    count_metrics,
+    look_up,
+    scan,
+)
+from devices.codecs.sparkplug_wire import (
+    BDSEQ,
+    DATE_TIME,
+    TEXT_TYPES,
+    Metric,
+    WireError,
+    check,
+    metric_of,
+    restored,
+    text_of,
+)
 from devices.messages import Payloads
 from devices.numbers import is_state
 from devices.rejection_reasons import Reason
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
-_TEXT_TYPES = frozenset({12, 14, 15})
-_DATE_TIME, _BOOLEAN, _FLOAT = 13, 11, 9
-_MOST_DEPTH = 8
-_MOST_ALIASES = 100_000
+_MOST_TOPICS = 100_000
+_KINDS = frozenset({"NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD"})
 _REBIRTH = 'ask for one: publish "Node Control/Rebirth" = true on spBv1.0/{group}/NCMD/{node}'
 
 
@@ -34,41 +54,14 @@ class SparkplugParameters(CodecParameters):
     """Sparkplug describes itself: there is nothing to set but the bounds."""
 
 
-class _WireError(ValueError):
-    """The bytes are no protobuf message; the text says where."""
+class _Topic(NamedTuple):
+    """What a topic tells: the kind of message, the edge node, and whose message it is, with the codec's code of it."""
 
-
-@dataclass(slots=True)
-class _Known:
-    """What a birth says of a metric."""
-
+    kind: str
+    node: str
     owner: str
-    name: str
-    datatype: int
-    unit: str
-
-
-@dataclass(slots=True)
-class _Node:
-    """An edge node: its metrics and those of its devices by alias and by name, and its newest sequence number."""
-
-    by_alias: dict[int, _Known] = field(default_factory=dict)
-    by_name: dict[tuple[str, str], _Known] = field(default_factory=dict)
-    devices: list[str] = field(default_factory=list)
-    sequence: int = -1
-
-
-@dataclass(slots=True)
-class _Metric:
-    name: str = ""
-    alias: int = -1
-    time: int = NO_TIME
-    datatype: int = 0
-    is_null: bool = False
-    number: float | int | None = None
-    text: str | None = None
-    unit: str = ""
-    parts: list[_Metric] = field(default_factory=list)
+    device: int
+    how_to_ask: str
 
 
 class SparkplugCodec:
@@ -76,7 +69,8 @@ class SparkplugCodec:
 
     Metric names are as the birth says them, devices are `GROUP/NODE` and `GROUP/NODE/DEVICE`. Numbers and truth values
     are readings, with the unit of the property `engUnit`; strings are states. Members of templates and of data sets are
-    metrics below their own. A death tells that the node, with all its devices, or the device is not there.
+    metrics below their own. A death tells that the node, with all its devices, or the device is not there; one of
+    another session than the newest birth's tells nothing.
     """
 
     name: ClassVar[str] = "sparkplug"
@@ -90,288 +84,290 @@ class SparkplugCodec:
         self.metrics = self._metric_names.items
         self.devices = self._device_names.items
         self.words = self._words.items
-        self._nodes: dict[str, _Node] = {}
+        self._births = Births(self._metric_names)
+        self._topics: dict[str, _Topic] = {}
 
     def decode(self, payloads: Payloads) -> Decoded:
         """Decode all payloads at once."""
-        rows = Rows()
-        for i, payload in enumerate(payloads.to_list()):
-            mark = rows.mark()
-            try:
-                self._decode_one(i, payloads.topic(i), payload, rows)
-            except _WireError as error:
-                rows.rewind(mark)
-                detail = f"no Sparkplug B payload: {error} in {len(payload)} bytes {excerpt(payload)}"
-                rows.reject(i, Reason.MALFORMED, detail)
-            except TooManyNamesError as error:
-                rows.rewind(mark)
-                rows.reject(i, Reason.TOO_MANY_SERIES, str(error))
-        return rows.decoded()
+        return _Reading(self, payloads).decoded()
+
+    def needed_births(self) -> dict[str, str]:
+        """The edge nodes, `GROUP/NODE`, that a birth is to be asked of, and why."""
+        return self._births.needed()
 
     def state(self) -> dict[str, Any]:
         """The births known, as JSON."""
-        return {
-            name: {
-                "sequence": node.sequence,
-                "devices": node.devices,
-                "metrics": [
-                    [alias, known.owner, known.name, known.datatype, known.unit]
-                    for alias, known in [
-                        *node.by_alias.items(),
-                        *((-1, each) for each in node.by_name.values()),
-                    ]
-                ],
-            }
-            for name, node in self._nodes.items()
-        }
+        return self._births.state()
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._nodes = {}
-        for name, told in saved.items():
-            node = self._nodes[name] = _Node(devices=list(told["devices"]), sequence=int(told["sequence"]))
-            for alias, owner, metric, datatype, unit in told["metrics"]:
-                known = _Known(owner, metric, int(datatype), unit)
-                if alias >= 0:
-                    node.by_alias[int(alias)] = known
-                else:
-                    node.by_name[owner, metric] = known
+        self._births.load(saved)
 
-    def _decode_one(self, message: int, topic: str, payload: bytes, rows: Rows) -> None:
-        levels = topic.split("/")
-        if len(levels) < 4 or levels[0] != "spBv1.0":
-            detail = f"topic {topic!r}: expected spBv1.0/GROUP/TYPE/NODE or spBv1.0/GROUP/TYPE/NODE/DEVICE"
-            rows.reject(message, Reason.MALFORMED, detail)
+    def topic(self, topic: str) -> _Topic | None:
+        """What a topic tells; None where it is none of Sparkplug's. Raises TooManyNamesError."""
+        known = self._topics.get(topic)
+        if known is None:
+            levels = topic.split("/")
+            if len(levels) < 4 or levels[0] != "spBv1.0" or levels[2] not in _KINDS:
+                return None
+            group, kind, edge = levels[1:4]
+            owner = "/".join([group, edge, *levels[4:]])
+            how = _REBIRTH.format(group=group, node=edge)
+            known = _Topic(kind, f"{group}/{edge}", owner, self._device_names.code(owner), how)
+            if len(self._topics) >= _MOST_TOPICS:
+                self._topics.clear()
+            self._topics[topic] = known
+        return known
+
+
+class _Reading:
+    """Payloads on their way to columns: what births and odd metrics give as rows, what data gives by the kernels."""
+
+    def __init__(self, codec: SparkplugCodec, payloads: Payloads) -> None:
+        self._codec = codec
+        self._births = codec._births
+        self._payloads = payloads
+        self._rows = Rows()
+        self._bytes = np.frombuffer(payloads.data or b"\0", np.uint8)
+        self._told = told = _scanned(self._bytes, payloads)
+        self._found = _nothing_found(len(told.kind))
+        as_single = (told.bits & np.uint64(0xFFFF_FFFF)).astype(np.uint32).view(np.float32)
+        self._number = np.where(told.kind == SINGLE, as_single, told.bits.view(np.float64))
+        self._waiting: list[tuple[int, int, int, int]] = []
+        self._device = np.full(len(payloads), -1, np.int32)
+
+    def decoded(self) -> Decoded:
+        """All of it, in the order of the messages."""
+        for message in range(len(self._payloads)):
+            try:
+                self._take(message)
+            except WireError as error:
+                payload = self._payloads[message]
+                detail = f"no Sparkplug B payload: {error} in {len(payload)} bytes {excerpt(payload)}"
+                self._rows.reject(message, Reason.MALFORMED, detail)
+            except TooManyNamesError as error:
+                self._rows.reject(message, Reason.TOO_MANY_SERIES, str(error))
+        self._look_up()
+        return _in_order(self._rows.decoded(), self._told, self._found, self._device)
+
+    def _take(self, message: int) -> None:
+        payloads, told = self._payloads, self._told
+        topic = self._codec.topic(payloads.topic(message))
+        if topic is None:
+            detail = f"topic {payloads.topic(message)!r}: expected spBv1.0/GROUP/TYPE/NODE or .../TYPE/NODE/DEVICE"
+            self._rows.reject(message, Reason.MALFORMED, detail)
+        elif topic.kind in ("NCMD", "DCMD"):
+            self._rows.reject(message, Reason.COMMAND, "a command to the node or device")
+        elif payloads.start[message] == payloads.end[message]:
+            self._rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
+        elif not told.is_good[message]:
+            check(payloads[message])
+            raise WireError("it cannot be read")
+        else:
+            self._device[message] = topic.device
+            self._take_good(message, topic)
+
+    def _take_good(self, message: int, topic: _Topic) -> None:
+        kind, sequence = topic.kind, int(self._told.sequence[message])
+        node = self._births.nodes.get(topic.node)
+        if kind == "NDEATH":
+            self._take_death_of_node(message, topic, node)
             return
-        group, kind, edge = levels[1:4]
-        owner = "/".join([group, edge, *levels[4:]])
-        if kind in ("NCMD", "DCMD"):
-            rows.reject(message, Reason.COMMAND, "a command to the node or device")
-            return
-        if not payload:
-            rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
-            return
-        time, sequence, metrics = _payload(payload)
-        node = self._nodes.get(f"{group}/{edge}")
-        if kind == "NBIRTH" or node is None:
-            node = self._nodes[f"{group}/{edge}"] = _Node()
-        if kind in ("NDEATH", "DDEATH"):
-            self._death(message, node, owner, whole=kind == "NDEATH", rows=rows)
-            return
-        if sequence >= 0:
-            if kind != "NBIRTH" and node.sequence >= 0 and sequence != (node.sequence + 1) % 256:
-                expected = (node.sequence + 1) % 256
-                rows.note(
-                    message, "gap", f"sequence number {sequence}, expected {expected}: messages are missing before it"
-                )
-            node.sequence = sequence
         if kind in ("NBIRTH", "DBIRTH"):
-            self._birth(message, node, owner, metrics, rows)
-        mark = rows.mark()
-        asked = _REBIRTH.format(group=group, node=edge)
-        for metric in metrics:
-            self._metric(message, node, owner, metric, time, asked, rows)
-        if kind not in ("NBIRTH", "DBIRTH"):
-            rows.reject_if_empty(message, mark, NOTHING)
+            # What came before it is told by the births before it.
+            self._look_up()
+            node = self._take_birth(message, topic, node)
+        elif node is None:
+            node, _ = self._births.begin(topic.node)
+            node.needs = "it sends, and no birth of it is known"
+        if sequence >= 0 and (gap := node.follow(sequence)):
+            self._rows.note(message, "gap", gap)
+        if kind == "DDEATH":
+            self._tell(message, topic.owner, online=False)
+            return
+        owner = self._births.owner(node, topic.owner)
+        self._waiting.append((message, node.scope, owner.scope, kind.endswith("BIRTH")))
 
-    def _birth(self, message: int, node: _Node, owner: str, metrics: list[_Metric], rows: Rows) -> None:
-        if owner not in node.devices:
-            node.devices.append(owner)
-        node.by_name = {key: known for key, known in node.by_name.items() if key[0] != owner}
-        for metric in metrics:
-            known = _Known(owner, metric.name, metric.datatype, metric.unit)
-            node.by_name[owner, metric.name] = known
-            if metric.alias >= 0 and len(node.by_alias) < _MOST_ALIASES:
-                node.by_alias[metric.alias] = known
-        self._tell(message, owner, 1.0, rows)
+    def _take_birth(self, message: int, topic: _Topic, node: Node | None) -> Node:
+        known = self._known(message)
+        if topic.kind == "NBIRTH" or node is None:
+            node, odd = self._births.begin(topic.node, self._session(message, known))
+            if odd:
+                self._rows.note(message, "gap", odd)
+            if topic.kind == "DBIRTH":
+                node.needs = "a device of it is born, and no birth of itself is known"
+        self._births.bear(node, topic.owner, filter(None, known))
+        self._tell(message, topic.owner, online=True)
+        return node
 
-    def _death(self, message: int, node: _Node, owner: str, *, whole: bool, rows: Rows) -> None:
-        for gone in dict.fromkeys([owner, *(node.devices if whole else [])]):
-            self._tell(message, gone, 0.0, rows)
+    def _take_death_of_node(self, message: int, topic: _Topic, node: Node | None) -> None:
+        """The node and its devices are gone, unless it is the will of a session before (section 6.4.25)."""
+        session = self._session(message, self._known(message))
+        if node is not None and session >= 0 and node.session >= 0 and session != node.session:
+            detail = f"the death of session {BDSEQ} {session}; the newest birth is of session {node.session}"
+            self._rows.reject(message, Reason.AVAILABILITY, detail)
+            return
+        gone = dict.fromkeys([topic.owner, *(node.owners if node is not None else ())])
+        for owner in gone:
+            self._tell(message, owner, online=False)
+        if node is not None:
+            self._look_up()
+            self._births.end(node)
 
-    def _tell(self, message: int, owner: str, online: float, rows: Rows) -> None:
-        code = self._metric_names.code(UNNAMED, "", Role.AVAILABILITY)
-        rows.add(message, code, online, self._device_names.code(owner))
+    def _tell(self, message: int, owner: str, *, online: bool) -> None:
+        code = self._codec._metric_names.code(UNNAMED, "", Role.AVAILABILITY)
+        self._rows.add(message, code, float(online), self._codec._device_names.code(owner))
 
-    def _metric(
-        self, message: int, node: _Node, owner: str, metric: _Metric, time: int, asked: str, rows: Rows
-    ) -> None:
-        known = node.by_name.get((owner, metric.name)) if metric.name else node.by_alias.get(metric.alias)
+    def _metrics_of(self, message: int) -> range:
+        return range(int(self._told.first[message]), int(self._told.first[message + 1]))
+
+    def _known(self, message: int) -> list[Known | None]:
+        """What a birth says of each metric; None for the definition of a template."""
+        data, told, found = self._payloads.data, self._told, []
+        for m in self._metrics_of(message):
+            if told.kind[m] == PARTS or told.flags[m] & HAS_UNIT:
+                metric = self._metric(m)
+                known = Known(metric.name, metric.alias, metric.datatype, metric.unit)
+                found.append(None if metric.is_definition else known)
+            else:
+                begin, end = told.name[m].tolist()
+                found.append(Known(text_of(data[begin:end]), int(told.alias[m]), int(told.datatype[m]), ""))
+        return found
+
+    def _session(self, message: int, known: list[Known | None]) -> int:
+        """The number of the session that a birth or death is of; -1 where it tells none."""
+        first = int(self._told.first[message])
+        of = (m for m, each in enumerate(known, first) if each is not None and each.name == BDSEQ)
+        m = next(of, None)
+        return -1 if m is None else int(self._told.bits[m])
+
+    def _metric(self, m: int) -> Metric:
+        begin, end = self._told.span[m].tolist()
+        return metric_of(self._payloads.data[begin:end])
+
+    def _look_up(self) -> None:
+        """Read the metrics of the messages that wait for it, by the births up to now."""
+        if not self._waiting:
+            return
+        waiting = np.array(self._waiting, np.int64)
+        self._waiting.clear()
+        messages, scopes = waiting[:, 0].copy(), waiting[:, 1:].copy()
+        left = look_up(self._bytes, self._number, messages, scopes, self._told, self._births.born, self._found)
+        first = self._told.first
+        begin = first[messages[0]]
+        outcome = self._found.outcome[begin : first[messages[-1] + 1]]
+        starts, ends = first[messages] - begin, first[messages + 1] - begin
+        if left:
+            until = np.concatenate([[0], np.cumsum(outcome == LEFT)])
+            for message in messages[until[ends] > until[starts]].tolist():
+                self._take_left(message)
+        until = np.concatenate([[0], np.cumsum(outcome != UNSEEN)])
+        for message in messages[(until[ends] == until[starts]) & (scopes[:, 2] == 0)].tolist():
+            self._rows.reject(message, Reason.NO_READING, NOTHING)
+
+    def _take_left(self, message: int) -> None:
+        """Read what the kernels left of a message: states, units, templates, data sets, and what is unknown or odd."""
+        topic = self._codec.topic(self._payloads.topic(message))
+        assert topic is not None
+        node, time = self._births.nodes[topic.node], int(self._told.time[message])
+        at = time * 1_000_000 if 0 <= time < 9_000_000_000_000 else NO_TIME
+        mark = self._rows.mark()
+        for m in self._metrics_of(message):
+            if self._found.outcome[m] != LEFT:
+                continue
+            try:
+                self._take_metric(message, node, topic, self._metric(m), at)
+            except WireError as error:
+                detail = f"a metric that is no Sparkplug: {error}"
+                self._rows.reject(message, Reason.MALFORMED, detail, whole=False)
+            except TooManyNamesError as error:
+                self._rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=False)
+        of = self._metrics_of(message)
+        if not (self._found.outcome[of.start : of.stop] == TAKEN).any() and not topic.kind.endswith("BIRTH"):
+            self._rows.reject_if_empty(message, mark, NOTHING)
+
+    def _take_metric(self, message: int, node: Node, topic: _Topic, metric: Metric, time: int) -> None:
+        owner = self._births.owner(node, topic.owner)
+        known = owner.metrics.get(metric.name) if metric.name else node.by_alias.get(metric.alias)
         if known is None and not metric.name:
-            detail = f"alias {metric.alias}: no birth has named it; {asked}"
-            rows.reject(message, Reason.MALFORMED, detail, whole=False)
+            node.needs = node.needs or f"it sends alias {metric.alias}, which no birth has named"
+            detail = f"alias {metric.alias}: no birth has named it; {topic.how_to_ask}"
+            self._rows.reject(message, Reason.MALFORMED, detail, whole=False)
             return
         name = known.name if known is not None else metric.name
-        if name == "bdSeq" or name.startswith(("Node Control/", "Device Control/")):
-            return
         datatype = metric.datatype or (known.datatype if known is not None else 0)
         unit = metric.unit or (known.unit if known is not None else "")
-        self._value(message, owner, name, metric, datatype, unit, time, rows)
+        if not is_control(name) and not metric.is_definition:
+            self._take_value(message, topic.device, name, metric, datatype, unit, time)
 
-    def _value(
-        self, message: int, owner: str, name: str, metric: _Metric, datatype: int, unit: str, time: int, rows: Rows
+    def _take_value(
+        self, message: int, device: int, name: str, metric: Metric, datatype: int, unit: str, time: int
     ) -> None:
+        rows, codec = self._rows, self._codec
         at = metric.time if metric.time != NO_TIME else time
         for part in metric.parts:
-            self._value(message, owner, f"{name}.{part.name}", part, part.datatype, part.unit, at, rows)
-        if metric.parts or datatype == _DATE_TIME:
+            self._take_value(message, device, f"{name}.{part.name}", part, part.datatype, part.unit, at)
+        if metric.parts or datatype == DATE_TIME:
             return
-        device = self._device_names.code(owner)
-        if metric.text is not None and (datatype in _TEXT_TYPES or not datatype):
+        if metric.text is not None and (datatype in TEXT_TYPES or not datatype):
             if is_state(metric.text):
-                code = self._metric_names.code(name, "", Role.TEXT)
-                rows.add(message, code, float(self._words.code(metric.text.strip())), device, at)
-            return
-        if metric.is_null or metric.number is None:
-            if metric.is_null:
-                rows.reject(message, Reason.NO_VALUE, f"{name}: null", whole=False)
-            return
-        number = _restored(metric.number, datatype)
-        if isfinite(number):
-            rows.note_rounded(message, name, number)
-            rows.add(message, self._metric_names.code(name, unit), float(number), device, at)
-        else:
-            rows.refuse(message, name, float(number), number)
+                code = codec._metric_names.code(name, "", Role.TEXT)
+                rows.add(message, code, float(codec._words.code(metric.text.strip())), device, at)
+        elif metric.is_null:
+            rows.reject(message, Reason.NO_VALUE, f"{name}: null", whole=False)
+        elif metric.number is not None:
+            number = restored(metric.number, datatype)
+            if isfinite(number):
+                rows.note_rounded(message, name, number)
+                rows.add(message, codec._metric_names.code(name, unit), float(number), device, at)
+            else:
+                rows.refuse(message, name, float(number), number)
 
 
-def _restored(number: float | int, datatype: int) -> float | int:
-    """A signed value, which travels in an unsigned field."""
-    bits = _SIGNED_BITS.get(datatype)
-    if bits is None or isinstance(number, float):
-        return number
-    number &= (1 << bits) - 1
-    return number - (1 << bits) if number >> (bits - 1) else number
+def _scanned(data: np.ndarray[Any, np.dtype[np.uint8]], payloads: Payloads) -> Scanned:
+    n, m = len(payloads), count_metrics(data, payloads.start, payloads.end)
+    told = Scanned(
+        time=np.zeros(n, np.int64),
+        sequence=np.zeros(n, np.int64),
+        is_good=np.zeros(n, np.bool_),
+        first=np.zeros(n + 1, np.int64),
+        flags=np.zeros(m, np.uint8),
+        alias=np.zeros(m, np.int64),
+        metric_time=np.zeros(m, np.int64),
+        datatype=np.zeros(m, np.int32),
+        kind=np.zeros(m, np.uint8),
+        bits=np.zeros(m, np.uint64),
+        hash=np.zeros(m, np.uint64),
+        name=np.zeros((m, 2), np.int32),
+        span=np.zeros((m, 2), np.int32),
+    )
+    scan(data, payloads.start, payloads.end, told)
+    return told
 
 
-def _payload(data: bytes) -> tuple[int, int, list[_Metric]]:
-    """Time in ns, sequence number (-1 where there is none) and metrics of a payload."""
-    time, sequence = NO_TIME, -1
-    metrics: list[_Metric] = []
-    for number, value in _fields(data):
-        if number == 1 and isinstance(value, int):
-            time = _nanoseconds(value)
-        elif number == 2 and isinstance(value, bytes):
-            metrics.append(_metric_of(value))
-        elif number == 3 and isinstance(value, int):
-            sequence = value
-    return time, sequence, metrics
+def _nothing_found(metrics: int) -> Found:
+    return Found(
+        outcome=np.zeros(metrics, np.uint8),
+        code=np.zeros(metrics, np.int32),
+        time=np.zeros(metrics, np.int64),
+        value=np.zeros(metrics),
+    )
 
 
-def _nanoseconds(milliseconds: int) -> int:
-    return milliseconds * 1_000_000 if milliseconds < 9_000_000_000_000 else NO_TIME
-
-
-def _metric_of(data: bytes, depth: int = 0) -> _Metric:
-    metric = _Metric()
-    if depth > _MOST_DEPTH:
-        raise _WireError(f"templates nested deeper than {_MOST_DEPTH}")
-    for number, value in _fields(data):
-        if isinstance(value, bytes):
-            _take_bytes(metric, number, value, depth)
-        elif number == 2:
-            metric.alias = int(value)
-        elif number == 3:
-            metric.time = _nanoseconds(int(value))
-        elif number == 4:
-            metric.datatype = int(value)
-        elif number == 7:
-            metric.is_null = bool(value)
-        elif number in (10, 11, 14):
-            metric.number = int(value)
-        elif number in (12, 13):
-            metric.number = float(value)
-    return metric
-
-
-def _take_bytes(metric: _Metric, number: int, value: bytes, depth: int) -> None:
-    if number == 1:
-        metric.name = _text(value)
-    elif number == 12 and len(value) == 4:
-        metric.number = float(struct.unpack("<f", value)[0])
-    elif number == 13 and len(value) == 8:
-        metric.number = float(struct.unpack("<d", value)[0])
-    elif number == 15:
-        metric.text = _text(value)
-    elif number == 9:
-        metric.unit = _unit(value)
-    elif number == 17:
-        metric.parts = _data_set(value)
-    elif number == 18:
-        inner = [each for field_, each in _fields(value) if field_ == 2 and isinstance(each, bytes)]
-        metric.parts = [_metric_of(each, depth + 1) for each in inner]
-
-
-def _unit(data: bytes) -> str:
-    """The property `engUnit` of a property set."""
-    keys: list[str] = []
-    values: list[bytes] = []
-    for number, value in _fields(data):
-        if isinstance(value, bytes):
-            (keys.append(_text(value)) if number == 1 else values.append(value))
-    for key, packed in zip(keys, values, strict=False):
-        if key.lower() in ("engunit", "unit", "units"):
-            texts = (each for number, each in _fields(packed) if number == 8 and isinstance(each, bytes))
-            return next(map(_text, texts), "")
-    return ""
-
-
-def _data_set(data: bytes) -> list[_Metric]:
-    columns = [_text(value) for number, value in _fields(data) if number == 2 and isinstance(value, bytes)]
-    rows = [value for number, value in _fields(data) if number == 4 and isinstance(value, bytes)]
-    parts = []
-    for i, row in enumerate(rows[:1_000]):
-        cells = [value for number, value in _fields(row) if number == 1 and isinstance(value, bytes)]
-        for column, cell in zip(columns, cells, strict=False):
-            part = _Metric(name=column if len(rows) == 1 else f"{i}.{column}")
-            for number, value in _fields(cell):
-                if number in (1, 2, 5) and isinstance(value, int):
-                    part.number = value
-                elif number == 3 and isinstance(value, bytes) and len(value) == 4:
-                    part.number = float(struct.unpack("<f", value)[0])
-                elif number == 4 and isinstance(value, bytes) and len(value) == 8:
-                    part.number = float(struct.unpack("<d", value)[0])
-                elif number == 6 and isinstance(value, bytes):
-                    part.text = _text(value)
-            parts.append(part)
-    return parts
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a protobuf message; fixed-width values as their bytes."""
-    at, end = 0, len(data)
-    while at < end:
-        tag, at = _varint(data, at)
-        wire = tag & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield tag >> 3, value
-            continue
-        if wire == _BYTES:
-            size, at = _varint(data, at)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise _WireError(f"byte {at}: wire type {wire} is none of protobuf's")
-        if size > end - at:
-            raise _WireError(f"byte {at}: {size} bytes are announced, {end - at} follow")
-        yield tag >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
-        shift += 7
-    raise _WireError(f"byte {at}: a number that does not end")
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _WireError(f"a text that is no UTF-8: byte {error.start}") from None
+def _in_order(rows: Decoded, told: Scanned, found: Found, device: np.ndarray[Any, np.dtype[np.int32]]) -> Decoded:
+    """The rows, and the metrics that were found, in the order of the messages."""
+    taken = found.outcome == TAKEN
+    message = np.repeat(np.arange(len(device), dtype=np.int32), np.diff(told.first))[taken]
+    metric, time, value = found.code[taken], found.time[taken], found.value[taken]
+    if not len(rows.message):
+        return Decoded(message, metric, device[message], time, value, rows.rejected, rows.notes)
+    order = np.argsort(np.concatenate([rows.message, message]), kind="stable")
+    return Decoded(
+        np.concatenate([rows.message, message])[order],
+        np.concatenate([rows.metric, metric])[order],
+        np.concatenate([rows.device, device[message]])[order],
+        np.concatenate([rows.time, time])[order],
+        np.concatenate([rows.value, value])[order],
+        rows.rejected,
+        rows.notes,
+    )

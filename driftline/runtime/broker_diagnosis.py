@@ -11,7 +11,8 @@ import socket
 import ssl
 from collections.abc import Sequence
 
-from ingest.broker_settings import BrokerSettings, split_url
+from driftline.runtime.websocket_diagnosis import websocket_problem
+from ingest.broker_settings import BrokerSettings, is_websocket, split_url
 from ingest.connecting import tls_context
 from ingest.connection_words import connection_words
 
@@ -25,6 +26,8 @@ _LONGEST_ANSWER = 4096
 
 def broker_problem(settings: BrokerSettings, password: str | None, filters: Sequence[str] = ()) -> str:
     """Why the broker does not take the connection, or the subscriptions to these filters; empty where it does both."""
+    if is_websocket(settings.url):
+        return websocket_problem(settings, password, filters)
     scheme, host, port = split_url(settings.url)
     try:
         with (

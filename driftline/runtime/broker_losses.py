@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ingest.broker_settings import BrokerSettings, split_url
-from ingest.connecting import tls_context
+from ingest.broker_settings import BrokerSettings
+from ingest.connecting import host_and_port, side_client
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 UPTIME = "$SYS/broker/uptime"
@@ -95,12 +94,8 @@ class BrokerLosses:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """Check the address; nothing is opened. Raises ValueError for a URL that is none."""
-        scheme, self._host, self._port = split_url(settings.url)
-        self._client = Client(CallbackAPIVersion.VERSION2, clean_session=True)
-        if scheme == "mqtts":
-            self._client.tls_set_context(tls_context(settings))
-        if settings.username:
-            self._client.username_pw_set(settings.username, password)
+        self._host, self._port = host_and_port(settings)
+        self._client = side_client(settings, password)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._count = DroppedCount(saved)

@@ -7,10 +7,10 @@ import time
 from queue import Empty, SimpleQueue
 
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 
 from driftline.cli.console import CommandError
-from ingest.broker_settings import split_url
+from ingest.broker_settings import BrokerSettings
+from ingest.connecting import host_and_port, side_client
 
 _MOST = 100_000
 
@@ -20,9 +20,10 @@ def messages_of(url: str, seconds: float) -> list[tuple[str, bytes]]:
 
     Raises CommandError where the broker cannot be reached.
     """
-    scheme, host, port = split_url(url)
+    settings = BrokerSettings(url=url)
+    host, port = host_and_port(settings)
     arrived: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
-    client = Client(CallbackAPIVersion.VERSION2, f"driftline-identify-{os.getpid()}")
+    client = side_client(settings, None, f"driftline-identify-{os.getpid()}")
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
         arrived.put((message.topic, bytes(message.payload)))
@@ -32,8 +33,6 @@ def messages_of(url: str, seconds: float) -> list[tuple[str, bytes]]:
 
     client.on_message = on_message
     client.on_connect = on_connect
-    if scheme == "mqtts":
-        client.tls_set()
     try:
         client.connect(host, port)
     except OSError as error:

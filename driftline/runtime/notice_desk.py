@@ -8,9 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
 from alerts.actions import Action, ActionError, ReportChannel
 from alerts.channel_alarms import OWN_DEVICE, channel_of
 from alerts.maintenance import MaintenanceSettings, maintenance_of
@@ -21,8 +18,8 @@ from alerts.notices.outbox import Outbox
 from alerts.notices.wording import AlarmView
 from devices.records import AlarmRecord, SeriesRecord
 from driftline.http.events import Subscription
-from ingest.broker_settings import BrokerSettings, split_url
-from ingest.connecting import tls_context
+from ingest.broker_settings import BrokerSettings
+from ingest.connecting import host_and_port, side_client
 from storage.embedded.database import EmbeddedStore
 
 log = logging.getLogger(__name__)
@@ -178,12 +175,8 @@ def broker_publisher(settings: BrokerSettings, password: str | None) -> Publish:
     """Publishes single messages to the broker, in a connection each; raises OSError where it does not take one."""
 
     def publish(topic: str, payload: bytes) -> None:
-        scheme, host, port = split_url(settings.url)
-        client = paho.Client(CallbackAPIVersion.VERSION2)
-        if settings.username:
-            client.username_pw_set(settings.username, password)
-        if scheme == "mqtts":
-            client.tls_set_context(tls_context(settings))
+        client = side_client(settings, password)
+        host, port = host_and_port(settings)
         client.connect(host, port)
         client.loop_start()
         try:

@@ -35,10 +35,11 @@ from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import restored_engine
 from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
+from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.stream_publisher import StreamPublisher
-from ingest.broker_settings import read_password
+from ingest.broker_settings import is_websocket, read_password
 from ingest.receive import Receiver
 from ingest.session import MqttSession
 from storage.archive.parquet_archive import Archive
@@ -84,6 +85,7 @@ class Stages:
         self._open_http()
         self._open_broker()
         self._open_session()
+        self._open_sparkplug()
         self._open_notices()
         self._open_stream_publisher()
         if self._demo:
@@ -278,7 +280,8 @@ class Stages:
         self._closers.append(("broker", self._broker.stop))
         self.status.broker_url = self._broker.url
         settings = self._broker.resolve(self.config.broker)
-        self.status.simulator = simulator_desk(settings, read_password(settings, os.environ), self.folder.simulator)
+        if not is_websocket(settings.url):  # the simulators do not speak it
+            self.status.simulator = simulator_desk(settings, read_password(settings, os.environ), self.folder.simulator)
         self.folder.announce(url=self.url, broker=self._broker.url, token=self._gate.local_token)
 
     def _open_session(self) -> None:
@@ -324,6 +327,19 @@ class Stages:
         if not self._filters_noted and self._session.subscribed:
             self.folder.remember_subscribed(self._session.filters)
             self._filters_noted = True
+
+    def _open_sparkplug(self) -> None:
+        broker = self._broker.resolve(self.config.broker)
+        host = SparkplugHost(
+            self.config.sparkplug,
+            broker,
+            read_password(broker, os.environ),
+            births_needed_by(self._engine),
+            lambda: self._session.subscribed,
+            clock=self._clock,
+        )
+        host.start()
+        self._closers.append(("Sparkplug host application", host.stop))
 
     def _open_notices(self) -> None:
         broker = self._broker.resolve(self.config.broker)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 from time import monotonic
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
-from ingest.broker_settings import BrokerSettings, split_url
+from ingest.broker_settings import BrokerSettings
+from ingest.connecting import host_and_port, side_client
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.stream_tables import StreamMessage
 
@@ -33,12 +30,8 @@ class StreamPublisher:
         """Why nothing can be published now; empty where all is well."""
         self._store = store
         self._broker = broker
-        self._client = paho.Client(CallbackAPIVersion.VERSION2)
-        if broker.username:
-            self._client.username_pw_set(broker.username, password)
-        self._scheme, self._host, self._port = split_url(broker.url)
-        if self._scheme == "mqtts":
-            self._client.tls_set_context(ssl.create_default_context(cafile=broker.tls_ca))
+        self._client = side_client(broker, password)
+        self._host, self._port = host_and_port(broker)
         self._published = 0
         self._connected = False
         self._stopping = False

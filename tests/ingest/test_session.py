@@ -17,6 +17,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from devices.messages import FLAG_REDELIVERED
+from driftline.runtime.broker_diagnosis import broker_problem
 from ingest.broker_settings import BrokerSettings
 from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
@@ -161,6 +162,25 @@ def test_a_paho_that_differs_is_used_through_its_callbacks(
     publish(mosquitto.port, ("plant/a", b"marker"))
     wait_until(lambda: heir.got)
     assert heir.got == [b"marker"]
+
+
+@pytest.mark.service("mosquitto")
+def test_the_same_messages_come_over_websocket(mosquitto: Any, drive: Any, wait_until: Any, free_port: int) -> None:
+    mosquitto.stop()
+    mosquitto.extra = f"listener {free_port} 127.0.0.1\nprotocol websockets\n"
+    mosquitto.start()
+    session = make(f"ws://127.0.0.1:{free_port}", {"plant/#": 2})
+    driven = drive(session)
+    wait_until(lambda: session.subscribed)
+    sent = [b"%d" % number * (1 + number * 400 % 20_000) for number in range(60)]
+    for quality in (0, 1, 2):
+        publish(mosquitto.port, *(("plant/a", each) for each in sent[quality::3]), quality=quality)
+    publish(mosquitto.port, ("plant/b", bytes(200_000)))
+    wait_until(lambda: len(driven.got) == 61)
+    assert driven.got == [*sent[0::3], *sent[1::3], *sent[2::3], bytes(100_001)]
+    assert broker_problem(session.settings, None, ["plant/#"]) == ""
+    said = broker_problem(BrokerSettings(url=f"ws://127.0.0.1:{mosquitto.port}/mqtt"), None)
+    assert "not as a broker over WebSocket at /mqtt" in said
 
 
 # Connections.

@@ -1,0 +1,219 @@
+"""What Sparkplug B edge nodes say, as a host application has to take it.
+
+Where a test holds assertions of Sparkplug 3.0.0 it names them as the compatibility kit does (tck-id-...).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from firmware_sim.sparkplug_style import _key, _message, _metric, _number
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices.codec import Decoded
+from devices.codecs.codec_registry import create
+from devices.codecs.sparkplug import SparkplugCodec
+from devices.codecs.sparkplug_wire import metric_of, restored
+from devices.messages import MessageChunk
+from devices.vectors import ExpectedReading, named_readings
+
+START = 1_793_491_200_000_000_000
+NODE, DEVICE = "p/line", "p/line/press"
+
+
+class Host:
+    """A codec, and what it made of the messages given to it, one by one or together."""
+
+    def __init__(self) -> None:
+        codec = create("sparkplug")
+        assert isinstance(codec, SparkplugCodec)
+        self.codec = codec
+        self.sequence = 0
+
+    def take(self, *messages: tuple[str, list[bytes]], sequence: int | None = None) -> Decoded:
+        """Messages with metrics, by kind: `NDATA`, `DDATA press`."""
+        rows = []
+        for number, (kind, metrics) in enumerate(messages):
+            name, _, device = kind.partition(" ")
+            if sequence is not None:
+                self.sequence, sequence = sequence, None
+            if name == "NBIRTH":
+                self.sequence = 0
+            body = _number(1, START // 10**6 + number) + b"".join(_message(2, each) for each in metrics)
+            if name != "NDEATH":
+                body += _number(3, self.sequence)
+                self.sequence = (self.sequence + 1) % 256
+            topic = f"spBv1.0/p/{name}/line" + (f"/{device}" if device else "")
+            rows.append((topic.encode(), body, START + number, 0))
+        return self.codec.decode(MessageChunk.of(rows).payloads())
+
+    def readings(self, decoded: Decoded) -> list[tuple[str, str, object]]:
+        return [(r.device, r.metric, r.value) for r in named_readings(self.codec, decoded)]
+
+
+def born(session: int = 0) -> list[tuple[str, list[bytes]]]:
+    return [
+        ("NBIRTH", [_metric(name="bdSeq", number=session), _metric("speed", 1, value=1.0)]),
+        ("DBIRTH press", [_metric("temp", 2, value=20.0, unit="°C")]),
+    ]
+
+
+@pytest.fixture
+def host() -> Host:
+    one = Host()
+    one.take(*born())
+    return one
+
+
+def test_births_data_and_deaths_tell_who_is_there() -> None:
+    """operational-behavior-edge-node-termination-host-action-ndeath-*, ...-device-ddeath-*, payloads-*birth-*."""
+    host = Host()
+    assert host.readings(host.take(*born())) == [
+        (NODE, "", 1.0),
+        (NODE, "speed", 1.0),
+        (DEVICE, "", 1.0),
+        (DEVICE, "temp", 20.0),
+    ]
+    data = host.take(("NDATA", [_metric("", 1, value=2.0)]), ("DDATA press", [_metric("", 2, value=21.0)]))
+    assert host.readings(data) == [(NODE, "speed", 2.0), (DEVICE, "temp", 21.0)]
+    assert named_readings(host.codec, data)[1] == ExpectedReading(
+        device=DEVICE, metric="temp", time=START + 1_000_000, value=21.0, unit="°C"
+    )
+    assert host.readings(host.take(("DDEATH press", []))) == [(DEVICE, "", 0.0)]
+    assert host.readings(host.take(("NDEATH", [_metric(name="bdSeq", number=0)]))) == [
+        (NODE, "", 0.0),
+        (DEVICE, "", 0.0),
+    ]
+    assert host.codec.needed_births() == {}
+
+
+def test_a_death_of_a_session_before_tells_nothing(host: Host) -> None:
+    """payloads-ndeath-bdseq, topics-nbirth-bdseq-increment."""
+    host.take(*born(session=1))
+    late = host.take(("NDEATH", [_metric(name="bdSeq", number=0)]))
+    assert host.readings(late) == []
+    assert [(each.reason, each.detail) for each in late.rejected] == [
+        ("availability", "the death of session bdSeq 0; the newest birth is of session 1")
+    ]
+    assert host.readings(host.take(("NDEATH", [_metric(name="bdSeq", number=1)])))[0] == (NODE, "", 0.0)
+    skipped = host.take(*born(session=4))
+    assert [note.detail for note in skipped.notes] == ["bdSeq 4, expected 2: a session was missed before it"]
+
+
+def test_aliases_hold_until_the_node_is_gone(host: Host) -> None:
+    """operational-behavior-edge-node-termination-host-action-ndeath-node-tags-stale, payloads-alias-*."""
+    host.take(("NDEATH", [_metric(name="bdSeq", number=0)]))
+    stale = host.take(("NDATA", [_metric("", 1, value=9.0), _metric("speed", value=8.0)]))
+    assert host.readings(stale) == [(NODE, "speed", 8.0)]
+    assert stale.rejected[0].detail.startswith("alias 1: no birth has named it; ask for one")
+    assert host.codec.needed_births() == {NODE: "it sends alias 1, which no birth has named"}
+    # The next birth gives the alias to another metric.
+    host.take(("NBIRTH", [_metric(name="bdSeq", number=1), _metric("torque", 1, value=5.0)]))
+    assert host.readings(host.take(("NDATA", [_metric("", 1, value=6.0)]))) == [(NODE, "torque", 6.0)]
+
+
+def test_a_gap_is_noted_and_a_message_that_comes_late_fills_it(host: Host) -> None:
+    """operational-behavior-host-reordering-start and -success, payloads-sequence-num-*."""
+    one = [_metric("", 1, value=2.0)]
+    gap = host.take(("NDATA", one), sequence=4)
+    assert [note.detail for note in gap.notes] == ["sequence number 4, expected 2: messages are missing before it"]
+    assert host.codec.needed_births() == {NODE: "sequence number 4, expected 2"}
+    assert host.take(("NDATA", one), sequence=3).notes == []
+    assert host.codec.needed_births() != {}
+    assert host.take(("NDATA", one), sequence=2).notes == []
+    assert host.codec.needed_births() == {}
+    assert host.take(("DDEATH press", []), sequence=5).notes == []
+    assert host.take(("NDATA", one), sequence=255).notes != []
+    host.take(*born())
+    assert host.codec.needed_births() == {}
+
+
+def test_what_is_known_survives_a_restart(host: Host) -> None:
+    host.take(("NDATA", [_metric("", 1, value=2.0)]), sequence=7)
+    again = Host()
+    again.codec.load(host.codec.state())
+    assert again.codec.state() == host.codec.state()
+    assert again.codec.needed_births() == {NODE: "sequence number 7, expected 2"}
+    data = again.take(("DDATA press", [_metric("", 2, value=21.0)]), sequence=8)
+    assert (again.readings(data), data.notes) == ([(DEVICE, "temp", 21.0)], [])
+
+
+def test_what_a_version_before_saved_is_taken_over() -> None:
+    host = Host()
+    of_before = [[2, DEVICE, "temp", 10, "°C"], [-1, DEVICE, "temp", 10, "°C"], [-1, NODE, "speed", 3, ""]]
+    host.codec.load({NODE: {"sequence": 5, "devices": [NODE, DEVICE], "metrics": of_before}})
+    data = host.take(
+        ("DDATA press", [_metric("", 2, value=21.0)]), ("NDATA", [_metric("speed", value=2.0)]), sequence=6
+    )
+    assert (host.readings(data), data.notes) == ([(DEVICE, "temp", 21.0), (NODE, "speed", 2.0)], [])
+
+
+def test_a_data_set_is_read_with_the_types_of_its_columns(host: Host) -> None:
+    """payloads-dataset-*."""
+
+    def row(first: int, second: float) -> bytes:
+        cells = [_number(1, first), _key(4, 1) + struct.pack("<d", second)]
+        return _message(4, b"".join(_message(1, each) for each in cells))
+
+    of = _number(1, 2) + _message(2, b"x") + _message(2, b"y") + _number(3, 3) + _number(3, 10)
+    metric = _message(1, b"trace") + _number(4, 16) + _message(17, of + row(0xFFFF_FFFB, 0.5) + row(7, 1.5))
+    assert host.readings(host.take(("NDATA", [metric]))) == [
+        (NODE, "trace.0.x", -5.0),
+        (NODE, "trace.0.y", 0.5),
+        (NODE, "trace.1.x", 7.0),
+        (NODE, "trace.1.y", 1.5),
+    ]
+
+
+def test_a_template_gives_its_members_and_its_definition_nothing() -> None:
+    """payloads-template-*."""
+    host = Host()
+    members = _message(2, _metric("rpm", value=900.0))
+    birth = [
+        _message(1, b"_types_/motor") + _number(4, 19) + _message(18, members + _number(5, 1)),
+        _message(1, b"m1") + _number(4, 19) + _message(18, members + _message(4, b"motor") + _number(5, 0)),
+    ]
+    assert host.readings(host.take(("NBIRTH", birth))) == [(NODE, "", 1.0), (NODE, "m1.rpm", 900.0)]
+
+
+NUMBERS = st.one_of(
+    st.tuples(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 11]), st.integers(0, 2**64 - 1)),
+    st.tuples(st.just(10), st.floats()),
+    st.tuples(st.just(9), st.floats(width=32)),
+)
+
+
+def written(name: str, alias: int, datatype: int, value: Any) -> bytes:
+    """A metric that tells its type."""
+    parts = [_message(1, name.encode()) if name else b"", _number(2, alias) if alias else b"", _number(4, datatype)]
+    if datatype == 9:
+        parts.append(_key(12, 5) + struct.pack("<f", value))
+    elif datatype == 10:
+        parts.append(_key(13, 1) + struct.pack("<d", value))
+    else:
+        parts.append(_number(11, value))
+    return b"".join(parts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(NUMBERS, st.booleans()), max_size=12))
+def test_what_the_kernels_read_is_what_is_read_field_by_field(metrics: list[tuple[tuple[int, Any], bool]]) -> None:
+    host = Host()
+    names = [f"metric {number}" for number in range(len(metrics))]
+    host.take(("NBIRTH", [written(name, number + 1, 10, 0.5) for number, name in enumerate(names)]))
+    sent = [
+        written(names[number] if named else "", 0 if named else number + 1, datatype, value)
+        for number, ((datatype, value), named) in enumerate(metrics)
+    ]
+    expected = {}
+    for number, each in enumerate(sent):
+        metric = metric_of(each)
+        assert metric.number is not None
+        value = float(restored(metric.number, metric.datatype))
+        if abs(value) < float("inf"):
+            expected[names[number]] = value
+    found = {metric: value for _, metric, value in host.readings(host.take(("NDATA", sent)))}
+    assert found == expected
