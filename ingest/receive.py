@@ -18,19 +18,13 @@ import numpy as np
 from common.durations import parse_duration
 from devices.messages import MessageChunk
 from ingest.frames import Group
+from ingest.read_pace import ReadPace
 from ingest.session import MqttSession, SessionState
 from storage.storage_settings import JournalSettings
 from storage.store import Journal, StorageCorruptError, StorageFullError
 
 log = logging.getLogger(__name__)
 
-_READ_INTERVAL = 0.010
-_CALM_INTERVALS = ((16, 0.100), (500, 0.050))
-"""Messages that a read brought, and the pause after one that brought fewer. Each read costs a journal entry, an engine
-step and a wake-up, whatever it brings: where few messages come, fewer reads save most of the work."""
-_CALM_UNACKNOWLEDGED = 4
-"""From so many messages in one read on that wait for their acknowledgement, the broker may hold back what is over its
-window: reads follow each other at once."""
 _IDLE_WAIT = 0.5
 _FIRST_RETRY, _LONGEST_RETRY, _LONGEST_PAUSE = 0.25, 5.0, 30.0
 _FAILURE_STEP = 0.05
@@ -120,6 +114,7 @@ class Receiver:
         self._connection_mark: MessageChunk | None = None
         self._retry_at = 0.0
         self._retry_delay = _FIRST_RETRY
+        self._pace = ReadPace()
         self._next_read = 0.0
         self._group_since = 0.0
         self._waiting = 0
@@ -309,7 +304,7 @@ class Receiver:
         new = buffer.rows - first_row
         unacknowledged = int(np.count_nonzero(buffer.packet_ids(first_row))) if new > 0 else 0
         if drained:
-            self._next_read = now + _read_interval(new, unacknowledged)
+            self._next_read = now + self._pace.pause(new, unacknowledged)
         if new > 0:
             if first_row == 0:
                 self._group_since = now
@@ -408,6 +403,7 @@ class Receiver:
 
     def _mark_connection(self, session_present: bool) -> None:
         """Journal a new connection, and whether its session is new; in a full journal before the next chunk."""
+        self._pace.connected()
         self._last_arrival = self._next_arrival(group_begins=self._session.buffer.rows == 0)
         mark = MessageChunk.reception_gap if session_present else MessageChunk.session_mark
         if self._connection_mark is None or not self._connection_mark.begins_session:
@@ -443,12 +439,3 @@ class Receiver:
             self._write(self._held)
         elif self._session.buffer.rows:
             self._flush()
-
-
-def _read_interval(messages: int, unacknowledged: int) -> float:
-    """Seconds until a drained socket is read again, by what the last read brought."""
-    if unacknowledged < _CALM_UNACKNOWLEDGED:
-        for fewer_than, seconds in _CALM_INTERVALS:
-            if messages < fewer_than:
-                return seconds
-    return _READ_INTERVAL

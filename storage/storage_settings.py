@@ -67,7 +67,9 @@ class StoreSettings(BaseModel):
         description="Recent points are sorted by series, to be small and quick to read, once there are this many.",
     )
     flush_interval: Duration = Field(
-        default="200ms", description="Results are written to the database at the latest this long after they were made."
+        default="200ms",
+        description="Alarms are written to the database at the latest this long after they were made; points gather "
+        "for up to five times as long where there are few, or very many.",
     )
     max_bytes: int | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import Counter
@@ -21,9 +22,10 @@ from storage.store import StepOutput, StorageFullError
 _QUEUE_STEPS = 256
 _MOST_ROWS = 250_000
 
-_MANY_ROWS = 6_000
+_FEW_ROWS, _MANY_ROWS = 500, 6_000
 _LONGER = 5.0
-"""After a transaction of that many rows the next gathers this many times longer: large ones cost half as much a row."""
+"""After a transaction of so few or so many rows the next gathers this many times longer: each costs a fixed part, and
+large ones cost half as much a row."""
 
 _RETRY_SECONDS = 1.0
 
@@ -51,6 +53,13 @@ def unflattened(parts: Mapping[str, NDArray[Any]]) -> dict[str, State]:
     return arrays
 
 
+def _is_awaited(output: StepOutput) -> bool:
+    """Whether somebody waits for it: an alarm, what a person did, a new device or series, a stream's result."""
+    return any(
+        (output.alarms, output.actions, output.series, output.registered, output.stream_results, output.dead_letters)
+    )
+
+
 class _End:
     """Nothing follows."""
 
@@ -76,7 +85,7 @@ class StoreWorker:
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
-        self._last_rows = 0
+        self._last_rows: int | None = None
         self._sinks = sinks
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
@@ -147,7 +156,7 @@ class StoreWorker:
         outputs: list[StepOutput] = []
         rows = 0
         deadline: float | None = None
-        patience = self._flush_seconds * (_LONGER if self._last_rows >= _MANY_ROWS else 1.0)
+        patience = self._flush_seconds * self._longer()
         while rows < _MOST_ROWS:
             try:
                 item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
@@ -156,7 +165,8 @@ class StoreWorker:
             if not isinstance(item, StepOutput):
                 return outputs, item
             if item.next_position > self._store.position:
-                deadline = deadline or monotonic() + patience
+                within = self._flush_seconds if _is_awaited(item) else patience
+                deadline = min(math.inf if deadline is None else deadline, monotonic() + within)
                 outputs.append(item)
                 rows += len(item.points)
             # After a kill the spool may be ahead of the database: what it holds already must not stand in one
@@ -164,6 +174,11 @@ class StoreWorker:
             if outputs and self._sinks is not None and item.next_position == self._sinks.position:
                 break
         return outputs, None
+
+    def _longer(self) -> float:
+        """How many times the interval points may wait, by the rows of the transaction before."""
+        between = self._last_rows is None or _FEW_ROWS < self._last_rows < _MANY_ROWS
+        return 1.0 if between else _LONGER
 
     def _commit(self, outputs: list[StepOutput]) -> None:
         if not outputs:
