@@ -46,6 +46,7 @@ class Line:
     sent: list[tuple[str, bytes, bool]] = field(default_factory=list)
     will: Will | None = None
     subscriptions: tuple[str, ...] = ()
+    unacknowledged: int = 0
 
     def connect(self, *, will: Will | None = None, subscriptions: tuple[str, ...] = ()) -> None:
         self.calls.append("connect")
@@ -230,6 +231,16 @@ def test_a_device_on_batteries_sleeps_between_samples_and_says_goodbye_each_time
     assert bench.line.calls[-1] == "disconnect"
     bench.run(2, lambda: bench.firmware.state is State.CONNECTING)
     assert bench.firmware.state is State.CONNECTING
+
+
+def test_a_device_on_batteries_stays_awake_until_the_broker_has_confirmed_what_it_sent() -> None:
+    bench = Bench(sleeps=True)
+    bench.line.unacknowledged = 1
+    bench.online().run(0.9)
+    assert bench.firmware.state is State.ONLINE
+    bench.line.unacknowledged = 0
+    bench.run(0.3)
+    assert bench.firmware.state is State.SLEEPING
 
 
 def test_without_power_nothing_happens_any_more() -> None:

@@ -68,6 +68,11 @@ class Sensor(Protocol):
 class Connection(Protocol):
     """The device's end of the network; what happens to it is told to the firmware's methods."""
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that the broker has not confirmed."""
+        ...
+
     def connect(self, *, will: Will | None = None, subscriptions: tuple[str, ...] = ()) -> None:
         """Begin to connect."""
         ...
@@ -145,6 +150,11 @@ class Firmware:
     def kept(self) -> int:
         """Samples that wait to be sent."""
         return len(self._kept)
+
+    @property
+    def _may_sleep(self) -> bool:
+        """Whether a device on batteries has sent all it has; it stays for the broker to confirm that."""
+        return self.options.sleeps and not self._kept and self.state is State.ONLINE
 
     def power_on(self, now: int) -> None:
         """Begin to boot."""
@@ -315,7 +325,7 @@ class Firmware:
         part = [self._kept.popleft() for _ in range(min(FLUSH_READINGS, len(self._kept)))]
         for topic, payload in self._encoder.messages(part):
             self._connection.publish(topic, payload, qos=self.options.qos)
-        if self.options.sleeps and not self._kept and self.state is State.ONLINE:
+        if self._may_sleep and not self._connection.unacknowledged:
             self._connection.disconnect()
             self._enter(State.SLEEPING, NEVER)
 
@@ -328,7 +338,7 @@ class Firmware:
         if self.state not in (State.BOOTING, State.SELF_TEST, State.CRASHED):
             following = self._sensor.next_time(now)
             due.append(max(following, self._sampled + self._interval) if self._interval else following)
-        if self._kept and self.state in (State.ONLINE, State.UPDATING):
+        if self._may_sleep or (self._kept and self.state in (State.ONLINE, State.UPDATING)):
             due.append(now + int(FLUSH_EVERY_SECONDS * SECOND))
         self.next_wake = max(min(due), now + 1)
 
