@@ -71,10 +71,29 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceChange:
+    """The silence of a series, or of a device by its own series, begins or ends at arrival time `time`, ns.
+
+    `at` is its place before a reading, in the order of readings. `opening` says what its alarm tells; None ends it.
+    """
+
+    at: int
+    series: int
+    time: int
+    severity: str = ""
+    opening: Opening | None = None
+
+
+NO_READING = -1
+"""The place of a change that no reading made."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmStep:
     """What became of the alarms at some readings: a new record for each change, in order.
 
-    `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened.
+    `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened;
+    `NO_READING` where it was a silence.
     """
 
     records: list[AlarmRecord] = field(default_factory=list)
@@ -148,24 +167,37 @@ class Alarms:
         """Series with an open alarm."""
         return np.array(list(self._open), np.intp)
 
-    def step(self, sets: Sequence[Scored]) -> tuple[list[Verdicts], AlarmStep]:
-        """Judge readings of one or more sets, whose series are not shared, and follow their alarms."""
+    def step(self, sets: Sequence[Scored], silences: Sequence[SilenceChange] = ()) -> tuple[list[Verdicts], AlarmStep]:
+        """Judge readings of one or more sets, whose series are not shared, and follow their alarms and `silences`."""
         verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band) for scored in sets]
-        events = sorted(
+        events = [
             (int(scored.at[row]), number, row)
             for number, (scored, verdict) in enumerate(zip(sets, verdicts, strict=True))
             if verdict.events
             for row in np.flatnonzero(verdict.event).tolist()
-        )
+        ]
+        events += [(change.at, NO_READING, row) for row, change in enumerate(silences)]
         step = AlarmStep()
-        for at, number, row in events:
-            record = self._changed(sets[number], verdicts[number], row)
+        for at, number, row in sorted(events):
+            if number == NO_READING:
+                record, opened = self._silence_changed(silences[row]), silences[row].opening is not None
+            else:
+                record = self._changed(sets[number], verdicts[number], row)
+                opened = verdicts[number].event[row] == OPENED
             if record is not None:
+                place = NO_READING if number == NO_READING else at
                 step.records.append(record)
-                step.places.append(at)
-                if verdicts[number].event[row] == OPENED:
-                    step.opened_at.append(at)
+                step.places.append(place)
+                if opened:
+                    step.opened_at.append(place)
         return verdicts, step
+
+    def _silence_changed(self, change: SilenceChange) -> AlarmRecord | None:
+        """Open or end the alarm of what is not heard from; None where its series has another alarm, or none."""
+        if change.opening is None:
+            return self.over(change.series, change.time, HEARD_AGAIN)
+        opening = replace(change.opening, parts={SILENT: self.threshold(change.series)})
+        return self.begin(change.series, change.time, change.severity, opening)
 
     def begin(self, series: int, time: int, severity: str, opening: Opening) -> AlarmRecord | None:
         """Open an alarm that no score raises, at arrival time `time`; None where its series has one already."""
@@ -388,11 +420,14 @@ class Alarms:
         """The alarm's record after an event; None where it has none, since the device's alarm takes its place."""
         series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
         severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
+        before = self._open.get(series)
+        if before is not None and _NOT_OF_SCORES.intersection(before.parts):
+            # A reading from before the silence, which waited for others: the series has one alarm at a time.
+            return None
         if event == OPENED:
             if scored.is_replaced(row):
                 return None
             return self._opened(series, time, peak, severity, scored.opening(row))
-        before = self._open.get(series)
         if before is None:
             return None
         if event in (CLEARED, ADOPTED):

@@ -126,6 +126,11 @@ class MessageChunk:
         """The messages at `index`, over the same buffer."""
         return MessageChunk(self.data, self.spans[index], self.arrival[index], self.flags[index], self.ticked_at)
 
+    def part(self, start: int, end: int) -> MessageChunk:
+        """The messages from `start` to `end`, exclusive and at least one, over the same buffer."""
+        arrival = self.arrival[start:end]
+        return MessageChunk(self.data, self.spans[start:end], arrival, self.flags[start:end], int(arrival[-1]))
+
     @classmethod
     def of_actions(cls, body: bytes, *, ticked_at: int) -> MessageChunk:
         """A tick that holds what people did: see `alerts.actions`."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from alerts.alarm_life import AlarmStep
 from alerts.policy import Verdicts
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord
 from ingest.detector_host import HostScores
 from ingest.order import Ordered
 
@@ -73,8 +72,7 @@ class RecordedRows:
 class Followed:
     """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
 
-    `own` are the verdicts on the readings on time, `together` those on devices' rows. `silences` are the alarms of what
-    has fallen silent or is heard from again.
+    `own` are the verdicts on the readings on time, `together` those on devices' rows.
     """
 
     ordered: Ordered
@@ -83,7 +81,6 @@ class Followed:
     own: Verdicts
     together: Verdicts
     alarms: AlarmStep
-    silences: Sequence[AlarmRecord] = ()
 
     def points(self) -> ScoredBatch:
         """All points: readings with their scores, devices' scores, then late readings without one."""

@@ -21,7 +21,8 @@ from devices.batch import NO_TIME
 
 _SECOND = 10**9
 _CLOCK_SET_BACK = 5 * _SECOND
-_LEAST_SILENCE = 30 * _SECOND
+LEAST_SILENCE = 30 * _SECOND
+"""Nobody is silent sooner (ns)."""
 _HOUR = 3_600 * _SECOND
 _DAY = 24 * _HOUR
 _NEW_FOR = 3 * _DAY
@@ -193,7 +194,7 @@ class Liveness:
         """Nanoseconds that each may be silent for."""
         longest = self._activity.longest
         factor = np.where(longest > _HOUR, _LONG_FACTOR, _STEADY_FACTOR)
-        steady = np.maximum(_LEAST_SILENCE, factor * longest)
+        steady = np.maximum(LEAST_SILENCE, factor * longest)
         changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
         known = np.where(self.on_change(), changing, steady)
         new = np.maximum(_NEW_FOR, _CHANGE_FACTOR * self._activity.longest_of_all)

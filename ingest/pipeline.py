@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
 from devices.profile import Profile
 from devices.recognition import Profiles
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder
@@ -41,7 +42,7 @@ from ingest.observed import Observer
 from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
-from ingest.silence import SilenceWatch, adopt_silences, alarms_of_silence
+from ingest.silence import Silence, SilenceWatch, adopt_silences, alarm_changes
 from ingest.step_facts import StepFacts, StreamStage
 from storage.store import JournalEntry, StepOutput, StreamProgress, StreamResult
 
@@ -54,9 +55,8 @@ class Engine:
     """Decodes, routes, orders, scores and judges one journal entry at a time.
 
     No clock and no randomness of its own: the same messages under the same settings give the same outputs, however the
-    journal was cut into entries; but a silence is told at the end of the entry in which it shows. `position` is the
-    journal position that it stands at, `settings` all its settings as JSON, `settings_from` the position from which
-    they have been in force.
+    journal was cut into entries. `position` is the journal position that it stands at, `settings` all its settings as
+    JSON, `settings_from` the position from which they have been in force.
     """
 
     def __init__(
@@ -143,12 +143,33 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
+        outputs = [self._step(part) for part in self._parts(entry)]
+        self.position = entry.position + 1
+        return outputs[0] if len(outputs) == 1 else StepOutput.merged(outputs)
+
+    def _parts(self, entry: JournalEntry) -> Iterator[JournalEntry]:
+        """The entry in parts that are stepped one after the other: mostly whole.
+
+        A message by whose arrival somebody may have fallen silent is a part of its own, so that the alarms, and the
+        series that they are of, are numbered as they come.
+        """
+        start, count = 0, len(entry.chunk)
+        while start < count or not start:
+            length = self.silence.until_look(entry.chunk.arrival[start:])
+            if length == count:
+                yield entry
+                return
+            yield replace(entry, offset=entry.offset + start, chunk=entry.chunk.part(start, start + length))
+            start += length
+
+    def _step(self, entry: JournalEntry) -> StepOutput:
         waited, known_devices = self.waiting, len(self.registry.device_names)
         changed, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
         states = self.observer.step(readings, new.chunk)
-        followed = self._follow(self._incoming(readings, new, entry))
+        incoming = self._incoming(readings, new, entry)
+        followed = self._follow(incoming, self._silences(incoming))
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
         results, progress = self._ask_streams(entry, new, readings, followed, changed.alarms, letters, known_devices)
@@ -158,16 +179,14 @@ class Engine:
             points=points,
             series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
             dead_letters=letters,
-            alarms=[*changed.alarms, *followed.silences, *followed.alarms.records],
+            alarms=[*changed.alarms, *followed.alarms.records],
             actions=actions,
             counts=counts_of(
                 readings,
                 new,
                 entry,
                 anomalies=int(np.count_nonzero(points.anomaly)),
-                alarms_opened=followed.alarms.opened
-                + sum(a.state is AlarmState.OPEN for a in followed.silences)
-                + changed.alarms_opened,
+                alarms_opened=followed.alarms.opened + changed.alarms_opened,
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch),
                 conflicts=self._orderer.conflicts,
@@ -183,7 +202,6 @@ class Engine:
             marked=changed.marked,
         )
         self._stored_series = len(self.registry)
-        self.position = entry.position + 1
         return output
 
     def _ask_streams(
@@ -206,7 +224,8 @@ class Engine:
     def step_rows(self, rows: RecordedRows) -> Followed:
         """What follows from rows of a recording, each in the place of a message that is decoded already.
 
-        Everything from the route on is the same as in `step`. Raises RouteError where the topic or a metric is refused.
+        Everything from the route on is the same as in `step`, but that nobody falls silent. Raises RouteError where the
+        topic or a metric is refused.
         """
         route, series = self.router.row_series(rows.topic, rows.metrics, int(rows.arrival[0]) if len(rows) else 0)
         return self._follow(rows.incoming(series, self.router.routes[route].reorder_window if route >= 0 else 0))
@@ -369,23 +388,29 @@ class Engine:
             after_gap=entry.chunk.after_reception_gap,
         )
 
-    def _follow(self, incoming: Incoming) -> Followed:
+    def _silences(self, incoming: Incoming) -> list[Silence]:
+        """What falls silent, and is heard from again. A retained message is history, and no sign of life."""
+        self._grow()
+        batch, live, device_of = incoming.batch, incoming.live, self.registry.device_of()
+        series = batch.series[live]
+        return self.silence.step(
+            device_of[series], series, batch.time[live], incoming.arrival[live], incoming.moments, device_of,
+            lambda series: bool(self.host.assigned(series)),
+        )  # fmt: skip
+
+    def _follow(self, incoming: Incoming, silences: Sequence[Silence] = ()) -> Followed:
         """Order, score and judge."""
         self._grow()
-        batch, live = incoming.batch, incoming.live
+        batch = incoming.batch
         device = self.registry.device_of()[batch.series]
-        # A retained message is history, and no sign of life.
-        changes = self.silence.step(
-            device[live], batch.series[live], batch.time[live], incoming.arrival[live], incoming.moments,
-            self.registry.device_of(), lambda series: bool(self.host.assigned(series)), after_gap=incoming.after_gap,
-        )  # fmt: skip
-        silences = alarms_of_silence(changes, self.registry, self.alarms, self._in_service)
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
         taken = ordered.on_time()
         learn = self.not_learned.learn(taken.batch) & self.admission.learns(taken.batch.series, taken.arrival)
         scores = self.host.step(taken, learn)
-        verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores))
-        return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms, silences)
+        changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
+        self.alarms.grow(self.registry.records)
+        verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores), changes)
+        return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms)
 
     def _sets(self, batch: Batch, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""

@@ -12,20 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import HEARD_AGAIN, SILENT, Alarms, Opening
+from alerts.alarm_life import SILENT, Opening, SilenceChange
 from common.durations import spoken_duration
 from common.growth import grown
 from detectors.detector import State
 from devices.records import AlarmRecord
 from devices.series_registry import SeriesRegistry, TooManySeriesError
-from ingest.liveness import Liveness
+from ingest.liveness import LEAST_SILENCE, Liveness
 
 LISTENS_EVERY = 10_000_000_000
 """While a device is known a tick comes at least so often (ns) where no message does."""
 _DEAF = 25_000_000_000
 """A longer time between two arrivals says that nothing was listened to."""
 _LOOKS_EVERY = 1_000_000_000
+_ROUNDING = 1_000
+"""Nanoseconds by which times in floating point may be off."""
 _NOT_SILENT = -1
+_UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,29 @@ class Silence:
             return f"the device has been silent for {lasted}; it is heard from at least every {usual} otherwise"
         return f"{metric} has not come for {lasted}, though its device sends; it comes at least every {usual} otherwise"
 
+    def opening(self, metric: str) -> Opening:
+        """What its alarm tells."""
+        return Opening((self.time - self.last) / 1e9, self.usual / 1e9, self.sentence(metric), {})
+
 
 DEVICE_METRIC = "device:silent"
 """The name of the series that the alarm of a silent device belongs to, as `ingest.rows` names those of devices."""
 
 
 class SilenceWatch:
-    """Who is silent now. A function of the arrivals alone; `devices` and `metrics` are heard by their own cadence."""
+    """Who is silent now. A function of the arrivals alone; `devices` and `metrics` are heard by their own cadence.
+
+    Everybody is looked at by the first arrival of each second, with what was heard up to and with that. Most looks are
+    left out, since nobody can be due by then.
+    """
 
     def __init__(self) -> None:
         self.devices, self.metrics = Liveness(), Liveness()
         self._silent_devices, self._silent_metrics = np.zeros((2, 0), np.int64)
-        self._moment = self._looked = self._listens_from = self._received = 0
+        self._back_since = np.zeros(0, np.int64)
+        """When a device was heard from again: what it sends has its time anew since then."""
+        self._moment = self._listens_from = self._received = 0
+        self._nobody_before = _UNKNOWN
 
     def grow(self, devices: int, series: int) -> None:
         """Make room for so many."""
@@ -68,10 +82,21 @@ class SilenceWatch:
         self.metrics.grow(series)
         self._silent_devices = grown(self._silent_devices, len(self.devices.last_arrival), _NOT_SILENT)
         self._silent_metrics = grown(self._silent_metrics, len(self.metrics.last_arrival), _NOT_SILENT)
+        self._back_since = grown(self._back_since, len(self.devices.last_arrival), 0)
 
     def wants_tick(self, now: int) -> bool:
         """Whether nothing has arrived for so long that a tick is to say how late it is."""
         return bool((self.devices.last_arrival >= 0).any()) and now - self._moment >= LISTENS_EVERY
+
+    def until_look(self, moments: NDArray[np.int64]) -> int:
+        """How many of the arrivals `moments` (m,) are to be one step: those before the next look, else that one alone.
+
+        Nobody can fall silent but at a look.
+        """
+        if len(moments) < 2:
+            return len(moments)
+        looks = np.flatnonzero(self._is_look(moments))
+        return max(int(looks[0]), 1) if len(looks) else len(moments)
 
     def step(
         self,
@@ -85,23 +110,32 @@ class SilenceWatch:
         *,
         after_gap: bool = False,
     ) -> list[Silence]:
-        """Take note of live readings (n,) and of all arrivals `moments` (m,); what begins and ends by the last of them.
+        """Take note of live readings (n,) and of all arrivals `moments` (m,); what begins and ends, in order.
 
-        `device_of` gives the device of each series; `is_watched` says of a series whether its silence matters.
-        `after_gap` says that nothing was received before the moment, which is one then.
+        `moments` are as many as `until_look` says. `device_of` gives the device of each series; `is_watched` says of a
+        series whether its silence matters; `after_gap` that nothing was received before the moment, which is one then.
         """
+        looks = bool(len(moments)) and bool(self._is_look(moments)[-1])
         self._listen(moments, after_gap)
         self.devices.observe(device, time, arrival)
         self.metrics.observe(series, time, arrival)
-        changes = list(self._heard_again())
-        if self._moment // _LOOKS_EVERY != self._looked:
-            self._looked = self._moment // _LOOKS_EVERY
+        changes = self._heard_again(device, series, arrival)
+        if looks:
             changes += [*self._fallen_silent(), *self._missing(device_of, is_watched)]
+            self._nobody_before = self._moment + self._first_due(device_of)
         return changes
+
+    def _is_look(self, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which arrivals (m,) are the first of a second by whose time somebody may be due."""
+        begins: NDArray[np.bool_] = np.diff(moments // _LOOKS_EVERY, prepend=self._moment // _LOOKS_EVERY) != 0
+        nobody_before = _UNKNOWN if moments[0] < self._moment else self._nobody_before
+        return begins & (moments > nobody_before)
 
     def _listen(self, moments: NDArray[np.int64], after_gap: bool) -> None:
         if not len(moments):
             return
+        if moments[0] < self._moment:  # the clock was set back
+            self._nobody_before = _UNKNOWN
         gaps = np.diff(moments, prepend=self._received if after_gap else self._moment)
         deaf = np.flatnonzero((gaps > _DEAF) | (gaps < -_DEAF))
         if len(deaf):
@@ -109,33 +143,59 @@ class SilenceWatch:
         self._moment = int(moments[-1])
         self._received = self._received if after_gap else self._moment
 
-    def _heard_again(self) -> Iterator[Silence]:
-        for which, (silent, liveness) in enumerate(self._both()):
-            for one in np.flatnonzero(silent != _NOT_SILENT).tolist():
-                last = int(liveness.last_arrival[one])
-                if last > silent[one]:
-                    silent[one] = _NOT_SILENT
-                    yield Silence(*((one, -1) if which == 0 else (-1, one)), False, last, last, 0.0)
+    def _heard_again(
+        self, device: NDArray[np.int32], series: NDArray[np.int32], arrival: NDArray[np.int64]
+    ) -> list[Silence]:
+        """The silences that these live readings (n,) end, each by the first of its readings."""
+        found: list[tuple[int, int, int]] = []
+        for which, (silent, numbers) in enumerate(((self._silent_devices, device), (self._silent_metrics, series))):
+            rows = np.flatnonzero(silent[numbers] != _NOT_SILENT)
+            heard, first = np.unique(numbers[rows], return_index=True)
+            silent[heard] = _NOT_SILENT
+            found += zip(arrival[rows[first]].tolist(), [which] * len(heard), heard.tolist(), strict=True)
+        for at, which, one in found:
+            if which == 0:
+                self._back_since[one] = at
+        return [
+            Silence(*((one, -1) if which == 0 else (-1, one)), False, at, at, 0.0) for at, which, one in sorted(found)
+        ]
+
+    def _devices_due_in(self) -> NDArray[np.float64]:
+        """Of each device, the time (ns) until it is silent for too long; infinite where it cannot be."""
+        last = self.devices.last_arrival
+        left = self.devices.patience() - (self._moment - np.maximum(last, self._listens_from))
+        able = (last >= 0) & ~self.devices.new() & (self._silent_devices[: len(last)] == _NOT_SILENT)
+        return np.where(able, left, np.inf)
+
+    def _metrics_due_in(self, now: NDArray[np.int64], device_of: NDArray[np.int32]) -> NDArray[np.float64]:
+        """The same of each metric at its own time `now`: of those that come steadily, of devices that send."""
+        count = len(device_of)
+        last = self.metrics.last_arrival[:count]
+        since = np.maximum(np.maximum(last, self._listens_from), self._back_since[device_of])
+        left = self.metrics.patience()[:count] - (now - since)
+        able = (last >= 0) & self.metrics.known()[:count] & ~self.metrics.on_change()[:count]
+        able &= (self._silent_metrics[:count] == _NOT_SILENT) & (self._silent_devices[device_of] == _NOT_SILENT)
+        return np.where(able, left, np.inf)
 
     def _fallen_silent(self) -> Iterator[Silence]:
-        last = self.devices.last_arrival
-        since = np.maximum(last, self._listens_from)
-        due = (self._moment - since > self.devices.patience()) & (last >= 0) & ~self.devices.new()
-        for one in np.flatnonzero(due & (self._silent_devices[: len(due)] == _NOT_SILENT)).tolist():
+        for one in np.flatnonzero(self._devices_due_in() < 0).tolist():
             self._silent_devices[one] = self._moment
-            yield Silence(one, -1, True, self._moment, int(last[one]), float(self.devices.longest[one]))
+            last, longest = int(self.devices.last_arrival[one]), float(self.devices.longest[one])
+            yield Silence(one, -1, True, self._moment, last, longest)
 
     def _missing(self, device_of: NDArray[np.int32], is_watched: Callable[[int], bool]) -> Iterator[Silence]:
         """Metrics that come steadily otherwise, of devices that send without them."""
-        last = self.metrics.last_arrival[: len(device_of)]
-        since = np.maximum(last, self._listens_from)
-        late = self.devices.last_arrival[device_of] - since > self.metrics.patience()[: len(device_of)]
-        due = late & (last >= 0) & self.metrics.known()[: len(device_of)] & ~self.metrics.on_change()[: len(device_of)]
-        for one in np.flatnonzero(due & (self._silent_metrics[: len(due)] == _NOT_SILENT)).tolist():
+        for one in np.flatnonzero(self._metrics_due_in(self.devices.last_arrival[device_of], device_of) < 0).tolist():
+            self._silent_metrics[one] = self._moment
             if is_watched(one):
-                self._silent_metrics[one] = self._moment
-                longest = float(self.metrics.longest[one])
-                yield Silence(int(device_of[one]), one, True, self._moment, int(last[one]), longest)
+                last, longest = int(self.metrics.last_arrival[one]), float(self.metrics.longest[one])
+                yield Silence(int(device_of[one]), one, True, self._moment, last, longest)
+
+    def _first_due(self, device_of: NDArray[np.int32]) -> int:
+        """How long (ns) from now on nobody can be due, whoever sends: who does has the shortest patience at least."""
+        metrics = self._metrics_due_in(np.full(len(device_of), self._moment), device_of)
+        left = min(self._devices_due_in().min(initial=np.inf), metrics.min(initial=np.inf), float(LEAST_SILENCE))
+        return int(left) - _ROUNDING
 
     def _both(self) -> tuple[tuple[NDArray[np.int64], Liveness], tuple[NDArray[np.int64], Liveness]]:
         return (self._silent_devices, self.devices), (self._silent_metrics, self.metrics)
@@ -146,6 +206,7 @@ class SilenceWatch:
             silent[:] = _NOT_SILENT
             for one in which:
                 silent[one] = max(int(liveness.last_arrival[one]), 0)
+        self._nobody_before = _UNKNOWN
 
     def state(self) -> State:
         """A copy of the whole state."""
@@ -154,7 +215,8 @@ class SilenceWatch:
             **{f"metrics.{name}": array for name, array in self.metrics.state().items()},
             "silent_devices": self._silent_devices.copy(),
             "silent_metrics": self._silent_metrics.copy(),
-            "times": np.array([self._moment, self._looked, self._listens_from, self._received]),
+            "back_since": self._back_since.copy(),
+            "times": np.array([self._moment, self._moment // _LOOKS_EVERY, self._listens_from, self._received]),
         }
 
     def load(self, state: State) -> None:
@@ -166,22 +228,24 @@ class SilenceWatch:
             liveness.load({key.removeprefix(name): value for key, value in state.items() if key.startswith(name)})
         self._silent_devices = np.array(state["silent_devices"], np.int64)
         self._silent_metrics = np.array(state["silent_metrics"], np.int64)
-        times = [int(time) for time in state["times"]]
-        self._moment, self._looked, self._listens_from = times[:3]
-        self._received = times[3] if len(times) > 3 else self._moment
+        self._back_since = np.array(state.get("back_since", np.zeros(len(self._silent_devices))), np.int64)
+        self._moment, _, self._listens_from, *received = (int(time) for time in state["times"])
+        self._received = received[0] if received else self._moment
+        self._nobody_before = _UNKNOWN
 
 
-def alarms_of_silence(
+def alarm_changes(
     changes: Iterable[Silence],
     registry: SeriesRegistry,
-    alarms: Alarms,
+    released: NDArray[np.int64],
     in_service: Callable[[NDArray[np.int32]], NDArray[np.bool_]],
-) -> list[AlarmRecord]:
-    """Open and end alarms by what has fallen silent and what is heard from again; where no series is left, none.
+) -> list[SilenceChange]:
+    """What silences mean for alarms; where a device's silence finds no series left for its alarm, nothing.
 
-    `in_service` tells of series (n,) which may raise one.
+    `released` (n,) is when each reading of the step was released; `in_service` tells of series (n,) which may raise an
+    alarm.
     """
-    records: list[AlarmRecord] = []
+    found: list[SilenceChange] = []
     for change in changes:
         series = change.series
         if series < 0:
@@ -189,22 +253,12 @@ def alarms_of_silence(
                 series, _ = registry.find_or_add(registry.device_names[change.device], DEVICE_METRIC)
             except TooManySeriesError:
                 continue
-            alarms.grow(registry.records)
         if change.begins and not in_service(np.array([series], np.int32))[0]:
             continue
-        if change.begins:
-            opening = Opening(
-                (change.time - change.last) / 1e9,
-                change.usual / 1e9,
-                change.sentence(registry.records[series].metric),
-                {SILENT: alarms.threshold(series)},
-            )
-            record = alarms.begin(series, change.time, "major" if change.series < 0 else "minor", opening)
-        else:
-            record = alarms.over(series, change.time, HEARD_AGAIN)
-        if record is not None:
-            records.append(record)
-    return records
+        at = int(np.searchsorted(released, change.time))
+        opening = change.opening(registry.records[series].metric) if change.begins else None
+        found.append(SilenceChange(at, series, change.time, "major" if change.series < 0 else "minor", opening))
+    return found
 
 
 def adopt_silences(open_alarms: Iterable[AlarmRecord], registry: SeriesRegistry, watch: SilenceWatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_life import NO_READING
 from common.growth import grown
 from devices.batch import NO_TIME
 from devices.records import AlarmRecord
@@ -136,12 +137,14 @@ def alarm_rows(facts: StepFacts) -> Rows:
     followed = facts.followed
     places = np.array(followed.alarms.places, np.intp)
     acted = np.full(len(facts.acted), facts.entry.chunk.ticked_at, np.int64)
-    silences = followed.silences
-    silent = np.array([each.opened if each.cleared is None else each.cleared for each in silences], np.int64)
-    time = np.concatenate([acted, silent, followed.on_time.batch.time[places]])
-    moment = np.concatenate([acted, silent, followed.on_time.released[places]])
-    changes = [*facts.acted, *silences, *followed.alarms.records]
-    records = facts.registry.records
+    # A silence begins and ends by arrival time.
+    records = followed.alarms.records
+    made = np.array([each.opened if each.cleared is None else each.cleared for each in records], np.int64)
+    moments, read = made.copy(), places != NO_READING
+    made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]
+    time, moment = np.concatenate([acted, made]), np.concatenate([acted, moments])
+    changes = [*facts.acted, *records]
+    series = facts.registry.records
 
     def of(get: Callable[[AlarmRecord], str]) -> Column:
         return texts([get(change) for change in changes])
@@ -149,8 +152,8 @@ def alarm_rows(facts: StepFacts) -> Rows:
     columns: dict[str, Column] = {
         "time": time,
         "alarm": np.array([change.alarm for change in changes], np.int64),
-        "device": of(lambda change: records[change.series].device),
-        "metric": of(lambda change: records[change.series].metric),
+        "device": of(lambda change: series[change.series].device),
+        "metric": of(lambda change: series[change.series].metric),
         "state": of(lambda change: change.state.value),
         "severity": of(lambda change: change.severity),
         "reason": of(lambda change: change.reason),

@@ -18,7 +18,7 @@ Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64],
 """Times, int64 ns, values, and times of arrival of each series, by device and metric, in order of arrival."""
 
 CLOCK_STEP = 60_000_000_000
-"""The service looks for silent devices more often than this; for hours of silence a minute is enough."""
+"""So much (ns) of the recording is taken at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,20 @@ def _silences(columns: Columns, end: int) -> list[Alarm]:
     while now < end:
         now += CLOCK_STEP
         last = int(np.searchsorted(arrival, now))
-        heard, times = series[at:last], arrival[at:last]
         # The clock goes on between messages, as ticks let it.
-        moments = np.unique(np.append(times, np.arange(now - CLOCK_STEP, now + 1, LISTENS_EVERY)))
-        at = last
-        for change in watch.step(device_of[heard], heard, times, times, moments, device_of, lambda _: True):
-            key = (change.device, -1) if change.series < 0 else (int(device_of[change.series]), change.series)
-            if change.begins:
-                since[key] = change.time
-            else:
-                alarms.append(_silence(names, keys, key, since.pop(key), change.time))
+        moments = np.unique(np.append(arrival[at:last], np.arange(now - CLOCK_STEP, now + 1, LISTENS_EVERY)))
+        while len(moments):
+            count = watch.until_look(moments)
+            until = at + int(np.searchsorted(arrival[at:last], moments[count - 1], side="right"))
+            heard, times = series[at:until], arrival[at:until]
+            changes = watch.step(device_of[heard], heard, times, times, moments[:count], device_of, lambda _: True)
+            at, moments = until, moments[count:]
+            for change in changes:
+                key = (change.device, -1) if change.series < 0 else (int(device_of[change.series]), change.series)
+                if change.begins:
+                    since[key] = change.time
+                else:
+                    alarms.append(_silence(names, keys, key, since.pop(key), change.time))
     return [*alarms, *(_silence(names, keys, key, start, end) for key, start in since.items())]
 
 

@@ -92,12 +92,7 @@ def encoded(drawn: Sequence[tuple[str, int, list[int], int, int]]) -> list[Messa
     return rows
 
 
-@settings(max_examples=80, deadline=None)
-@given(messages, st.sets(st.integers(1, 79), max_size=12))
-def test_the_same_messages_in_other_entries_give_the_same_tables(
-    drawn: list[tuple[str, int, list[int], int, int]], cuts: set[int]
-) -> None:
-    rows = encoded(drawn)
+def assert_cuts_change_nothing(rows: list[Message], cuts: set[int]) -> dict[str, object]:
     bounds = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
     pieces = [rows[start:end] for start, end in pairwise(bounds)]
     whole, cut, single = make(), make(), make()
@@ -108,6 +103,68 @@ def test_the_same_messages_in_other_entries_give_the_same_tables(
         for part, state in whole.state()[0].items():
             for name, array in other.state()[0][part].items():
                 assert array.tobytes() == state[name].tobytes(), (part, name)
+    return expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(messages, st.sets(st.integers(1, 79), max_size=12))
+def test_the_same_messages_in_other_entries_give_the_same_tables(
+    drawn: list[tuple[str, int, list[int], int, int]], cuts: set[int]
+) -> None:
+    assert_cuts_change_nothing(encoded(drawn), cuts)
+
+
+STEADY = [
+    (topic, 0, [20, 21, 22], 0, SECOND // 3) for _ in range(22) for topic in ("slow/pump", "rest/press", "rest/mill")
+]
+"""Three devices that have shown how often they send."""
+later = st.lists(
+    st.tuples(
+        st.sampled_from(("rest/press", "rest/press", "slow/pump", "rest/mill", "rest/new", "plain/oven/heat")),
+        st.sampled_from((0, 0, 40)),
+        st.lists(st.sampled_from((20, 21, 90)), min_size=1, max_size=4),
+        st.sampled_from((0, 0, 0, FLAG_RETAIN)),
+        st.sampled_from((SECOND // 1000, SECOND // 3, 2 * SECOND, 7 * SECOND, 11 * SECOND, 26 * SECOND)),
+    ),
+    min_size=8,
+    max_size=60,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(later, st.sets(st.integers(1, len(STEADY) + 59), max_size=12))
+def test_silences_too_are_the_same_however_the_journal_was_cut(
+    drawn: list[tuple[str, int, list[int], int, int]], cuts: set[int]
+) -> None:
+    assert_cuts_change_nothing(encoded([*STEADY, *drawn]), cuts)
+
+
+def test_silences_within_one_entry_are_told_as_they_come_among_other_alarms() -> None:
+    """Pump and mill stop at 22 s; the press sends on without a third metric until 80 s, and is too hot in between."""
+    press = [("rest/press", 0, [90 if i in (8, 40) else 20, 21], 0, SECOND) for i in range(58)]
+    back = [("rest/press", 0, [20, 21, 22], 0, SECOND), ("slow/pump", 0, [20, 21, 22], 0, 1)]
+    rows = encoded([*STEADY, *press, *back])
+    assert_cuts_change_nothing(rows, {70, 100})
+    engine = make()
+    alarms = [alarm for output in run(engine, [rows]) for alarm in output.alarms]
+    names = [f"{record.device} {record.metric}" for record in engine.registry.records]
+    told = [(a.alarm, names[a.series], a.state.value, ((a.cleared or a.opened) - START) // SECOND) for a in alarms]
+    assert told == [
+        (1, "rest/press device:joint", "open", 30),
+        (1, "rest/press device:joint", "cleared", 35),
+        (2, "slow/pump device:silent", "open", 51),
+        (3, "rest/press m2", "open", 51),
+        (4, "rest/mill device:silent", "open", 52),
+        (5, "rest/press device:joint", "open", 62),
+        (5, "rest/press device:joint", "cleared", 68),
+        (3, "rest/press m2", "cleared", 80),
+        (2, "slow/pump device:silent", "cleared", 80),
+    ]
+    assert [a.reason.partition(";")[0] for a in alarms[2:5]] == [
+        "the device has been silent for 31 s",
+        "m2 has not come for 30 s, though its device sends",
+        "the device has been silent for 31 s",
+    ]
 
 
 def alarms_of(values: Sequence[float], size: int) -> list[tuple[object, ...]]:

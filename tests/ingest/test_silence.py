@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.records import AlarmRecord, AlarmState
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
+from ingest.silence import Silence, SilenceWatch
 from storage.store import JournalEntry
 
 SECOND = 10**9
@@ -139,3 +144,39 @@ def test_a_saved_state_goes_on_where_it_was() -> None:
     other.now = plant.now
     other.rounds(5, "hall/pump", "hall/fan")
     assert other.seen() == [("hall/fan", "device:silent", AlarmState.CLEARED)]
+
+
+def test_a_device_that_comes_back_has_its_time_anew_for_what_it_sends_seldom() -> None:
+    plant = Plant()
+    for _ in range(30):
+        plant.rounds(6, "hall/fan")
+        plant.send("hall/pump", level=3.0, speed=7.0)
+    plant.rounds(60, "hall/fan")
+    assert plant.seen() == [("hall/pump", "device:silent", AlarmState.OPEN)]
+    plant.send("hall/pump", level=3.0)
+    plant.rounds(6, "hall/fan")
+    plant.send("hall/pump", level=3.0, speed=7.0)
+    assert plant.seen()[1:] == [("hall/pump", "device:silent", AlarmState.CLEARED)]
+
+
+arrivals = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from((1, 300, 700, 2_000, 9_000, 24_000, 26_000))), min_size=40, max_size=90
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrivals)
+def test_a_look_that_is_left_out_would_have_found_nobody(drawn: list[tuple[int, int]]) -> None:
+    """Three devices of two metrics each. One watch begins from its saved state at every arrival, so that it looks."""
+    device_of = np.array([0, 0, 1, 1, 2, 2], np.int32)
+    watch, looking = SilenceWatch(), SilenceWatch()
+    found: list[list[Silence]] = []
+    now = START
+    for series, gap in [*((number % 6, 500) for number in range(150)), *drawn]:
+        now += gap * SECOND // 1000
+        heard, at = np.array([series], np.int32), np.array([now])
+        looking.load(looking.state())
+        for each in (watch, looking):
+            each.grow(3, 6)
+            found.append(each.step(device_of[heard], heard, at, at, at, device_of, lambda _: True))
+    assert found[0::2] == found[1::2]
