@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from alerts.actions import (
     Unshelve,
 )
 from alerts.alarm_settings import AlarmSettings, Scope, budget_per_second
-from alerts.feedback import HIGHEST_SCORE, Answer, Answers, Levels
+from alerts.alarm_step import NO_READING, NOT_OF_SCORES, SILENT, AlarmStep, Opening, Scored, SilenceChange
+from alerts.feedback import Answer, Answers, Levels, changed_threshold, outcome_of
 from alerts.incidents import site_of
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band, Verdicts
+from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
 from devices.kinds import SCORED
@@ -33,77 +34,8 @@ from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
 BACK_TO_NORMAL = "back to normal"
 HEARD_AGAIN = "heard from again"
-SILENT = "silent"
-"""The part of an alarm that says nothing comes; such an alarm is opened and ended by arrivals, not by scores."""
-UNDELIVERED = "undelivered"
-"""The part of an alarm of a notice channel that takes nothing: opened and ended by reports of it, not by scores."""
-_NOT_OF_SCORES = frozenset({SILENT, UNDELIVERED})
 KEPT_CLEARED = 200
 """Alarms cleared last that people can still act on, beside those that somebody has judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What an alarm says of the reading that opened it: see `AlarmRecord`. `expected` is NaN where there is none."""
-
-    value: float
-    expected: float
-    reason: str
-    parts: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Scores of n readings to be judged, all arrays (n,): `series`, `time` in ns, `score` in decades, NaN for none.
-
-    `at` is the place of each in the order of readings, by which alarms of several such sets are numbered. `opening`
-    says what an alarm that opens at a row tells; `is_replaced` whether an alarm of the whole device takes its place.
-    `band` is what was usual at each, where that is known.
-    """
-
-    series: NDArray[np.int32]
-    time: NDArray[np.int64]
-    score: NDArray[np.float64]
-    at: NDArray[np.intp]
-    opening: Callable[[int], Opening]
-    is_replaced: Callable[[int], bool] = lambda _row: False
-    band: Band | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SilenceChange:
-    """The silence of a series, or of a device by its own series, begins or ends at arrival time `time`, ns.
-
-    `at` is its place before a reading, in the order of readings. `opening` says what its alarm tells; None ends it.
-    """
-
-    at: int
-    series: int
-    time: int
-    severity: str = ""
-    opening: Opening | None = None
-
-
-NO_READING = -1
-"""The place of a change that no reading made."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmStep:
-    """What became of the alarms at some readings: a new record for each change, in order.
-
-    `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened;
-    `NO_READING` where it was a silence.
-    """
-
-    records: list[AlarmRecord] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
-    opened_at: list[int] = field(default_factory=list)
-
-    @property
-    def opened(self) -> int:
-        """How many alarms opened."""
-        return len(self.opened_at)
 
 
 class Alarms:
@@ -208,7 +140,7 @@ class Alarms:
     def over(self, series: int, time: int, reason: str) -> AlarmRecord | None:
         """End the alarm that `begin` opened; None where there is none any more."""
         before = self._open.get(series)
-        if before is None or not _NOT_OF_SCORES.intersection(before.parts):
+        if before is None or not NOT_OF_SCORES.intersection(before.parts):
             return None
         del self._open[series]
         after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=reason)
@@ -312,7 +244,8 @@ class Alarms:
             if answer.raises and self._policy.threshold(series) > answer.peak:
                 # What goes further than this alarm did is another one.
                 self._policy.close(series)
-        return after, self._outcome(series, threshold, answer)
+        right = self._answers.lowest_right(series)
+        return after, outcome_of(answer, threshold, self._policy.threshold(series), right)
 
     def _judgement_undone(self, record: AlarmRecord, action: UndoFeedback, levels: Levels) -> tuple[AlarmRecord, str]:
         answer = self._answers.of(record.series, record.alarm)
@@ -322,7 +255,7 @@ class Alarms:
         outcome = self._withdraw(record, levels)
         self._policy.set_minimum(record.series, self._answers.minimum(record.series))
         after = self._policy.threshold(record.series)
-        outcome = outcome or _changed_threshold(threshold, after) or f"threshold stays {threshold:.2f}"
+        outcome = outcome or changed_threshold(threshold, after) or f"threshold stays {threshold:.2f}"
         return replace(record, feedback="", note=action.note or record.note), outcome
 
     def _withdraw(self, record: AlarmRecord, levels: Levels) -> str:
@@ -335,24 +268,6 @@ class Alarms:
         if levels.restore(record.series, answer.adopted):
             return "what was normal before is normal again"
         return "the level that was adopted stays: its detector has begun anew since"
-
-    def _outcome(self, series: int, before: float, answer: Answer) -> str:
-        """What an answer has changed, for people."""
-        after = self._policy.threshold(series)
-        changed = _changed_threshold(before, after)
-        right = self._answers.lowest_right(series)
-        if answer.adopted:
-            return "what it shows now is taken for normal"
-        if answer.verdict == "right":
-            return changed or f"threshold stays {after:.2f}; no answer raises it past {answer.peak:.2f}"
-        if after > answer.peak:
-            return changed or f"threshold stays {after:.2f}, above this alarm"
-        if answer.peak >= HIGHEST_SCORE:
-            return "threshold cannot be raised above this alarm, which has the highest score there is: change its limit"
-        if right is not None and right.peak <= answer.peak:
-            text = f"threshold cannot be raised above this alarm: alarm {right.alarm}, marked right, scored no more"
-            return f"{changed}; {text}" if changed else text
-        return changed
 
     def _keep_cleared(self, record: AlarmRecord) -> None:
         self._cleared[record.alarm] = record
@@ -368,7 +283,7 @@ class Alarms:
         self._policy.adopt(
             (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity))
             for a in open_alarms
-            if not _NOT_OF_SCORES.intersection(a.parts)
+            if not NOT_OF_SCORES.intersection(a.parts)
         )
         self._open = {record.series: record for record in open_alarms}
         self._next = next_alarm
@@ -421,7 +336,7 @@ class Alarms:
         series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
         severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
         before = self._open.get(series)
-        if before is not None and _NOT_OF_SCORES.intersection(before.parts):
+        if before is not None and NOT_OF_SCORES.intersection(before.parts):
             # A reading from before the silence, which waited for others: the series has one alarm at a time.
             return None
         if event == OPENED:
@@ -478,13 +393,6 @@ class Alarms:
 def _end_of(event: int, lasted: int) -> str:
     """Why an alarm has ended that lasted so many ns."""
     return f"adopted as normal after {spoken_duration(lasted)}" if event == ADOPTED else BACK_TO_NORMAL
-
-
-def _changed_threshold(before: float, after: float) -> str:
-    """How a threshold was changed; "" where it was not."""
-    if before == after:
-        return ""
-    return f"threshold {'raised' if after > before else 'lowered'} from {before:.2f} to {after:.2f}"
 
 
 def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:

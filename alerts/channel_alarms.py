@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from alerts.actions import ReportChannel
-from alerts.alarm_life import UNDELIVERED, Alarms, Opening
+from alerts.alarm_life import Alarms
+from alerts.alarm_step import UNDELIVERED, Opening
 from common.durations import spoken_duration
 from devices.records import AlarmRecord
 from devices.series_registry import SeriesRegistry, TooManySeriesError

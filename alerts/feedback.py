@@ -122,3 +122,30 @@ class Answers:
             if record.feedback in ("right", "wrong"):
                 verdict: Verdict = "right" if record.feedback == "right" else "wrong"
                 self.put(record.series, Answer(record.alarm, verdict, record.peak_score, {}))
+
+
+def changed_threshold(before: float, after: float) -> str:
+    """How a threshold was changed; "" where it was not."""
+    if before == after:
+        return ""
+    return f"threshold {'raised' if after > before else 'lowered'} from {before:.2f} to {after:.2f}"
+
+
+def outcome_of(answer: Answer, before: float, after: float, right: Answer | None) -> str:
+    """What an answer has changed, for people: the threshold before and after it.
+
+    `right` is the answer that keeps the threshold from being raised further, where there is one.
+    """
+    changed = changed_threshold(before, after)
+    if answer.adopted:
+        return "what it shows now is taken for normal"
+    if answer.verdict == "right":
+        return changed or f"threshold stays {after:.2f}; no answer raises it past {answer.peak:.2f}"
+    if after > answer.peak:
+        return changed or f"threshold stays {after:.2f}, above this alarm"
+    if answer.peak >= HIGHEST_SCORE:
+        return "threshold cannot be raised above this alarm, which has the highest score there is: change its limit"
+    if right is not None and right.peak <= answer.peak:
+        text = f"threshold cannot be raised above this alarm: alarm {right.alarm}, marked right, scored no more"
+        return f"{changed}; {text}" if changed else text
+    return changed

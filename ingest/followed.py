@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import AlarmStep
+from alerts.alarm_step import AlarmStep
 from alerts.policy import Verdicts
 from devices.batch import Batch, ScoredBatch
 from ingest.detector_host import HostScores

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from alerts.actions import ActionError, DoNotLearn, MarkStretch, ReportChannel, text_of
 from alerts.actions import decode as decode_actions
-from alerts.alarm_life import Alarms, Scored
+from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmSettings
+from alerts.alarm_step import Scored
 from alerts.channel_alarms import alarm_of_channel
 from alerts.marked_stretches import MarkedStretches
 from alerts.policy import Band
@@ -395,7 +396,7 @@ class Engine:
         series = batch.series[live]
         return self.silence.step(
             device_of[series], series, batch.time[live], incoming.arrival[live], incoming.moments, device_of,
-            lambda series: bool(self.host.assigned(series)),
+            lambda series: bool(self.host.assigned(series)), after_gap=incoming.after_gap,
         )  # fmt: skip
 
     def _follow(self, incoming: Incoming, silences: Sequence[Silence] = ()) -> Followed:

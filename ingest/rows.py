@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import Opening
+from alerts.alarm_step import Opening
 from alerts.reasons import ChannelReason, device_sentence
 from common.growth import grown
 from detectors import detector_registry as detectors

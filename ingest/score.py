@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import Opening
+from alerts.alarm_step import Opening
 from alerts.reasons import sentence
 from common.compiled import njit
 from common.growth import grown

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import SILENT, Opening, SilenceChange
+from alerts.alarm_step import SILENT, Opening, SilenceChange
 from common.durations import spoken_duration
 from common.growth import grown
 from detectors.detector import State

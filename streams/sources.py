@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarm_life import NO_READING
 from common.growth import grown
 from devices.batch import NO_TIME
 from devices.records import AlarmRecord
@@ -137,10 +136,10 @@ def alarm_rows(facts: StepFacts) -> Rows:
     followed = facts.followed
     places = np.array(followed.alarms.places, np.intp)
     acted = np.full(len(facts.acted), facts.entry.chunk.ticked_at, np.int64)
-    # A silence begins and ends by arrival time.
+    # A silence, which has no place among the readings, begins and ends by arrival time.
     records = followed.alarms.records
     made = np.array([each.opened if each.cleared is None else each.cleared for each in records], np.int64)
-    moments, read = made.copy(), places != NO_READING
+    moments, read = made.copy(), places >= 0
     made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]
     time, moment = np.concatenate([acted, made]), np.concatenate([acted, moments])
     changes = [*facts.acted, *records]

@@ -57,7 +57,7 @@ def tables(outputs: list[StepOutput]) -> dict[str, object]:
             counts[name] = counts.get(name, 0) + count
     return {
         "points": [getattr(points, name)[order].tobytes() for name in ScoredBatch.__slots__],
-        "series": [record for output in outputs for record in output.series],
+        "series": {record.series: record for output in outputs for record in output.series},
         "alarms": [repr(record) for output in outputs for record in output.alarms],
         "dead letters": sorted(repr(letter) for output in outputs for letter in output.dead_letters),
         "counts": {name: count for name, count in counts.items() if count},
