@@ -25,7 +25,7 @@ from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
 from devices.profile import Profile
 from devices.recognition import Profiles
-from devices.records import ActionRecord, AlarmRecord, DeadLetter, DeviceRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder
