@@ -19,6 +19,7 @@ from devices.device_actions import (
     IncludePoints,
     LabelDevice,
     MergeDevice,
+    MuteDevice,
     Name,
     PersonAction,
     PointsAction,
@@ -27,6 +28,7 @@ from devices.device_actions import (
     RetireDevice,
     StretchAction,
     Text,
+    UnmuteDevice,
     text_of_device_action,
 )
 
@@ -158,6 +160,8 @@ def text_of(action: Action, outcome: str = "") -> str:
             start, end = (f"{np.datetime64(time, 'ns')}Z" for time in (action.start, action.end))
             said = f"{action.mark}: {action.device} {action.metric} from {start} to {end}"
         case RenameDevice() | LabelDevice() | RetireDevice() | RestoreDevice() | MergeDevice() | DeleteDevice():
+            said = text_of_device_action(action)
+        case MuteDevice() | UnmuteDevice():
             said = text_of_device_action(action)
         case _:
             said = ""

@@ -55,6 +55,18 @@ class RestoreDevice(_DeviceAction):
     kind: Literal["restore"] = "restore"
 
 
+class MuteDevice(_DeviceAction):
+    """Nobody is told of the device's alarms; they are recorded and shown as muted."""
+
+    kind: Literal["mute"] = "mute"
+
+
+class UnmuteDevice(_DeviceAction):
+    """The device's alarms are told of again, from the next one on."""
+
+    kind: Literal["unmute"] = "unmute"
+
+
 class MergeDevice(_DeviceAction):
     """What the device sends, and has sent, is of device `into`: it took the other's place."""
 
@@ -103,7 +115,9 @@ class IncludePoints(StretchAction):
 
 
 PointsAction = ExcludePoints | IncludePoints
-DeviceAction = RenameDevice | LabelDevice | RetireDevice | RestoreDevice | MergeDevice | DeleteDevice
+DeviceAction = (
+    RenameDevice | LabelDevice | RetireDevice | RestoreDevice | MuteDevice | UnmuteDevice | MergeDevice | DeleteDevice
+)
 
 
 def text_of_device_action(action: DeviceAction) -> str:

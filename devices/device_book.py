@@ -1,4 +1,4 @@
-"""Registry: what people, and rules, say of each device: name, labels, retired, merged into another."""
+"""Registry: what people, and rules, say of each device: name, labels, retired, muted, merged into another."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class DeviceBook:
         self._records: dict[str, DeviceRecord] = {}
         self._changed: set[str] = set()
         self._retired: frozenset[str] = frozenset()
+        self._muted: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[DeviceRecord]:
         return iter(list(self._records.values()))
@@ -36,6 +37,7 @@ class DeviceBook:
         self._records = {record.device: record for record in records}
         self._changed.clear()
         self._retired = frozenset(record.device for record in self if record.retired_at is not None)
+        self._muted = frozenset(record.device for record in self if record.muted_at is not None)
 
     def load_state(self, saved: Iterable[dict[str, Any]]) -> None:
         """Take over what `state` returned."""
@@ -77,6 +79,11 @@ class DeviceBook:
         """Whether the device is out of service."""
         return device in self._retired
 
+    @property
+    def muted(self) -> frozenset[str]:
+        """The devices whose alarms nobody is to be told of."""
+        return self._muted
+
     def meet(self, device: str, levels: Sequence[str], arrival: int) -> None:
         """A device sends on a topic of these levels; at its first sight, rules give it its labels."""
         if device in self._records or len(self._records) >= MOST_DEVICES:
@@ -89,12 +96,15 @@ class DeviceBook:
         self._changed.add(record.device)
         if (record.retired_at is not None) != (record.device in self._retired):
             self._retired ^= {record.device}
+        if (record.muted_at is not None) != (record.device in self._muted):
+            self._muted ^= {record.device}
 
     def forget(self, device: str) -> None:
         """Note nothing of the device any more."""
         self._records.pop(device, None)
         self._changed.add(device)
         self._retired -= {device}
+        self._muted -= {device}
 
     def take_changed(self) -> tuple[list[DeviceRecord], list[str]]:
         """The records that have changed since this was called last, and the devices that are forgotten."""

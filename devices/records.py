@@ -25,8 +25,8 @@ class DeviceRecord:
     """What people and rules say of a device. `name` is what it is shown as, where that is not its identity.
 
     `first_seen` is the arrival (ns) of the first message that it was seen by, None where that was not noted.
-    `retired_at` is the service's clock (ns) when it was taken out of service. `merged_into` is the device that its
-    readings are of since the journal position `merged_at`.
+    `retired_at` is the service's clock (ns) when it was taken out of service, `muted_at` since when nobody is told of
+    its alarms. `merged_into` is the device that its readings are of since the journal position `merged_at`.
     """
 
     device: str
@@ -36,6 +36,7 @@ class DeviceRecord:
     retired_at: int | None = None
     merged_into: str = ""
     merged_at: int | None = None
+    muted_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ class ActionRecord:
     """Something that a person did, as it is kept: `position` and `number`, its place in the journal, are the key.
 
     `alarm` is None for what is not about an alarm, `kind` one of `alerts.actions`. `at` is the service's clock in ns.
-    `text` is what the person said. `refused` says why nothing came of it, "" where it was done.
+    `text` is what the person said. `refused` says why nothing came of it, "" where it was done. While it `waits` it is
+    in the journal, and the engine, which is behind, does it in its turn.
     """
 
     position: int
@@ -145,3 +147,4 @@ class ActionRecord:
     at: int
     text: str
     refused: str = ""
+    waits: bool = False

@@ -14,10 +14,12 @@ from devices.device_actions import (
     ExcludePoints,
     LabelDevice,
     MergeDevice,
+    MuteDevice,
     PointsAction,
     RenameDevice,
     RestoreDevice,
     RetireDevice,
+    UnmuteDevice,
 )
 from devices.device_book import DeviceBook
 from devices.quantities import conversion
@@ -77,6 +79,10 @@ class DeviceChanges:
                 self.book.put(replace(record, retired_at=action.at))
             case RestoreDevice():
                 self.book.put(replace(record, retired_at=None))
+            case MuteDevice():
+                self.book.put(replace(record, muted_at=action.at))
+            case UnmuteDevice():
+                self.book.put(replace(record, muted_at=None))
             case MergeDevice():
                 self._merge(action, position, changed)
             case DeleteDevice():

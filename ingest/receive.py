@@ -158,8 +158,8 @@ class Receiver:
     def append_actions(self, body: bytes, *, timeout: float = 5.0) -> int:
         """Journal what people did (`alerts.actions.encode`), and return its position once it is on disk.
 
-        Raises StorageFullError where the journal is full, TimeoutError where it takes longer than `timeout` seconds:
-        then it may be journaled yet.
+        Raises StorageFullError where the journal is full, TimeoutError where it is not being written within `timeout`
+        seconds: then it is not journaled later either.
         """
         return self._journaled(lambda now: MessageChunk.of_actions(body, ticked_at=now), timeout)[0]
 
@@ -189,7 +189,12 @@ class Receiver:
         written: Future[tuple[int, int]] = Future()
         self._given.append((make, written))
         self._session.wake()
-        return written.result(timeout)
+        try:
+            return written.result(timeout)
+        except TimeoutError:
+            if written.cancel():
+                raise
+            return written.result()  # it is being written just now
 
     def statistics(self) -> ReceiverStatistics:
         """Counts and state now."""

@@ -100,12 +100,13 @@ class Notifier:
     def offer(self, alarm: AlarmView) -> None:
         """Queue what the alarm's present state calls for; what was queued before is not queued again.
 
-        Of an alarm that is shelved, or under maintenance, nobody is told that it opened, and a reminder is spared.
+        Of an alarm that is shelved, or under maintenance, nobody is told that it opened, and a reminder is spared; of
+        one of a muted device nobody is told anything.
         """
         now = self._clock()
         event: NoticeEvent = "cleared" if alarm.state == "cleared" else "opened"
         is_shelved = alarm.shelved_until is not None and alarm.shelved_until > now
-        if event == "opened" and (is_shelved or alarm.maintenance):
+        if alarm.is_muted or (event == "opened" and (is_shelved or alarm.maintenance)):
             self.outbox.put(alarm.alarm, "suppressed", [], now, follow_up=False)
             return
         if now - (alarm.cleared or alarm.opened) > _OLDEST:

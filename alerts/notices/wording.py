@@ -35,6 +35,8 @@ class AlarmView:
     link: str = ""
     shelved_until: int | None = None
     maintenance: str = ""
+    is_muted: bool = False
+    """Nobody is to be told of its device's alarms."""
     about_channel: str = ""
     """The notice channel that the alarm is about; it is told to all others."""
 

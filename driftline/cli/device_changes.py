@@ -39,7 +39,9 @@ def show(folder: Path, device: str, form: Format) -> None:
         "first seen": iso(found["first_seen"]) or "not noted",
         "newest reading": iso(found["last_event"]),
         "newest message": iso(found["last_arrival"]),
-        "open alarms": found["open_alarms"],
+        "open alarms": f"{found['open_alarms']} (muted since {iso(found['muted_at'])})"
+        if found["muted_at"]
+        else found["open_alarms"],
         "clock": found["clock"] or "nothing wrong",
         "refused": found["refusal"] or "nothing",
         "metrics": metrics,
@@ -61,7 +63,9 @@ def change(folder: Path, action: str, targets: list[str], *, note: str, sure: bo
         typer.confirm(question.format(devices=", ".join(asked["devices"]), into=asked.get("into")), abort=True)
     reply = send(needed_service(folder), "POST", "devices/actions", asked)
     for done, device in zip(reply["done"], dict.fromkeys(asked["devices"]), strict=True):
-        print(visible(f"{device}: {done['refused'] or _DONE[action]}"))
+        print(visible(f"{device}: {done['refused'] or (done['waits'] and done['text']) or _DONE[action]}"))
+    if reply["kept"]:
+        print(visible(reply["kept"]))
 
 
 _DONE = {
@@ -69,6 +73,8 @@ _DONE = {
     "label": "labelled",
     "retire": "retired",
     "restore": "in service again",
+    "mute": "muted: its alarms are recorded, and nobody is told",
+    "unmute": "told of again",
     "merge": "merged",
     "delete": "deleted",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,6 +11,16 @@ from alerts.actions import Action, ActionError
 from devices.records import ActionRecord
 from driftline.http.errors import ApiError
 from driftline.http.view import ServiceView
+
+WAITS: dict[int | str, dict[str, Any]] = {
+    202: {"description": "It is in the journal; the engine is behind, and does it in its turn (`waits`)."}
+}
+"""The answer, beside the usual ones, of what is accepted and not done yet."""
+
+
+def status_of(done: Sequence[ActionRecord]) -> int:
+    """The status of an answer about actions: 202 where any of them still waits."""
+    return 202 if any(each.waits for each in done) else 200
 
 
 def carried_out(view: ServiceView, make: Callable[[], Sequence[Action]]) -> list[ActionRecord]:

@@ -26,7 +26,7 @@ from alerts.actions import (
 from alerts.figures import DAY
 from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
-from driftline.http.acting import carried_out
+from driftline.http.acting import WAITS, carried_out, status_of
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
@@ -78,6 +78,9 @@ class DoneReply(BaseModel):
     at: int
     text: str
     refused: str = Field(description="Why nothing came of it; empty where it was done.")
+    waits: bool = Field(
+        default=False, description="It is in the journal; the engine is behind, and does it in its turn."
+    )
 
 
 class EffectReply(BaseModel):
@@ -117,7 +120,7 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["alarms"])
 
-    @router.post("/alarms/actions", response_model=ActionReply)
+    @router.post("/alarms/actions", response_model=ActionReply, responses=WAITS)
     def act(who: Operator, given: ActionRequest) -> Response:
         """Acknowledge, shelve, clear, comment on or judge alarms; `do_not_learn` excludes their stretch of time."""
         numbers = list(dict.fromkeys(given.alarms))
@@ -131,9 +134,10 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
-        effects = _effects(view, done, found) if "feedback" in given.action else []
+        status = status_of(done)
+        effects = _effects(view, done, found) if "feedback" in given.action and status == 200 else []
         told = {"done": [dataclasses.asdict(each) for each in done], "alarms": replies(numbers), "effects": effects}
-        return json_response(told)
+        return json_response(told, status=status)
 
     @router.get("/alarms/history", response_model=HistoryReply)
     def history(alarm: Annotated[int, Query(ge=0, le=2**63 - 1, description="The alarm's number.")]) -> Response:

@@ -92,6 +92,7 @@ def alarm_router(view: ServiceView) -> APIRouter:
             | {
                 "incident": number[alarm.alarm],
                 "maintenance": view.maintenance(records[alarm.series].device, alarm.opened),
+                "is_muted": view.is_muted(records[alarm.series].device),
                 "told": [dataclasses.asdict(each) for each in told.get(alarm.alarm, ())],
             }
             for alarm in shown

@@ -14,13 +14,15 @@ from devices.device_actions import (
     DeviceAction,
     LabelDevice,
     MergeDevice,
+    MuteDevice,
     RenameDevice,
     RestoreDevice,
     RetireDevice,
+    UnmuteDevice,
 )
 from driftline.access.identity import Identity, Role
 from driftline.http.access_guard import Operator
-from driftline.http.acting import carried_out
+from driftline.http.acting import WAITS, carried_out, status_of
 from driftline.http.action_routes import DoneReply
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
@@ -40,7 +42,7 @@ class DeviceRequest(BaseModel):
             "examples": [{"action": "label", "devices": ["plant/pump-01"], "labels": {"site": "north"}}]
         },
     )
-    action: Literal["rename", "label", "retire", "restore", "merge", "delete"]
+    action: Literal["rename", "label", "retire", "restore", "mute", "unmute", "merge", "delete"]
     devices: list[str] = Field(min_length=1, max_length=MOST_DEVICES, description="Their identities.")
     name: str | None = Field(default=None, description="rename: what it is shown as; empty: its identity.")
     labels: dict[str, str | None] | None = Field(default=None, description="label: to be set; null takes one away.")
@@ -52,17 +54,19 @@ class DeviceActionReply(BaseModel):
     """What was done."""
 
     done: list[DoneReply]
+    kept: str = Field(description="merge, delete: what stays as it was elsewhere, and what to do; else empty.")
 
 
 def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["devices"])
 
-    @router.post("/devices/actions", response_model=DeviceActionReply)
+    @router.post("/devices/actions", response_model=DeviceActionReply, responses=WAITS)
     def act(who: Operator, given: DeviceRequest) -> Response:
-        """Rename, label, retire, restore, merge or delete devices; merge and delete are for administrators.
+        """Rename, label, retire, restore, mute, unmute, merge or delete devices; only administrators merge and delete.
 
-        A device that is deleted goes with its points, states and alarms. That cannot be undone.
+        A device that is deleted goes with its points, states and alarms. That cannot be undone. `kept` says what of a
+        merged or deleted device stays as it was in the archive and in external databases.
         """
         _check_role(who, given.action)
         devices = list(dict.fromkeys(given.devices))
@@ -74,7 +78,9 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
-        return json_response({"done": [dataclasses.asdict(each) for each in done]})
+        kept = view.kept_elsewhere() if given.action in _FOR_ADMINS else ""
+        told_all = {"done": [dataclasses.asdict(each) for each in done], "kept": kept}
+        return json_response(told_all, status=status_of(done))
 
     return router
 
@@ -98,9 +104,11 @@ def _action(given: DeviceRequest, device: str, by: str, at: int) -> DeviceAction
             if given.into is None:
                 raise ActionError("into: missing: which device has the readings from now on?")
             return MergeDevice(by=by, at=at, device=device, note=given.note, into=given.into)
-    simple: dict[str, type[RetireDevice | RestoreDevice | DeleteDevice]] = {
+    simple: dict[str, type[RetireDevice | RestoreDevice | MuteDevice | UnmuteDevice | DeleteDevice]] = {
         "retire": RetireDevice,
         "restore": RestoreDevice,
+        "mute": MuteDevice,
+        "unmute": UnmuteDevice,
         "delete": DeleteDevice,
     }
     return simple[given.action](by=by, at=at, device=device, note=given.note)

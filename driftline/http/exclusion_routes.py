@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from devices.device_actions import ExcludePoints, IncludePoints
 from driftline.http.access_guard import Operator
-from driftline.http.acting import carried_out
+from driftline.http.acting import WAITS, carried_out, status_of
 from driftline.http.action_routes import DoneReply
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
@@ -55,7 +55,7 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
     """The endpoint, without a prefix."""
     router = APIRouter(tags=["points"])
 
-    @router.post("/points/exclusions", response_model=ExclusionReply)
+    @router.post("/points/exclusions", response_model=ExclusionReply, responses=WAITS)
     def act(who: Operator, given: ExclusionRequest) -> Response:
         """Exclude a stretch of points, or include it again.
 
@@ -71,6 +71,7 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
         if done.refused:
             raise ApiError(404, "not_found", f"body: {done.refused}")
         excluded, included = view.store.exclusion_counts(given.device, given.metric, given.start, given.end)
-        return json_response({"done": dataclasses.asdict(done), "excluded": excluded, "included": included})
+        told = {"done": dataclasses.asdict(done), "excluded": excluded, "included": included}
+        return json_response(told, status=status_of([done]))
 
     return router

@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.actions import ActionError
 from driftline.http.access_guard import Operator
+from driftline.http.acting import WAITS
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
 from driftline.http.view import ServiceView
 from driftline.runtime.letter_desk import MOST
+
+_WAITS = "they are in the journal; the engine is behind, and reads them in their turn"
 
 Offset = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -41,7 +44,7 @@ def letter_router(view: ServiceView, audit: Audit) -> APIRouter:
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["service"])
 
-    @router.post("/dead-letters/retry", response_model=RetryReply)
+    @router.post("/dead-letters/retry", response_model=RetryReply, responses=WAITS)
     def retry(who: Operator, given: RetryRequest) -> Response:
         """Read rejected messages again under the configuration in force; readings keep the times that they had."""
         if bool(given.offsets) == bool(given.reason):
@@ -50,10 +53,10 @@ def letter_router(view: ServiceView, audit: Audit) -> APIRouter:
             done = view.retry(given.offsets, given.reason)
         except ActionError as error:
             raise ApiError(503, "not_done", str(error)) from None
-        sentence = _sentence(done.tried, done.taken, dict(done.refused), done.cut)
+        sentence = _WAITS if done.waits else _sentence(done.tried, done.taken, dict(done.refused), done.cut)
         audit(who.name, who.address, "dead letters tried again", sentence)
         told = {"tried": done.tried, "taken": done.taken, "refused": done.refused, "detail": done.detail}
-        return json_response(told | {"cut": done.cut, "sentence": sentence})
+        return json_response(told | {"cut": done.cut, "sentence": sentence}, status=202 if done.waits else 200)
 
     return router
 

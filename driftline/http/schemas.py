@@ -107,6 +107,7 @@ class DeviceReply(BaseModel):
         name="Feed pump",
         labels={"site": "plant"},
         first_seen=TIME,
+        muted_at=None,
         life="online",
         last_event=TIME,
         last_arrival=TIME + 12_000_000,
@@ -130,6 +131,7 @@ class DeviceReply(BaseModel):
     name: str = Field(description="What it is shown as; its identity where nobody gave it another name.")
     labels: dict[str, str]
     first_seen: int | None = Field(description="Arrival of its first message; null where that was not noted.")
+    muted_at: int | None = Field(description="Since when nobody is told of its alarms; null where somebody is.")
     life: DeviceLife
     last_event: int | None = Field(description="Newest reading, by the device's own time.")
     last_arrival: int | None = Field(description="Newest message, by the server's clock.")
@@ -259,6 +261,7 @@ class ToldReply(BaseModel):
 class ListedAlarm(AlarmReply):
     """An alarm of the list, with who was told of it."""
 
+    is_muted: bool = Field(default=False, description="Its device is muted: nobody is told.")
     told: list[ToldReply] = Field(default=[], description="Channels told that it opened, in order of time.")
 
 

@@ -11,7 +11,7 @@ from alerts.actions import MarkStretch
 from driftline.config_edit import Edit, candidate_edit
 from driftline.config_errors import ConfigError
 from driftline.http.access_guard import Admin, Operator
-from driftline.http.acting import carried_out
+from driftline.http.acting import WAITS, carried_out, status_of
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
@@ -101,7 +101,7 @@ def _add_changes(router: APIRouter, view: ServiceView, audit: Audit) -> None:
             audit(who.name, who.address, "settings changed", _told(given))
         return json_response({"file": str(path), "difference": edit.difference, "written": given.write})
 
-    @router.post("/tune/marks", response_model=MarksReply)
+    @router.post("/tune/marks", response_model=MarksReply, responses=WAITS)
     def mark(who: Operator, given: MarkRequest) -> Response:
         """Mark a stretch of a metric as a fault or as normal: what settings are compared against."""
         if not any(each.device == given.device and each.metric == given.metric for each in view.store.series()):
@@ -110,7 +110,8 @@ def _add_changes(router: APIRouter, view: ServiceView, audit: Audit) -> None:
         if done.refused:
             raise ApiError(409, "refused", done.refused)
         audit(who.name, who.address, "stretch marked", f"{given.mark}: {given.device} {given.metric}")
-        return json_response({"marked": mark_replies(view.marked_stretches(given.device), given.metric)})
+        marked = mark_replies(view.marked_stretches(given.device), given.metric)
+        return json_response({"marked": marked}, status=status_of([done]))
 
 
 def _work_reply(work: Work) -> dict[str, object]:

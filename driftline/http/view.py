@@ -143,7 +143,7 @@ class DeviceState:
 
     `clock` says what is wrong with its clock, `refusal` what of its messages is refused, with the remedy; empty where
     nothing is. `refused` of `messages` were refused whole. `name` is what it is shown as, `first_seen` the arrival of
-    its first message, None where that was not noted.
+    its first message, None where that was not noted; since `muted_at` nobody is told of its alarms.
     """
 
     device: str
@@ -158,6 +158,7 @@ class DeviceState:
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     first_seen: int | None = None
+    muted_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +263,20 @@ class ServiceView(Protocol):
         """Do what a person asks, and tell what came of each. Raises ActionError where that cannot be told now."""
         ...
 
+    def kept_elsewhere(self) -> str:
+        """What of a merged or deleted device stays as it was, and what to do about it; empty where nothing does."""
+        ...
+
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages, each topic and payload. Raises ActionError where that cannot be done now."""
         ...
 
     def retry(self, offsets: Sequence[int], reason: str) -> Retried:
         """Read rejected messages again. Raises ActionError where what came of it cannot be told now."""
+        ...
+
+    def is_muted(self, device: str) -> bool:
+        """Whether nobody is told of the device's alarms."""
         ...
 
     def maintenance(self, device: str, time: int) -> str:

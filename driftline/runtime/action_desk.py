@@ -13,6 +13,7 @@ from storage.store import StorageFullError
 
 _WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
+_WAITS = "it is in the journal; the engine is behind, and does it in its turn"
 
 
 class ActionDesk:
@@ -25,14 +26,19 @@ class ActionDesk:
     def act(self, actions: Sequence[Action]) -> list[ActionRecord]:
         """Do them, and return the record of each once it is stored; `refused` says where nothing came of one.
 
-        Raises ActionError where they could not be journaled, or where the engine is too far behind to tell now what
-        came of them: then they are done later, in their turn.
+        Where the engine is too far behind to tell now what came of them each `waits`, and is done in its turn. Raises
+        ActionError where they could not be journaled: then they are not done.
         """
         position = self._journaled(lambda receiver: receiver.append_actions(encode(actions)))
         until = monotonic() + _WAIT_SECONDS
         while self._store.position <= position:
             if monotonic() >= until:
-                raise ActionError("journaled; the engine is behind, and does it in its turn")
+                return [
+                    ActionRecord(
+                        position, number, getattr(each, "alarm", None), each.kind, each.by, each.at, _WAITS, waits=True
+                    )
+                    for number, each in enumerate(actions)
+                ]
             sleep(_LOOK_SECONDS)
         found = [record for record in self._store.actions(limit=1000) if record.position == position]
         return sorted(found, key=lambda record: record.number)
@@ -48,6 +54,6 @@ class ActionDesk:
         try:
             return append(receiver)
         except TimeoutError:
-            raise ActionError("the journal has not answered yet: it may take it in a moment") from None
+            raise ActionError("the journal does not answer, and has not taken it: try again in a moment") from None
         except (StorageFullError, OSError) as error:
             raise ActionError(f"nothing can be journaled now: {error}") from error

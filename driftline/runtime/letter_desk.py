@@ -22,6 +22,7 @@ class Retried:
     """What came of it: messages read again, those that were taken now, and those refused again, by reason.
 
     `detail` is what is wrong with the first of these. `cut` were left alone: of their payload only a part is kept.
+    While it `waits` they are in the journal, and the engine, which is behind, reads them in their turn.
     """
 
     tried: int = 0
@@ -29,6 +30,7 @@ class Retried:
     refused: Mapping[str, int] = field(default_factory=dict)
     detail: str = ""
     cut: int = 0
+    waits: bool = False
 
 
 class LetterDesk:
@@ -42,7 +44,7 @@ class LetterDesk:
         """Read those with these offsets again, or up to MOST of a reason, and tell what came of it.
 
         They leave the dead letters; what is refused again comes back as a new one. Raises ActionError where they could
-        not be journaled, or where the engine is too far behind to tell now.
+        not be journaled.
         """
         found = self._store.find_dead_letters(offsets, reason=reason, limit=MOST)
         letters = [letter for letter in found if len(letter.payload) == letter.payload_bytes]
@@ -61,7 +63,7 @@ class LetterDesk:
         until = monotonic() + _WAIT_SECONDS
         while self._store.position <= position:
             if monotonic() >= until:
-                raise ActionError("journaled; the engine is behind, and reads them in their turn")
+                return Retried(len(letters), cut=cut, waits=True)
             sleep(_LOOK_SECONDS)
         again = self._store.find_dead_letters(range(first, first + len(letters)))
         refused = dict(Counter(letter.reason for letter in again).most_common())

@@ -48,6 +48,7 @@ class NoticeDesk:
         publish: Publish,
         page_url: str,
         act: Callable[[Sequence[Action]], object],
+        muted: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self.notifier = Notifier(outbox, with_secrets(configured), clock=clock, publish=publish)
         self._maintenance = maintenance
@@ -56,6 +57,8 @@ class NoticeDesk:
         self._page_url = page_url.rstrip("/")
         self._clock = clock
         self._act = act
+        self._muted_now = muted
+        self._muted = muted()
         self._dead: set[str] = set()
         self._records: dict[int, SeriesRecord] = {}
         self._wake = threading.Event()
@@ -91,6 +94,7 @@ class NoticeDesk:
                 self._wake.wait(_LOOK_SECONDS)
                 self._wake.clear()
                 self._look_for_dead_channels()
+                self._look_for_muted()
                 taken = listener.take()
                 if taken.missed:
                     self._adopt()
@@ -98,6 +102,16 @@ class NoticeDesk:
                     for alarm in step.alarms:
                         if (view := self._view(alarm)) is not None:
                             self.notifier.offer(view)
+
+    def _look_for_muted(self) -> None:
+        """Spare the notices of devices that are muted now, and tell of the open alarms of those that no longer are."""
+        changed = self._muted ^ self._muted_now()
+        if changed:
+            self._muted = self._muted ^ changed
+            views = map(self._view, self._store.alarms(limit=_MOST_ADOPTED, open_only=True))
+            for view in views:
+                if view is not None and view.device in changed:
+                    self.notifier.offer(view)
 
     def _look_for_dead_channels(self) -> None:
         """Journal which channels take nothing any more, and which do again: the engine makes alarms of that."""
@@ -154,6 +168,7 @@ class NoticeDesk:
             reason=alarm.reason,
             shelved_until=alarm.shelved_until,
             maintenance=maintenance_of(self._maintenance, record.device, alarm.opened),
+            is_muted=record.device in self._muted_now(),
             about_channel=channel_of(record.device, record.metric),
             link=f"{self._page_url}/#/device/{quote(record.device, safe='')}?{urlencode(span)}",
         )

@@ -353,6 +353,7 @@ class Stages:
             publish=broker_publisher(broker, read_password(broker, os.environ)),
             page_url=self.config.http.page_url or self.url,
             act=self.status.act,
+            muted=lambda: self._engine.engine.book.muted,
         )
         self._notices.start()
         self._closers.append(("notices", self._notices.stop))

@@ -277,6 +277,15 @@ class ServiceStatus:
         """Do what a person asks, and tell what came of each. Raises ActionError: see `ActionDesk.act`."""
         return ActionDesk(self.receiver, self._store).act(actions)
 
+    def kept_elsewhere(self) -> str:
+        """What of a merged or deleted device stays as it was, and what to do about it; empty where nothing does."""
+        places = [f'the external database "{state.name}"' for state in self._sink_states()]
+        if self._store.archived:
+            places.insert(0, "the archive")
+        if not places:
+            return ""
+        return f"{' and '.join(places)}: what they hold stays under the device's former name; delete it there"
+
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages that came over HTTP. Raises ActionError: see `ActionDesk.take`."""
         ActionDesk(self.receiver, self._store).take(messages)
@@ -288,6 +297,10 @@ class ServiceStatus:
     def subscribe(self, wake: Callable[[], None]) -> Subscription:
         """Follow the live feed."""
         return self._feed.subscribe(wake)
+
+    def is_muted(self, device: str) -> bool:
+        """Whether nobody is told of the device's alarms."""
+        return device in self._engine.engine.book.muted
 
     def maintenance(self, device: str, time: int) -> str:
         """The name of the maintenance that the device is under at the time (ns); "" where it is under none."""
@@ -406,6 +419,7 @@ def _device_state(
         name=record.name or record.device,
         labels=record.labels,
         first_seen=record.first_seen,
+        muted_at=record.muted_at,
         last_event=last[0],
         last_arrival=last[1],
         life=DeviceLife.RETIRED if record.retired_at is not None else life,

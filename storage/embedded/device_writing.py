@@ -11,7 +11,7 @@ from storage.store import StepOutput
 
 _PUT_DEVICE = """
 INSERT OR REPLACE INTO stored.device
-VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?)
+VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, make_timestamp_ns(?))
 """
 _MOVE_POINTS = """
 UPDATE stored.{table} p SET series = {target},
@@ -30,9 +30,12 @@ def change_devices(connection: duckdb.DuckDBPyConnection, output: StepOutput) ->
     """
     if output.registered:
         rows = [
-            (r.device, r.name, orjson.dumps(r.labels).decode(), r.first_seen, r.retired_at, r.merged_into, r.merged_at)
+            (
+                r.device, r.name, orjson.dumps(r.labels).decode(), r.first_seen, r.retired_at, r.merged_into,
+                r.merged_at, r.muted_at,
+            )
             for r in output.registered
-        ]
+        ]  # fmt: skip
         connection.executemany(_PUT_DEVICE, rows)
     for device in output.forgotten:
         connection.execute("DELETE FROM stored.device WHERE device = ?", [device])

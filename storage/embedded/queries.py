@@ -105,7 +105,8 @@ class StoreQueries(ABC):
         """What people and rules say of devices, by identity."""
         with self._reading() as cursor:
             rows = cursor.execute(
-                "SELECT device, name, labels, epoch_ns(first_seen), epoch_ns(retired_at), merged_into, merged_at "
+                "SELECT device, name, labels, epoch_ns(first_seen), epoch_ns(retired_at), merged_into, merged_at, "
+                "epoch_ns(muted_at) "
                 "FROM stored.device ORDER BY device"
             ).fetchall()
         return [DeviceRecord(row[0], row[1], orjson.loads(row[2]), *row[3:]) for row in rows]

@@ -14,7 +14,7 @@ afford beside its points.
 
 from __future__ import annotations
 
-VERSION = 6
+VERSION = 7
 LETTERS_IN_A_TABLE = 2
 """The last version that held the dead letters."""
 
@@ -67,7 +67,8 @@ CREATE TABLE IF NOT EXISTS stored.device(
     first_seen TIMESTAMP_NS,
     retired_at TIMESTAMP_NS,
     merged_into VARCHAR NOT NULL,
-    merged_at BIGINT
+    merged_at BIGINT,
+    muted_at TIMESTAMP_NS
 );
 """
 """What people and rules say of devices; `merged_at` is a journal position."""
@@ -130,13 +131,14 @@ MIGRATIONS = {
     + _ACTION_TABLE,
     4: "ALTER TABLE stored.series ADD COLUMN IF NOT EXISTS kind VARCHAR DEFAULT 'measurement';" + STATE_TABLE,
     5: "ALTER TABLE stored.series ADD COLUMN IF NOT EXISTS gone_at BIGINT;" + DEVICE_TABLE,
+    6: "ALTER TABLE stored.device ADD COLUMN IF NOT EXISTS muted_at TIMESTAMP_NS;",
 }
 """What makes a database of this version one of the next.
 
 Up to version 1 `above` was NULL where there was no bound. Up to version 2 dead letters were in a table, a row for each
 rejected reading; `storage.embedded.letter_table` carries them over first. Up to version 3 there was no novelty, and
 nothing of what people did. Up to version 4 a series had no kind, and states were not kept.
-Up to version 5 devices had no records, and none could go.
+Up to version 5 devices had no records, and none could go. Up to version 6 none could be muted.
 """
 
 POINT_VIEW = """
@@ -193,7 +195,8 @@ CREATE OR REPLACE VIEW devices AS
     SELECT s.device, list(s.metric ORDER BY s.metric) AS metrics, min(seen.first_seen) AS first_seen,
         max(last_seen) AS last_seen, coalesce(sum(points), 0)::BIGINT AS points,
         coalesce(sum(open_alarms), 0)::BIGINT AS open_alarms, any_value(coalesce(d.name, '')) AS name,
-        any_value(coalesce(d.labels, '{}')) AS labels, any_value(d.retired_at) AS retired_at
+        any_value(coalesce(d.labels, '{}')) AS labels, any_value(d.retired_at) AS retired_at,
+        any_value(d.muted_at) AS muted_at
     FROM stored.series s LEFT JOIN seen USING (series) LEFT JOIN unclear USING (series)
         LEFT JOIN stored.device d USING (device)
     WHERE s.gone_at IS NULL

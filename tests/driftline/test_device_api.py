@@ -9,8 +9,17 @@ import pytest
 from demo_service import SECOND, DemoService, scored
 from fastapi.testclient import TestClient
 
-from devices.device_actions import DeleteDevice, ExcludePoints, LabelDevice, MergeDevice, RenameDevice, RetireDevice
-from devices.records import SeriesRecord
+from devices.device_actions import (
+    DeleteDevice,
+    ExcludePoints,
+    LabelDevice,
+    MergeDevice,
+    MuteDevice,
+    RenameDevice,
+    RetireDevice,
+    UnmuteDevice,
+)
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.identity import Role
 
@@ -45,6 +54,29 @@ def test_a_device_is_renamed_and_labelled_and_shown_so(client: TestClient, servi
     assert (shown["device"], shown["name"], shown["labels"]) == (PUMP, "Feed pump", {"site": "north"})
     actions = [entry["action"] for entry in client.get("/api/v1/audit").json()["entries"]]
     assert actions == ["device: label", "device: rename"]
+
+
+def test_a_muted_device_and_its_alarms_are_shown_as_muted(client: TestClient, service: DemoService) -> None:
+    assert act(client, action="mute", devices=[PUMP])[0] == 200
+    assert act(client, action="unmute", devices=[FAN])[0] == 200
+    assert service.acted == [MuteDevice(by="local", at=NOW, device=PUMP), UnmuteDevice(by="local", at=NOW, device=FAN)]
+    alarms = [AlarmRecord(n + 1, n, AlarmState.OPEN, NOW, None, "major", 6.0, 1.0, 0.0, "why", {}) for n in (0, 1)]
+    service.step(alarms=alarms)
+    listed = client.get("/api/v1/alarms").json()["alarms"]
+    assert {each["device"]: each["is_muted"] for each in listed} == {PUMP: True, FAN: False}
+
+
+def test_what_is_accepted_and_not_done_yet_is_no_error(client: TestClient, service: DemoService) -> None:
+    service.behind = True
+    reply = client.post("/api/v1/devices/actions", json={"action": "retire", "devices": [PUMP]})
+    assert (reply.status_code, [each["waits"] for each in reply.json()["done"]]) == (202, [True])
+
+
+def test_what_a_deleted_device_leaves_elsewhere_is_said(client: TestClient, service: DemoService) -> None:
+    service.kept = 'the archive and the external database "influx": what they hold stays'
+    for action, said in (("retire", ""), ("delete", service.kept)):
+        reply = client.post("/api/v1/devices/actions", json={"action": action, "devices": [PUMP]})
+        assert reply.json()["kept"] == said
 
 
 def test_many_devices_are_retired_at_once_and_each_is_one_action(client: TestClient, service: DemoService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from alerts.actions import Action, encode
 from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.outbox import Outbox
+from devices.device_actions import MuteDevice, UnmuteDevice
 from devices.messages import MessageChunk
 from devices.records import AlarmState
 from driftline.http.events import LiveFeed
@@ -64,6 +66,35 @@ class Plant:
         self.offset += len(chunk)
         self.store.commit(output)
         self.feed.publish(output.points, output.alarms)
+
+
+def test_nobody_is_told_of_a_muted_device_until_it_is_unmuted(
+    tmp_path: Path, wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driftline.runtime.notice_desk._LOOK_SECONDS", 0.05)
+    told: list[tuple[str, bytes]] = []
+    channel = NoticeSettings(name="shift", kind="mqtt", topic="notices")
+    with EmbeddedStore(tmp_path / "points.duckdb") as store, Outbox(tmp_path / "notices.db") as outbox:
+        outbox.put(99, "cleared", [], START, follow_up=False)
+        plant = Plant(store)
+        desk = NoticeDesk(
+            outbox, [channel], [], store, plant.feed.subscribe,
+            clock=lambda: plant.now, publish=lambda topic, payload: told.append((topic, payload)),
+            page_url="http://page", act=plant.act, muted=lambda: plant.engine.book.muted,
+        )  # fmt: skip
+        desk.start()
+        try:
+            wait_until(lambda: plant.feed.listening, what="the desk to listen")
+            plant.read(20.0)
+            plant.act([MuteDevice(by="maria", at=START, device="pump")])
+            plant.read(60.0)
+            wait_until(lambda: outbox.state_of(1) == "suppressed", what="the alarm to be passed over")
+            assert told == []
+            plant.act([UnmuteDevice(by="maria", at=START, device="pump")])
+            wait_until(lambda: len(told) == 1, what="the alarm, which is still open, to be told of")
+            assert json.loads(told[0][1])["device"] == "pump"
+        finally:
+            desk.stop()
 
 
 def test_a_channel_that_takes_nothing_is_an_alarm_that_the_others_are_told_of(

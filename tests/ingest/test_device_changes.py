@@ -16,9 +16,11 @@ from devices.device_actions import (
     IncludePoints,
     LabelDevice,
     MergeDevice,
+    MuteDevice,
     RenameDevice,
     RestoreDevice,
     RetireDevice,
+    UnmuteDevice,
 )
 from devices.messages import MessageChunk
 from devices.records import AlarmState
@@ -250,6 +252,24 @@ def test_a_retired_device_raises_no_alarm_until_it_is_restored(plant: Plant) -> 
     plant.send("pump/t", 20.0, 20.0, 20.0, 20.0, 72.0)
     assert len(plant.store.alarms()) == 2
     assert plant.stored()[("pump", "t")][-1] == 72.0
+
+
+def test_a_muted_device_is_muted_until_somebody_unmutes_it_and_its_alarms_are_kept(plant: Plant) -> None:
+    plant.send("pump/t", 20.0)
+    assert plant.act(MuteDevice(by="maria", at=START + 5, device="pump")) == [""]
+    saved = plant.snapshot()
+    plant.send("pump/t", 60.0)
+    assert [alarm.state for alarm in plant.store.alarms()] == [AlarmState.OPEN]
+    plant.restart(saved)
+    assert plant.engine.book.muted == {"pump"}
+    assert [record.muted_at for record in plant.store.devices()] == [START + 5]
+    assert plant.store.query("select epoch_ns(muted_at) from devices", 10).rows == [(START + 5,)]
+    assert plant.act(UnmuteDevice(by="ada", at=START + 6, device="pump")) == [""]
+    assert (plant.engine.book.muted, plant.store.devices()[0].muted_at) == (frozenset(), None)
+    assert [(a.kind, a.by, a.text) for a in plant.store.actions()] == [
+        ("unmute", "ada", "pump"),
+        ("mute", "maria", "pump"),
+    ]
 
 
 def exclude(start: int, end: int, metric: str = "t") -> Action:

@@ -510,3 +510,17 @@ def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Benc
     with pytest.raises(StorageFullError, match="journal"):
         for _ in range(100):
             receiver.append_actions(b"x" * 50_000, timeout=20)
+
+
+def test_what_is_said_not_to_be_journaled_is_not_journaled_later(bench: Bench, wait_until: Any) -> None:
+    journal = bench.journal()
+    session = MqttSession(
+        BrokerSettings(url=bench.broker.url, client_id="late"), {}, group_bytes=65_536, max_payload=1_000
+    )
+    receiver = Receiver(session, journal, time.time_ns)
+    with pytest.raises(TimeoutError):
+        receiver.append_messages([(b"a", b"1")], timeout=0.01)
+    receiver.start()
+    receiver.append_messages([(b"a", b"2")], timeout=20)
+    assert receiver.stop()
+    assert journaled(journal) == [b"2"]

@@ -19,7 +19,7 @@ from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.marked_stretches import MarkedStretch, MarkedStretches
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
-from devices.device_actions import LabelDevice, RenameDevice
+from devices.device_actions import LabelDevice, MuteDevice, RenameDevice
 from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
@@ -99,6 +99,9 @@ class DemoService:
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}, "streams": []}
         self._newest: dict[str, int] = {}
         self._position = 0
+        self.muted: set[str] = set()
+        self.kept = ""
+        self.behind = False
         self._records: dict[int, SeriesRecord] = {}
         self._alarms: dict[int, AlarmRecord] = {}
 
@@ -219,6 +222,8 @@ class DemoService:
                 self.marked.put(action)
             if isinstance(action, RenameDevice):
                 self.names[action.device] = action.name
+            if isinstance(action, MuteDevice):
+                self.muted.add(action.device)
             if isinstance(action, LabelDevice):
                 self.labels[action.device] = {k: v for k, v in action.labels.items() if v is not None}
             if alarm is not None:
@@ -230,8 +235,15 @@ class DemoService:
                 elif isinstance(action, Feedback):
                     record = replace(record, feedback=action.verdict)
                 self.step(alarms=[replace(record, note=action.note or record.note)])
-            done.append(ActionRecord(self._position, number, alarm, action.kind, action.by, action.at, ""))
+            at = (self._position, number, alarm, action.kind, action.by, action.at)
+            done.append(ActionRecord(*at, "", waits=self.behind))
         return done
+
+    def kept_elsewhere(self) -> str:
+        return self.kept
+
+    def is_muted(self, device: str) -> bool:
+        return device in self.muted
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         if self.full:

@@ -16,7 +16,7 @@ const empty = {
   all: ["No alarm yet", "When a device behaves unlike itself, it appears here with the reason."],
 };
 
-const isShelved = (alarm) => alarm.state !== "cleared" && (alarm.shelved_until > Date.now() * 1e6 || Boolean(alarm.maintenance));
+const isShelved = (alarm) => alarm.state !== "cleared" && (alarm.shelved_until > Date.now() * 1e6 || alarm.is_muted || Boolean(alarm.maintenance));
 const stateOf = (alarm) => (alarm.state === "cleared" ? "cleared" : isShelved(alarm) ? "shelved" : "active");
 const rank = (alarm) => severities.indexOf(alarm.severity) + (alarm.severity && severities.includes(alarm.severity) ? 0 : 4);
 
@@ -125,7 +125,7 @@ export async function showAlarms({ root, search, signal }) {
       onfocus: () => { focused = alarm.alarm; },
       onclick: (event) => { if (!event.target.closest("a, input, button")) location.hash = link; } },
       h("td", { class: "pick" }, box),
-      h("td", {}, h("span", { class: `chip ${isActive ? (isShelved(alarm) ? "" : alarm.state) : ""}` }, isShelved(alarm) ? "shelved" : alarm.state), h("span", { class: "sub" }, alarm.severity), whose(alarm)),
+      h("td", {}, h("span", { class: `chip ${isActive ? (isShelved(alarm) ? "" : alarm.state) : ""}` }, isShelved(alarm) ? (alarm.is_muted ? "muted" : "shelved") : alarm.state), h("span", { class: "sub" }, alarm.severity), whose(alarm)),
       h("td", { class: "device" }, h("a", { href: link }, h("b", {}, alarm.device)), h("span", { class: "sub" }, alarm.metric),
         incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident`) : null),
       h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null, toldOf(alarm)),
@@ -137,7 +137,7 @@ export async function showAlarms({ root, search, signal }) {
   }
 
   function whose(alarm) {
-    if (isShelved(alarm)) return h("span", { class: "sub" }, alarm.maintenance ? `maintenance: ${alarm.maintenance}` : `until ${moment(alarm.shelved_until)}`);
+    if (isShelved(alarm)) return h("span", { class: "sub" }, alarm.is_muted ? "the device is muted" : alarm.maintenance ? `maintenance: ${alarm.maintenance}` : `until ${moment(alarm.shelved_until)}`);
     return alarm.acknowledged_by && alarm.state === "acknowledged" ? h("span", { class: "sub" }, `by ${alarm.acknowledged_by}`) : null;
   }
 

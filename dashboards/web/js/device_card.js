@@ -17,6 +17,7 @@ export function deviceCard(refresh) {
     const known = [
       device.name === device.device ? "" : device.device,
       ...labels,
+      device.muted_at ? `muted since ${moment(device.muted_at)}` : "",
       device.first_seen ? `first seen ${moment(device.first_seen)}` : "",
     ];
     setText(facts, known.filter(Boolean).join(" · "));
@@ -26,6 +27,7 @@ export function deviceCard(refresh) {
       ["operator", "Rename", () => rename(device, refresh)],
       ["operator", "Labels", () => label(device, refresh)],
       ["operator", retired ? "Put in service" : "Retire", () => (retired ? restore(device, refresh) : retire(device, refresh))],
+      ["operator", device.muted_at ? "Unmute" : "Mute", () => mute(device, refresh)],
       ["admin", "Replaces …", () => merge(device)],
       ["admin", "Delete", () => remove(device)],
     ];
@@ -36,7 +38,7 @@ export function deviceCard(refresh) {
 }
 
 async function change(device, action, more = {}) {
-  await send("POST", "devices/actions", { action, devices: [device.device], ...more });
+  return send("POST", "devices/actions", { action, devices: [device.device], ...more });
 }
 
 async function rename(device, refresh) {
@@ -82,6 +84,12 @@ async function restore(device, refresh) {
   await refresh();
 }
 
+async function mute(device, refresh) {
+  const reply = await change(device, device.muted_at ? "unmute" : "mute");
+  tell(reply.done[0].waits ? reply.done[0].text : device.muted_at ? "alarms are told of again" : "muted: alarms are recorded, and nobody is told");
+  await refresh();
+}
+
 async function merge(device) {
   const { devices } = await get("devices", { retired: true });
   const others = devices.filter((each) => each.device !== device.device).map((each) => [each.device, each.name === each.device ? each.device : `${each.name} (${each.device})`]);
@@ -91,9 +99,14 @@ async function merge(device) {
     title: "Which device does it replace?", confirm: "Merge",
     text: `What ${device.name} sends, and has sent, becomes the readings of that device, which keeps its history and what was learned. It cannot be undone.`,
     fields: [field("Replaces", "into", { tag: "select", choices: others, value: others[0][0] })],
-    submit: (values) => { into = values.into; return change(device, "merge", { into }); },
+    submit: async (values) => { into = values.into; tellKept(await change(device, "merge", { into })); },
   });
   if (done) location.hash = `#/device/${encodeURIComponent(into)}`;
+}
+
+// What of the device stays as it was in the archive and in external databases.
+function tellKept(reply) {
+  if (reply.kept) tell(reply.kept);
 }
 
 async function remove(device) {
@@ -102,7 +115,7 @@ async function remove(device) {
     fields: [field(`To confirm, write ${device.device}`, "typed", { required: true, autocomplete: "off" })],
     submit: async ({ typed }) => {
       if (typed !== device.device) throw new Error("That is not its name.");
-      await change(device, "delete");
+      tellKept(await change(device, "delete"));
     },
   });
   if (done) location.hash = "#/";

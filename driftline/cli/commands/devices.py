@@ -31,6 +31,8 @@ class DeviceCommand(StrEnum):
     MERGE = "merge"
     RETIRE = "retire"
     RESTORE = "restore"
+    MUTE = "mute"
+    UNMUTE = "unmute"
     DELETE = "delete"
     IDENTIFY = "identify"
     ADD = "add"
@@ -73,9 +75,10 @@ def devices(
     journal.
 
     show DEVICE; label DEVICE site=north owner=ada (NAME= takes a label away); rename DEVICE "Feed pump" (its identity
-    stays, "" takes the name away); retire DEVICE... (no alarms, out of the list; restore undoes it); merge NEW OLD
-    (what NEW sends, and has sent, is OLD's: a replaced sensor keeps its history and what was learned); delete DEVICE...
-    (with its points, states and alarms; it cannot be undone).
+    stays, "" takes the name away); retire DEVICE... (no alarms, out of the list; restore undoes it); mute DEVICE...
+    (its alarms are recorded and shown, and nobody is told; unmute undoes it); merge NEW OLD (what NEW sends, and has
+    sent, is OLD's: a replaced sensor keeps its history and what was learned); delete DEVICE... (with its points, states
+    and alarms; it cannot be undone).
 
     identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
     and shows samples of what is not recognised. Nothing need be configured for those that are.
@@ -179,7 +182,7 @@ def _identify(url: str, seconds: float, *, write: bool) -> None:
 def _state(told: dict[str, Any] | None, retired_at: str | None) -> str:
     if told is None:
         return "unknown" if retired_at is None else "retired"
-    return str(told["life"])
+    return f"{told['life']}, muted" if told["muted_at"] else str(told["life"])
 
 
 def _trouble(told: dict[str, Any] | None) -> str:
