@@ -16,12 +16,13 @@ from enum import StrEnum
 import numpy as np
 
 from common.durations import parse_duration
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.messages import MessageChunk
 from ingest.frames import Group
 from ingest.read_pace import ReadPace
 from ingest.session import MqttSession, SessionState
 from storage.storage_settings import JournalSettings
-from storage.store import Journal, StorageCorruptError, StorageFullError
+from storage.store import Journal
 
 log = logging.getLogger(__name__)
 

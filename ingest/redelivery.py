@@ -13,9 +13,9 @@ from hashlib import blake2b
 
 import numpy as np
 
+from common.storage_errors import StorageCorruptError
 from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from ingest.frames import ReceiveBuffer
-from storage.store import StorageCorruptError
 
 log = logging.getLogger(__name__)
 

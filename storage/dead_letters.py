@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import orjson
 
+from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.storage_errors import StorageCorruptError
 from devices.records import DeadLetter
-from storage.sqlite import connect, ensure_schema, storage_errors, transaction
-from storage.store import StorageCorruptError
 
 VERSION = 1
 _NO_OFFSET = 2**63 - 1

@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from storage.sqlite import connect, ensure_schema, storage_errors, transaction
-from storage.store import StorageCorruptError
+from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.storage_errors import StorageCorruptError
 
 log = logging.getLogger(__name__)
 

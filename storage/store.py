@@ -25,14 +25,6 @@ from devices.records import (
 )
 
 
-class StorageFullError(Exception):
-    """The disk or the quota is full: nothing was written, and the same write may succeed later."""
-
-
-class StorageCorruptError(Exception):
-    """Stored bytes are not what was written; the message names the file and what can be done."""
-
-
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One chunk in the journal: its position, and the offset of its first message."""

@@ -16,19 +16,20 @@ from pathlib import Path
 
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.wording import Message
+from common.sqlite import connect, ensure_schema, storage_errors, transaction
 
 _VERSION = 1
 _KEPT_SENT = 2_000
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS notice(
+CREATE TABLE notice(
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, key TEXT NOT NULL, alarm INTEGER,
     state TEXT NOT NULL, created INTEGER NOT NULL, due INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
     sent INTEGER, error TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL, body TEXT NOT NULL, payload TEXT NOT NULL,
     UNIQUE(channel, key));
-CREATE INDEX IF NOT EXISTS notice_due ON notice(channel, state, due);
-CREATE INDEX IF NOT EXISTS notice_alarm ON notice(alarm);
-CREATE TABLE IF NOT EXISTS alarm(alarm INTEGER PRIMARY KEY, state TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS channel(name TEXT PRIMARY KEY, settings TEXT NOT NULL, secret TEXT NOT NULL);
+CREATE INDEX notice_due ON notice(channel, state, due);
+CREATE INDEX notice_alarm ON notice(alarm);
+CREATE TABLE alarm(alarm INTEGER PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE channel(name TEXT PRIMARY KEY, settings TEXT NOT NULL, secret TEXT NOT NULL);
 """
 
 
@@ -68,7 +69,10 @@ class Told:
 
 
 class Outbox:
-    """The file of notices. Any thread may use it. `open` makes it, for its owner alone; raises OSError."""
+    """The file of notices. Any thread may use it. `open` makes it, for its owner alone.
+
+    Raises StorageFullError, StorageCorruptError or OSError, which name the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,29 +83,16 @@ class Outbox:
         """Open or make the file."""
         self.path.touch(mode=0o600, exist_ok=True)
         self.path.chmod(0o600)
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
-        try:
-            self._check_version(connection)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version={_VERSION}")
-        except OSError:
-            connection.close()
-            raise
-        except sqlite3.Error as error:
-            connection.close()
-            raise OSError(f"{self.path}: the outbox cannot be opened: {error}; move the file away") from error
+        with storage_errors(self.path, "opening the outbox"):
+            connection = connect(self.path)
+            try:
+                _name_kind(connection)
+                ensure_schema(connection, self.path, kind="outbox", version=_VERSION, schema=_SCHEMA)
+            except BaseException:
+                connection.close()
+                raise
         self._connection = connection
         return self
-
-    def _check_version(self, connection: sqlite3.Connection) -> None:
-        written = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if written > _VERSION:
-            raise OSError(
-                f"{self.path}: the outbox is of version {written}, from a newer Driftline; this one reads version "
-                f"{_VERSION}: start the Driftline that wrote it, or move the file away"
-            )
 
     def close(self) -> None:
         """Close the file."""
@@ -283,19 +274,22 @@ class Outbox:
     def _using(self) -> Iterator[sqlite3.Connection]:
         if self._connection is None:
             raise RuntimeError("the outbox is not open")
-        with self._lock:
+        with self._lock, storage_errors(self.path, "writing the outbox"):
             yield self._connection
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._using() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+        with self._using() as connection, transaction(connection):
+            yield connection
+
+
+def _name_kind(connection: sqlite3.Connection) -> None:
+    """A file of a version before this does not say what it is."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if {"notice", "channel"} <= tables and "meta" not in tables:
+        with transaction(connection):
+            connection.execute("CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            connection.execute("INSERT INTO meta VALUES ('kind', 'outbox'), ('version', ?)", (str(_VERSION),))
 
 
 def _insert(

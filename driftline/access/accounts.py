@@ -20,8 +20,8 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from common.sqlite import connect, ensure_schema, storage_errors, transaction
 from driftline.access.identity import Role
-from storage.sqlite import connect, ensure_schema, storage_errors, transaction
 
 MIN_PASSWORD = 12
 """Fewest characters of a password."""

@@ -139,11 +139,11 @@ def _message(body: str, status: int) -> str:
 
 
 def _query_file(data: Path, sql: str, limit: int) -> Rows:
+    from common.storage_errors import StorageCorruptError  # noqa: PLC0415
     from driftline.http.reply import to_json  # noqa: PLC0415
     from driftline.runtime.data_folder import DataFolder  # noqa: PLC0415
     from storage.embedded.database import EmbeddedStore  # noqa: PLC0415  brings the database
     from storage.embedded.sql_guard import QueryError  # noqa: PLC0415
-    from storage.store import StorageCorruptError  # noqa: PLC0415
 
     folder = DataFolder(data)
     if not folder.database.is_file():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from common.storage_errors import StorageCorruptError
 from common.suggestions import unknown
 from driftline.cli.client import running_service
 from driftline.cli.console import CommandError, Exit
@@ -15,7 +16,7 @@ from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
 from storage.external.sink_registry import external_reader
 from storage.storage_settings import read_token
-from storage.store import Reader, StorageCorruptError
+from storage.store import Reader
 
 EMBEDDED = "embedded"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 
 from alerts.actions import Action, ActionError, encode
+from common.storage_errors import StorageFullError
 from devices.records import ActionRecord
 from ingest.receive import Receiver
 from storage.embedded.database import EmbeddedStore
-from storage.store import StorageFullError
 
 _WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.02

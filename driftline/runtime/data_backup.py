@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from zlib import crc32
 
+from common.sqlite import connect, storage_errors
+from common.storage_errors import StorageCorruptError
 from devices.messages import MessageChunk
 from driftline.runtime.backup_seal import is_sealed, key_path, seal
 from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
-from storage.sqlite import storage_errors
 from storage.storage_settings import JournalSettings
-from storage.store import StorageCorruptError
 
 log = logging.getLogger(__name__)
 
@@ -217,17 +216,12 @@ def _copy_sqlite(source: Path, folder: Path) -> None:
     """Copy a SQLite file as of one moment, whoever writes to it meanwhile (https://www.sqlite.org/backup.html)."""
     if not source.exists():
         return
-    with storage_errors(source, "making a backup"), _opened(source) as origin, _opened(folder / source.name) as copy:
+    with (
+        storage_errors(source, "making a backup"),
+        closing(connect(source, wal=None)) as origin,
+        closing(connect(folder / source.name, wal=None)) as copy,
+    ):
         origin.backup(copy)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path, timeout=30)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -159,8 +159,8 @@ def _broker(config: Config, service: RunningService | None) -> Finding:
 
 
 def _database(data: Path, service: RunningService | None) -> Finding:
+    from common.storage_errors import StorageCorruptError  # noqa: PLC0415
     from storage.embedded.database import EmbeddedStore  # noqa: PLC0415  brings the database
-    from storage.store import StorageCorruptError  # noqa: PLC0415
 
     path = DataFolder(data).database
     if not path.is_file():

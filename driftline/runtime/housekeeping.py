@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.durations import parse_duration
+from common.storage_errors import StorageCorruptError, StorageFullError
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.priority import HOUSEKEEPING, give_way
 from storage.snapshots import SnapshotStore
-from storage.store import Journal, StorageCorruptError, StorageFullError
+from storage.store import Journal
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.durations import parse_duration
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.records import SeriesRecord
 from storage.external.sink_registry import SinkWriter, sink_kind
 from storage.external.spool import RefusedLine, SinkLag, Spool
 from storage.storage_settings import SinkSettings, SpoolSettings, read_token
-from storage.store import DevicePresence, StepOutput, StorageCorruptError, StorageFullError
+from storage.store import DevicePresence, StepOutput
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from common.storage_errors import StorageFullError
 from detectors.detector import State
 from driftline.runtime.sink_worker import Sinks
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
-from storage.store import StepOutput, StorageFullError
+from storage.store import StepOutput
 
 _QUEUE_STEPS = 256
 _MOST_ROWS = 250_000

@@ -21,9 +21,9 @@ import numpy as np
 import orjson
 
 from common.extras import optional
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.records import SeriesRecord
 from storage.storage_settings import ArchiveSettings
-from storage.store import StorageCorruptError, StorageFullError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from common.storage_errors import StorageFullError
 from devices.batch import ScoredBatch
 from storage.archive.parquet_archive import ArchivedFile
 from storage.embedded.conflicts import sort_out
@@ -23,7 +24,7 @@ from storage.embedded.device_writing import change_devices
 from storage.embedded.row_writing import timestamps, write_points, write_rows
 from storage.embedded.stream_store import StreamStore
 from storage.embedded.stream_tables import write_streams
-from storage.store import CommitResult, StepOutput, StorageFullError
+from storage.store import CommitResult, StepOutput
 
 _FIND_STORED = """
 SELECT b.row, p.value FROM behind b JOIN (

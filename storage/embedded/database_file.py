@@ -18,6 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from common.durations import parse_duration
+from common.storage_errors import StorageCorruptError
 from storage.archive import archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters, letters_path
@@ -30,7 +31,6 @@ from storage.embedded.queries import database_errors
 from storage.embedded.stream_tables import STREAM_TABLES
 from storage.external.reader_parts import ExternalReader
 from storage.storage_settings import ArchiveSettings, StoreSettings
-from storage.store import StorageCorruptError
 
 _QUERY_MEMORY_SHARE = 2
 """What a query makes outside the database engine's own bound may take so many times as much."""

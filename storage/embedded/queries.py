@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.batch import Batch, ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
 from storage.archive.archiving import views_with_archive
@@ -24,7 +25,7 @@ from storage.embedded.letter_table import make_letter_table
 from storage.embedded.query_watch import QueryStop, QueryWatch, size_of
 from storage.embedded.sql_guard import VIEWS, QueryError, check_query
 from storage.embedded.stream_tables import stored_streams
-from storage.store import SeriesPoints, StorageCorruptError, StorageFullError
+from storage.store import SeriesPoints
 
 _TIME_MIN = -(2**63) + 2
 _TIME_MAX = 2**63 - 2

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Self
 from zlib import crc32
 
+from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.storage_errors import StorageCorruptError
 from devices.batch import Batch, ScoredBatch
 from storage.external.outputs import decode_output, encode_output
-from storage.sqlite import connect, ensure_schema, storage_errors, transaction
 from storage.storage_settings import GIBIBYTE
-from storage.store import DevicePresence, StepOutput, StorageCorruptError
+from storage.store import DevicePresence, StepOutput
 
 VERSION = 1
 _PAGE_BYTES = 16384

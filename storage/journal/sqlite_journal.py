@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.durations import parse_duration
+from common.sqlite import connect, ensure_schema, storage_errors, transaction, used_bytes
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.messages import MessageChunk
-from storage.sqlite import connect, ensure_schema, storage_errors, transaction, used_bytes
 from storage.storage_settings import JournalSettings
-from storage.store import JournalEntry, StorageCorruptError, StorageFullError
+from storage.store import JournalEntry
 
 VERSION = 1
 _PAGE_BYTES = 16384

@@ -12,10 +12,10 @@ import pytest
 from firmware_sim.publisher import BrokerUnreachableError
 from paho.mqtt.enums import CallbackAPIVersion
 
+from common.storage_errors import StorageCorruptError
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from driftline.runtime.replaying import ReplaySettings, replay
 from storage.journal.sqlite_journal import SqliteJournal
-from storage.store import StorageCorruptError
 from tuning.recordings import RecordingError
 
 SECOND = 1_000_000_000

@@ -14,6 +14,7 @@ import numpy as np
 import paho.mqtt.client as paho
 import pytest
 
+from common.storage_errors import StorageFullError
 from devices.messages import FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from driftline.runtime.broker import start_broker
 from ingest.broker_settings import BrokerSettings
@@ -21,7 +22,6 @@ from ingest.receive import Receiver, ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.storage_settings import JournalSettings
-from storage.store import StorageFullError
 
 pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(60)]
 

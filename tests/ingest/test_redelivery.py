@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from common.storage_errors import StorageCorruptError
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from ingest.frames import ReceiveBuffer
 from ingest.redelivery import Redeliveries
-from storage.store import StorageCorruptError
 
 Row = tuple[int, bytes, bytes]
 """Packet identifier, topic and payload of a message of QoS 1."""

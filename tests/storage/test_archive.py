@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from pyarrow import fs
 from pydantic import ValidationError
 
+from common.storage_errors import StorageCorruptError
 from devices.batch import ScoredBatch
 from devices.records import SeriesRecord
 from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 from storage.storage_settings import ArchiveSettings, StoreSettings
-from storage.store import CommitResult, StepOutput, StorageCorruptError
+from storage.store import CommitResult, StepOutput
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

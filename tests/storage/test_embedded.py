@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from letters import letter
 
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 from storage.storage_settings import StoreSettings
-from storage.store import StepOutput, StorageCorruptError, StorageFullError
+from storage.store import StepOutput
 
 SECOND = 10**9
 DAY = 86_400 * SECOND

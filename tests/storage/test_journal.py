@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.messages import MessageChunk
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.storage_settings import JournalSettings
-from storage.store import JournalEntry, StorageCorruptError, StorageFullError
+from storage.store import JournalEntry
 
 SECOND = 10**9
 SMALL = JournalSettings(max_bytes=1 << 20)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from common.storage_errors import StorageCorruptError
 from storage.snapshots import SnapshotStore
-from storage.store import StorageCorruptError
 
 RECORD = np.dtype([("name", "U8"), ("level", "f8", (2, 3)), ("inner", [("a", "i4"), ("b", "?")])])
 

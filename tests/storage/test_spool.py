@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.storage_errors import StorageCorruptError
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.external.outputs import decode_output, encode_output
 from storage.external.spool import RefusedLine, SinkLag, Spool, refused_lines
-from storage.store import DevicePresence, StepOutput, StorageCorruptError
+from storage.store import DevicePresence, StepOutput
 
 floats = st.floats(allow_subnormal=False)
 

@@ -24,6 +24,7 @@ from firmware_sim.publisher import BrokerAddress, Publisher
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
+from common.storage_errors import StorageCorruptError
 from devices.records import SeriesRecord
 from driftline.config import Config, load_config
 from driftline.runtime.recovery import engine_of_settings, new_engine
@@ -33,7 +34,7 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
-from storage.store import JournalEntry, StepOutput, StorageCorruptError
+from storage.store import JournalEntry, StepOutput
 
 WaitUntil = Callable[..., None]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from common.storage_errors import StorageCorruptError
 from devices.codec import Codec
 from devices.codecs.codec_registry import codec_names, create
 from devices.messages import MessageChunk
@@ -21,7 +22,6 @@ from ingest.frames import ReceiveBuffer, Stop
 from storage.embedded.sql_guard import VIEWS, QueryError, check_query
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
-from storage.store import StorageCorruptError
 
 _LONGEST_PAYLOAD = 100
 _PATCH = 4

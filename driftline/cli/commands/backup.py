@@ -22,11 +22,11 @@ def backup(
 
     Example: driftline backup /srv/backups/monday
     """
+    from common.storage_errors import StorageCorruptError, StorageFullError
     from driftline.cli.client import running_service
     from driftline.runtime.data_backup import BackupError, ask_running_service, back_up
     from driftline.runtime.data_folder import DataFolder, FolderInUseError
     from storage.embedded.database import EmbeddedStore
-    from storage.store import StorageCorruptError, StorageFullError
 
     os.umask(0o077)
     folder = DataFolder(data_folder(config, data))

@@ -24,10 +24,10 @@ def correct(
     Example: driftline correct --from 2026-03-01 --to 2026-04-01 --by=-40d
     """
     from common.durations import parse_duration
+    from common.storage_errors import StorageCorruptError, StorageFullError
     from devices.times import parse_time
     from driftline.runtime.data_folder import DataFolder, FolderInUseError
     from storage.embedded.database import EmbeddedStore
-    from storage.store import StorageCorruptError, StorageFullError
 
     folder = DataFolder(data_folder(config, data))
     try:

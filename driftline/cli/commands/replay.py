@@ -63,10 +63,10 @@ def replay(
     """
     from rich.console import Console
 
+    from common.storage_errors import StorageCorruptError
     from driftline.cli.client import broker_url
     from driftline.cli.tables import Format, Rows, print_rows
     from driftline.runtime.replaying import replay as publish
-    from storage.store import StorageCorruptError
     from tuning.recordings import RecordingError
 
     given = {

@@ -78,9 +78,9 @@ def _todo(step: Step, done: bool) -> str:
 
 
 def _verify(folder: DataFolder) -> None:
+    from common.storage_errors import StorageCorruptError
     from driftline.cli.client import running_service
     from storage.embedded.database import EmbeddedStore
-    from storage.store import StorageCorruptError
 
     if running_service(folder.path) is not None:
         raise CommandError("the service holds the database: stop it first")
@@ -96,8 +96,8 @@ def _verify(folder: DataFolder) -> None:
 
 
 def _print_refused(folder: DataFolder, form: Format) -> None:
+    from common.storage_errors import StorageCorruptError
     from storage.external.spool import refused_lines
-    from storage.store import StorageCorruptError
 
     try:
         lines = refused_lines(folder.spool) if folder.spool.is_file() else []

@@ -51,6 +51,7 @@ def up(
     """
     from rich.console import Console
 
+    from common.storage_errors import StorageCorruptError, StorageFullError
     from driftline.access.accounts import AccountError
     from driftline.access.gate import NoAccountError
     from driftline.config import DEFAULT_FILE
@@ -60,7 +61,6 @@ def up(
     from driftline.runtime.data_folder import FolderInUseError
     from driftline.runtime.service import Service
     from driftline.runtime.stack import StackError, stack_beside
-    from storage.store import StorageCorruptError, StorageFullError
 
     console = Console(stderr=True)
     _log_to(console)

@@ -1,4 +1,4 @@
-"""What the journal, the snapshots and the spool share: durable SQLite files with a version, and errors in our words."""
+"""Durable SQLite files with a version, and errors in our words: for all who keep one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.store import StorageCorruptError, StorageFullError
+from common.storage_errors import StorageCorruptError, StorageFullError
 
 _PRIMARY_CODE = 0xFF
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -37,13 +37,14 @@ def storage_errors(path: Path, what: str) -> Iterator[None]:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, wal: bool = True, page_bytes: int = 4096, wal_bytes: int = 8 << 20
+    path: Path, *, read_only: bool = False, wal: bool | None = True, page_bytes: int = 4096, wal_bytes: int = 8 << 20
 ) -> sqlite3.Connection:
     """A connection in autocommit mode whose every write is on disk (fsync) when the statement returns.
 
     The caller sees to it that one thread at a time uses it. With `wal` the write-ahead log is carried over into the
     file whenever it has grown by `wal_bytes`, and is cut back to that size; without it a rollback journal is kept,
-    which writes large new rows once only, but makes readers and the writer wait for each other.
+    which writes large new rows once only, but makes readers and the writer wait for each other. None leaves that as it
+    is in the file.
     """
     mode = "ro" if read_only else "rwc"
     uri = f"file:{_escaped(path)}?mode={mode}"
@@ -51,7 +52,8 @@ def connect(
     try:
         if not read_only:
             connection.execute(f"PRAGMA page_size={page_bytes}")
-            connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+            if wal is not None:
+                connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA secure_delete=OFF")
             page = int(connection.execute("PRAGMA page_size").fetchone()[0])
