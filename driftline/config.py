@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from alerts.alarm_settings import AlarmSettings, read_former_names
+from alerts.home_assistant import HomeAssistantSettings
 from alerts.maintenance import MaintenanceSettings
 from alerts.notices.notice_settings import NoticeSettings
 from common.durations import parse_duration
@@ -45,7 +46,19 @@ DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
 _LISTS = ("device_labels", "notices", "routes", "series", "sinks", "streams")
-_READ_AT_START = ("data", "broker", "journal", "store", "sinks", "spool", "archive", "http", "snapshot", "sparkplug")
+_READ_AT_START = (
+    "data",
+    "broker",
+    "journal",
+    "store",
+    "sinks",
+    "spool",
+    "archive",
+    "http",
+    "snapshot",
+    "sparkplug",
+    "home_assistant",
+)
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
@@ -93,6 +106,9 @@ class Config(BaseModel):
         default=[], description="Times at which alarms of some devices are expected, and nobody is told of them."
     )
     notices: list[NoticeSettings] = Field(default=[], description="Who is told of alarms, and how.")
+    home_assistant: HomeAssistantSettings = Field(
+        default=HomeAssistantSettings(), description="Alarms and scores as sensors of Home Assistant."
+    )
     device_labels: list[LabelSettings] = Field(
         default=[], description="Labels that a device is given when it first appears; people may change them."
     )

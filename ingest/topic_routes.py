@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.home_assistant import TOPICS
 from common.growth import grown
 from devices.codec import Codec
 from devices.codecs import codec_registry as codecs
@@ -22,6 +23,9 @@ from ingest.topic_table import TopicTable
 
 LONGEST_TOPIC, MOST_LEVELS = 1_024, 32
 """Longest topic and name that is remembered, since memory must hold them all."""
+
+_OWN = f"{TOPICS}/#"
+"""What the service publishes of its alarms: taken for readings it would be scored, and published again."""
 
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
@@ -191,7 +195,7 @@ class TopicRouter:
         self._levels.append(topic.split("/"))
         self._chosen.append(self.routes[route])
         self._route_of = grown(self._route_of, number + 1, IGNORED)
-        ignored = any(matches(each, topic) for each in self.settings[place].ignore)
+        ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, _OWN))
         self._route_of[number] = IGNORED if ignored else route
         return number
 

@@ -29,6 +29,7 @@ from driftline.runtime.data_backup import BackupDesk
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.home_assistant_desk import HomeAssistantDesk
 from driftline.runtime.housekeeping import Housekeeping
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
 from driftline.runtime.parts import what_is_lost
@@ -87,6 +88,7 @@ class Stages:
         self._open_session()
         self._open_sparkplug()
         self._open_notices()
+        self._open_home_assistant()
         self._open_stream_publisher()
         if self._demo:
             self._open_demo()
@@ -358,6 +360,22 @@ class Stages:
         self._notices.start()
         self._closers.append(("notices", self._notices.stop))
         self.status.notifier = self._notices.notifier
+
+    def _open_home_assistant(self) -> None:
+        if not self.config.home_assistant.enabled:
+            return
+        broker = self._broker.resolve(self.config.broker)
+        desk = HomeAssistantDesk(
+            self.config.home_assistant,
+            broker,
+            read_password(broker, os.environ),
+            self._store,
+            self._feed.subscribe,
+            self.status.devices_in_service,
+            page_url=self.config.http.page_url or self.url,
+        )
+        desk.start()
+        self._closers.append(("alarms for Home Assistant", desk.stop))
 
     def _open_stream_publisher(self) -> None:
         broker = self._broker.resolve(self.config.broker)

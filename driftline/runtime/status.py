@@ -178,6 +178,11 @@ class ServiceStatus:
             open_alarms[in_service],
         )
 
+    def devices_in_service(self) -> list[DeviceRecord]:
+        """What is said of each device that is in service."""
+        book = self._engine.engine.book
+        return [book.get(name) for name in self.presence()[0]]
+
     def _present(self) -> tuple[list[str], NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices that are there, retired ones too: names and numbers, and the rest as `presence` has it."""
         engine = self._engine.engine
