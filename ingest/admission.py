@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.growth import grown
+from common.time_units import HOUR
 from detectors.detector import State
 from devices.batch import NO_TIME
 from ingest.ingest_settings import LimitSettings
 
-_HOUR = 3600 * 10**9
 _WORTH_IT = 20
 """Readings by which a series that waits has shown that it goes on."""
 
@@ -55,7 +55,7 @@ class Admission:
         self._grow(series + 1)
         if self._admitted[series]:
             return True
-        hour = arrival // _HOUR
+        hour = arrival // HOUR
         if hour != self._hour:
             self._hour, self._in_hour = hour, 0
         if self.full or self._in_hour >= self._an_hour:

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 
 from common.compiled import njit, subkernel
 from common.growth import grown
+from common.time_units import DAY, HOUR, SECOND
 from detectors.detector import State
 from devices.batch import NO_TIME
 
-_SECOND = 10**9
-_CLOCK_SET_BACK = 5 * _SECOND
-LEAST_SILENCE = 30 * _SECOND
+_CLOCK_SET_BACK = 5 * SECOND
+LEAST_SILENCE = 30 * SECOND
 """Nobody is silent sooner (ns)."""
-_HOUR = 3_600 * _SECOND
-_DAY = 24 * _HOUR
-_NEW_FOR = 3 * _DAY
+_NEW_FOR = 3 * DAY
 """How long a device that has hardly sent is new, before it is silent."""
 _FEWEST, _ENOUGH = 3, 20
 """Intervals that a device must have shown before it is not new any more, and before its longest one is trusted: the
@@ -36,7 +34,7 @@ longest intervals a steady device may be silent for, one whose longest is over a
 _WEIGHT = 0.1
 _LENGTHS = 24
 """Interval lengths told apart: powers of two of a second, the last of them half a year."""
-_MEMORY = 14 * _DAY
+_MEMORY = 14 * DAY
 _ONCE, _TWICE, _EACH = 0.5, 1.5, 4.0
 """An interval keeps coming that came once on the first day, later twice, and in the end every `_EACH` days."""
 
@@ -80,25 +78,25 @@ def _fresh(name: str, size: int) -> NDArray[Any]:
 @subkernel
 def _find_longest(d: int, now: int, activity: _Activity) -> None:
     """The longest interval that keeps coming: lengths are counted from the longest down."""
-    age = (now - activity.first_arrival[d]) / _DAY
-    needed = _ONCE if age < 1.0 else max(_TWICE, min(age, _MEMORY / _DAY) / _EACH)
+    age = (now - activity.first_arrival[d]) / DAY
+    needed = _ONCE if age < 1.0 else max(_TWICE, min(age, _MEMORY / DAY) / _EACH)
     count, found = 0.0, 0
     for k in range(_LENGTHS - 1, -1, -1):
         count += activity.lengths[d, k]
         if count >= needed:
             found = k
             break
-    activity.longest[d] = min(2.0 ** (found + 1) * _SECOND, activity.longest_of_all[d])
+    activity.longest[d] = min(2.0 ** (found + 1) * SECOND, activity.longest_of_all[d])
 
 
 @subkernel
 def _note_interval(d: int, now: int, gap: int, activity: _Activity) -> None:
     activity.intervals[d] += 1
     activity.longest_of_all[d] = max(activity.longest_of_all[d], float(gap))
-    length = int(min(max(math.log2(gap / _SECOND), 0.0), _LENGTHS - 1.0))
+    length = int(min(max(math.log2(gap / SECOND), 0.0), _LENGTHS - 1.0))
     activity.lengths[d, length] += 1.0
     passed = now - activity.faded[d]
-    if passed > _HOUR:
+    if passed > HOUR:
         activity.faded[d] = now
         left = math.exp(-passed / _MEMORY)
         for k in range(_LENGTHS):
@@ -107,7 +105,7 @@ def _note_interval(d: int, now: int, gap: int, activity: _Activity) -> None:
         longest = 0
         for k in range(_LENGTHS):
             longest = k if activity.lengths[d, k] >= 0.1 else longest
-        activity.longest_of_all[d] = max(min(activity.longest_of_all[d], 2.0 ** (longest + 1) * _SECOND), float(gap))
+        activity.longest_of_all[d] = max(min(activity.longest_of_all[d], 2.0 ** (longest + 1) * SECOND), float(gap))
         _find_longest(d, now, activity)
     elif gap > activity.longest[d]:
         _find_longest(d, now, activity)
@@ -193,9 +191,9 @@ class Liveness:
     def patience(self) -> NDArray[np.float64]:
         """Nanoseconds that each may be silent for."""
         longest = self._activity.longest
-        factor = np.where(longest > _HOUR, _LONG_FACTOR, _STEADY_FACTOR)
+        factor = np.where(longest > HOUR, _LONG_FACTOR, _STEADY_FACTOR)
         steady = np.maximum(LEAST_SILENCE, factor * longest)
-        changing = np.maximum(_DAY, _CHANGE_FACTOR * longest)
+        changing = np.maximum(DAY, _CHANGE_FACTOR * longest)
         known = np.where(self.on_change(), changing, steady)
         new = np.maximum(_NEW_FOR, _CHANGE_FACTOR * self._activity.longest_of_all)
         return np.where(self._activity.intervals < _ENOUGH, new, known)
@@ -212,6 +210,6 @@ class Liveness:
             # The version before knew one longest interval: it counts as one that keeps coming.
             saved["first_arrival"] = saved["faded"] = saved["last_arrival"]
             saved["longest_of_all"] = saved["longest"]
-            length = np.clip(np.log2(np.maximum(saved["longest"], _SECOND) / _SECOND), 0, _LENGTHS - 1).astype(int)
-            saved["lengths"][np.arange(size), length] = _MEMORY / _DAY
+            length = np.clip(np.log2(np.maximum(saved["longest"], SECOND) / SECOND), 0, _LENGTHS - 1).astype(int)
+            saved["lengths"][np.arange(size), length] = _MEMORY / DAY
         self._activity = _Activity(**{name: np.array(saved[name], kind) for name, (kind, _) in _FRESH.items()})

@@ -17,6 +17,7 @@ import numpy as np
 
 from common.durations import parse_duration
 from common.storage_errors import StorageCorruptError, StorageFullError
+from common.time_units import SECOND
 from devices.messages import MessageChunk
 from ingest.frames import Group
 from ingest.read_pace import ReadPace
@@ -31,7 +32,7 @@ _FIRST_RETRY, _LONGEST_RETRY, _LONGEST_PAUSE = 0.25, 5.0, 30.0
 _FAILURE_STEP = 0.05
 _DRAIN_WITHIN = 2.0
 
-_LARGEST_STEP = 5 * 10**9
+_LARGEST_STEP = 5 * SECOND
 """Nanoseconds by which a clock may go back before arrival times go back with it."""
 
 

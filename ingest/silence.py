@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from alerts.alarm_step import SILENT, Opening, SilenceChange
 from common.durations import spoken_duration
 from common.growth import grown
+from common.time_units import SECOND
 from detectors.detector import State
 from devices.records import AlarmRecord
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.liveness import LEAST_SILENCE, Liveness
 
-LISTENS_EVERY = 10_000_000_000
+LISTENS_EVERY = 10 * SECOND
 """While a device is known a tick comes at least so often (ns) where no message does."""
-_DEAF = 25_000_000_000
+_DEAF = 25 * SECOND
 """A longer time between two arrivals says that nothing was listened to."""
-_LOOKS_EVERY = 1_000_000_000
+_LOOKS_EVERY = SECOND
 _ROUNDING = 1_000
 """Nanoseconds by which times in floating point may be off."""
 _NOT_SILENT = -1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from common.durations import format_duration, parse_duration
 from common.extras import optional
 from common.http_client import HttpClient
+from common.time_units import DAY, SECOND
 from storage.external.lines import POINTS
 from storage.external.sink_registry import sink_kind
 from storage.storage_settings import ArchiveSettings, DownsampleSettings, SinkSettings, StoreSettings
@@ -28,9 +29,7 @@ else:
     rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
     urllib3 = optional("urllib3.exceptions", extra="influx", purpose="Speaking to InfluxDB")
 
-_SECOND = 10**9
-_DAY = 24 * 3600 * _SECOND
-_UNITS = {"h": 3600 * _SECOND, "d": _DAY, "w": 7 * _DAY, "y": 365 * _DAY, "": 31 * _DAY}
+_UNITS = {"h": 3600 * SECOND, "d": DAY, "w": 7 * DAY, "y": 365 * DAY, "": 31 * DAY}
 _FOREVER = "forever"
 _REACH = 10
 """A task computes so many stretches anew, so that points that come late are counted."""
@@ -74,15 +73,15 @@ def plan_sink(settings: SinkSettings, token: str) -> list[Step]:
 
 def plan_victoria(settings: SinkSettings) -> list[Step]:
     """The flags of VictoriaMetrics. Raises OSError where it does not answer."""
-    client = HttpClient(settings.url, seconds=parse_duration(settings.timeout) / _SECOND)
+    client = HttpClient(settings.url, seconds=parse_duration(settings.timeout) / SECOND)
     try:
         found = client.ask("GET", "/flags").decode()
     finally:
         client.close()
     flags = dict(re.findall(r'^-([\w.]+)="(.*)"$', found, re.MULTILINE))
     kept = flags.get("retentionPeriod", "1")
-    days = -(-parse_duration(settings.keep or "1d") // _DAY)
-    agree = settings.keep is None or _retention(kept) == days * _DAY
+    days = -(-parse_duration(settings.keep or "1d") // DAY)
+    agree = settings.keep is None or _retention(kept) == days * DAY
     word = "" if agree else f"start VictoriaMetrics with -retentionPeriod={days}d"
     steps = [Step(settings.name, "points", kept, settings.keep or kept, word)]
     apart = flags.get("dedup.minScrapeInterval", "0s")
@@ -136,7 +135,7 @@ class InfluxPlan:
     def _bucket(self, name: str, keep: str | None) -> Step:
         api = self._client.buckets_api()
         found = api.find_bucket_by_name(name)
-        seconds = None if keep is None else parse_duration(keep) // _SECOND
+        seconds = None if keep is None else parse_duration(keep) // SECOND
         rules = [] if seconds is None else [influx.BucketRetentionRules(type="expire", every_seconds=seconds)]
         subject, name_of = f'bucket "{name}"', self._settings.name
         if found is None:
@@ -149,7 +148,7 @@ class InfluxPlan:
                 lambda: api.create_bucket(bucket_name=name, retention_rules=rules, org=self._settings.org),
             )
         now = sum(int(rule.every_seconds) for rule in found.retention_rules or ())
-        shown = format_duration(now * _SECOND) if now else _FOREVER
+        shown = format_duration(now * SECOND) if now else _FOREVER
         if seconds is None or now == seconds:
             return Step(name_of, subject, shown, keep or shown)
 

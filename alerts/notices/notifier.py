@@ -18,16 +18,15 @@ from alerts.notices.outbox import Outbox, Waiting
 from alerts.notices.wording import AlarmView, digest_of, message_of, message_of_test
 from alerts.severity import SEVERITIES
 from common.durations import parse_duration
+from common.time_units import HOUR, SECOND
 
 log = logging.getLogger(__name__)
 
-_HOUR = 3_600_000_000_000
-_SECOND = 1_000_000_000
-DEAD_AFTER = 300 * _SECOND
+DEAD_AFTER = 300 * SECOND
 """A channel that refuses what it is given for so long (ns) is an alarm of its own."""
-_OLDEST = 24 * _HOUR
-_GIVEN_UP_AFTER = 72 * _HOUR
-_LONGEST_PAUSE = 300 * _SECOND
+_OLDEST = 24 * HOUR
+_GIVEN_UP_AFTER = 72 * HOUR
+_LONGEST_PAUSE = 300 * SECOND
 _WORKERS = 4
 
 
@@ -148,7 +147,7 @@ class Notifier:
         """Send what is due to one channel, within its rate; more than that goes as one message."""
         now = self._clock()
         waiting = self._still_needed(self.outbox.due(settings.name, now), now)
-        sent = self.outbox.sent_since(settings.name, now - _HOUR)
+        sent = self.outbox.sent_since(settings.name, now - HOUR)
         room = settings.per_hour - len(sent)
         if waiting and room <= 0:
             return
@@ -166,7 +165,7 @@ class Notifier:
             deliver(settings, secret, each.message, now=self._clock(), publish=self._publish)
         except ChannelError as error:
             now = self._clock()
-            pause = min(_LONGEST_PAUSE, _SECOND * 2 ** min(each.tries + 1, 10))
+            pause = min(_LONGEST_PAUSE, SECOND * 2 ** min(each.tries + 1, 10))
             self.outbox.failed(each.ident, str(error), now + pause)
             log.warning('notices: channel "%s": %s', settings.name, error)
             return False

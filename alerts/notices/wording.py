@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.notices.notice_settings import NoticeEvent, NoticeSettings
 from common.durations import parse_duration
+from common.time_units import utc_text
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -119,4 +120,4 @@ def _moment(time: int | None, zone: ZoneInfo) -> str:
 
 
 def _iso(time: int | None) -> str | None:
-    return None if time is None else datetime.fromtimestamp(time / 1e9, UTC).isoformat(timespec="milliseconds")
+    return None if time is None else utc_text(time, "milliseconds")

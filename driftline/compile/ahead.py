@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alerts.alarm_settings import AlarmSettings
 from common.extras import is_installed
+from common.time_units import SECOND
 from detectors.compile_detectors import compile_detector
 from detectors.detector_registry import DETECTORS, ROW_DETECTORS, scores_rows
 from devices.codecs.compile_codecs import compile_all as compile_codecs
@@ -24,7 +25,6 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.store import JournalEntry
 
-SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 MESSAGES = 8
 

@@ -24,6 +24,7 @@ from alerts.actions import (
     Verdict,
 )
 from alerts.figures import DAY
+from common.time_units import SECOND
 from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
 from driftline.http.acting import WAITS, carried_out, status_of
@@ -39,7 +40,6 @@ Kind = Literal[
     "do_not_learn",
 ]  # fmt: skip
 MOST_ALARMS = 1_000
-_SECOND = 1_000_000_000
 _LONGEST_SHELF = 366 * 86_400
 _EFFECT_DAYS = 30
 _MOST_EFFECTS = 20
@@ -154,7 +154,7 @@ def _action(given: ActionRequest, alarm: dict[str, Any], by: str, now: int) -> A
     if given.action == "shelve":
         if given.seconds is None:
             raise ActionError("seconds: missing: for how long is the alarm to be shelved?")
-        until = now + int(given.seconds * _SECOND)
+        until = now + int(given.seconds * SECOND)
         return Shelve(by=by, at=now, alarm=number, note=given.note, until=until)
     if given.action == "feedback":
         if given.verdict is None:

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from common.durations import format_duration
+from common.time_units import DAY, SECOND
 
 log = logging.getLogger(__name__)
 
-_SECOND = 10**9
-_TOLERANCE = 60 * _SECOND
-_STANDS_AFTER = 86_400 * _SECOND
-_LONG_GAP = 86_400 * _SECOND
+_TOLERANCE = 60 * SECOND
+_STANDS_AFTER = DAY
+_LONG_GAP = DAY
 
 
 def since_boot() -> int:
@@ -119,7 +119,7 @@ class ClockWatch:
 
     def _word(self, ahead: int) -> str:
         where = "ahead of" if ahead > 0 else "behind"
-        far = format_duration(abs(ahead) // _SECOND * _SECOND)
+        far = format_duration(abs(ahead) // SECOND * SECOND)
         shown = np.datetime64(self._clock(), "ns").astype("datetime64[s]")
         return (
             f"the host's clock shows {shown}Z, {far} {where} what it should: messages without a time of their own get "

@@ -16,6 +16,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from common.time_units import SECOND, utc_text
 from devices.recognition import Profiles
 from driftline.cli.client import RunningService, get, running_service
 from driftline.cli.console import CommandError
@@ -117,7 +118,7 @@ def _disk(data: Path) -> Finding:
 def _clock(data: Path) -> Finding:
     now = time.time()
     written = max((path.stat().st_mtime for path in data.glob("*") if path.is_file()), default=0.0)
-    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    shown = utc_text(int(now) * SECOND)
     if now < EARLIEST_CLOCK:
         return Finding("clock", Level.FAIL, f"it is {shown} by this machine's clock, which has never been set")
     if written > now + 60:

@@ -11,12 +11,12 @@ from typing import ClassVar
 import orjson
 
 from common.suggestions import unknown
+from common.time_units import SECOND
 from devices.fault_labels import iso_time
 from firmware_sim.payload_style import DeviceIdentity, PayloadStyle
 from firmware_sim.samples import Presence, Sample
 from firmware_sim.sparkplug_style import SparkplugStyle
 
-SECOND = 1_000_000_000
 MOST_SAMPLES = 60
 """Samples in one message, where the style can hold several."""
 

@@ -14,11 +14,10 @@ import numpy as np
 
 from common.durations import parse_duration
 from common.suggestions import unknown
+from common.time_units import SECOND
 from firmware_sim.faults import WHOLE_DEVICE, Fault, FaultKind
 from firmware_sim.injection import Injection
 from firmware_sim.models import Channel
-
-SECOND = 1_000_000_000
 
 DURATIONS: dict[FaultKind, tuple[float, float, int]] = {
     FaultKind.SPIKE: (1, 8, 1),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.time_units import HOUR
 from devices.fault_labels import FaultLabel, Severity
 from firmware_sim.worlds.normality import VISIBLE, abnormality
 from firmware_sim.worlds.surroundings import Surroundings
 from firmware_sim.worlds.world import DeviceTruth, Floats, PlantFault, PlantFaults, Signal, World
 
-HOUR = 3_600_000_000_000
 APART = 14 * HOUR
 """Between two faults of a plant: no metric shows two at once, so each effect has one cause."""
 AFTER = 8 * HOUR

@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from common.time_units import HOUR, SECOND
 from devices.fault_labels import WHOLE_DEVICE, FaultLabel, Severity, iso_time
 from firmware_sim.fault_kinds import FAULT_KINDS
 from firmware_sim.plant_faults import AFTER, UNSEEN, label_plant_faults
@@ -21,8 +22,6 @@ from firmware_sim.worlds.sampling import Series, sample
 from firmware_sim.worlds.surroundings import SECONDS_A_DAY, Surroundings
 from firmware_sim.worlds.world import DeviceTruth, PlantFault, PlantFaultKind, PlantFaults, Signal, World
 
-SECOND = 1_000_000_000
-HOUR = 3600 * SECOND
 FOREVER = 2**62
 TRIAL_STEP, TRIAL_ROWS = 300.0, 864
 """A trial of three working days tells whom a fault reaches: each device is on at some time of it."""

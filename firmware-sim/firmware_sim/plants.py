@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from common.time_units import SECOND
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel, Severity
 from firmware_sim.plant_faults import label_plant_faults, schedule_plant_faults
 from firmware_sim.sensor_faults import SensorFaults
@@ -22,7 +23,6 @@ from firmware_sim.worlds.world import PlantFaults, Signal, World
 FIRST_MONDAY = int(datetime(2026, 1, 4, 23, tzinfo=UTC).timestamp())
 """Midnight in Berlin before Monday, 5 January 2026."""
 WEEKS_APART = 5
-SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

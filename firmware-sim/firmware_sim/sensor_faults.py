@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from common.time_units import HOUR
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel, Severity
 from firmware_sim.fault_kinds import FAULT_KINDS
 from firmware_sim.fault_kinds.fault_kind import FaultKind, Readings, Window
@@ -20,7 +21,6 @@ from firmware_sim.worlds.sampling import Series, quantised
 from firmware_sim.worlds.surroundings import Surroundings
 from firmware_sim.worlds.world import Floats, Signal
 
-HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
 FOREVER = 2**62
 TRIES = 12

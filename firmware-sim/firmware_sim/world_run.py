@@ -16,6 +16,7 @@ import orjson
 
 from common.durations import parse_duration
 from common.suggestions import unknown
+from common.time_units import SECOND
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel, append_labels
 from firmware_sim.cut_payloads import TRUNCATED, CuttingEncoder, truncation_label
 from firmware_sim.fault_kinds import FAULT_KINDS
@@ -38,7 +39,6 @@ from firmware_sim.worlds import find_world
 from firmware_sim.worlds.sampling import Series
 from firmware_sim.worlds.world import Signal
 
-SECOND = 1_000_000_000
 DAY_SECONDS = 86_400
 TRUTH = "driftline/truth"
 AHEAD_DAYS = 30.0

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.extras import optional
+from common.time_units import DAY
 from devices.records import SeriesRecord
-from storage.archive.parquet_archive import COLUMNS, DAY, Archive, ArchivedFile, day_of, day_start
+from storage.archive.parquet_archive import COLUMNS, Archive, ArchivedFile, day_of, day_start
 from storage.embedded import schema
 
 if TYPE_CHECKING:

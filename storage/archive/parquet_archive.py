@@ -22,6 +22,7 @@ import orjson
 
 from common.extras import optional
 from common.storage_errors import StorageCorruptError, StorageFullError
+from common.time_units import DAY
 from devices.records import SeriesRecord
 from storage.storage_settings import ArchiveSettings
 
@@ -36,7 +37,6 @@ else:
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400 * 10**9
 MANIFEST = "manifest.json"
 _ROW_GROUP = 131_072
 _WRITING = {

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.durations import parse_duration
+from common.time_units import HOUR
 from storage.archive import archiving
 from storage.archive.parquet_archive import ArchivedFile
 from storage.embedded import schema
@@ -24,7 +25,7 @@ from storage.embedded.stream_tables import remove_old_rows
 
 _RUNS_MERGED = 16
 
-_MOST_AHEAD = 3600 * 10**9
+_MOST_AHEAD = HOUR
 """Nanoseconds that a point may be ahead of the host's time and still make others old."""
 
 _NOT_ONE_ALONE = 10

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from common.durations import parse_duration
 from common.http_client import HttpClient
+from common.time_units import SECOND
 from devices.records import SeriesRecord
 from storage.external.lines import ALARMS, CONTRIBUTORS, POINTS
 from storage.external.reader_parts import FIELDS, AlarmEvent, Columns, ExternalReader
 from storage.storage_settings import SinkSettings
 
 _MS = 1_000_000
-_SECOND = 1_000_000_000
-_FIRST_SPAN = 600 * _SECOND
+_FIRST_SPAN = 600 * SECOND
 
 
 class VictoriaReader(ExternalReader):
@@ -40,13 +40,13 @@ class VictoriaReader(ExternalReader):
         *,
         known: Iterable[SeriesRecord] = (),
         token: str = "",
-        lookback: int = 400 * 24 * 3600 * _SECOND,
+        lookback: int = 400 * 24 * 3600 * SECOND,
     ) -> None:
         super().__init__(known)
         self._lookback = lookback
         self._client = HttpClient(
             settings.url,
-            seconds=parse_duration(settings.timeout) / _SECOND,
+            seconds=parse_duration(settings.timeout) / SECOND,
             headers={"Authorization": f"Token {token}"} if token else None,
         )
 
@@ -61,7 +61,7 @@ class VictoriaReader(ExternalReader):
         return found
 
     def _names(self) -> Iterable[tuple[str, str]]:
-        start = f"-{self._lookback // _SECOND}s"
+        start = f"-{self._lookback // SECOND}s"
         found = self._json("/api/v1/series", {"match[]": f"{POINTS}_value", "start": start})
         return [(each["device"], each["metric"]) for each in found["data"]]
 
@@ -87,7 +87,7 @@ class VictoriaReader(ExternalReader):
     def _read_last(self, device: str, metric: str, n: int, end: int | None) -> tuple[NDArray[np.int64], Columns]:
         selector = f"{POINTS}_value{{device={json.dumps(device)},metric={json.dumps(metric)}}}"
         found = self.instant(
-            f"tlast_over_time({selector}[{self._lookback // _SECOND}s])", None if end is None else end - 1
+            f"tlast_over_time({selector}[{self._lookback // SECOND}s])", None if end is None else end - 1
         )
         if not found:
             return np.empty(0, np.int64), {name: np.empty(0) for name in FIELDS}
@@ -102,7 +102,7 @@ class VictoriaReader(ExternalReader):
             span *= max(2, min(64, 2 * n // max(1, len(time))))
 
     def _newest(self) -> Iterable[tuple[str, str, int, Mapping[str, float]]]:
-        selector = f'{{__name__=~"{POINTS}_({"|".join(FIELDS)})"}}[{self._lookback // _SECOND}s]'
+        selector = f'{{__name__=~"{POINTS}_({"|".join(FIELDS)})"}}[{self._lookback // SECOND}s]'
         times: dict[tuple[str, str, str], int] = {}
         for row in self.instant(f"tlast_over_time({selector}) keep_metric_names"):
             times[_key(row)] = round(float(row["value"][1]) * 1000)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.time_units import utc_text
 from driftline.access.identity import Role
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
 from driftline.cli.tables import Format, FormatOption, Rows, print_rows
@@ -114,6 +115,5 @@ def account_book(config: Path | None, data: Path | None) -> AccountBook:
 
 def iso(time: int | None) -> str:
     """A time in ns as ISO 8601 in UTC; empty where there is none."""
-    from datetime import UTC, datetime
 
-    return "" if time is None else datetime.fromtimestamp(time / 1e9, UTC).isoformat(timespec="seconds")
+    return "" if time is None else utc_text(time)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.time_units import SECOND
 from devices.fault_labels import Expected
 from firmware_sim.fault_kinds.fault_kind import FaultKind, Readings, Window
 from firmware_sim.worlds.world import Signal
 
 EVERY = tuple(Signal)
-_SECOND = 1_000_000_000
 
 
 class ClockSkew(FaultKind):
@@ -25,7 +25,7 @@ class ClockSkew(FaultKind):
 
     def apply(self, window: Window) -> Readings:
         """Times earlier by the same amount."""
-        return window.time - int((300 + 7000 * window.choice) * _SECOND), window.value
+        return window.time - int((300 + 7000 * window.choice) * SECOND), window.value
 
 
 class Duplicates(FaultKind):
@@ -75,5 +75,5 @@ class Flood(FaultKind):
 
     def apply(self, window: Window) -> Readings:
         """Thirty readings in place of one, a tenth of a second apart."""
-        spaced = window.time[:, None] + np.arange(30, dtype=np.int64)[None, :] * (_SECOND // 10)
+        spaced = window.time[:, None] + np.arange(30, dtype=np.int64)[None, :] * (SECOND // 10)
         return spaced.ravel(), np.repeat(window.value, 30)

@@ -22,13 +22,13 @@ from typing import Protocol
 
 import orjson
 
+from common.time_units import SECOND
 from firmware_sim.firmware.commands import BadCommandError, Command, CommandName, read_command
 from firmware_sim.firmware.device_clock import DeviceClock
 from firmware_sim.firmware.mqtt_frames import Will
 from firmware_sim.firmware.updates import Update, UpdateState
 from firmware_sim.samples import NEVER, Presence, Sample
 
-SECOND = 1_000_000_000
 BOOT_SECONDS = (1.0, 3.0)
 SELF_TEST_SECONDS = 0.5
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0

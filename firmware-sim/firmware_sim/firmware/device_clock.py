@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SECOND = 1_000_000_000
+from common.time_units import SECOND
 
 
 class DeviceClock:

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from common.time_units import HOUR
 from firmware_sim.worlds.recursion import recursion
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SECONDS_A_DAY = 86_400
-_HOUR_NS = 3_600_000_000_000
 _MINUTE = 60.0
 
 
@@ -58,13 +58,13 @@ class Surroundings:
     @cached_property
     def local(self) -> Floats:
         """Seconds of local time since the epoch, (rows,)."""
-        hours = np.arange(self.time[0] // _HOUR_NS, self.time[-1] // _HOUR_NS + 1)
+        hours = np.arange(self.time[0] // HOUR, self.time[-1] // HOUR + 1)
         zone = ZoneInfo(self.zone)
         offsets = np.array(
             [(datetime.fromtimestamp(int(h) * 3600, UTC).astimezone(zone).utcoffset() or timedelta()).total_seconds()
              for h in hours]
         )  # fmt: skip
-        local: Floats = self.seconds + offsets[self.time // _HOUR_NS - hours[0]]
+        local: Floats = self.seconds + offsets[self.time // HOUR - hours[0]]
         return local
 
     @cached_property
