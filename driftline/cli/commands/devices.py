@@ -41,6 +41,13 @@ class DeviceCommand(StrEnum):
     LOGINS = "logins"
 
 
+TopicsOption = Annotated[
+    list[str] | None, typer.Option("--topic", metavar="TOPIC", help="add: its own topics, by default by profile.")
+]
+CertificateOption = Annotated[
+    bool, typer.Option("--certificate", help="add: a client certificate of a local authority, not a password.")
+]
+
 _OF_LOGINS = (DeviceCommand.ADD, DeviceCommand.ROTATE, DeviceCommand.REVOKE, DeviceCommand.LOGINS)
 
 
@@ -60,9 +67,8 @@ def devices(
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="identify: how long to listen.")] = 10.0,
     write: Annotated[bool, typer.Option("--routes", help="identify: print routes for the configuration.")] = False,
     profile: Annotated[str, typer.Option("--profile", metavar="NAME", help="add: the device's profile.")] = "",
-    topic: Annotated[
-        list[str] | None, typer.Option("--topic", metavar="TOPIC", help="add: its own topics, by default by profile.")
-    ] = None,
+    topic: TopicsOption = None,
+    certificate: CertificateOption = False,
     form: FormatOption = Format.TABLE,
     wide: WideOption = False,
     config: ConfigOption = None,
@@ -83,9 +89,9 @@ def devices(
     identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
     and shows samples of what is not recognised. Nothing need be configured for those that are.
 
-    add DEVICE gives a device a password at a mosquitto broker, and lets it publish on its own topics alone: it prints
-    what to enter on the device and in the broker's configuration. rotate gives another password, revoke takes the login
-    away, logins lists them.
+    add DEVICE gives a device a password at a mosquitto broker, or with --certificate a client certificate, and lets it
+    publish on its own topics alone: it prints what to enter on the device and in the broker's configuration. rotate
+    gives another password or certificate, revoke takes the login away, logins lists them.
 
     Example: driftline devices label plant/pump-01 site=north
     """
@@ -95,7 +101,8 @@ def devices(
         return
     folder = data_folder(config, data)
     if action in _OF_LOGINS:
-        _logins(action, folder, given, _broker_of(url, config), profile, topic or [], form)
+        broker = _broker_of(url, config, secure=certificate)
+        _logins(action, folder, given, broker, profile, topic or [], form, with_certificate=certificate)
     elif action is DeviceCommand.SHOW:
         if len(given) != 1:
             raise CommandError(f"DEVICE: {len(given)} are given, expected one", code=Exit.USAGE)
@@ -114,6 +121,8 @@ def _logins(
     profile: str,
     topics: list[str],
     form: Format,
+    *,
+    with_certificate: bool,
 ) -> None:
     from devices.profile import find_profile
     from driftline.cli.device_logins import change_login, print_logins
@@ -127,18 +136,28 @@ def _logins(
     if action is DeviceCommand.LOGINS:
         print_logins(access, form)
     else:
-        change_login(access, action.value, given, broker=broker, profile=profile, topics=topics)
+        change_login(
+            access,
+            action.value,
+            given,
+            broker=broker,
+            profile=profile,
+            topics=topics,
+            with_certificate=with_certificate,
+        )
 
 
-def _broker_of(url: str, config: Path | None) -> tuple[str, int]:
-    """Host and port of the broker, as devices reach it."""
-    from ingest.broker_settings import split_url
+def _broker_of(url: str, config: Path | None, *, secure: bool) -> tuple[str, int]:
+    """Host and port of the broker, as devices reach it; with `secure` the port of TLS where none is named."""
+    from ingest.broker_settings import DEFAULT_PORTS, split_url
 
     configured = read_config(config).broker.url
     try:
         _, host, port = split_url(url or ("mqtt://BROKER:1883" if configured == "auto" else configured))
     except ValueError as error:
         raise CommandError(f"--url: {error}", code=Exit.USAGE) from None
+    if secure and port == DEFAULT_PORTS["mqtt"]:
+        port = DEFAULT_PORTS["mqtts"]
     return ("BROKER" if host == "broker" else host), port
 
 
