@@ -21,6 +21,7 @@ ROOMS = {
     "detectors": "detectors",
     "devices": "devices",
     "firmware_sim": "firmware-sim/firmware_sim",
+    "functions": "functions",
     "ingest": "ingest",
     "storage": "storage",
     "streams": "streams",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
@@ -21,6 +22,8 @@ from devices.profile import Profile, load_profile
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
+from functions.definitions import mistakes_of
+from functions.function_settings import FunctionSettings
 from ingest.broker_settings import BrokerSettings
 from ingest.ingest_settings import (
     DEFAULT_DETECTORS,
@@ -39,13 +42,15 @@ from storage.journal.journal_registry import journal_libraries, journal_of_its_k
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 from streams.stream_settings import StreamSettings
 
+Table = TypeVar("Table", bound=BaseModel)
+
 PROFILES = "profiles"
 """The folder of people's own profiles, beside the configuration file."""
 
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
-_LISTS = ("device_labels", "notices", "routes", "series", "sinks", "streams")
+_LISTS = ("device_labels", "functions", "notices", "routes", "series", "sinks", "streams")
 _READ_AT_START = (
     "data",
     "broker",
@@ -115,6 +120,10 @@ class Config(BaseModel):
     streams: list[StreamSettings] = Field(
         default=[],
         description="Standing questions: SQL over windows of what the pipeline makes, all the time.",
+    )
+    functions: list[FunctionSettings] = Field(
+        default=[],
+        description="Code of your own, and ready-made actions, called for what happens, in processes of their own.",
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
@@ -209,7 +218,7 @@ def parse_config(text: str, *, name: str = "driftline.toml", profiles: FilePath 
     errors += _component_errors(data)
     errors += _reference_errors(data)
     errors += _missing_extras(data)
-    errors += _stream_errors(data)
+    errors += _stream_errors(data) + _function_errors(data)
     if config is not None:
         errors += _session_errors(config, data)
     if errors or config is None:
@@ -244,19 +253,29 @@ def _session_errors(config: Config, data: dict[str, Any]) -> list[tuple[Path, st
 
 def _stream_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
     """Streams whose sources, columns or SQL do not fit; what is wrong with one table alone, its own model says."""
-    numbers, streams = [], []
-    for number, table in _tables(data.get("streams")):
-        try:
-            streams.append(StreamSettings.model_validate(table))
-        except ValidationError:
-            continue
-        numbers.append(number)
-    if not streams:
+    found = _valid(StreamSettings, data.get("streams"))
+    if not found:
         return []
     from streams.definitions import define  # noqa: PLC0415  it opens DuckDB
 
-    _, mistakes = define(streams)
+    numbers = list(found)
+    _, mistakes = define(list(found.values()))
     return [(("streams", numbers[each.number], each.key), each.sentence) for each in mistakes]
+
+
+def _function_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Functions that do not fit each other or the streams."""
+    mistakes = mistakes_of(_valid(FunctionSettings, data.get("functions")), _valid(StreamSettings, data.get("streams")))
+    return [((each.section, each.number, *each.key.split(".")), each.sentence) for each in mistakes]
+
+
+def _valid(model: type[Table], tables: object) -> dict[int, Table]:
+    """The tables of a list that are valid by themselves, by their number."""
+    found = {}
+    for number, table in _tables(tables):
+        with suppress(ValidationError):
+            found[number] = model.model_validate(table)
+    return found
 
 
 def _hint_at_brackets(text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from driftline.config import Config
 from driftline.config_errors import ConfigError
+from functions.runner import load_error
 
 
 def check_files(config: Config) -> None:
@@ -20,6 +21,7 @@ def check_files(config: Config) -> None:
         f"{place}: {file} cannot be read: {why}" for place, file in _secrets(config) if (why := _unreadable(file))
     ]
     errors += _certificates(config)
+    errors += _functions(config)
     if errors:
         raise ConfigError(errors)
 
@@ -32,6 +34,13 @@ def _secrets(config: Config) -> Iterator[tuple[str, Path]]:
         *((f"notices[{number}].secret_file", notice.secret_file) for number, notice in enumerate(config.notices)),
     ]
     return ((place, file) for place, file in named if file is not None)
+
+
+def _functions(config: Config) -> Iterator[str]:
+    """Functions whose file does not load; each is run, in a process of its own."""
+    for number, function in enumerate(config.functions):
+        if error := load_error(function):
+            yield f"functions[{number}].{error}"
 
 
 def _unreadable(file: Path) -> str:

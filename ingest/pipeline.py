@@ -25,7 +25,7 @@ from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
 from devices.profile import Profile
 from devices.recognition import Profiles
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
 from ingest.decode import Decoder
@@ -44,8 +44,8 @@ from ingest.order import Arrived, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
 from ingest.silence import Silence, SilenceWatch, adopt_silences, alarm_changes
-from ingest.step_facts import StepFacts, StreamStage
-from storage.store import JournalEntry, StepOutput, StreamProgress, StreamResult
+from ingest.step_facts import FunctionStage, StepFacts, StreamStage
+from storage.store import JournalEntry, StepOutput
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Engine:
         known_devices: Sequence[DeviceRecord] = (),
         profiles: Sequence[Profile] = (),
         streams: StreamStage | None = None,
+        functions: FunctionStage | None = None,
     ) -> None:
         self.position = 0
         self.settings_from = 0
@@ -93,9 +94,8 @@ class Engine:
         self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
         if profiles:
             self.settings["profiles"] = [profile.model_dump(mode="json", exclude_unset=True) for profile in profiles]
-        self.streams = streams
-        if streams is not None:
-            self.settings["streams"] = streams.settings
+        self.streams, self.functions = streams, functions
+        self.settings |= {n: s.settings for n, s in (("streams", streams), ("functions", functions)) if s is not None}
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes, self.registry, series)
         self.not_learned = NotLearned(self.registry)
@@ -104,7 +104,7 @@ class Engine:
         self.marked = MarkedStretches()
         self.silence = SilenceWatch()
         self.observer = Observer(self.registry)
-        self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=streams is not None)
+        self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=bool(streams or functions))
         first = self.router.first_routes
         self._orderer = Orderer(
             reorders=any(route.reorder_window for route in first),
@@ -173,7 +173,10 @@ class Engine:
         followed = self._follow(incoming, self._silences(incoming))
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
-        results, progress = self._ask_streams(entry, new, readings, followed, changed.alarms, letters, known_devices)
+        facts = StepFacts(
+            entry, new.chunk, readings, followed, changed.alarms, letters, known_devices, self.registry, self.router
+        )
+        results, progress = self.streams.step(facts) if self.streams is not None else ([], [])
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
@@ -201,26 +204,10 @@ class Engine:
             stream_results=results,
             stream_progress=progress,
             marked=changed.marked,
+            function_events=self.functions.step(facts, results) if self.functions is not None else [],
         )
         self._stored_series = len(self.registry)
         return output
-
-    def _ask_streams(
-        self,
-        entry: JournalEntry,
-        new: JournalEntry,
-        readings: Readings,
-        followed: Followed,
-        acted: list[AlarmRecord],
-        letters: list[DeadLetter],
-        known_devices: int,
-    ) -> tuple[list[StreamResult], list[StreamProgress]]:
-        """What a step means for the streams, where there are any."""
-        if self.streams is None:
-            return [], []
-        return self.streams.step(
-            StepFacts(entry, new.chunk, readings, followed, acted, letters, known_devices, self.registry, self.router)
-        )
 
     def step_rows(self, rows: RecordedRows) -> Followed:
         """What follows from rows of a recording, each in the place of a message that is decoded already.
@@ -265,6 +252,8 @@ class Engine:
         }
         if self.streams is not None:
             arrays["streams"], rest["streams"] = self.streams.state()
+        if self.functions is not None:
+            rest["functions"] = self.functions.state()
         return arrays, rest
 
     def load(self, position: int, arrays: Mapping[str, State], rest: Mapping[str, Any]) -> dict[str, str]:
@@ -288,6 +277,8 @@ class Engine:
         self.observer.load(rest.get("observed", {}))
         if self.streams is not None and "streams" in rest:
             self.streams.load(arrays.get("streams", {}), rest["streams"])
+        if self.functions is not None and "functions" in rest:
+            self.functions.load(rest["functions"])
         if "admission" in arrays:
             self.admission.load(arrays["admission"])
         else:

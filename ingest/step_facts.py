@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from devices.series_registry import SeriesRegistry
 from ingest.decoded import Readings
 from ingest.followed import Followed
 from ingest.route import Router
-from storage.store import JournalEntry, StreamProgress, StreamResult
+from storage.store import FunctionEvent, JournalEntry, StreamProgress, StreamResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +58,25 @@ class StreamStage(Protocol):
 
     def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
         """Take over a saved state, as far as it is of the same questions."""
+        ...
+
+
+class FunctionStage(Protocol):
+    """Whom the journal calls: a function of the steps, like everything behind the journal."""
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """What was declared, as JSON."""
+        ...
+
+    def step(self, facts: StepFacts, results: Sequence[StreamResult]) -> list[FunctionEvent]:
+        """The events of one step and of what streams gave in it, in order."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """The state, as JSON."""
+        ...
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over a saved state."""
         ...

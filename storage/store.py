@@ -156,6 +156,24 @@ class StreamProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionEvent:
+    """Something that a function is to be called for, once: `key` names it among those of the function.
+
+    `position` is the journal position that it comes from, -1 where it comes from elsewhere, `time` when it came (ns).
+    Events of one `shard` stay in order where the function takes them so. `trigger` and `content` (JSON) are what the
+    function is told.
+    """
+
+    function: str
+    key: str
+    shard: int
+    position: int
+    time: int
+    trigger: dict[str, Any]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """All that the engine made of one journal chunk, or of several in a row: what one store transaction holds.
 
@@ -184,6 +202,7 @@ class StepOutput:
     stream_results: list[StreamResult] = field(default_factory=list)
     stream_progress: list[StreamProgress] = field(default_factory=list)
     marked: list[PointsMark] = field(default_factory=list)
+    function_events: list[FunctionEvent] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -205,6 +224,7 @@ class StepOutput:
             **_of_devices(outputs),
             stream_results=[result for output in outputs for result in output.stream_results],
             stream_progress=[progress for output in outputs for progress in output.stream_progress],
+            function_events=[event for output in outputs for event in output.function_events],
         )
 
 

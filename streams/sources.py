@@ -131,8 +131,11 @@ def point_rows(facts: StepFacts) -> Rows:
     return Rows(points.time, moment, columns)
 
 
-def alarm_rows(facts: StepFacts) -> Rows:
-    """A row for each change of an alarm, at the time of the reading, of what somebody did, or of a silence."""
+def alarm_changes(facts: StepFacts) -> tuple[list[AlarmRecord], NDArray[np.int64], NDArray[np.int64]]:
+    """Every change of an alarm, first those that somebody made; its time, and the arrival of what brought it (ns).
+
+    The time is that of the reading, of what somebody did, or of a silence.
+    """
     followed = facts.followed
     places = np.array(followed.alarms.places, np.intp)
     acted = np.full(len(facts.acted), facts.entry.chunk.ticked_at, np.int64)
@@ -141,8 +144,12 @@ def alarm_rows(facts: StepFacts) -> Rows:
     made = np.array([each.opened if each.cleared is None else each.cleared for each in records], np.int64)
     moments, read = made.copy(), places >= 0
     made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]
-    time, moment = np.concatenate([acted, made]), np.concatenate([acted, moments])
-    changes = [*facts.acted, *records]
+    return [*facts.acted, *records], np.concatenate([acted, made]), np.concatenate([acted, moments])
+
+
+def alarm_rows(facts: StepFacts) -> Rows:
+    """A row for each change of an alarm."""
+    changes, time, moment = alarm_changes(facts)
     series = facts.registry.records
 
     def of(get: Callable[[AlarmRecord], str]) -> Column:

@@ -6,6 +6,7 @@ Declared once: validation, the JSON Schema, the commented sample and the referen
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,6 +19,7 @@ SOURCES = ("readings", "points", "alarms", "dead_letters", "devices")
 
 TABLE = "table"
 MQTT = "mqtt:"
+FUNCTION = "function:"
 STREAM_PLACE = "{stream}"
 MOST_PANES = 1_000
 """Most windows of a stream that one row may belong to."""
@@ -111,7 +113,7 @@ class StreamSettings(BaseModel):
         default=[TABLE],
         min_length=1,
         description="Where the rows go: `table` keeps them under the stream's name; `mqtt:TOPIC` publishes each row, "
-        "with `{stream}` for the name.",
+        "with `{stream}` for the name; `function:NAME` calls a function for them.",
     )
     max_rows: int = Field(
         default=200_000,
@@ -148,8 +150,12 @@ class StreamSettings(BaseModel):
     def _are_targets(cls, targets: list[str]) -> list[str]:
         for target in targets:
             topic = target.removeprefix(MQTT)
-            if target != TABLE and (not target.startswith(MQTT) or not topic or set(topic) & set("+#\0")):
-                raise ValueError(f'"{target}": expected "table" or "mqtt:" with a topic, which has no + or #')
+            is_topic = target.startswith(MQTT) and topic and not set(topic) & set("+#\0")
+            if not (target == TABLE or is_topic or (target.startswith(FUNCTION) and target != FUNCTION)):
+                raise ValueError(
+                    f'"{target}": expected "table", "mqtt:" with a topic, which has no + or #, or "function:" with '
+                    "a function's name"
+                )
         if len(set(targets)) < len(targets):
             raise ValueError("expected each target once")
         return targets
@@ -173,6 +179,16 @@ class StreamSettings(BaseModel):
         return found.removeprefix(MQTT).replace(STREAM_PLACE, self.name)
 
     @property
+    def functions(self) -> list[str]:
+        """Functions that are called for its rows."""
+        return [target.removeprefix(FUNCTION) for target in self.to if target.startswith(FUNCTION)]
+
+    @property
     def in_table(self) -> bool:
         """Whether the rows are kept in a table."""
         return TABLE in self.to
+
+
+def stream_targets(streams: Sequence[StreamSettings]) -> list[tuple[str, str]]:
+    """Streams that call functions, each with a function that it calls."""
+    return [(stream.name, function) for stream in streams for function in stream.functions]

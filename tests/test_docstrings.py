@@ -14,6 +14,7 @@ FOLDERS = (
     "devices",
     "driftline",
     "firmware-sim",
+    "functions",
     "ingest",
     "storage",
     "streams",

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "alerts": {"devices", "common"},
     "ingest": {"common", "devices", "detectors", "storage", "alerts"},
     "streams": {"common", "devices", "detectors", "storage", "ingest"},
+    "functions": {"common", "devices", "storage", "alerts", "ingest", "streams"},
     "tuning": {"common", "ingest", "alerts", "detectors", "devices", "storage"},
     "dashboards": {"common", "storage", "alerts", "devices"},
     "firmware_sim": {"devices", "common"},

@@ -69,13 +69,11 @@ def _mail(settings: NoticeSettings, secret: str, message: Message) -> None:
 def _post(settings: NoticeSettings, secret: str, message: Message, now: int) -> None:
     import httpx  # noqa: PLC0415  only webhooks pay for it
 
-    _refuse_metadata_services(urlsplit(settings.url).hostname or "")
+    refuse_metadata_services(urlsplit(settings.url).hostname or "")
     body = _json(message)
     headers = {"Content-Type": "application/json", "Driftline-Notice": message.key}
     if secret:
-        seconds = now // 1_000_000_000
-        signature = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-        headers["Driftline-Signature"] = f"t={seconds},v1={signature}"
+        headers["Driftline-Signature"] = signature(secret, body, now)
     try:
         # A redirect could lead anywhere: it counts as a refusal. The reply's body is not read, whatever its size.
         with (
@@ -89,8 +87,18 @@ def _post(settings: NoticeSettings, secret: str, message: Message, now: int) -> 
         raise ChannelError(f"{host_alone(settings.url)} answered {status}")
 
 
-def _refuse_metadata_services(host: str) -> None:
-    """Link-local addresses are where clouds hand out a machine's credentials; no webhook of a plant lives there."""
+def signature(secret: str, body: bytes, now: int) -> str:
+    """The value of the header `Driftline-Signature` for a body that is sent at `now` (ns)."""
+    seconds = now // 1_000_000_000
+    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={seconds},v1={signed}"
+
+
+def refuse_metadata_services(host: str) -> None:
+    """Link-local addresses are where clouds hand out a machine's credentials; no webhook of a plant lives there.
+
+    Raises ChannelError, and OSError where the host has no address.
+    """
     for *_, address in socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP):
         found = ipaddress.ip_address(str(address[0]).partition("%")[0])
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:

@@ -95,10 +95,12 @@ def needed_service(data: Path) -> RunningService:
     return service
 
 
-def send(service: RunningService, method: str, path: str, content: object = None) -> Any:
+def send(
+    service: RunningService, method: str, path: str, content: object = None, *, seconds: float = TIMEOUT_SECONDS
+) -> Any:
     """The JSON reply of a request that changes something, under the API's prefix. Raises CommandError."""
     arguments: dict[str, Any] = {} if content is None else {"json": content}
-    return _request(service, method, path, **arguments)
+    return _request(service, method, path, seconds=seconds, **arguments)
 
 
 def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
@@ -106,7 +108,15 @@ def _query_service(service: RunningService, sql: str, limit: int) -> Rows:
     return Rows(reply["columns"], reply["rows"], reply["truncated"])
 
 
-def _request(service: RunningService, method: str, path: str, accepted: int | None = None, **arguments: Any) -> Any:
+def _request(
+    service: RunningService,
+    method: str,
+    path: str,
+    accepted: int | None = None,
+    *,
+    seconds: float = TIMEOUT_SECONDS,
+    **arguments: Any,
+) -> Any:
     import httpx  # noqa: PLC0415  only commands that ask a service pay for it
 
     if not service.url:
@@ -120,7 +130,7 @@ def _request(service: RunningService, method: str, path: str, accepted: int | No
     verify = urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}
     try:
         reply = httpx.request(
-            method, url, timeout=TIMEOUT_SECONDS, trust_env=False, headers=headers, verify=verify, **arguments
+            method, url, timeout=seconds, trust_env=False, headers=headers, verify=verify, **arguments
         )
     except httpx.HTTPError as error:
         raise CommandError(

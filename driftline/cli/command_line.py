@@ -25,6 +25,7 @@ from driftline.cli.commands.devices import devices
 from driftline.cli.commands.doctor import doctor
 from driftline.cli.commands.exclude import exclude
 from driftline.cli.commands.explain import explain
+from driftline.cli.commands.functions import functions
 from driftline.cli.commands.query import query
 from driftline.cli.commands.record import record
 from driftline.cli.commands.replay import replay
@@ -66,6 +67,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, alarms, {}),
     (LOOK, query, {}),
     (LOOK, streams, {}),
+    (LOOK, functions, {}),
     (LOOK, exclude, {}),
     (LOOK, storage, {}),
     (LOOK, dashboards, {}),

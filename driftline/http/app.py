@@ -22,6 +22,7 @@ from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.exclusion_routes import exclusion_router
+from driftline.http.function_routes import function_router, invocation_router
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
 from driftline.http.letter_routes import letter_router
@@ -79,6 +80,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         point_router(view, settings, queries),
         alarm_router(view),
         stream_router(view),
+        function_router(lambda: view.functions),
         download_router(view),
         _live_router(view, streams),
     ):
@@ -93,6 +95,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             tune_router(view, _audit(gate)),
             config_router(view, _audit(gate)),
             letter_router(view, _audit(gate)),
+            invocation_router(lambda: view.functions, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
         ):
             app.include_router(acting, prefix=PREFIX, responses=changing, dependencies=checks)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from driftline.http.view import Counts, DeviceLife, ServiceView, Status
+from driftline.http.view import Counts, DeviceLife, FunctionView, ServiceView, Status
 
 MAX_REASONS = 32
 """Most values of the label `reason`; what is beyond is summed under "other"."""
@@ -56,6 +56,7 @@ class LedgerCollector(Collector):
             health.add_metric([stage.stage], list(Status).index(stage.status))
         yield health
         yield from _sinks(counts)
+        yield from _functions(self._view.functions)
         lives = Counter(state.life for state in self._view.device_states())
         devices = GaugeMetricFamily("driftline_devices", "Devices, by whether they are heard from.", labels=["life"])
         for life in DeviceLife:
@@ -75,6 +76,32 @@ def _sinks(counts: Counts) -> Iterator[Metric]:
         refused.add_metric([name], sink.refused)
         waiting.add_metric([name], sink.waiting)
     yield from (points, refused, waiting)
+
+
+def _functions(view: FunctionView | None) -> Iterator[Metric]:
+    events = CounterMetricFamily(
+        "driftline_function_events", "Events of functions, by what became of them.", labels=["function", "outcome"]
+    )
+    waiting = GaugeMetricFamily("driftline_function_waiting", "Events that wait for a function.", labels=["function"])
+    failed = GaugeMetricFamily("driftline_function_failed", "Events that were set aside.", labels=["function"])
+    calls = CounterMetricFamily("driftline_function_calls", "Calls of functions.", labels=["function"])
+    errors = CounterMetricFamily(
+        "driftline_function_errors", "Calls that failed, by how.", labels=["function", "reason"]
+    )
+    cold = CounterMetricFamily("driftline_function_cold_starts", "Calls that started a process.", labels=["function"])
+    seconds = CounterMetricFamily("driftline_function_seconds", "Time that calls took.", labels=["function"])
+    for settings in () if view is None else view.declared:
+        name, counts = settings.name, view.counts(settings.name) if view is not None else {}
+        for outcome in ("done", "dropped"):
+            events.add_metric([name, outcome], counts[outcome])
+        waiting.add_metric([name], counts["waiting"])
+        failed.add_metric([name], counts["failed"])
+        calls.add_metric([name], counts["calls"])
+        for reason in ("errors", "timeouts", "crashes"):
+            errors.add_metric([name, reason], counts[reason])
+        cold.add_metric([name], counts["cold_starts"])
+        seconds.add_metric([name], counts["milliseconds"] / 1000)
+    yield from (events, waiting, failed, calls, errors, cold, seconds)
 
 
 def _by_reason(name: str, help_text: str, counts: Mapping[str, int]) -> CounterMetricFamily:

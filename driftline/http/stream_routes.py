@@ -13,7 +13,7 @@ from driftline.http.errors import unknown
 from driftline.http.reply import json_response, plain_value
 from driftline.http.view import ServiceView
 from storage.embedded.database import EmbeddedStore
-from storage.embedded.stream_tables import StoredStream
+from storage.embedded.stream_tables import WRITTEN, StoredStream
 from streams.stream_settings import StreamSettings
 
 COUNTS = ("received", "taken", "corrected", "late", "over_limit", "windows", "rows", "failed")
@@ -58,7 +58,8 @@ def listed_streams(
 ) -> list[dict[str, Any]]:
     """Streams as the API tells of them; `now` is the service's clock in ns."""
     settings = {each.name: each for each in declared}
-    names = [*settings, *(name for name in stored if name not in settings)]
+    left = (name for name, each in stored.items() if name not in settings and WRITTEN not in each.counts)
+    names = [*settings, *left]
     return [_stream(name, settings.get(name), stored.get(name), now) for name in names]
 
 

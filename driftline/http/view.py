@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from firmware_sim.fleet_description import FleetDescription
@@ -26,6 +26,9 @@ from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord, SeriesRecord
 from driftline.http.events import Subscription
 from driftline.runtime.letter_desk import Retried
+from functions.call_records import CallRecord, Outcome
+from functions.function_queue import WaitingEvent
+from functions.function_settings import FunctionSettings
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
@@ -197,6 +200,43 @@ class SimulatorView(Protocol):
         ...
 
 
+class FunctionView(Protocol):
+    """The functions of the service."""
+
+    @property
+    def declared(self) -> Sequence[FunctionSettings]:
+        """The functions in force."""
+        ...
+
+    def counts(self, name: str) -> dict[str, int]:
+        """What was counted of a function, and how many events of it wait now."""
+        ...
+
+    def state(self, settings: FunctionSettings) -> dict[str, Any]:
+        """How a function does, as the API tells it."""
+        ...
+
+    def calls(self, name: str | None, limit: int) -> list[CallRecord]:
+        """The newest calls, of one function or of all."""
+        ...
+
+    def failed(self, name: str, limit: int) -> list[WaitingEvent]:
+        """Events that were given up, the newest first."""
+        ...
+
+    def invoke(self, name: str, event: Any, key: str) -> tuple[Outcome, CallRecord]:
+        """Call a function now and wait. Raises KeyError, BusyError."""
+        ...
+
+    def submit(self, name: str, event: Any, key: str) -> bool:
+        """Queue an event; False where one of its key waits already. Raises KeyError."""
+        ...
+
+    def retry(self, name: str) -> int:
+        """Try again what was given up; returns how many events."""
+        ...
+
+
 class ServiceView(Protocol):
     """The running service, as far as the API shows it."""
 
@@ -213,6 +253,11 @@ class ServiceView(Protocol):
     @property
     def simulator(self) -> SimulatorView | None:
         """The simulated devices on the broker; None before the service has one."""
+        ...
+
+    @property
+    def functions(self) -> FunctionView | None:
+        """The functions; None before they have started."""
         ...
 
     def health(self) -> Health:

@@ -1,8 +1,8 @@
 """Copies of a data folder: taken while the service runs or stands still, checked when they are put back.
 
 The files are copied in the order that keeps them consistent: snapshots, then the database, which is at least as far,
-then the spool, then the journal, which is further still. Nothing is compacted meanwhile. What is restored goes on from
-the newest snapshot through the journal, as after any other end of the service.
+then the spool and the queue of functions, then the journal, which is further still. Nothing is compacted meanwhile.
+What is restored goes on from the newest snapshot through the journal, as after any other end of the service.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def back_up(
             store.copy_to(partial / folder.database.name)
             _copy_sqlite(folder.dead_letters, partial)
             _copy_sqlite(folder.spool, partial)
+            _copy_sqlite(folder.functions, partial)
             _copy_sqlite(folder.journal, partial)
         for secret in (folder.accounts, folder.notices):
             _copy_sqlite(secret, partial)

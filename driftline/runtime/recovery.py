@@ -15,6 +15,9 @@ from driftline.config import Config
 from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
+from functions.definitions import published_topics
+from functions.function_settings import TriggerSettings
+from functions.triggers import FunctionTriggers, triggers_of
 from ingest.ingest_settings import OWN_PROFILES, ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
 from ingest.label_settings import LabelSettings
@@ -22,7 +25,7 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
 from storage.store import Journal
-from streams.stream_settings import StreamSettings
+from streams.stream_settings import StreamSettings, stream_targets
 from streams.stream_stage import Streams
 
 Say = Callable[[str], None]
@@ -33,8 +36,8 @@ _ALL_ALARMS = 1_000_000
 def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[DeviceRecord] = ()) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
     limits = fitted(config.limits, allowed_bytes())
-    own = [stream.topic for stream in config.streams if stream.topic]
-    # What streams publish comes back where a route takes it: it is stored as theirs already.
+    own = [stream.topic for stream in config.streams if stream.topic] + published_topics(config.functions)
+    # What streams and functions publish comes back where a route takes it: it is no reading.
     routes = [route.model_copy(update={"ignore": [*route.ignore, *own]}) if own else route for route in config.routes]
     return Engine(
         routes,
@@ -47,12 +50,18 @@ def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[
         known_devices=devices,
         profiles=config.own_profiles,
         streams=streams_of(config.streams),
+        functions=triggers_of(config.functions, stream_targets(config.streams)),
     )
 
 
 def streams_of(settings: Sequence[StreamSettings]) -> Streams | None:
     """The streams of a configuration; None where it has none, so that nothing is done for them."""
     return Streams(settings) if settings else None
+
+
+def _saved_triggers(saved: Sequence[Mapping[str, Any]]) -> FunctionTriggers | None:
+    triggers = [(each["name"], TriggerSettings.model_validate(each["trigger"])) for each in saved]
+    return FunctionTriggers(triggers) if triggers else None
 
 
 def restored_engine(
@@ -181,6 +190,7 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
             device_labels=[LabelSettings.model_validate(rule) for rule in settings.get("device_labels", ())],
             profiles=profiles,
             streams=streams_of([StreamSettings.model_validate(each) for each in settings.get("streams", ())]),
+            functions=_saved_triggers(settings.get("functions", ())),
         )
     except (ValidationError, ValueError, KeyError):
         return None

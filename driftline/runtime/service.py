@@ -162,6 +162,7 @@ class Service(Stages):
         self._remember_all_filters(filters)
         self._session.resubscribe(filters)
         self._notices.configure(channels, config.maintenance)
+        self._functions.configure(config)
 
     def _session_filters(self, filters: dict[str, int]) -> dict[str, int]:
         """Filters as the running session can take them: one that the broker forgets has QoS 0 until the next start.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
+from alerts.actions import Action
 from alerts.notices.outbox import Outbox
 from common.durations import parse_duration
 from common.visible import visible, without_secrets
+from devices.records import ActionRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
@@ -29,6 +31,8 @@ from driftline.runtime.data_backup import BackupDesk
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.function_actions import FunctionActions, MessagePublisher
+from driftline.runtime.function_desk import FunctionDesk
 from driftline.runtime.home_assistant_desk import HomeAssistantDesk
 from driftline.runtime.housekeeping import Housekeeping
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
@@ -40,6 +44,7 @@ from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.stream_publisher import StreamPublisher
+from functions.function_queue import FunctionQueue
 from ingest.broker_settings import is_websocket, read_password
 from ingest.receive import Receiver
 from ingest.session import MqttSession
@@ -90,6 +95,8 @@ class Stages:
         self._open_notices()
         self._open_home_assistant()
         self._open_stream_publisher()
+        self._functions.start()
+        self._closers.append(("functions", self._functions.stop))
         if self._demo:
             self._open_demo()
 
@@ -201,6 +208,9 @@ class Stages:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
         self._compare_parts()
         engine = restored_engine(self.config, self._store, self._journal, self._snapshots, self._warn)
+        self._queue = FunctionQueue(self.folder.functions).open()
+        self._closers.append(("queue of functions", self._queue.close))
+        self._queue.begin_at(self._journal.next_position)
         self._sinks = Sinks(
             self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
         )
@@ -219,6 +229,7 @@ class Stages:
             flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
             sinks=self._sinks,
         )
+        self._make_functions()
         self._stores.start()
         self._closers.append(("store", self._stores.stop))
         self._engine = EngineWorker(
@@ -232,6 +243,20 @@ class Stages:
             kernels=self._kernels,
         )
         self._closers.append(("engine", self._engine.stop))
+
+    def _make_functions(self) -> None:
+        """Before the store, which fills their queue; they are called once all else runs."""
+
+        def publish(topic: str, payload: bytes, *, retain: bool) -> None:
+            self._messages(topic, payload, retain=retain)
+
+        def act(wanted: Sequence[Action]) -> list[ActionRecord]:
+            return self.status.act(wanted)
+
+        actions = FunctionActions(self._store, act, publish, clock=self._clock)
+        self._functions = FunctionDesk(self._queue, self.config, actions, clock=self._clock)
+        self._stores.ahead = self._functions.take
+        self._stores.on_function_events = self._functions.wake
 
     def _older_reader(self) -> ExternalReader | None:
         chosen = next((sink for sink in self.config.sinks if sink.name == self.config.store.read_older_from), None)
@@ -360,6 +385,7 @@ class Stages:
         self._notices.start()
         self._closers.append(("notices", self._notices.stop))
         self.status.notifier = self._notices.notifier
+        self.status.functions = self._functions
 
     def _open_home_assistant(self) -> None:
         if not self.config.home_assistant.enabled:
@@ -381,8 +407,11 @@ class Stages:
         broker = self._broker.resolve(self.config.broker)
         self._publisher = StreamPublisher(self._store, broker, read_password(broker, os.environ))
         self._stores.on_stream_results = self._publisher.wake
+        self._messages = MessagePublisher(broker, read_password(broker, os.environ))
+        self._closers.append(("publisher of functions", self._messages.close))
         self._publisher.start()
         self._closers.append(("publisher of streams", self._publisher.stop))
+        self.status.stream_problem = lambda: self._publisher.problem
 
     def _open_demo(self) -> None:
         demo = DemoFleet(self._broker.url, self.folder.simulator)

@@ -38,6 +38,7 @@ from driftline.runtime.action_desk import ActionDesk
 from driftline.runtime.broker_losses import BrokerLosses
 from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
+from driftline.runtime.function_desk import FunctionDesk
 from driftline.runtime.letter_desk import LetterDesk, Retried
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.store_worker import StoreWorker
@@ -89,6 +90,8 @@ class ServiceStatus:
         self.broker_losses: BrokerLosses | None = None
         self._notifier: Notifier | None = None
         self._simulator: SimulatorView | None = None
+        self._functions: FunctionDesk | None = None
+        self.stream_problem: Callable[[], str] = str
         self.clock_watch: ClockWatch | None = None
         self.losses: Callable[[], list[str]] = list
         self.broker_url = ""
@@ -118,6 +121,15 @@ class ServiceStatus:
     @simulator.setter
     def simulator(self, simulator: SimulatorView) -> None:
         self._simulator = simulator
+
+    @property
+    def functions(self) -> FunctionDesk | None:
+        """The functions; None before they have started."""
+        return self._functions
+
+    @functions.setter
+    def functions(self, functions: FunctionDesk) -> None:
+        self._functions = functions
 
     @property
     def store(self) -> EmbeddedStore:
@@ -166,7 +178,11 @@ class ServiceStatus:
         troubles = [StageHealth(stage, Status.RED, word) for stage, word in found.items() if word]
         if former := self.config.former_names:
             troubles.append(StageHealth("configuration", Status.YELLOW, "; ".join(former)))
-        return Health((*stages, *map(_sink_health, self._sink_states()), *self._notice_health(), *troubles))
+        if problem := self.stream_problem():
+            troubles.append(StageHealth("streams", Status.YELLOW, problem))
+        functions = self._functions.health() if self._functions is not None else ()
+        sinks = map(_sink_health, self._sink_states())
+        return Health((*stages, *sinks, *self._notice_health(), *functions, *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""

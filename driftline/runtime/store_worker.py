@@ -83,6 +83,10 @@ class StoreWorker:
         self.error: BaseException | None = None
         self.on_stream_results: Callable[[], object] = lambda: None
         """Called once results of streams are stored."""
+        self.ahead: Callable[[StepOutput], object] | None = None
+        """Called with every output before it is stored, again where that fails; what it raises holds the store up."""
+        self.on_function_events: Callable[[], object] = lambda: None
+        """Called once an output with events of functions is stored."""
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
@@ -186,14 +190,21 @@ class StoreWorker:
             return
         merged = StepOutput.merged(outputs)
         self._last_rows = len(merged.points)
-        ahead = None if self._sinks is None else self._sinks.append
-        self._until_there_is_room(lambda: self._store.commit(merged, ahead))
+        self._until_there_is_room(lambda: self._store.commit(merged, self._ahead))
         if merged.stream_results:
             self.on_stream_results()
+        if merged.function_events:
+            self.on_function_events()
         committed = Counter(self._store.counts())
         with self._lock:
             self._committed = committed
             self._pending.subtract(merged.counts)
+
+    def _ahead(self, output: StepOutput) -> None:
+        if self._sinks is not None:
+            self._sinks.append(output)
+        if self.ahead is not None:
+            self.ahead(output)
 
     def _save(self, request: SnapshotRequest) -> None:
         parts = flattened(request.arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from storage.embedded import stream_tables
 from storage.embedded.old_points import OldPoints
@@ -17,6 +18,11 @@ class StreamStore(OldPoints):
         """Make streams known, by name and types of columns, so that their tables are there before the first row."""
         with self._lock, self._transaction(self._writer(), "declaring streams"):
             stream_tables.declare_streams(self._writer(), columns)
+
+    def write_row(self, table: str, values: dict[str, Any], *, key: str, time: int) -> None:
+        """Write a row (JSON values) into a table that functions fill, at `time` (ns); one of the same `key` stays."""
+        with self._lock, self._transaction(self._writer(), "writing a row"):
+            stream_tables.write_row(self._writer(), table, values, key=key, time=time)
 
     def streams(self) -> dict[str, StoredStream]:
         """How far each stream has come, by name: those that are declared and those that once were."""

@@ -46,6 +46,9 @@ CREATE TABLE IF NOT EXISTS stored.stream_message(
 """
 """Streams by name, their rows, and the rows that wait to be published. They may be added to any database."""
 
+WRITTEN = "written"
+"""The count of a table that functions write into; no stream has it."""
+
 MOST_WAITING = 100_000
 """Rows that wait to be published; beyond that the oldest are left out, and stay in the table alone."""
 
@@ -112,7 +115,7 @@ def write_streams(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> 
     _write_progress(connection, output, known)
     _write_rows(connection, [result for result in output.stream_results if result.in_table])
     messages = [
-        (result.topic, _payload(result, number).decode())
+        (result.topic, orjson.dumps(row_content(result, number)).decode())
         for result in output.stream_results
         if result.topic
         for number in range(len(result.rows))
@@ -148,7 +151,8 @@ def _put(
     columns, counts = (orjson.dumps(each).decode() for each in (types, stream.counts))
     connection.execute(_PUT_STREAM, [stream.name, columns, counts, stream.watermark, stream.problem])
     if known is None or types != known.columns:
-        connection.execute(_view(stream.name, types))
+        view = _view_of_written if WRITTEN in stream.counts else _view
+        connection.execute(view(stream.name, types))
 
 
 def _merged_types(known: dict[str, str], found: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -178,15 +182,30 @@ def _column_type(sql_type: str) -> str:
 
 
 def _view(name: str, types: dict[str, str]) -> str:
-    selected = ["window_start", "window_end"]
+    beside = ["window_start", "window_end"]
+    values = [_selected(column, sql_type) for column, sql_type in types.items() if column not in beside]
+    return _made_view(name, [*beside, *values, "kind", "revision", "complete", "journal_offset", "id"])
+
+
+def _view_of_written(name: str, types: dict[str, str]) -> str:
+    taken = {"written_at", "row_id"}
+    values = []
     for column, sql_type in types.items():
-        if column in selected:
-            continue
-        pointer = "/" + column.replace("~", "~0").replace("/", "~1").replace("'", "''")
-        wanted = _ANY if sql_type == _UNKNOWN else sql_type
-        quoted = column.replace('"', '""')
-        selected.append(f"TRY_CAST(content ->> '{pointer}' AS {wanted}) AS \"{quoted}\"")
-    selected += ["kind", "revision", "complete", "journal_offset", "id"]
+        if column.lower() not in taken:
+            taken.add(column.lower())
+            values.append(_selected(column, sql_type))
+    return _made_view(name, ["window_end AS written_at", *values, "id AS row_id"])
+
+
+def _selected(column: str, sql_type: str) -> str:
+    """A column of the rows' JSON, in a type."""
+    pointer = "/" + column.replace("~", "~0").replace("/", "~1").replace("'", "''")
+    wanted = _ANY if sql_type == _UNKNOWN else sql_type
+    quoted = column.replace('"', '""')
+    return f"TRY_CAST(content ->> '{pointer}' AS {wanted}) AS \"{quoted}\""
+
+
+def _made_view(name: str, selected: Sequence[str]) -> str:
     rows = f"SELECT {', '.join(selected)} FROM stored.stream_row WHERE stream = '{name}'"
     return f'CREATE OR REPLACE VIEW "{name}" AS {rows}'
 
@@ -220,6 +239,34 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, results: Sequence[StreamR
         connection.execute(_INSERT_ROWS, [list(column) for column in zip(*rows, strict=True)])
 
 
+def write_row(
+    connection: duckdb.DuckDBPyConnection, table: str, values: dict[str, Any], *, key: str, time: int
+) -> None:
+    """Write a row into a table that is no stream's; one that was written under the same key before is left."""
+    ident = blake2b(orjson.dumps([table, key]), digest_size=12).hexdigest()
+    found = connection.execute("SELECT 1 FROM stored.stream_row WHERE stream = ? AND id = ?", [table, ident]).fetchone()
+    if found is not None:
+        return
+    known = stored_streams(connection).get(table)
+    before = known or StoredStream(table, {}, {}, None, "")
+    counts = {WRITTEN: before.counts.get(WRITTEN, 0) + 1}
+    types = _merged_types(before.columns, ((name, _type_of(value)) for name, value in values.items()))
+    _put(connection, StoredStream(table, before.columns, counts, None, ""), types, known)
+    row = [table, ident, time, time, "", "row", 0, True, -1, orjson.dumps(values).decode()]
+    connection.execute(_INSERT_ROWS, [[value] for value in row])
+
+
+def _type_of(value: Any) -> str:
+    """The type of a JSON value in a table."""
+    if value is None:
+        return _UNKNOWN
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, int | float):
+        return _WHOLE if isinstance(value, int) else _REAL
+    return _ANY
+
+
 def row_id(result: StreamResult, number: int) -> str:
     """A name for one row of a result that no other row has, and that it has again at every replay."""
     place = (result.stream, result.window_start, result.window_end, result.key, result.revision, number)
@@ -230,23 +277,22 @@ def _content(result: StreamResult, number: int) -> dict[str, Any]:
     return dict(zip((name for name, _ in result.columns), result.rows[number], strict=True))
 
 
-def _payload(result: StreamResult, number: int) -> bytes:
+def row_content(result: StreamResult, number: int) -> dict[str, Any]:
+    """One row of a result as it is published, and given to functions."""
     start, end = (
         f"{np.datetime_as_string(np.datetime64(time, 'ns'), unit='ms')}Z"
         for time in (result.window_start, result.window_end)
     )
     about: dict[str, Any] = {"stream": result.stream, "window_start": start, "window_end": end}
     about |= _content(result, number)
-    return orjson.dumps(
-        {
-            **about,
-            "kind": result.kind,
-            "revision": result.revision,
-            "complete": result.complete,
-            "journal_offset": result.journal_offset,
-            "id": row_id(result, number),
-        }
-    )
+    return {
+        **about,
+        "kind": result.kind,
+        "revision": result.revision,
+        "complete": result.complete,
+        "journal_offset": result.journal_offset,
+        "id": row_id(result, number),
+    }
 
 
 def waiting_messages(connection: duckdb.DuckDBPyConnection, after: int, limit: int) -> list[StreamMessage]:

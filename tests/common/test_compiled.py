@@ -78,7 +78,7 @@ def test_a_division_by_zero_raises_unless_it_is_to_give_infinity() -> None:
 
 
 def test_no_other_module_takes_numba_s_own_decorator() -> None:
-    rooms = ("alerts", "detectors", "devices", "driftline", "ingest", "storage", "streams", "tuning")
+    rooms = ("alerts", "detectors", "devices", "driftline", "functions", "ingest", "storage", "streams", "tuning")
     taking = [
         str(path.relative_to(ROOT))
         for room in rooms

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("alerts", "driftline", "ingest", "storage")
+ROOMS = ("alerts", "driftline", "functions", "ingest", "storage")
 BRIEF = {"opening the database"}
 
 

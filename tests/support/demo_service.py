@@ -29,6 +29,7 @@ from driftline.http.view import (
     DeviceLife,
     DevicePage,
     DeviceState,
+    FunctionView,
     Health,
     Learning,
     SimulatorView,
@@ -94,6 +95,7 @@ class DemoService:
         self.config_path = path.with_name("driftline.toml")
         self.notifier: Notifier | None = None
         self.simulator: SimulatorView | None = None
+        self.functions: FunctionView | None = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}, "streams": []}

@@ -8,6 +8,7 @@ import { fill, h, setText } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { showFleet } from "./fleet.js";
 import { count, duration, rate } from "./format.js";
+import { showFunctions } from "./functions.js";
 import { showHelp } from "./help.js";
 import { showPipeline } from "./pipeline.js";
 import { newest, pulse, rateOf, startPulse, sum } from "./pulse.js";
@@ -32,7 +33,7 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, settings: showSettings, help: showHelp, api: showApi };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, settings: showSettings, help: showHelp, api: showApi };
   const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
@@ -143,6 +144,12 @@ async function showLinkToStreams() {
   document.querySelector('nav a[data-view="streams"]').toggleAttribute("hidden", streams.length === 0);
 }
 
+// The same of functions.
+async function showLinkToFunctions() {
+  const { functions } = await get("functions");
+  document.querySelector('nav a[data-view="functions"]').toggleAttribute("hidden", functions.length === 0);
+}
+
 startHeader();
 whoAmI().catch(report).finally(() => {
   startPulse();
@@ -151,5 +158,6 @@ whoAmI().catch(report).finally(() => {
   if (!me?.sign_in || me.name) {
     showLinkToSimulator().catch(() => {});
     showLinkToStreams().catch(() => {});
+    showLinkToFunctions().catch(() => {});
   }
 });

@@ -1,0 +1,144 @@
+"""Functions at run time: what the service does for them: publish, call, write, label, shelve, query."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import ValidationError
+
+from alerts.actions import Action, Shelve
+from common.suggestions import unknown
+from devices.device_actions import LabelDevice
+from devices.records import ActionRecord
+from driftline.http.reply import plain_value
+from functions.action_settings import ACTIONS, CallHttp, Label, Publish, RunQuery, ShelveAlarm, WriteRow
+from functions.http_call import call_http
+from ingest.broker_settings import BrokerSettings, split_url
+from ingest.connecting import tls_context
+from storage.embedded.database import EmbeddedStore
+from storage.embedded.sql_guard import QueryError
+
+_TAKEN_WITHIN = 10.0
+_SECOND = 1_000_000_000
+
+Act = Callable[[Sequence[Action]], list[ActionRecord]]
+
+
+class Publishing(Protocol):
+    """Publishes a message; raises OSError where the broker does not take it."""
+
+    def __call__(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish it, and wait until it is taken."""
+        ...
+
+
+class MessagePublisher:
+    """Publishes single messages at QoS 1 over one connection, which is made at the first. Any thread may call it."""
+
+    def __init__(self, settings: BrokerSettings, password: str | None) -> None:
+        self._scheme, self._host, self._port = split_url(settings.url)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        if settings.username:
+            self._client.username_pw_set(settings.username, password)
+        self._settings = settings
+        self._connected = False
+        self._lock = threading.Lock()
+
+    def __call__(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish it, and wait until the broker has taken it. Raises OSError."""
+        with self._lock:
+            if not self._connected:
+                if self._scheme == "mqtts":
+                    self._client.tls_set_context(tls_context(self._settings))
+                self._client.connect(self._host, self._port)
+                self._client.loop_start()
+                self._connected = True
+        sent = self._client.publish(topic, payload, qos=1, retain=retain)
+        try:
+            sent.wait_for_publish(_TAKEN_WITHIN)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        if not sent.is_published():
+            raise TimeoutError(f"the broker at {self._host}:{self._port} did not take it within {_TAKEN_WITHIN:.0f} s")
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connected:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+
+class FunctionActions:
+    """The ready-made actions. See `functions.runner.Actions`."""
+
+    def __init__(self, store: EmbeddedStore, act: Act, publish: Publishing, *, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._act = act
+        self._publish = publish
+        self._clock = clock
+
+    def act(self, action: str, parameters: Mapping[str, Any], *, event: Any, function: str, key: str) -> Any:
+        """Do a ready-made action; what it gives. Raises ValueError or OSError, whose text says why it could not."""
+        if action not in ACTIONS:
+            raise ValueError(unknown(action, ACTIONS, "action"))
+        try:
+            wanted = ACTIONS[action].model_validate(dict(parameters))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{action}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+        by = f"function {function}"
+        if isinstance(wanted, Publish):
+            self._publish(
+                wanted.topic, _payload(event if wanted.payload is None else wanted.payload), retain=wanted.retain
+            )
+            return None
+        if isinstance(wanted, CallHttp):
+            return call_http(wanted, event, key=key, now=self._clock())
+        if isinstance(wanted, WriteRow):
+            return self._write_row(wanted, event, function, key)
+        if isinstance(wanted, Label):
+            return self._done(LabelDevice(by=by, at=self._clock(), device=wanted.device, labels=wanted.labels))
+        if isinstance(wanted, ShelveAlarm):
+            until = self._clock() + int(wanted.seconds * _SECOND)
+            return self._done(Shelve(by=by, at=self._clock(), alarm=_number(wanted.alarm), until=until))
+        assert isinstance(wanted, RunQuery)
+        return self._query(wanted)
+
+    def _write_row(self, wanted: WriteRow, event: Any, function: str, key: str) -> None:
+        values = event if wanted.values is None else wanted.values
+        if not isinstance(values, Mapping):
+            raise ValueError("row: the event has no fields: expected values")
+        self._store.write_row(wanted.table, dict(values), key=f"{function}/{key}", time=self._clock())
+
+    def _done(self, action: Action) -> str:
+        """What came of something that the journal holds from now on."""
+        (record,) = self._act([action])
+        if record.refused:
+            raise ValueError(record.refused)
+        return record.text
+
+    def _query(self, wanted: RunQuery) -> list[dict[str, Any]]:
+        try:
+            found = self._store.query(wanted.sql, wanted.limit)
+        except QueryError as error:
+            raise ValueError(f"query: {error}") from None
+        rows = [dict(zip(found.columns, map(plain_value, row), strict=True)) for row in found.rows]
+        plain: list[dict[str, Any]] = orjson.loads(orjson.dumps(rows, default=str))
+        return plain
+
+
+def _payload(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def _number(alarm: int | str) -> int:
+    try:
+        return int(alarm)
+    except ValueError:
+        raise ValueError(f'alarm: got "{alarm}", expected the number of an alarm') from None

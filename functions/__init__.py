@@ -1,0 +1,1 @@
+"""Functions: code of people's own, and ready-made actions, run on what happens, outside the service's process."""

@@ -1,0 +1,226 @@
+"""Functions: the program of a worker process. It loads one file and calls its handler, once for each call it is sent.
+
+It runs outside the service's process and imports nothing of ours, so that it starts in some hundredths of a second.
+Messages go over one socket in both directions: four bytes of length, then JSON. The service sends `call`, and `answer`
+to an `act`; the worker sends `ready` or `broken` once, and for each call any number of `log` and `act`, then `done` or
+`raised`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import logging
+import resource
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+MOST_RESULT_BYTES = 1 << 20
+_MOST_TRACEBACK = 4_000
+_GRACE_SECONDS = 2.0
+_LENGTH = struct.Struct(">I")
+
+
+class ActionFailed(Exception):  # noqa: N818 (what people catch reads as what happened)
+    """What `context.act` asked for could not be done; the message says why."""
+
+
+class Channel:
+    """Messages to and from the service. Threads of the handler may send at the same time."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._sending = threading.Lock()
+        self._asking = threading.Lock()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message."""
+        body = json.dumps(message).encode()
+        with self._sending:
+            self._link.sendall(_LENGTH.pack(len(body)) + body)
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next message; None once the service has closed the connection."""
+        head = self._exactly(_LENGTH.size)
+        body = self._exactly(_LENGTH.unpack(head)[0]) if head else None
+        return None if body is None else json.loads(body)
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a message and wait for its answer."""
+        with self._asking:
+            self.send(message)
+            answer = self.receive()
+        if answer is None:
+            raise ActionFailed("the service has ended the call")
+        return answer
+
+    def _exactly(self, count: int) -> bytes | None:
+        parts = bytearray()
+        while len(parts) < count:
+            part = self._link.recv(count - len(parts))
+            if not part:
+                return None
+            parts += part
+        return bytes(parts)
+
+
+class Context:
+    """What a handler is told of its call, and what it may ask of the service."""
+
+    def __init__(self, call: dict[str, Any], channel: Channel, logger: logging.Logger) -> None:
+        self.request_id: str = call["request_id"]
+        """Another one for each call."""
+        self.function_name: str = call["function"]
+        """The function's name in the configuration."""
+        self.idempotency_key: str = call["key"]
+        """The same each time the same event, or batch, is tried again."""
+        self.attempt: int = call["attempt"]
+        """1 at the first try of the event."""
+        self.trigger: dict[str, Any] = call["trigger"]
+        """What it is called for: `type`, and `position` in the journal where the event comes from there."""
+        self.logger = logger
+        """A logger whose lines are kept with the call."""
+        self._channel = channel
+        self._ends: float = time.monotonic() + call["seconds"]
+
+    def time_left(self) -> float:
+        """Seconds until the call is ended."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def act(self, action: str, **parameters: Any) -> Any:
+        """Have the service do one of the ready-made actions; what it gives. Raises ActionFailed."""
+        answer = self._channel.ask({"kind": "act", "action": action, "parameters": parameters})
+        if "error" in answer:
+            raise ActionFailed(answer["error"])
+        return answer["result"]
+
+
+class _Lines(io.TextIOBase):
+    """What is printed, line by line, as logs."""
+
+    def __init__(self, channel: Channel, level: str) -> None:
+        self._channel = channel
+        self._level = level
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._channel.send({"kind": "log", "level": self._level, "text": line})
+        return len(text)
+
+    def flush(self) -> None:
+        if self._rest:
+            self._channel.send({"kind": "log", "level": self._level, "text": self._rest})
+            self._rest = ""
+
+
+class _Handler(logging.Handler):
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.send({"kind": "log", "level": record.levelname.lower(), "text": self.format(record)})
+
+
+def _load(file: str) -> Any:
+    """The handler of a file; raises what the file raises, and LookupError where it has none."""
+    sys.path.insert(0, str(Path(file).parent))
+    spec = importlib.util.spec_from_file_location("function", file)
+    if spec is None or spec.loader is None:
+        raise LookupError("expected a Python file, whose name ends with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["function"] = module
+    module.ActionFailed = ActionFailed  # type: ignore[attr-defined]
+    spec.loader.exec_module(module)
+    handler = getattr(module, "handler", None)
+    if not callable(handler):
+        raise LookupError("no handler: expected a function `handler(event, context)`")
+    return handler
+
+
+def _memory_bytes() -> int:
+    """The most memory that this process has used so far."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _said(error: BaseException, file: str, memory_mib: int) -> dict[str, Any]:
+    """An error in one sentence, with the line of the file that it comes from."""
+    if isinstance(error, MemoryError):
+        return {"error": f"MemoryError: more than {memory_mib} MiB, its memory_mib", "traceback": ""}
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == file]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    where = f" ({Path(file).name}, line {line})" if line else ""
+    told = "".join(traceback.format_list(frames))[-_MOST_TRACEBACK:]
+    return {"error": f"{type(error).__name__}: {error}{where}", "traceback": told}
+
+
+def _call(handler: Any, call: dict[str, Any], channel: Channel, logger: logging.Logger) -> dict[str, Any]:
+    result = handler(call["event"], Context(call, channel, logger))
+    try:
+        body = json.dumps(result, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"what the handler returned cannot be written as JSON: {error}") from None
+    if len(body) > MOST_RESULT_BYTES:
+        raise ValueError(f"the handler returned {len(body):,} bytes of JSON, expected at most {MOST_RESULT_BYTES:,}")
+    return {"kind": "done", "result": result}
+
+
+def _limit_memory(memory_mib: int) -> None:
+    """Let allocations beyond the limit fail. Data, not address space: what is mapped and never used costs nothing."""
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mib << 20, memory_mib << 20))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Serve calls until the service closes the connection: arguments are its descriptor, the file, and the limit."""
+    descriptor, file, memory_mib = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    channel = Channel(socket.socket(fileno=descriptor))
+    # What is left behind where the service is killed ends by itself once its time is over.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, float(sys.argv[4]) + _GRACE_SECONDS)
+    _limit_memory(memory_mib)
+    sys.stdout, sys.stderr = _Lines(channel, "info"), _Lines(channel, "error")
+    logger = logging.getLogger("function")
+    logging.basicConfig(level=logging.INFO, handlers=[_Handler(channel)], format="%(message)s")
+    try:
+        handler = _load(file)
+    except BaseException as error:
+        channel.send({"kind": "broken", **_said(error, file, memory_mib)})
+        return
+    channel.send({"kind": "ready", "memory": _memory_bytes()})
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    while (call := channel.receive()) is not None:
+        signal.setitimer(signal.ITIMER_REAL, call["seconds"] + _GRACE_SECONDS)
+        try:
+            outcome = _call(handler, call, channel, logger)
+        except BaseException as error:
+            outcome = {"kind": "raised", **_said(error, file, memory_mib), "full": isinstance(error, MemoryError)}
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        channel.send({**outcome, "memory": _memory_bytes()})
+
+
+if __name__ == "__main__":
+    main()
