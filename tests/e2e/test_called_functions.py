@@ -82,10 +82,10 @@ def test_kill_9_loses_no_event_and_what_a_person_sees_adds_up(service: Any, wait
     for number in range(0, total, 100):
         publish(service.broker_url, range(number, number + 100))
         if number == 0:  # in the middle of a batch
-            wait_until(lambda: counts(service, "take")["waiting"] > 0, what="events that wait")
+            wait_until(lambda: counts(service, "take")["events"] > 0, within=240, what="events that wait")
             service.stop(signal.SIGKILL)
             service.start()
-    wait_until(lambda: counts(service, "take")["done"] == total, within=60, what="every reading")
+    wait_until(lambda: counts(service, "take")["done"] == total, within=240, what="every reading")
     found = counts(service, "take")
     assert (found["events"], found["failed"], found["dropped"], found["waiting"]) == (total, 0, 0, 0)
     taken = [int(line) for line in (service.folder / "taken").read_text().split()]
@@ -116,7 +116,7 @@ def assert_answers(service: Any, wait_until: WaitUntil) -> None:
     assert re.fullmatch(r"ask: RuntimeError: no such table \(ask\.py, line 5\) \(request [0-9a-f]{16}\)", message)
     reply = httpx.post(f"{service.url}/api/v1/functions/ask?wait=false", json="trouble", timeout=30)
     assert (reply.status_code, reply.json()["queued"]) == (202, True)
-    wait_until(lambda: counts(service, "ask")["failed"] == 1, what="the event set aside")
+    wait_until(lambda: counts(service, "ask")["failed"] == 1, within=60, what="the event set aside")
     [aside] = service.get("functions/ask")["failed"]
     assert (aside["event"], aside["error"]) == ("trouble", "RuntimeError: no such table (ask.py, line 5)")
     stages = {stage["stage"]: stage["message"] for stage in service.get("health")["stages"]}
