@@ -90,6 +90,12 @@ class DeviceBook:
             return
         self.put(DeviceRecord(device, labels=self._labels_of(device, levels), first_seen=arrival))
 
+    def suggest_name(self, device: str, name: str) -> None:
+        """Show a device under the name that it says it has, unless a person has named it."""
+        record = self._records.get(device)
+        if record is not None and not record.name and name != device:
+            self.put(replace(record, name=name))
+
     def put(self, record: DeviceRecord) -> None:
         """Note a record in place of the one before."""
         self._records[record.device] = record

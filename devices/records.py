@@ -22,7 +22,7 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """What people and rules say of a device. `name` is what it is shown as, where that is not its identity.
+    """What people and rules say of a device. `name` is what it is shown as; empty: its identity, as nobody named it.
 
     `first_seen` is the arrival (ns) of the first message that it was seen by, None where that was not noted.
     `retired_at` is the service's clock (ns) when it was taken out of service, `muted_at` since when nobody is told of

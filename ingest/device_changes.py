@@ -71,7 +71,8 @@ class DeviceChanges:
             self._unknown(device)
         match action:
             case RenameDevice():
-                self.book.put(replace(record, name="" if action.name == device else action.name))
+                # The identity said outright, so that no description gives the device another name again.
+                self.book.put(replace(record, name=action.name or device))
             case LabelDevice():
                 self._label(action)
             case RetireDevice():

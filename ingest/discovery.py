@@ -1,4 +1,4 @@
-"""Beside route: what descriptions on the broker tell of the readings: units, and what they are of.
+"""Beside route: what descriptions on the broker tell of the readings: units, and the names of devices.
 
 Read are the attributes of Homie 3 and 4 (`.../$unit`), Homie 5's `$description`, Home Assistant's discovery messages
 and zigbee2mqtt's list of devices. A description may come before or after the first reading; nothing of it is a reading.
@@ -12,16 +12,18 @@ from typing import Any
 
 import orjson
 
+from alerts.home_assistant import NODE
 from devices.codec import UNNAMED
 from devices.quantities import canonical
 from devices.topics import matches
 
+_LONGEST_NAME = 200
 MOST_DESCRIBED = 200_000
 """Most metrics that descriptions are kept of; beyond, new ones are passed over."""
 
 _ABBREVIATIONS = {
     "stat_t": "state_topic", "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template", "~": "~",
-    "cmps": "components", "stat_cla": "state_class", "dev_cla": "device_class",
+    "cmps": "components", "stat_cla": "state_class", "dev_cla": "device_class", "dev": "device",
 }  # fmt: skip
 """Home Assistant's short keys (its MQTT integration, "Supported abbreviations in MQTT discovery messages")."""
 
@@ -30,12 +32,17 @@ _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]+)['\"]\s*\]|\[\s*(\d+)\s
 
 
 class Discovery:
-    """Units by device and metric, and by the topic and field that a reading stands in."""
+    """Units by device and metric, and by the topic and field that a reading stands in; names of devices by topic."""
 
     def __init__(self) -> None:
         self._by_name: dict[tuple[str, str], str] = {}
         self._by_topic: dict[tuple[str, str], str] = {}
         self._by_filter: dict[tuple[str, str], str] = {}
+        self._names: dict[str, str] = {}
+
+    def name(self, topic: str) -> str:
+        """What the device is called whose readings come on a topic; empty where nothing says."""
+        return self._names.get(topic, "")
 
     def unit(self, topic: str, field: str, device: str, metric: str) -> str:
         """The unit of a reading: `field` is its path in the payload, UNNAMED where the payload is the value alone."""
@@ -50,7 +57,7 @@ class Discovery:
         before = len(self._by_name), len(self._by_topic), len(self._by_filter)
         if sum(before) >= MOST_DESCRIBED:
             return False
-        changed = False
+        changed = self._learn_names(topic, payload) if form == "homeassistant" else False
         for table, key, unit in self._described(form, device, topic, payload):
             if unit and table.get(key) != unit:
                 table[key] = unit
@@ -60,7 +67,8 @@ class Discovery:
     def state(self) -> dict[str, Any]:
         """All that was learned, as JSON."""
         tables = {"name": self._by_name, "topic": self._by_topic, "filter": self._by_filter}
-        return {name: [[*key, unit] for key, unit in table.items()] for name, table in tables.items()}
+        units = {name: [[*key, unit] for key, unit in table.items()] for name, table in tables.items()}
+        return {**units, "names": dict(self._names)}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
@@ -68,6 +76,24 @@ class Discovery:
             {(first, second): unit for first, second, unit in saved.get(name, [])}
             for name in ("name", "topic", "filter")
         )
+        self._names = dict(saved.get("names", {}))
+
+    def _learn_names(self, topic: str, payload: bytes) -> bool:
+        """Note what a discovery message calls the device; returns whether that is new. Our own is no news."""
+        try:
+            root = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return False
+        if not isinstance(root, dict) or f"/{NODE}/" in topic or len(self._names) >= MOST_DESCRIBED:
+            return False
+        changed = False
+        for said in _components(root):
+            device, state_topic = said.get("device"), _state_topic(said)
+            name = device.get("name") if isinstance(device, dict) else None
+            if state_topic and isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME:
+                changed |= self._names.get(state_topic) != name
+                self._names[state_topic] = name
+        return changed
 
     def _described(
         self, form: str, device: str, topic: str, payload: bytes
@@ -120,23 +146,33 @@ def _exposed(exposed: object, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def _homeassistant(root: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """State topic, field and unit of each sensor that a discovery message describes: one, or all of a device."""
-    shared = {_ABBREVIATIONS.get(key, key): value for key, value in root.items()}
-    components = shared.get("components")
-    parts = list(components.values()) if isinstance(components, dict) else [{}]
-    for part in parts:
-        if not isinstance(part, dict):
+    """State topic, field and unit of each sensor that a discovery message describes."""
+    for said in _components(root):
+        topic, unit, template = _state_topic(said), said.get("unit_of_measurement"), said.get("value_template")
+        if not topic or not isinstance(unit, str):
             continue
-        said = shared | {_ABBREVIATIONS.get(key, key): value for key, value in part.items()}
-        topic, unit, template = (said.get(key) for key in ("state_topic", "unit_of_measurement", "value_template"))
-        if not isinstance(topic, str) or not isinstance(unit, str):
-            continue
-        base = said.get("~")
-        if isinstance(base, str):
-            topic = base + topic[1:] if topic.startswith("~") else topic[:-1] + base if topic.endswith("~") else topic
         field = _field(template) if isinstance(template, str) else UNNAMED
         if field is not None:
             yield topic, field, canonical(unit)
+
+
+def _components(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a discovery message says of each entity, by full names: of one, or of all of a device."""
+    shared = {_ABBREVIATIONS.get(key, key): value for key, value in root.items()}
+    components = shared.get("components")
+    for part in components.values() if isinstance(components, dict) else [{}]:
+        if isinstance(part, dict):
+            yield shared | {_ABBREVIATIONS.get(str(key), str(key)): value for key, value in part.items()}
+
+
+def _state_topic(said: dict[str, Any]) -> str:
+    """The topic of an entity's state; empty where it has none."""
+    topic, base = said.get("state_topic"), said.get("~")
+    if not isinstance(topic, str):
+        return ""
+    if isinstance(base, str):
+        return base + topic[1:] if topic.startswith("~") else topic[:-1] + base if topic.endswith("~") else topic
+    return topic
 
 
 def _field(template: str) -> str | None:

@@ -248,6 +248,8 @@ class Router(TopicRouter):
         except TooManySeriesError as error:
             return Refusal(Reason.TOO_MANY_SERIES, str(error))
         self.book.meet(self.registry.records[series].device, self._levels[topic], arrival)
+        if device_said is None and (name := self.discovery.name("/".join(self._levels[topic]))):
+            self.book.suggest_name(self.registry.records[series].device, name)
         if kind != Kind.TEXT:
             which = chosen.override_of(metric, scored=kind in SCORED)
             self._assign(series, self._places[int(self._route_of[topic])], which, arrival)

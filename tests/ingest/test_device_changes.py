@@ -318,3 +318,26 @@ def test_readings_that_wait_go_with_their_device_and_are_counted(tmp_path: Path)
     counts = plant.store.counts()
     assert (counts["received"], counts["dropped.deleted"], counts["waiting"]) == (3, 2, 1)
     plant.store.close()
+
+
+def test_discovery_names_a_device_that_nobody_has_named(plant: Plant) -> None:
+    def described(topic: str, name: str) -> bytes:
+        told = {"stat_t": "~", "~": topic, "unit_of_meas": "\u00b0C", "dev": {"ids": ["x"], "name": name}}
+        return json.dumps(told).encode()
+
+    plant.send("homeassistant/sensor/1/config", described("attic/t", "Attic sensor"))
+    plant.send("attic/t", 20.0)
+    plant.send("cellar/t", 12.0)
+    assert {device: name for device, (name, _) in devices_of(plant).items()} == {"attic": "Attic sensor", "cellar": ""}
+    plant.send("homeassistant/sensor/2/config", described("cellar/t", "Cellar sensor"))
+    plant.send("cellar/t", 12.0)
+    assert devices_of(plant)["cellar"][0] == "Cellar sensor"
+    assert plant.act(rename("attic", "Under the roof"), rename("cellar", "")) == ["", ""]
+    plant.restart()
+    plant.send("homeassistant/sensor/1/config", described("attic/t", "Another name"))
+    plant.send("attic/t", 20.0)
+    plant.send("cellar/t", 12.0)
+    assert {device: name for device, (name, _) in devices_of(plant).items()} == {
+        "attic": "Under the roof",
+        "cellar": "cellar",
+    }
