@@ -29,6 +29,7 @@ from driftline.http.letter_routes import letter_router
 from driftline.http.live import LivePoints, LiveStreams, SeriesFilter, TooManyStreamsError
 from driftline.http.metrics import metrics_router
 from driftline.http.notice_routes import Audit, notice_router
+from driftline.http.phone_routes import phone_router
 from driftline.http.point_routes import point_router
 from driftline.http.reply import SeriesNumber
 from driftline.http.schemas import ErrorReply
@@ -97,6 +98,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             letter_router(view, _audit(gate)),
             invocation_router(lambda: view.functions, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
+            phone_router(gate, settings),
         ):
             app.include_router(acting, prefix=PREFIX, responses=changing, dependencies=checks)
         app.include_router(message_router(view), prefix=PREFIX, responses=changing, dependencies=checks)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from driftline.http.errors import error_response
 from driftline.http.http_settings import HttpSettings
+from driftline.http.phone_routes import PHONE_PAGE
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -26,6 +27,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+PHONE_POLICY = "camera=(), geolocation=(), microphone=(self), accelerometer=(self), gyroscope=(self)"
+"""Of the page that a phone opens to be a sensor."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -48,6 +51,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
+                if scope["path"] == f"/{PHONE_PAGE}":
+                    headers["Permissions-Policy"] = PHONE_POLICY
             await send(message)
 
         refusal = self._refusal(scope["method"], Headers(scope=scope))

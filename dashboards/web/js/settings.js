@@ -5,11 +5,12 @@ import { ask, attempt, field, tell } from "./dialog.js";
 import { buttonGroup, fill, h, keepInAddress } from "./dom.js";
 import { configEditor } from "./config_editor.js";
 import { ago, moment } from "./format.js";
+import { drawPhones } from "./phones.js";
 
 const roles = [["viewer", "viewer: sees everything"], ["operator", "operator: acts on alarms too"], ["admin", "admin: changes settings too"]];
 
 export async function showSettings({ root, search, signal }) {
-  const tabs = [["notices", "Notices"], ...(may("admin") ? [["people", "People"], ["audit", "Audit log"]] : []), ["configuration", "Configuration"]];
+  const tabs = [["notices", "Notices"], ...(may("operator") ? [["phones", "Phones"]] : []), ...(may("admin") ? [["people", "People"], ["audit", "Audit log"]] : []), ["configuration", "Configuration"]];
   let tab = search.get("tab") ?? "notices";
   const choice = buttonGroup("Settings", tabs, tab, (value) => {
     tab = value;
@@ -21,7 +22,7 @@ export async function showSettings({ root, search, signal }) {
   fill(root, h("div", { class: "crumbs" }, h("h1", {}, "Settings"), choice), content);
 
   async function draw() {
-    const views = { notices: drawNotices, people: drawPeople, audit: drawAudit, configuration: drawConfiguration };
+    const views = { notices: drawNotices, phones: () => drawPhones(content), people: drawPeople, audit: drawAudit, configuration: drawConfiguration };
     await (views[tab] ?? drawNotices)();
   }
 
