@@ -23,13 +23,12 @@ from alerts.actions import (
     Unshelve,
 )
 from alerts.alarm_settings import AlarmSettings, Scope, budget_per_second
-from alerts.alarm_step import NO_READING, NOT_OF_SCORES, SILENT, AlarmStep, Opening, Scored, SilenceChange
+from alerts.alarm_step import NO_READING, SILENT, AlarmStep, Opening, Scored, SilenceChange, is_of_scores
+from alerts.budget_rates import budget_rates
 from alerts.feedback import Answer, Answers, Levels, changed_threshold, outcome_of
-from alerts.incidents import site_of
 from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
-from devices.kinds import SCORED
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 
 BACK_TO_NORMAL = "back to normal"
@@ -64,23 +63,9 @@ class Alarms:
             if budget := self._settings.override_of(record.device, record.metric):
                 self._policy.set_budget(record.series, budget_per_second(budget))
         if len(series) > self._known and self._settings.budget_scope is not Scope.SENSOR:
-            self._share_budget(series)
+            for number, rate in budget_rates(series, self._settings).items():
+                self._policy.set_budget(number, rate)
         self._known = len(series)
-
-    def _share_budget(self, series: Sequence[SeriesRecord]) -> None:
-        """Divide the budget of a device, a site or all among the series that have none of their own."""
-        groups: dict[str, list[int]] = {}
-        for record in series:
-            if record.kind in SCORED and not self._settings.override_of(record.device, record.metric):
-                groups.setdefault(self._budget_group(record.device), []).append(record.series)
-        for members in groups.values():
-            for number in members:
-                self._policy.set_budget(number, self._settings.budget_per_second / len(members))
-
-    def _budget_group(self, device: str) -> str:
-        if self._settings.budget_scope is Scope.ALL:
-            return ""
-        return device if self._settings.budget_scope is Scope.DEVICE else site_of(device)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
@@ -140,7 +125,7 @@ class Alarms:
     def over(self, series: int, time: int, reason: str) -> AlarmRecord | None:
         """End the alarm that `begin` opened; None where there is none any more."""
         before = self._open.get(series)
-        if before is None or not NOT_OF_SCORES.intersection(before.parts):
+        if before is None or is_of_scores(before):
             return None
         del self._open[series]
         after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=reason)
@@ -281,9 +266,7 @@ class Alarms:
         """Let exactly these alarms be open, and number new ones from `next_alarm`: what a store holds, where the state
         before was lost. `judged` are those that somebody has said something of; None leaves the answers as they are."""
         self._policy.adopt(
-            (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity))
-            for a in open_alarms
-            if not NOT_OF_SCORES.intersection(a.parts)
+            (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity)) for a in open_alarms if is_of_scores(a)
         )
         self._open = {record.series: record for record in open_alarms}
         self._next = next_alarm
@@ -336,7 +319,7 @@ class Alarms:
         series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
         severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
         before = self._open.get(series)
-        if before is not None and NOT_OF_SCORES.intersection(before.parts):
+        if before is not None and not is_of_scores(before):
             # A reading from before the silence, which waited for others: the series has one alarm at a time.
             return None
         if event == OPENED:

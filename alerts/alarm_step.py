@@ -81,3 +81,8 @@ class AlarmStep:
     def opened(self) -> int:
         """How many alarms opened."""
         return len(self.opened_at)
+
+
+def is_of_scores(alarm: AlarmRecord) -> bool:
+    """Whether scores have raised the alarm, rather than silence or a notice channel."""
+    return not NOT_OF_SCORES.intersection(alarm.parts)

@@ -22,6 +22,7 @@ from devices.profile import Profile, load_profile
 from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
+from driftline.report.report_settings import ReportSettings
 from functions.definitions import mistakes_of
 from functions.function_settings import FunctionSettings
 from ingest.broker_settings import BrokerSettings
@@ -114,6 +115,7 @@ class Config(BaseModel):
     home_assistant: HomeAssistantSettings = Field(
         default=HomeAssistantSettings(), description="Alarms and scores as sensors of Home Assistant."
     )
+    report: ReportSettings = Field(default=ReportSettings(), description="A report each day or week, by itself.")
     device_labels: list[LabelSettings] = Field(
         default=[], description="Labels that a device is given when it first appears; people may change them."
     )

@@ -144,7 +144,7 @@ def score_alarms(watch: Watch, labels: Sequence[FaultLabel], alarms: Iterable[Al
     roots: dict[str, list[FaultLabel]] = {}
     true, excused = set[Alarm](), set[Alarm]()
     for label in labels:
-        owned = _owned(watch, label, by_device)
+        owned = alarms_of_label(watch, label, by_device)
         if label.expected is Expected.ALARM:
             roots.setdefault(label.root, []).append(label)
             true.update(owned)
@@ -164,7 +164,7 @@ def score_alarms(watch: Watch, labels: Sequence[FaultLabel], alarms: Iterable[Al
     return Score(faults, outcomes, {watch.world: watch.sensor_weeks}, {watch.world: watch.learning_weeks}, readings)
 
 
-def _owned(watch: Watch, label: FaultLabel, by_device: Mapping[str, list[Alarm]]) -> list[Alarm]:
+def alarms_of_label(watch: Watch, label: FaultLabel, by_device: Mapping[str, list[Alarm]]) -> list[Alarm]:
     """The alarms that open because of what a label tells."""
     cadence = watch.cadence(label.device, label.metric)
     grace = int(GRACE_SHARE * (label.end - label.start)) + GRACE_READINGS * cadence
@@ -183,7 +183,7 @@ def _of(label: FaultLabel, by_device: Mapping[str, list[Alarm]]) -> list[Alarm]:
 def _fault(watch: Watch, members: Sequence[FaultLabel], by_device: Mapping[str, list[Alarm]]) -> FaultOutcome:
     lead = min(members, key=lambda label: (label.unseen != "", label.visible_start))
     seen = [label for label in members if not label.unseen] or [lead]
-    opened = [(label, owned) for label in seen if (owned := _owned(watch, label, by_device))]
+    opened = [(label, owned) for label in seen if (owned := alarms_of_label(watch, label, by_device))]
     delay_seconds = delay_readings = float("nan")
     first: Alarm | None = None
     if opened:

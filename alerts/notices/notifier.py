@@ -15,7 +15,7 @@ from alerts.notices.channels import ChannelError, Publish, deliver
 from alerts.notices.hours import Hours
 from alerts.notices.notice_settings import NoticeEvent, NoticeSettings
 from alerts.notices.outbox import Outbox, Waiting
-from alerts.notices.wording import AlarmView, digest_of, message_of, message_of_test
+from alerts.notices.wording import AlarmView, Message, digest_of, message_of, message_of_test
 from alerts.severity import SEVERITIES
 from common.durations import parse_duration
 from common.time_units import HOUR, SECOND
@@ -129,6 +129,13 @@ class Notifier:
                 self.outbox.put(alarm.alarm, alarm.state, [], self._clock(), follow_up=False)
             elif self.outbox.state_of(alarm.alarm) != alarm.state:
                 self.offer(alarm)
+
+    def send(self, message: Message, channels: Sequence[str]) -> list[str]:
+        """Queue a message through these channels, once by its key; returns the names that no channel has."""
+        known = {settings.name for settings, _, _ in self.channels()}
+        self.outbox.queue(message, [name for name in channels if name in known], self._clock())
+        self._wake.set()
+        return [name for name in channels if name not in known]
 
     def dead(self) -> dict[str, tuple[int, str]]:
         """Channels that have taken nothing for five minutes though something waits: since when, and the last error."""

@@ -128,6 +128,12 @@ class Outbox:
                     continue
                 _insert(connection, channel, message, alarm, now, due)
 
+    def queue(self, message: Message, channels: Sequence[str], now: int) -> None:
+        """Queue a message that is about no single alarm; one whose key was queued before is left as it is."""
+        with self._transaction() as connection:
+            for channel in channels:
+                _insert(connection, channel, message, None, now, now)
+
     def state_of(self, alarm: int) -> str | None:
         """The alarm's state as it was last told; None where it was never seen."""
         with self._using() as connection:

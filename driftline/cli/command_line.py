@@ -29,6 +29,7 @@ from driftline.cli.commands.functions import functions
 from driftline.cli.commands.query import query
 from driftline.cli.commands.record import record
 from driftline.cli.commands.replay import replay
+from driftline.cli.commands.report import report
 from driftline.cli.commands.restore import restore
 from driftline.cli.commands.score import score
 from driftline.cli.commands.simulate import PASS_ON, simulate
@@ -65,6 +66,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, tokens, {}),
     (LOOK, devices, {}),
     (LOOK, alarms, {}),
+    (LOOK, report, {}),
     (LOOK, query, {}),
     (LOOK, streams, {}),
     (LOOK, functions, {}),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from alerts.figures import ACCEPTABLE_PER_HOUR, DAY, MANAGEABLE_PER_HOUR, alarm_figures
-from alerts.incidents import incident_of, incidents
+from alerts.incidents import Topology, incident_of, incidents
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http import schemas
 from driftline.http.errors import unknown
@@ -84,8 +84,10 @@ def alarm_router(view: ServiceView) -> APIRouter:
             wanted = [each for each in of_device if series in (None, each)]
         found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
-        number = incident_of(incidents(found, lambda series: records[series].device))
-        shown = found[:limit]
+        labels = {device.device: device.labels for device in store.devices() if device.labels}
+        topology = Topology({record.device for record in records.values()}, labels)
+        number = incident_of(incidents(found, lambda series: records[series].device, topology))
+        shown = _with_first(found, number, limit)
         told = view.notifier.outbox.told([alarm.alarm for alarm in shown]) if view.notifier is not None else {}
         replies = [
             alarm_reply(alarm, records[alarm.series])
@@ -142,8 +144,18 @@ def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, 
     """The newest alarms; where no state is asked for, those not cleared come whole, however old they are."""
     if state is not None:
         return store.alarms(state, series, limit)
-    not_cleared = store.alarms(series=series, limit=limit, open_only=True)
+    not_cleared = store.alarms(series=series, limit=max(limit, _MOST_ACTED), open_only=True)
     return not_cleared + store.alarms(AlarmState.CLEARED, series, limit)
+
+
+def _with_first(found: list[AlarmRecord], incident: dict[int, int], limit: int) -> list[AlarmRecord]:
+    """At most `limit` alarms, among them those that stand first in their incidents."""
+    shown, beyond = found[:limit], found[limit:]
+    wanted = {incident[alarm.alarm] for alarm in shown}
+    missing = [alarm for alarm in beyond if alarm.alarm in wanted][:limit]
+    others = [alarm for alarm in shown if alarm.alarm not in wanted]
+    left_out = {alarm.alarm for alarm in others[len(others) - len(missing) :]} if missing else set()
+    return [alarm for alarm in shown if alarm.alarm not in left_out] + missing
 
 
 def _names(records: dict[int, SeriesRecord], series: int) -> dict[str, object]:

@@ -245,8 +245,36 @@ class AlarmReply(BaseModel):
     feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
     maintenance: str = Field(default="", description="Name of the maintenance during which it opened; else empty.")
     incident: int | None = Field(
-        default=None, description="Number of the alarm that began the incident of which this is part."
+        default=None, description="Number of the alarm that stands first in the incident of which this is part."
     )
+
+
+class BudgetUseReply(BaseModel):
+    """False alarms that a group of sensors is allowed in the time, and those seen."""
+
+    name: str = Field(description='A site or a device, or "all".')
+    series: int
+    allowed: float | None = Field(description="What the budget allows; null where a fixed threshold sets none.")
+    raised: int = Field(description="Alarms that scores raised.")
+    right: int
+    wrong: int = Field(description='Marked "wrong" or "expected".')
+    unjudged: int = Field(description="Marked by nobody.")
+    exceeded: bool = Field(description="More were marked wrong than the budget allows, and more than one.")
+
+
+class ReportReply(BaseModel):
+    """The last days: in numbers, and in words as Markdown."""
+
+    start: int
+    end: int
+    alarms: dict[str, Any] = Field(description="The figures of ISA-18.2.")
+    budget: str
+    false_alarms: BudgetUseReply
+    sites: list[BudgetUseReply] = Field(description="The worst first.")
+    devices: list[BudgetUseReply] = Field(description="Those that had alarms, the worst first.")
+    silent: list[dict[str, Any]]
+    storage: dict[str, Any]
+    text: str
 
 
 class ToldReply(BaseModel):

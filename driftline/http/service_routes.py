@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from alerts.figures import DAY
 from alerts.notices.notice_settings import ADDRESS_IS_SECRET
 from common.visible import host_alone, without_secrets
 from devices.records import DeadLetter
@@ -18,6 +19,8 @@ from driftline.http.access_guard import identity_of
 from driftline.http.bounds import QuickAnswers
 from driftline.http.reply import json_response
 from driftline.http.view import ServiceView, Status
+from driftline.report.report_making import make_report
+from driftline.report.report_text import report_json, report_text
 
 
 def service_router(view: ServiceView) -> APIRouter:
@@ -51,6 +54,13 @@ def service_router(view: ServiceView) -> APIRouter:
         """The effective configuration. Secrets are masked."""
         return json_response(mask_secrets(view.configuration()))
 
+    @router.get("/report", response_model=schemas.ReportReply)
+    def report(days: Annotated[float, Query(gt=0, le=366, description="How many days back.")] = 7) -> Response:
+        """The last days in numbers and in words: alarms, false ones allowed and seen, what is silent, storage."""
+        end = view.counts().time
+        made = make_report(view.store, view.alarm_settings(), view.store.path.parent, end - int(days * DAY), end)
+        return json_response(report_json(made) | {"text": report_text(made, _time_zone(view))})
+
     @router.get("/dead-letters", response_model=schemas.DeadLetterListReply)
     def dead_letters(limit: Annotated[int, Query(ge=1, le=10_000, description="Most dead letters.")] = 100) -> Response:
         """Messages and readings that did not become points, newest first, with the reason."""
@@ -58,6 +68,11 @@ def service_router(view: ServiceView) -> APIRouter:
         return json_response({"dead_letters": found, "reasons": view.store.dead_letter_reasons()})
 
     return router
+
+
+def _time_zone(view: ServiceView) -> str:
+    settings = view.configuration().get("report")
+    return str(settings.get("time_zone", "UTC")) if isinstance(settings, Mapping) else "UTC"
 
 
 def _dead_letter(letter: DeadLetter) -> dict[str, Any]:

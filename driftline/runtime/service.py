@@ -103,6 +103,7 @@ class Service(Stages):
                     line.refresh,
                     self.reload_if_changed,
                     self._backups.look,
+                    self._reports.look,
                     self._look_after_clock,
                     self._note_filters,
                     self._balance,

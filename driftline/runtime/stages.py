@@ -38,6 +38,7 @@ from driftline.runtime.housekeeping import Housekeeping
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
 from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import restored_engine
+from driftline.runtime.report_desk import ReportDesk
 from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
@@ -386,6 +387,10 @@ class Stages:
         self._closers.append(("notices", self._notices.stop))
         self.status.notifier = self._notices.notifier
         self.status.functions = self._functions
+        self._reports = ReportDesk(
+            self.folder.path, self._store, lambda: self.config, lambda: self.status.notifier, self._clock
+        )
+        self._closers.append(("report", self._reports.stop))
 
     def _open_home_assistant(self) -> None:
         if not self.config.home_assistant.enabled:

@@ -87,7 +87,7 @@ export async function showAlarms({ root, search, signal }) {
     shown = [];
     const sorted = [...groups.entries()].sort(([, a], [, b]) => compare(a, b));
     for (const [key, members] of sorted) {
-      members.sort((a, b) => a.opened - b.opened || a.alarm - b.alarm);
+      members.sort((a, b) => Number(b.alarm === key) - Number(a.alarm === key) || a.opened - b.opened || a.alarm - b.alarm);
       const isOpen = open.has(key);
       const visible = isOpen ? members : members.slice(0, 1);
       shown.push(...visible);

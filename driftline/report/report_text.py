@@ -1,0 +1,134 @@
+"""A report as people read it, in a mail as well as in a file, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from alerts.budget_use import BudgetUse
+from alerts.figures import ACCEPTABLE_PER_HOUR
+from alerts.notices.wording import Message
+from driftline.report.report_making import Report
+
+_LISTED = 10
+_MOST_SILENT = 30
+_NS_A_SECOND = 1e9
+
+
+def report_text(report: Report, time_zone: str = "UTC") -> str:
+    """The report in words, as Markdown."""
+    zone = ZoneInfo(time_zone)
+    figures = report.figures
+    named = [f"- {' '.join(report.names[series])}: {count}" for series, count in figures.top[:_LISTED]]
+    severities = ", ".join(f"{count} {name}" for name, count in sorted(figures.severities.items()))
+    lines = [
+        f"# Driftline from {_moment(report.start, zone)} to {_moment(report.end, zone)}",
+        "",
+        "## Alarms",
+        f"- {figures.alarms} opened{f' ({severities})' if severities else ''}, {figures.per_hour:.2g} an hour: "
+        f"{figures.verdict} for one person (up to {ACCEPTABLE_PER_HOUR:g} acceptable)",
+        f"- {figures.open} open now: {figures.unacknowledged} not taken on, {len(figures.stale)} for more than a day",
+        f"- {figures.floods} floods (more than 10 in ten minutes), {len(figures.chattering)} chattering series",
+        *_section("## Most alarms", named),
+        "",
+        "## False alarms",
+        f"- budget: {report.budget}",
+        f"- all {report.uses.everything.series} sensors: {report.uses.everything.sentence()}",
+        *_section("### By site", _uses(report.uses.sites)),
+        *_section("### By device", _uses(report.uses.devices)),
+        *_section("## Silent now", _silent(report)),
+        "",
+        "## Storage",
+        *_storage(report),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    figures = dataclasses.asdict(report.figures)
+    for left_out in ("top", "hours", "chattering", "stale"):
+        figures.pop(left_out)
+    top = [
+        {"series": series, "device": report.names[series][0], "metric": report.names[series][1], "alarms": count}
+        for series, count in report.figures.top
+    ]
+    storage = report.storage
+    return {
+        "start": report.start,
+        "end": report.end,
+        "alarms": figures | {"verdict": report.figures.verdict, "stale": len(report.figures.stale), "top": top},
+        "budget": report.budget,
+        "false_alarms": _use(report.uses.everything),
+        "sites": [_use(each) for each in report.uses.sites],
+        "devices": [_use(each) for each in report.uses.devices if each.raised],
+        "silent": [dataclasses.asdict(each) for each in report.silent],
+        "storage": dataclasses.asdict(storage) | {"grown": storage.grown, "days_left": _days_left(report)},
+    }
+
+
+def report_message(report: Report, time_zone: str) -> Message:
+    """The report as a notice. Its key is of the time that it is about, so that none comes twice."""
+    zone = ZoneInfo(time_zone)
+    wrong = report.uses.everything
+    subject = (
+        f"Driftline {_moment(report.start, zone)[:10]} to {_moment(report.end, zone)[:10]}: "
+        f"{report.figures.alarms} alarms, {wrong.wrong} wrong, {len(report.silent)} silent"
+    )
+    return Message(
+        f"report-{report.end}", subject, report_text(report, time_zone), {"event": "report", **report_json(report)}
+    )
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return ["", title, *lines] if lines else []
+
+
+def _uses(uses: Iterable[BudgetUse]) -> list[str]:
+    """Those that had alarms, the worst first; one that is past its budget says so."""
+    shown = [use for use in uses if use.raised][:_LISTED]
+    return [f"- {use.name}: {use.sentence()}{' (over its budget)' if use.is_exceeded else ''}" for use in shown]
+
+
+def _use(use: BudgetUse) -> dict[str, Any]:
+    return dataclasses.asdict(use) | {"unjudged": use.unjudged, "exceeded": use.is_exceeded}
+
+
+def _silent(report: Report) -> list[str]:
+    lines = [
+        f"- {each.device}{f' {each.metric}' if each.metric else ''}: {each.reason}"
+        for each in report.silent[:_MOST_SILENT]
+    ]
+    if beyond := len(report.silent) - len(lines):
+        lines.append(f"- and {beyond} more")
+    return lines or ["- none"]
+
+
+def _storage(report: Report) -> list[str]:
+    storage, left = report.storage, _days_left(report)
+    return [
+        f"- {storage.readings:,} readings came in this time; {storage.stored:,} are stored",
+        f"- the data folder takes {_size(storage.bytes)}, of which this time's readings about {_size(storage.grown)}",
+        f"- {_size(storage.free)} are free on its disk"
+        + (f": enough for {left:,.0f} days at this rate" if left is not None else ""),
+    ]
+
+
+def _days_left(report: Report) -> float | None:
+    a_day = report.storage.grown / max(report.days, 1e-9)
+    return report.storage.free / a_day if a_day > 0 else None
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _moment(time: int, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(time / _NS_A_SECOND, zone).strftime("%Y-%m-%d %H:%M %Z")

@@ -1,0 +1,83 @@
+"""Makes the reports that are due, in a thread, each once: as a file of the data folder, and through notice channels."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alerts.alarm_settings import AlarmSettings
+from alerts.figures import DAY
+from alerts.notices.notifier import Notifier
+from driftline.config import Config
+from driftline.report.report_making import make_report
+from driftline.report.report_settings import ReportSettings
+from driftline.report.report_text import report_json, report_message, report_text
+from storage.embedded.queries import StoreQueries
+
+log = logging.getLogger(__name__)
+
+_KEPT = 120
+
+
+class ReportDesk:
+    """`look` is called now and then. A report that was due while the service was down is made up for, for half its
+    time. Its file says that it is done: after a kill before that it is made again, and sent no second time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: StoreQueries,
+        config: Callable[[], Config],
+        notifier: Callable[[], Notifier | None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._config = config
+        self._notifier = notifier
+        self._clock = clock
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> None:
+        """Begin the report that is due, where one is."""
+        settings, now = self._config().report, self._clock()
+        due = settings.last_due(now)
+        is_late = due is not None and now - due > settings.days * DAY // 2
+        if due is None or is_late or self.path(due).exists() or (self._thread and self._thread.is_alive()):
+            return
+        self._thread = threading.Thread(
+            target=self._make, args=(settings, self._config().alarm, due), name="report", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the report that is being made."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def path(self, due: int) -> Path:
+        """The file of the report that was due then."""
+        return self._folder / "reports" / f"{datetime.fromtimestamp(due / 1e9, UTC):%Y-%m-%dT%H%MZ}.md"
+
+    def _make(self, settings: ReportSettings, alarm: AlarmSettings, due: int) -> None:
+        try:
+            report = make_report(self._store, alarm, self._folder, due - settings.days * DAY, due)
+            notifier = self._notifier()
+            if settings.notices and notifier is not None:
+                for name in notifier.send(report_message(report, settings.time_zone), settings.notices):
+                    log.warning('report: there is no notice channel "%s"', name)
+            path = self.path(due)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.with_suffix(".json").write_text(json.dumps(report_json(report), indent=2) + "\n")
+            partial = path.with_suffix(".partial")
+            partial.write_text(report_text(report, settings.time_zone))
+            partial.replace(path)
+            for old in sorted(path.parent.glob("*.md"))[:-_KEPT]:
+                old.with_suffix(".json").unlink(missing_ok=True)
+                old.unlink()
+        except Exception:
+            log.exception("the report could not be made; it is tried again")
