@@ -129,7 +129,7 @@ def test_the_fleet_shows_those_in_trouble_first_with_values_and_sparklines(page:
     order = {"Alarm": 0, "Silent": 1, "Unusual": 2, "Warming up": 3, "Normal": 4}
     assert states[0] == "Alarm"
     assert [order[state] for state in states] == sorted(order[state] for state in states)
-    assert page.browser.run(PIXELS, ".device-row .cell canvas", BLUE) > 20
+    page.browser.wait(lambda: page.browser.run(PIXELS, ".device-row .cell canvas", BLUE) > 20, "a line of values")
     assert f"{DEVICES}" in page.text(".tiles")
 
 
