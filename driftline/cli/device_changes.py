@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -51,6 +51,32 @@ def show(folder: Path, device: str, form: Format) -> None:
         return
     for name, value in lines.items():
         print(f"{name:<15} {visible(str(value))}")
+
+
+def print_tree(folder: Path, labels: list[str], form: Format) -> None:
+    """Print the plant as a tree: by labels, the outermost first, else by the levels of names."""
+    tree = get(needed_service(folder), "asset-tree" + (f"?{urlencode({'by': labels}, doseq=True)}" if labels else ""))
+    if form is Format.JSON:
+        json.dump(tree, sys.stdout, ensure_ascii=False)
+        print()
+        return
+    for part in tree["parts"]:
+        _print_part(part, 0)
+    for device in tree["members"]:
+        print(visible(device))
+
+
+def _print_part(node: dict[str, Any], depth: int) -> None:
+    said = [f"{node['devices']} device{'s' if node['devices'] != 1 else ''}"]
+    said += [f"{node['silent']} silent"] if node["silent"] else []
+    said += (
+        [f"{node['open_alarms']} open alarm{'s' if node['open_alarms'] != 1 else ''}"] if node["open_alarms"] else []
+    )
+    print(visible(f"{'  ' * depth}{node['name']}  ({', '.join(said)})"))
+    for part in node["parts"]:
+        _print_part(part, depth + 1)
+    for device in node["members"]:
+        print(visible(f"{'  ' * (depth + 1)}{device}"))
 
 
 def change(folder: Path, action: str, targets: list[str], *, note: str, sure: bool) -> None:

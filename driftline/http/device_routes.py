@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
 
+from devices.asset_tree import Asset, AssetNode, asset_tree
 from devices.records import SeriesRecord
 from driftline.http import schemas
 from driftline.http.errors import unknown
 from driftline.http.parameters import DeviceFilter, DeviceName, series_of
 from driftline.http.reply import json_response
-from driftline.http.view import DeviceState, Learning, ServiceView
+from driftline.http.view import DeviceLife, DeviceState, Learning, ServiceView
 
 MOST_DEVICES, USUAL_DEVICES = 10_000, 2_000
 """Most devices that one request lists, and how many where it does not say: what takes long holds the engine up."""
+
+MOST_LEVELS = 8
+"""Most labels that make a tree."""
 
 _STATE = tuple(field.name for field in dataclasses.fields(DeviceState))
 
@@ -37,6 +42,19 @@ def device_router(view: ServiceView) -> APIRouter:
         page = view.device_page(offset, limit, retired=retired)
         found = list(map(_device, page.states, _metrics(view.learning(), page.series)))
         return json_response({"time": view.counts().time, "total": page.total, "devices": found})
+
+    @router.get("/asset-tree", response_model=schemas.AssetNodeReply)
+    def tree(
+        by: Annotated[
+            list[str] | None,
+            Query(max_length=MOST_LEVELS, description="Labels, the outermost first; unset: the levels of names."),
+        ] = None,
+    ) -> Response:
+        """The plant as a tree of the devices in service, with what is silent and in alarm in each part."""
+        page = view.device_page(0, sys.maxsize, retired=False)
+        away = (DeviceLife.SILENT, DeviceLife.OFFLINE)
+        assets = [Asset(each.device, each.labels, each.life in away, each.open_alarms) for each in page.states]
+        return json_response(_node(asset_tree(assets, by or ())))
 
     @router.get("/devices/{device:path}", response_model=schemas.DeviceReply)
     def device(device: DeviceName) -> Response:
@@ -96,6 +114,17 @@ def _metrics(learning: Learning, series: list[list[SeriesRecord]]) -> list[list[
         ]
     )
     return [[next(found) for _ in records] for records in series]
+
+
+def _node(node: AssetNode) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "devices": node.devices,
+        "silent": node.silent,
+        "open_alarms": node.open_alarms,
+        "parts": [_node(part) for part in node.parts.values()],
+        "members": node.members,
+    }
 
 
 def _device(state: DeviceState, metrics: list[dict[str, Any]]) -> dict[str, Any]:

@@ -143,6 +143,23 @@ class DeviceReply(BaseModel):
     metrics: list[MetricReply]
 
 
+class AssetNodeReply(BaseModel):
+    """A part of the plant. The outermost has no name."""
+
+    model_config = _example(
+        name="", devices=1, silent=0, open_alarms=1, members=[],
+        parts=[
+            {"name": "plant", "devices": 1, "silent": 0, "open_alarms": 1, "parts": [], "members": ["plant/pump-01"]}
+        ],
+    )  # fmt: skip
+    name: str
+    devices: int = Field(description="Devices in it and in its parts.")
+    silent: int = Field(description="Those of them that are not heard from.")
+    open_alarms: int
+    parts: list[AssetNodeReply]
+    members: list[str] = Field(description="Devices that are in no part of it.")
+
+
 class DeviceListReply(BaseModel):
     """Devices, in the order in which they were first seen; `time` is the server's clock."""
 

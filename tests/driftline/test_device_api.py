@@ -130,3 +130,19 @@ def test_bad_values_are_excluded_by_who_is_signed_in(client: TestClient, service
     assert client.get("/api/v1/audit").json()["entries"][0]["action"] == "points: exclude"
     backwards = client.post("/api/v1/points/exclusions", json={"action": "include", **stretch, "to": NOW - 1})
     assert (backwards.status_code, "expected a time after start" in backwards.text) == (400, True)
+
+
+def test_the_plant_is_a_tree_by_names_or_by_labels(client: TestClient, service: DemoService) -> None:
+    service.labels = {PUMP: {"site": "north"}}
+    service.silent = {FAN}
+    service.step(alarms=[AlarmRecord(1, 0, AlarmState.OPEN, NOW, None, "major", 6.0, 1.0, 0.0, "why", {})])
+    whole = {"name": "", "devices": 2, "silent": 1, "open_alarms": 1, "members": []}
+    plant = {"name": "plant", "devices": 2, "silent": 1, "open_alarms": 1, "parts": [], "members": [FAN, PUMP]}
+    assert client.get("/api/v1/asset-tree").json() == whole | {"parts": [plant]}
+    by_site = client.get("/api/v1/asset-tree", params={"by": "site"}).json()
+    assert by_site == whole | {
+        "parts": [
+            {"name": "no site", "devices": 1, "silent": 1, "open_alarms": 0, "parts": [], "members": [FAN]},
+            {"name": "north", "devices": 1, "silent": 0, "open_alarms": 1, "parts": [], "members": [PUMP]},
+        ]
+    }

@@ -10,7 +10,7 @@ import typer
 
 from driftline.cli.client import all_devices, broker_url, query, running_service
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
-from driftline.cli.device_changes import change, show
+from driftline.cli.device_changes import change, print_tree, show
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
 
 SQL = (
@@ -26,6 +26,7 @@ class DeviceCommand(StrEnum):
 
     LIST = "list"
     SHOW = "show"
+    TREE = "tree"
     LABEL = "label"
     RENAME = "rename"
     MERGE = "merge"
@@ -77,14 +78,12 @@ def devices(
     """List the devices: their metrics, stored points, newest reading (UTC) and open alarms; or act on them.
 
     While the service runs, `state` tells which are online, new, silent, retired, or said to be offline, and `trouble`
-    what is wrong with a device's clock or messages. What is done needs a running service, which keeps it in its
-    journal.
+    what is wrong with a device's clock or messages. What is done needs a running service, which journals it.
 
-    show DEVICE; label DEVICE site=north owner=ada (NAME= takes a label away); rename DEVICE "Feed pump" (its identity
-    stays, "" takes the name away); retire DEVICE... (no alarms, out of the list; restore undoes it); mute DEVICE...
-    (its alarms are recorded and shown, and nobody is told; unmute undoes it); merge NEW OLD (what NEW sends, and has
-    sent, is OLD's: a replaced sensor keeps its history and what was learned); delete DEVICE... (with its points, states
-    and alarms; it cannot be undone).
+    show DEVICE; tree LABEL... (by labels, else by the levels of names); label DEVICE site=north owner=ada (NAME= takes
+    one away); rename DEVICE "Feed pump" ("" gives its identity back); retire DEVICE... (no alarms, out of the list;
+    restore undoes it); mute DEVICE... (alarms are recorded, nobody is told; unmute undoes it); merge NEW OLD (what NEW
+    sends, and has sent, is OLD's, with its history); delete DEVICE... (with all its data; it cannot be undone).
 
     identify listens to the broker, tells which families of devices speak there, by which topics they are recognised,
     and shows samples of what is not recognised. Nothing need be configured for those that are.
@@ -107,6 +106,8 @@ def devices(
         if len(given) != 1:
             raise CommandError(f"DEVICE: {len(given)} are given, expected one", code=Exit.USAGE)
         show(folder, given[0], form)
+    elif action is DeviceCommand.TREE:
+        print_tree(folder, given, form)
     elif action is DeviceCommand.LIST:
         print_rows(_listed_devices(folder, retired=retired), form, wide=wide, narrow=NARROW)
     else:
