@@ -23,6 +23,7 @@ from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
 from driftline.report.report_settings import ReportSettings
+from driftline.runtime.backup_settings import BackupSettings
 from functions.definitions import mistakes_of
 from functions.function_settings import FunctionSettings
 from ingest.broker_settings import BrokerSettings
@@ -122,6 +123,9 @@ class Config(BaseModel):
     streams: list[StreamSettings] = Field(
         default=[],
         description="Standing questions: SQL over windows of what the pipeline makes, all the time.",
+    )
+    backup: BackupSettings = Field(
+        default=BackupSettings(), description="Backups that the service makes by itself, and tries by a restore."
     )
     functions: list[FunctionSettings] = Field(
         default=[],

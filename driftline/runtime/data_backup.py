@@ -119,7 +119,7 @@ def restore(backup: Path, folder: DataFolder, *, trust: bool = False, key_file: 
         )
     folder.lock()
     try:
-        for path in (folder.journal, folder.database, folder.snapshots, folder.spool):
+        for path in (folder.journal, folder.database, folder.snapshots, folder.spool, folder.functions):
             if path.exists():
                 raise BackupError(f'"{folder.path}" holds data already ({path.name}): name another folder with --data')
         for name in files:

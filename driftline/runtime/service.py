@@ -104,6 +104,7 @@ class Service(Stages):
                     self.reload_if_changed,
                     self._backups.look,
                     self._reports.look,
+                    self._back_up_when_due,
                     self._look_after_clock,
                     self._note_filters,
                     self._balance,
@@ -112,6 +113,9 @@ class Service(Stages):
                 if self._stopped_by_itself():
                     return True
         return False
+
+    def _back_up_when_due(self) -> None:
+        self._scheduled.look(self.config.backup)
 
     def _attempt(self, look: Callable[[], None]) -> None:
         """Do it; what goes wrong, as on a full disk, is logged once and tried again the next time round.

@@ -39,6 +39,7 @@ from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
 from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import restored_engine
 from driftline.runtime.report_desk import ReportDesk
+from driftline.runtime.scheduled_backup import ScheduledBackups
 from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
@@ -153,6 +154,10 @@ class Stages:
         self._closers.append(("housekeeping", self._housekeeping.stop))
         self._backups = BackupDesk(self.folder, self._store, self._config_file, self._housekeeping.held)
         self._closers.append(("backup", self._backups.stop))
+        self._scheduled = ScheduledBackups(
+            self.folder, self._store, self._config_file, self._housekeeping.held, clock=self._clock
+        )
+        self._closers.append(("scheduled backup", self._scheduled.stop))
 
     def _compare_parts(self) -> None:
         lost = what_is_lost(
@@ -292,6 +297,7 @@ class Stages:
         )
         self.status.clock_watch = self._clock_watch
         self.status.losses = lambda: self.folder.losses
+        self.status.backup_health = lambda: self._scheduled.health(self.config.backup)
         self._sinks.watch(self.status.presence)
         self.status.config_file = self._config_file
         # It closes after the page, which shows how the notices do until its end.

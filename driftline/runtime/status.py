@@ -92,6 +92,7 @@ class ServiceStatus:
         self._simulator: SimulatorView | None = None
         self._functions: FunctionDesk | None = None
         self.stream_problem: Callable[[], str] = str
+        self.backup_health: Callable[[], list[StageHealth]] = list
         self.clock_watch: ClockWatch | None = None
         self.losses: Callable[[], list[str]] = list
         self.broker_url = ""
@@ -182,7 +183,7 @@ class ServiceStatus:
             troubles.append(StageHealth("streams", Status.YELLOW, problem))
         functions = self._functions.health() if self._functions is not None else ()
         sinks = map(_sink_health, self._sink_states())
-        return Health((*stages, *sinks, *self._notice_health(), *functions, *troubles))
+        return Health((*stages, *sinks, *self._notice_health(), *functions, *self.backup_health(), *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from common.time_units import SECOND
+from driftline.http.view import Status
+from driftline.runtime.backup_settings import BackupSettings
+from driftline.runtime.backup_trial import Extent, try_backup
 from driftline.runtime.data_backup import MANIFEST, BackupError, back_up, restore
 from driftline.runtime.data_folder import DataFolder
+from driftline.runtime.scheduled_backup import ScheduledBackups, made_backups
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
@@ -99,3 +106,58 @@ def test_a_backup_of_somebody_else_needs_a_word_of_trust(tmp_path: Path) -> None
     restore(tmp_path / "unsealed", again, trust=True)
     restore(tmp_path / "backup", DataFolder(tmp_path / "own"), key_file=tmp_path / "mine.key")
     assert (tmp_path / "own" / folder.database.name).exists()
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self, text: str) -> None:
+        self.set(text)
+
+    def set(self, text: str) -> None:
+        self.now = int(datetime.fromisoformat(text).timestamp()) * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def test_backups_make_themselves_are_tried_and_the_oldest_go(folder: DataFolder, tmp_path: Path) -> None:
+    clock, place = Clock("2026-03-01T02:59:00+00:00"), tmp_path / "backups"
+    settings = BackupSettings(folder=place, keep=2)
+    with EmbeddedStore(folder.database) as store:
+        desk = ScheduledBackups(folder, store, None, nullcontext, clock=clock)
+        desk.look(settings)
+        assert (made_backups(place), desk.health(settings)[0].message) == ([], "none is due yet")
+        for day in (1, 2, 4):  # the third was missed, and is made up for with the fourth
+            clock.set(f"2026-03-0{day}T03:00:30+00:00")
+            desk.look(settings)
+            desk.stop()
+            desk.look(settings)
+            desk.stop()
+        [stage] = desk.health(settings)
+        assert [each.name for each in sorted(place.iterdir())] == [
+            "driftline-20260302T030030Z",
+            "driftline-20260304T030030Z",
+        ]
+        assert stage.status is Status.GREEN
+        assert stage.message.startswith("driftline-20260304T030030Z: ")
+        assert stage.message.endswith(" MiB, restored on trial with 0 messages")
+
+        (folder.journal).write_bytes(b"no journal" * 1_000)
+        clock.set("2026-03-05T03:00:30+00:00")
+        desk.look(settings)
+        desk.stop()
+        [stage] = desk.health(settings)
+        assert stage.status is Status.YELLOW
+        assert stage.message.startswith("failed, and is made again in an hour: ")
+        assert len(made_backups(place)) == 2, "the good ones stay"
+    restore(made_backups(place)[-1], DataFolder(tmp_path / "again"))
+
+
+def test_a_backup_that_lacks_what_was_stored_is_told_from_one_that_does_not(folder: DataFolder, tmp_path: Path) -> None:
+    backed_up(folder, tmp_path / "backup")
+    nothing, more = Extent(0, 0), Extent(5, 900)
+    assert try_backup(tmp_path / "backup", least=nothing, most=more) == nothing
+    with pytest.raises(BackupError, match=r"its position is 0, expected between 5 and 5"):
+        try_backup(tmp_path / "backup", least=more, most=more)
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".trial")] == []
