@@ -33,5 +33,5 @@ def alarm_of_channel(report: ReportChannel, registry: SeriesRegistry, alarms: Al
         return alarms.over(series, report.at, _ENDINGS[report.state])
     waited = max(0, report.at - report.since)
     reason = f'notice channel "{report.channel}" has taken nothing for {spoken_duration(waited)}: {report.error}'
-    opening = Opening(waited / 1e9, math.nan, reason, {UNDELIVERED: alarms.threshold(series)})
+    opening = Opening(math.nan, math.nan, reason, {UNDELIVERED: alarms.threshold(series)})
     return alarms.begin(series, report.at, "major", opening)

@@ -104,11 +104,11 @@ class AlarmState(StrEnum):
 class AlarmRecord:
     """An alarm as it stands after a change; the newest record of an `alarm` id is the alarm.
 
-    Times are event time in ns. `peak_score` is the highest score so far, `value` and `expected` those of the reading
-    that opened it, `reason` one sentence, `parts` how much each detector contributed at opening. `acknowledged_at` and
-    `acknowledged_by`: when and by whom, by the service's clock. `shelved_until`: event time before which nobody is to
-    be told of it. `cleared_reason`: "back to normal", "by hand", ... `note`: what was said of it last. `feedback`:
-    "right", "wrong" or "expected", where somebody has said so.
+    Times are event time in ns. `peak_score` is the highest score so far, `value` and `expected` those of the
+    reading that opened it (NaN where none did), `reason` one sentence, `parts` how much each detector contributed
+    at opening. `acknowledged_at` and `acknowledged_by`: when and by whom, by the service's clock. `shelved_until`:
+    event time before which nobody is to be told of it. `cleared_reason`: "back to normal", "by hand", ... `note`:
+    what was said of it last. `feedback`: "right", "wrong" or "expected", where somebody has said so.
     """
 
     alarm: int

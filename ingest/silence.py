@@ -6,6 +6,7 @@ comes at all. While nothing was listened to nobody was heard: after such a gap e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Silence:
 
     def opening(self, metric: str) -> Opening:
         """What its alarm tells."""
-        return Opening((self.time - self.last) / 1e9, self.usual / 1e9, self.sentence(metric), {})
+        return Opening(math.nan, math.nan, self.sentence(metric), {})
 
 
 DEVICE_METRIC = "device:silent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def message_of(alarm: AlarmView, event: NoticeEvent, settings: NoticeSettings) -
         "severity": alarm.severity if event == "opened" else "cleared",
         "state": "open" if event == "opened" else f"cleared {_moment(alarm.cleared, zone)}, open",
         "reason": alarm.reason,
-        "value": f"{alarm.value:.6g} {alarm.unit}".strip(),
+        "value": "" if math.isnan(alarm.value) else f"{alarm.value:.6g} {alarm.unit}".strip(),
         "opened": _moment(alarm.opened, zone),
         "cleared": _moment(alarm.cleared, zone),
         "link": alarm.link,
@@ -74,7 +75,7 @@ def message_of(alarm: AlarmView, event: NoticeEvent, settings: NoticeSettings) -
         "severity": alarm.severity,
         "opened": _iso(alarm.opened),
         "cleared": _iso(alarm.cleared),
-        "value": alarm.value if alarm.value == alarm.value else None,
+        "value": None if math.isnan(alarm.value) else alarm.value,
         "unit": alarm.unit,
         "reason": alarm.reason,
         "link": alarm.link,

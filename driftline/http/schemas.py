@@ -250,7 +250,7 @@ class AlarmReply(BaseModel):
     cleared: int | None
     severity: str
     peak_score: float
-    value: float | None = Field(description="The reading that opened it.")
+    value: float | None = Field(description="The reading that opened it; none where no reading did, as of a silence.")
     expected: float | None = Field(description="What was expected instead.")
     reason: str = Field(description="One sentence.")
     parts: dict[str, float] = Field(description="What each detector, or channel of a device, gave the score.")

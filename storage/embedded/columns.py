@@ -51,6 +51,10 @@ class NewestTimes:
         fresh, before = _advance(self.times, series, time)
         return fresh, before
 
+    def reach(self, series: NDArray[np.int32], time: NDArray[np.int64]) -> None:
+        """Points of series that `advance` was given stand at these times (n,): a conflict is moved beyond its own."""
+        np.maximum.at(self.times, series, time)
+
     def undo(self, series: NDArray[np.int32], before: NDArray[np.int64]) -> None:
         """Put back the times that `advance` replaced."""
         # Of repeated indices NumPy keeps the last value given, so the earliest is given last.

@@ -115,6 +115,8 @@ class EmbeddedStore(StreamStore):
         late = int(np.count_nonzero(points.late & ~duplicate))
         duplicates = int(np.count_nonzero(duplicate))
         kept = replace(points, time=time).take(~duplicate)
+        if conflicts:
+            self._newest.reach(kept.series, kept.time)
         return kept, CommitResult(len(points) - late - duplicates, duplicates, late, conflicts)
 
     def _find_stored(

@@ -178,7 +178,8 @@ CREATE OR REPLACE VIEW series AS SELECT series, device, metric, unit, kind FROM 
 CREATE OR REPLACE VIEW states AS
     SELECT s.device, s.metric, c.time, c.text FROM stored.state c JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW alarms AS
-    SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score, a.value, a.expected,
+    SELECT a.alarm, s.device, s.metric, a.state, a.severity, a.opened, a.cleared, a.peak_score,
+        nullif(a.value, 'nan') AS value, nullif(a.expected, 'nan') AS expected,
         a.reason, a.parts, a.acknowledged_by, a.acknowledged_at, a.shelved_until, a.cleared_reason, a.note, a.feedback
     FROM stored.alarm a LEFT JOIN stored.series s USING (series);
 CREATE OR REPLACE VIEW actions AS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 from hypothesis import given, settings
@@ -66,6 +67,8 @@ def test_a_device_that_stops_opens_an_alarm_without_a_message_and_ends_it_when_i
     (alarm,) = plant.alarms
     assert 30 * SECOND <= alarm.opened - stopped <= 70 * SECOND
     assert alarm.severity == "major"
+    assert math.isnan(alarm.value)
+    assert math.isnan(alarm.expected)
     assert alarm.reason == "the device has been silent for 1 min; it is heard from at least every 10 s otherwise"
     plant.send("hall/pump", level=3.0, speed=7.0)
     assert [(a.alarm, a.state, a.cleared_reason) for a in plant.alarms[1:]] == [

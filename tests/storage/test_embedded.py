@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from letters import letter
 
@@ -66,6 +66,7 @@ rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.floats(-10, 
 
 
 @settings(max_examples=25, deadline=None)
+@example([[(0, 0, 0.0), (0, 0, 1.0), (0, 0, 2.0)], [(0, 1, 3.0)]])
 @given(st.lists(rows | st.sampled_from(["compact", "reopen"]), max_size=8))
 def test_every_value_stays_at_its_time_or_right_after_it_and_the_counts_close(steps: list[list[Row] | str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

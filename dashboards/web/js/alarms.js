@@ -129,7 +129,7 @@ export async function showAlarms({ root, search, signal }) {
       h("td", { class: "device" }, h("a", { href: link }, h("b", {}, alarm.device)), h("span", { class: "sub" }, alarm.metric),
         incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident`) : null),
       h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null, toldOf(alarm)),
-      h("td", { class: "right" }, `${number(alarm.value)}${unit}`, h("span", { class: "sub" }, alarm.expected === null ? "" : `expected ${number(alarm.expected)}${unit}`)),
+      h("td", { class: "right" }, alarm.value === null ? "" : `${number(alarm.value)}${unit}`, h("span", { class: "sub" }, alarm.expected === null ? "" : `expected ${number(alarm.expected)}${unit}`)),
       h("td", { class: "still" }, h("span", { class: "meter bad" }, bar), ` ${alarm.peak_score.toFixed(1)}`),
       h("td", { class: "right" }, moment(alarm.opened), h("span", { class: "sub" }, ago(alarm.opened, now))),
       h("td", { class: "right" }, isActive ? "still open" : duration((alarm.cleared - alarm.opened) / 1e9), alarm.cleared_reason ? h("span", { class: "sub" }, alarm.cleared_reason) : null));
