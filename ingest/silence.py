@@ -219,6 +219,7 @@ class SilenceWatch:
             "silent_metrics": self._silent_metrics.copy(),
             "back_since": self._back_since.copy(),
             "times": np.array([self._moment, self._moment // _LOOKS_EVERY, self._listens_from, self._received]),
+            "nobody_before": np.array([self._nobody_before]),
         }
 
     def load(self, state: State) -> None:
@@ -233,7 +234,7 @@ class SilenceWatch:
         self._back_since = np.array(state.get("back_since", np.zeros(len(self._silent_devices))), np.int64)
         self._moment, _, self._listens_from, *received = (int(time) for time in state["times"])
         self._received = received[0] if received else self._moment
-        self._nobody_before = _UNKNOWN
+        self._nobody_before = int(state["nobody_before"].item()) if "nobody_before" in state else _UNKNOWN
 
 
 def alarm_changes(
