@@ -385,6 +385,6 @@ def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:
 
 def alarm_from_json(saved: Mapping[str, Any]) -> AlarmRecord:
     """What `alarm_to_json` gave, once it has been JSON."""
-    # JSON has no NaN: where nothing was expected it says null.
-    expected = math.nan if saved["expected"] is None else saved["expected"]
-    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"]), "expected": expected})
+    # JSON has no NaN: where there was no value, or nothing was expected, it says null.
+    numbers = {name: math.nan if saved[name] is None else saved[name] for name in ("value", "expected")}
+    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"]), **numbers})

@@ -150,6 +150,17 @@ def test_a_webhook_follows_no_redirect(told, web: HttpReceiver) -> None:
     assert notifier.states()[0].error == f"{web.url}/******** answered 302"
 
 
+def test_a_webhook_goes_its_own_way_whatever_proxy_the_environment_names(
+    told, web: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    notifier = told(webhook(web))
+    notifier.offer(ALARM)
+    flush(notifier)
+    assert keys(web) == ["alarm-7-opened"]
+
+
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]"])
 def test_a_webhook_is_never_sent_to_a_metadata_service(told, host: str) -> None:
     notifier = told(NoticeSettings(name="hook", kind="webhook", url=f"http://{host}/latest"))
