@@ -39,7 +39,7 @@ class BudgetUse:
     def sentence(self) -> str:
         """What a person reads."""
         allowed = (
-            "a fixed threshold sets no budget" if self.allowed is None else f"{self.allowed:.1f} false ones allowed"
+            "a fixed threshold sets no budget" if self.allowed is None else f"{_few(self.allowed)} false ones allowed"
         )
         judged = f"{self.right} marked right, {self.wrong} marked wrong, {self.unjudged} not judged"
         return f"{allowed}; {self.raised} raised by scores: {judged}"
@@ -87,6 +87,10 @@ def budget_uses(
             use.right += alarm.feedback == "right"
             use.wrong += alarm.feedback in ("wrong", "expected")
     return BudgetUses(everything, _worst_first(sites), _worst_first(devices))
+
+
+def _few(count: float) -> str:
+    return f"{count:.1f}" if count >= 1 or not count else f"{count:.2g}"
 
 
 def _worst_first(uses: Mapping[str, BudgetUse]) -> list[BudgetUse]:

@@ -23,10 +23,11 @@ export async function showFigures({ root, search, signal }) {
   const named = (each) => h("tr", {}, h("td", {}, h("a", { href: deviceLink(each.device, { series: each.series }) }, h("b", {}, each.device)), h("span", { class: "sub" }, each.metric)), h("td", { class: "right" }, each.alarms === undefined ? "" : count(each.alarms)));
   const list = (title, rows, none) => h("section", { class: "panel" }, h("h2", {}, title), rows.length ? h("table", {}, h("tbody", {}, rows.map(named))) : h("p", { class: "pad dim" }, none));
 
+  const few = (number) => (number < 1 ? number.toPrecision(2) : number.toFixed(1));
   const budgets = (title, rows) => h("section", { class: "panel" }, h("h2", {}, title), rows.some((each) => each.raised) ? h("table", {},
     h("thead", {}, h("tr", {}, ["", "Allowed", "Raised", "Right", "Wrong", "Not judged"].map((word, i) => h(word ? "th" : "td", { scope: word ? "col" : null, class: i ? "right" : "" }, word)))),
     h("tbody", {}, rows.filter((each) => each.raised).slice(0, mostBudgets).map((each) => h("tr", {}, h("td", {}, h("b", {}, each.name), each.exceeded ? h("span", { class: "sub bad" }, "over its budget") : null),
-      h("td", { class: "right" }, each.allowed === null ? "" : each.allowed.toFixed(1)), ["raised", "right", "wrong", "unjudged"].map((key) => h("td", { class: "right" }, count(each[key]))))))) : h("p", { class: "pad dim" }, "No alarm in this time."));
+      h("td", { class: "right" }, each.allowed === null ? "" : few(each.allowed)), ["raised", "right", "wrong", "unjudged"].map((key) => h("td", { class: "right" }, count(each[key]))))))) : h("p", { class: "pad dim" }, "No alarm in this time."));
 
   async function draw() {
     const [f, report] = await Promise.all([get("alarms/figures", { days }, signal), get("report", { days }, signal)]);
@@ -46,7 +47,7 @@ export async function showFigures({ root, search, signal }) {
         tile("Floods", count(f.floods), `${(100 * f.flood_share).toFixed(1)} % of the time`, f.floods ? "bad" : "ok"),
         tile("From the ten worst series", `${Math.round(100 * f.top_share)} %`, "of all alarms"),
         tile("Chattering", count(f.chattering.length), "three alarms in a minute; should be 0", f.chattering.length ? "bad" : "ok"),
-        tile("False alarms", `${count(all.wrong)}${all.allowed === null ? "" : ` of ${all.allowed.toFixed(1)} allowed`}`, `marked wrong; ${count(all.right)} right, ${count(all.unjudged)} not judged`, all.exceeded ? "bad" : "ok"),
+        tile("False alarms", count(all.wrong), `marked wrong${all.allowed === null ? "" : `, ${few(all.allowed)} allowed`}; ${count(all.right)} right, ${count(all.unjudged)} not judged`, all.exceeded ? "bad" : "ok"),
         tile("Stale", count(f.stale.length), "open for more than a day", f.stale.length ? "warn" : "ok")),
       h("section", { class: "panel" }, h("h2", {}, "Alarms by hour"), h("div", { class: "hours", role: "img", "aria-label": `Alarms by hour; at most ${most} in one hour` }, bars)),
       h("p", { class: "hint" }, "By severity: ", Object.entries(f.severities).map(([name, n]) => `${name} ${count(n)}`).join(", ") || "none", "."),
