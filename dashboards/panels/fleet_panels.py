@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.languages import piped, rows, series
 from dashboards.model import Board, Panel, Query, Section, SeriesLook, ValueText
+from dashboards.panels.alarm_list_panels import ALARM_LIST
 from dashboards.panels.panel_parts import (
     ALARMS,
     GOOD_TO_BAD,
@@ -330,5 +331,6 @@ FLEET = Board(
                 ),
             ),
         ),
+        ALARM_LIST,
     ),
 )
