@@ -144,6 +144,7 @@ class ReplayView:
         self.counted: Counter[str] = Counter()
         self.stored = self.late = 0
         self.now = 0
+        self.functions = None
 
     def take(self, output: StepOutput) -> None:
         self.counted.update(output.counts)
