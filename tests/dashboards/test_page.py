@@ -470,10 +470,24 @@ def test_the_theme_is_chosen_and_kept(page: Page) -> None:
     page.browser.run("document.getElementById('theme').click()")
 
 
+def test_a_device_is_muted_on_its_page_and_its_alarms_are_shown_so(page: Page) -> None:
+    device = next(each.device for each in page.service.device_states() if each.open_alarms)
+    page.show_device(device)
+    mute = "[...document.querySelectorAll('.device-card button')].find((each) => each.innerText === arguments[0])"
+    page.browser.wait_for(f"return {mute.replace('arguments[0]', repr('Mute'))}", "the button")
+    page.browser.run(f"{mute}.click()", "Mute")
+    page.browser.wait_for(f"return {mute.replace('arguments[0]', repr('Unmute'))}", "the device to be muted")
+    assert "muted since" in page.text(".device-card span")
+    page.show("#/alarms?state=shelved")
+    page.browser.wait_for("return document.querySelector('main tbody tr')", "the alarms that nobody is told of")
+    assert "the device is muted" in page.text("main tbody tr")
+    page.service.muted.clear()
+
+
 def test_a_device_is_renamed_and_labelled_on_its_page_and_found_so_in_the_fleet(page: Page) -> None:
     page.show_device(ODD)
     buttons = "return [...document.querySelectorAll('.device-card button')].map((each) => each.innerText)"
-    assert page.browser.run(buttons) == ["Rename", "Labels", "Retire", "Replaces …", "Delete"]
+    assert page.browser.run(buttons) == ["Rename", "Labels", "Retire", "Mute", "Replaces …", "Delete"]
     for button, entered in (("Rename", "form.name.value = 'Feed <b>pump'"), ("Labels", "form.labels.value = 'a = 1'")):
         page.browser.run(f"[...document.querySelectorAll('button')].find((b) => b.innerText === '{button}').click()")
         page.browser.run(f"const form = document.querySelector('dialog form'); {entered}; form.requestSubmit()")

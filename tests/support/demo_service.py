@@ -175,6 +175,7 @@ class DemoService:
                 open_alarms.get(name, 0),
                 name=self.names.get(name, name),
                 labels=self.labels.get(name, {}),
+                muted_at=self.clock() if name in self.muted else None,
             )
             for name in names
         ]
