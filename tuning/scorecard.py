@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel
 
-SILENCE = "silence"
-"""The detector of alarms that stand for a device being called silent: a state of it, seen on the page, no notice."""
 WEEK = 604_800_000_000_000
 GRACE_SHARE, GRACE_READINGS = 0.1, 15
 """After its end a fault still owns an alarm that opens within this share of its duration and so many readings more: the

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_step import SILENT
 from devices.fault_labels import WHOLE_DEVICE
 from ingest.silence import LISTENS_EVERY, SilenceWatch
 from tuning.backtest import Plan, score_columns
 from tuning.missed_faults import ScoredSeries
-from tuning.scorecard import SILENCE, Alarm
+from tuning.scorecard import Alarm
 
 Columns = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]]
 """Times, int64 ns, values, and times of arrival of each series, by device and metric, in order of arrival."""
@@ -85,4 +86,4 @@ def _silence(
     names: Sequence[str], keys: Sequence[tuple[str, str]], key: tuple[int, int], start: int, end: int
 ) -> Alarm:
     device, series = key
-    return Alarm(names[device], WHOLE_DEVICE if series < 0 else keys[series][1], start, end, SILENCE)
+    return Alarm(names[device], WHOLE_DEVICE if series < 0 else keys[series][1], start, end, SILENT)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alerts.alarm_step import SILENT
 from tuning.corpora import Card
 from tuning.intervals import Figure, mean, median, rate, share
-from tuning.scorecard import SILENCE, AlarmOutcome, FaultOutcome, Score, Verdict
+from tuning.scorecard import AlarmOutcome, FaultOutcome, Score, Verdict
 
 STUCK_KINDS = ("stuck", "silent death")
 
@@ -168,7 +169,7 @@ def cards(score: Score, *, title: str = "Score card") -> list[Card]:
         ["found, first occurrences", total.first.text(), ""],
         ["found, recurrences", total.again.text(), "within 0.05 of the first"],
         ["precision", total.precision.text(), "0.90"],
-        ["precision, the silence of devices apart", _precision(score, SILENCE).text(), ""],
+        ["precision, the silence of devices apart", _precision(score, SILENT).text(), ""],
         ["F1", "-" if math.isnan(total.f1) else f"{total.f1:.2f}", ""],
         ["share of a fault's time with an alarm open", total.open_share.text(), "0.80"],
         ["alarms a fault", total.alarms_a_fault.text(), "1.1"],

@@ -9,7 +9,7 @@ export const verdicts = [
   ["right", "Right: this was worth an alarm"],
   ["wrong", "Wrong: nothing was the matter"],
   ["expected", "Expected from now on: this is the new normal"],
-  ["exclude", "Do not learn from this stretch"],
+  ["do_not_learn", "Do not learn from this stretch"],
 ];
 
 const hour = 3600;
@@ -125,7 +125,7 @@ export function feedback(alarms, done) {
       field("Note (optional)", "note", { maxlength: 500 }),
     ],
     submit: async ({ verdict, note }) => {
-      if (verdict === "exclude") {
+      if (verdict === "do_not_learn") {
         await act(alarms, "do_not_learn", { note });
         tell("What comes from this stretch is not taken for normal");
       } else {
