@@ -21,25 +21,32 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from driftline.access.audit_chain import (
+    AUDIT_SCHEMA,
+    AuditEntry,
+    ChainState,
+    append_entry,
+    carry_over,
+    entries,
+    verified,
+)
 from driftline.access.identity import Role
 
 MIN_PASSWORD = 12
 """Fewest characters of a password."""
 TOKEN_START = "dl_"
 """What API tokens begin with, so that a leaked one is recognised."""
-_MOST_AUDIT_ROWS = 100_000
+_MOST_SHOWN = 4_000
 _SEEN_NS = 60_000_000_000
-_VERSION = 1
+_VERSION = 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
-_SCHEMA = """
+_SCHEMA = f"""{AUDIT_SCHEMA}
 CREATE TABLE user(name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL);
 CREATE TABLE token(name TEXT PRIMARY KEY, role TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, created INTEGER NOT NULL,
     expires INTEGER, used INTEGER);
 CREATE TABLE session(hash BLOB PRIMARY KEY, user TEXT NOT NULL REFERENCES user(name) ON DELETE CASCADE,
     created INTEGER NOT NULL, seen INTEGER NOT NULL);
-CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, who TEXT NOT NULL,
-    address TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL);
-CREATE TABLE secret(value BLOB NOT NULL)
+CREATE TABLE secret(value BLOB NOT NULL);
 """
 
 
@@ -71,17 +78,6 @@ class Token:
     used: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One thing that was done, or tried: when (ns), by whom, from which address, what, and to what."""
-
-    time: int
-    who: str
-    address: str
-    action: str
-    detail: str
-
-
 class AccountBook:
     """The file of accounts. Any thread may use it, and the command line beside a running service.
 
@@ -109,6 +105,7 @@ class AccountBook:
         with storage_errors(self.path, "opening the accounts"):
             connection = connect(self.path)
             try:
+                _carry_over(connection)
                 ensure_schema(connection, self.path, kind="accounts", version=_VERSION, schema=_SCHEMA)
                 connection.execute("PRAGMA foreign_keys=ON")
                 connection.execute(
@@ -272,22 +269,23 @@ class AccountBook:
                 connection.execute("UPDATE token SET used = ? WHERE name = ?", (now, row[0]))
         return Token(row[0], Role(row[1]), row[2], row[3], row[4])
 
-    def log(self, who: str, address: str, action: str, detail: str = "") -> None:
-        """Write down what was done, or tried. The oldest of more than 100,000 entries go."""
-        with self._using("writing the audit log") as connection:
-            connection.execute(
-                "INSERT INTO audit(time, who, address, action, detail) VALUES (?, ?, ?, ?, ?)",
-                (self._clock(), who[:128], address[:64], action, detail[:1000]),
-            )
-            connection.execute("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?", (_MOST_AUDIT_ROWS,))
+    def log(self, who: str, address: str, action: str, detail: str = "", *, before: str = "", after: str = "") -> None:
+        """Write down what was done, or tried, and what it changed. The oldest of more than 100,000 entries go."""
+        entry = AuditEntry(
+            self._clock(), who[:128], address[:64], action, detail[:1000], before[:_MOST_SHOWN], after[:_MOST_SHOWN]
+        )
+        with self._using("writing the audit log") as connection, transaction(connection):
+            append_entry(connection, entry)
 
     def audit(self, limit: int = 200) -> list[AuditEntry]:
         """What was done, newest first."""
         with self._using("reading the audit log") as connection:
-            rows = connection.execute(
-                "SELECT time, who, address, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,)
-            ).fetchall()
-        return [AuditEntry(*row) for row in rows]
+            return entries(connection, limit)
+
+    def verify_audit(self, known: str = "") -> ChainState:
+        """Whether the audit log is what was written, and holds the entry with the hash `known`, where one is given."""
+        with self._using("reading the audit log") as connection:
+            return verified(connection, known)
 
     def _hash(self, password: str) -> str:
         with self._hashing:
@@ -336,3 +334,16 @@ def _check_password(password: str) -> None:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+def _carry_over(connection: sqlite3.Connection) -> None:
+    """Let a file of the version before go on as one of this."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not {"meta", "audit"} <= tables or connection.execute("PRAGMA user_version").fetchone()[0] != 1:
+        return
+    if connection.execute("SELECT value FROM meta WHERE name = 'kind'").fetchone() != ("accounts",):
+        return
+    with transaction(connection):
+        carry_over(connection)
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'version'", (str(_VERSION),))
+        connection.execute(f"PRAGMA user_version={_VERSION}")

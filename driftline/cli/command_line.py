@@ -15,6 +15,7 @@ import typer
 from common.extras import MissingExtraError
 from common.visible import visible
 from driftline.cli.commands.alarms import alarms
+from driftline.cli.commands.audit import audit
 from driftline.cli.commands.backtest import backtest
 from driftline.cli.commands.backup import backup
 from driftline.cli.commands.check import check
@@ -64,6 +65,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (UNDERSTAND, version, {}),
     (RUN, users, {}),
     (RUN, tokens, {}),
+    (RUN, audit, {}),
     (LOOK, devices, {}),
     (LOOK, alarms, {}),
     (LOOK, report, {}),

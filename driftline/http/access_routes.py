@@ -107,6 +107,16 @@ class AuditEntryReply(BaseModel):
     address: str
     action: str
     detail: str
+    before: str = Field(description="What was there before, where it changed something that can be shown so.")
+    after: str = Field(description="What is there since.")
+
+
+class AuditStateReply(BaseModel):
+    """Whether the audit log is what was written."""
+
+    entries: int = Field(description="Entries that fit, from the oldest on.")
+    hash: str = Field(description="Of the newest that fits: note it elsewhere, and compare it later.")
+    broken: str = Field(description="Where the log is not what was written; empty where it is.")
 
 
 class AuditReply(BaseModel):
@@ -127,6 +137,12 @@ def access_router(gate: Gate) -> APIRouter:
         """What people and programs did, and failed sign-ins, newest first."""
         del who
         return json_response({"entries": [dataclasses.asdict(entry) for entry in gate.accounts.audit(limit)]})
+
+    @router.get("/audit/verify", response_model=AuditStateReply)
+    def verify(who: Admin) -> Response:
+        """Walk along the audit log, in which each entry holds a hash of the one before it."""
+        del who
+        return json_response(gate.accounts.verify_audit())
 
     return router
 

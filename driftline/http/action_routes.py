@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -130,7 +131,14 @@ def action_router(view: ServiceView, replies: AlarmReplies, audit: Audit) -> API
             raise ApiError(404, "not_found", f"body.alarms: there is no alarm {unknown[0]}")
         now = view.counts().time
         done = carried_out(view, lambda: [_action(given, found[number], who.name, now) for number in numbers])
-        audit(who.name, who.address, f"alarm: {given.action}", _told(given, numbers))
+        audit(
+            who.name,
+            who.address,
+            f"alarm: {given.action}",
+            _told(given, numbers),
+            before=_standing(list(found.values())),
+            after=_standing(replies(numbers)),
+        )
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
@@ -189,6 +197,12 @@ def _effects(view: ServiceView, done: list[ActionRecord], alarms: dict[int, dict
         names = {"alarm": number, "device": alarm["device"], "metric": alarm["metric"]}
         replies.append(names | dataclasses.asdict(effect) | {"sentence": effect.sentence})
     return replies
+
+
+def _standing(alarms: list[dict[str, Any]]) -> str:
+    """How alarms stand, as the audit log tells it."""
+    kept = ("alarm", "state", "shelved_until", "feedback")
+    return json.dumps([{name: alarm.get(name) for name in kept if alarm.get(name)} for alarm in alarms[:20]])
 
 
 def _told(given: ActionRequest, numbers: list[int]) -> str:

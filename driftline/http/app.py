@@ -126,8 +126,8 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _audit(gate: Gate) -> Audit:
-    def write(who: str, address: str, action: str, detail: str) -> None:
-        gate.accounts.log(who, address, action, detail)
+    def write(who: str, address: str, action: str, detail: str, *, before: str = "", after: str = "") -> None:
+        gate.accounts.log(who, address, action, detail, before=before, after=after)
 
     return write
 

@@ -92,8 +92,14 @@ def config_router(view: ServiceView, audit: Audit) -> APIRouter:
                 edit.write()
             except OSError as error:
                 raise ApiError(409, "not_written", f"{path}: cannot be changed: {error}") from None
+            lines = without_secrets(edit.difference).splitlines()
             audit(
-                who.name, who.address, "configuration changed", f"{len(edit.difference.splitlines())} lines of change"
+                who.name,
+                who.address,
+                "configuration changed",
+                f"{len(lines)} lines of change",
+                before=_lines(lines, "-"),
+                after=_lines(lines, "+"),
             )
         return json_response(reply | {"written": given.write, "version": _version(_read(path))})
 
@@ -105,6 +111,11 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig") if path.exists() else NEW_FILE
     except (OSError, UnicodeDecodeError) as error:
         raise ApiError(409, "not_read", f"{path}: cannot be read: {error}") from None
+
+
+def _lines(difference: list[str], sign: str) -> str:
+    """The lines of one side of a difference, without its head."""
+    return "\n".join(line[1:] for line in difference if line.startswith(sign) and not line.startswith(sign * 3))
 
 
 def _checked(path: Path, text: str) -> tuple[Edit | None, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -20,6 +21,7 @@ from devices.device_actions import (
     RetireDevice,
     UnmuteDevice,
 )
+from devices.records import DeviceRecord
 from driftline.access.identity import Identity, Role
 from driftline.http.access_guard import Operator
 from driftline.http.acting import WAITS, carried_out, status_of
@@ -71,10 +73,13 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         _check_role(who, given.action)
         devices = list(dict.fromkeys(given.devices))
         now = view.counts().time
+        before = {each.device: each for each in view.store.devices()}
         done = carried_out(view, lambda: [_action(given, device, who.name, now) for device in devices])
-        for each in done:
+        after = {each.device: each for each in view.store.devices()}
+        for device, each in zip(devices, done, strict=True):
             told = ": ".join(part for part in (each.text, each.refused and f"refused: {each.refused}") if part)
-            audit(who.name, who.address, f"device: {given.action}", told)
+            was, became = _changed(before.get(device), after.get(device))
+            audit(who.name, who.address, f"device: {given.action}", told, before=was, after=became)
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
@@ -83,6 +88,16 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         return json_response(told_all, status=status_of(done))
 
     return router
+
+
+def _changed(before: DeviceRecord | None, after: DeviceRecord | None) -> tuple[str, str]:
+    """What changed of a device, before and after, as the audit log tells it."""
+    was, became = ({} if each is None else dataclasses.asdict(each) for each in (before, after))
+    names = [name for name in {**was, **became} if was.get(name) != became.get(name)]
+    if not names:
+        return "", ""
+    old, new = (json.dumps({name: each.get(name) for name in names}, default=str) for each in (was, became))
+    return old, new
 
 
 def _check_role(who: Identity, action: str) -> None:

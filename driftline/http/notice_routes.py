@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
@@ -17,8 +17,13 @@ from driftline.http.access_guard import Admin, Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.reply import json_response
 
-Audit = Callable[[str, str, str, str], None]
-"""Writes down who did what: name, address, action, detail."""
+
+class Audit(Protocol):
+    """Writes down who did what, and what it changed."""
+
+    def __call__(self, who: str, address: str, action: str, detail: str, *, before: str = "", after: str = "") -> None:
+        """Write it down: name, address, action, detail."""
+        ...
 
 
 class ChannelReply(BaseModel):

@@ -85,7 +85,7 @@ export async function showSettings({ root, search, signal }) {
     const { entries } = await get("audit", { limit: 500 }, signal);
     fill(content, h("section", { class: "panel scroll" }, entries.length ? h("table", {},
       h("thead", {}, h("tr", {}, ["When", "Who", "From", "What", "Detail"].map((title) => h("th", { scope: "col" }, title)))),
-      h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", { class: "still" }, moment(entry.time)), h("td", {}, entry.who), h("td", { class: "mono" }, entry.address), h("td", {}, entry.action), h("td", { class: "wide" }, entry.detail)))))
+      h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", { class: "still" }, moment(entry.time)), h("td", {}, entry.who), h("td", { class: "mono" }, entry.address), h("td", {}, entry.action), h("td", { class: "wide" }, entry.detail, entry.before || entry.after ? h("span", { class: "sub" }, `${entry.before || "nothing"} → ${entry.after || "nothing"}`) : null)))))
       : h("div", { class: "empty" }, h("b", {}, "Nothing was done yet"), "What people change is written down here.")));
   }
 

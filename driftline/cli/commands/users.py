@@ -81,8 +81,11 @@ def _act(accounts: AccountBook, action: UserAction, name: str, role: Role, passw
         accounts.set_password(name, _password(password_file))
         _done(accounts, "password changed", name)
     elif action is UserAction.ROLE:
+        before = accounts.user(name)
         accounts.set_role(name, role)
-        _done(accounts, "role changed", f"{name} is {role}")
+        print(f"role changed: {name} is {role}")
+        was = "" if before is None else before.role.value
+        accounts.log(WHO, "", "role changed", name, before=was, after=role.value)
     elif action is UserAction.REMOVE:
         accounts.remove_user(name)
         _done(accounts, "user removed", name)
