@@ -46,14 +46,14 @@ def sentence(
     unit = f" {series.unit}" if series.unit else ""
     expected, lower, upper = band
     half = 0.5 * (upper - lower)
-    seen = f"{series.metric} {_digits(value, half)}{unit}"
+    seen = f"{series.metric} {digits(value, half)}{unit}"
     channel = next(iter(parts), "")
     if channel in _KNOWN:
         return f"{seen} {_KNOWN[channel]}"
     if math.isnan(half):
-        told = f", expected {_digits(expected, half)}{unit}" if not math.isnan(expected) else ""
+        told = f", expected {digits(expected, half)}{unit}" if not math.isnan(expected) else ""
         return f"{seen}{told}; {_scored(score, channel)}"
-    usual = f"{_digits(lower, half)} to {_digits(upper, half)}{unit}"
+    usual = f"{digits(lower, half)} to {digits(upper, half)}{unit}"
     if channel == "lasting":
         side = "above" if value >= expected else "below"
         text = f"{seen}; the mean of the last readings stays {side} what is usual at this hour, {usual}"
@@ -76,7 +76,7 @@ def _scored(score: float, channel: str) -> str:
     return f"score {score:.1f}" + f" by {channel}" * bool(channel)
 
 
-def _digits(value: float, half: float) -> str:
+def digits(value: float, half: float) -> str:
     """The number with digits down to a tenth of the band's half width; six where there is no band."""
     if not math.isfinite(value) or not 0.0 < half < math.inf:
         return f"{value:.6g}"

@@ -67,6 +67,10 @@ def tried(columns: Columns, horizon: int, times: int) -> Iterator[tuple[str, flo
         )
 
 
+def _mean(rows: Sequence[tuple[str, float, float, float]], column: int) -> float:
+    return float(np.mean([row[column] for row in rows]))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.forecast_coverage", description=__doc__)
@@ -84,10 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for label, horizon in HORIZONS.items():
             found = [[*tried(columns, horizon, given.times)] for columns in loaded]
             rows = [row for one in found for row in one]
-            inside = float(np.mean([row[1] for row in rows]))
-            ratio = float(
-                np.median([np.mean([r[2] for r in one]) / max(np.mean([r[3] for r in one]), 1e-12) for one in found if one])
-            )
+            inside = _mean(rows, 1)
+            ratio = np.median([_mean(one, 2) / max(_mean(one, 3), 1e-12) for one in found if one])
             count = sum(bool(one) for one in found)
             print(f"| {name} | {label} | {count} | {len(rows):,} | {inside:.1%} | {ratio:.2f} |", flush=True)
     return 0

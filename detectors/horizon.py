@@ -29,8 +29,12 @@ HISTORY_HORIZONS = 3
 """A forecast needs a history this many times as long as its horizon."""
 MOST_ORIGINS = 400
 LEAST_ORIGINS = 12
+BLOCKS = 7
+"""A trend is taken from the means of so many neighbouring blocks."""
 DAYS, WEEKS = 7, 4
 """The course of the day, of the week, is the median of at most so many."""
+HALF_LIFE = 4.0
+"""What was tried so many horizons ago counts half."""
 _CLEARLY = 0.97
 """A forecast further down the list has to err by so much less than those before it."""
 
@@ -83,9 +87,9 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """When a limit is reached, in ns from now, inf beyond the horizon: for four of five between `earliest` and `latest`.
+    """When a limit is reached, ns from now, inf beyond the horizon: four times of five from `earliest` to `latest`.
 
-    `share` is the share of the courses that reach it within the horizon.
+    `share` is the share of the courses that reach it in the time asked about.
     """
 
     median: float
@@ -108,35 +112,38 @@ def in_steps(time: NDArray[np.int64], value: Floats, end: int, step: int, steps:
 
 
 def forecast(history: History, leads: int = LEADS) -> Forecast:
-    """The forecast of the next `leads` steps. Raises NoForecastError where the history is too short, or holds no change."""
+    """The forecast of the next `leads` steps. Raises NoForecastError where the history is too short or full of gaps."""
     level = _filled(history.mean)
     n = len(level)
     known = np.flatnonzero(np.isfinite(level))
     first = int(known[0]) if len(known) else n
     if n - first < HISTORY_HORIZONS * leads:
         raise NoForecastError(f"the history is shorter than {HISTORY_HORIZONS} times the horizon")
-    past = _past(first + leads, n - 1, n)
+    past = _past(first + max(leads, BLOCKS), n - 1)
     tried = [(name, made) for name, made in _candidates(level, history.day, first, past, leads)]
     ahead = past[:, None] + np.arange(1, leads + 1)
     within = ahead < n
     ahead = np.minimum(ahead, n - 1)
     mean, last = (np.where(within, column[ahead], np.nan) for column in (history.mean, history.last))
-    best = _best(tried, mean)
+    weight = 0.5 ** ((past[-1] - past[:-1]) / (HALF_LIFE * leads))
+    best = _best(tried, mean, weight)
     name, made = tried[best]
     now = made[-1]
     error, reading_error = (column[:-1] - made[:-1] for column in (mean, last))
     usable = np.isfinite(made[:-1]).all(axis=1)
-    whole = error[usable & np.isfinite(error).all(axis=1)]
-    if len(whole) < LEAST_ORIGINS:
+    complete = usable & np.isfinite(error).all(axis=1)
+    if np.count_nonzero(complete) < LEAST_ORIGINS:
         raise NoForecastError("too much of the history is missing")
-    lower, upper = _band(reading_error[usable], apart=(n - first) / leads)
+    whole = _drawn(error[complete], weight[complete])
+    stride = int(past[-1] - past[-2]) if len(past) > 1 else 1
+    lower, upper = _band(reading_error[usable], weight[usable], stride / leads)
     return Forecast(
         history.end, history.step, now, now + lower, now + upper, now + whole, name, int(np.count_nonzero(usable))
     )
 
 
-def reach(made: Forecast, limit: float, *, above: bool) -> Reach:
-    """When the series comes to be at or above a limit, or at or below it."""
+def reach(made: Forecast, limit: float, *, above: bool, within: float = math.inf) -> Reach:
+    """When the series comes to be at or above a limit, or at or below it; the share of courses is of `within`, ns."""
     side = 1.0 if above else -1.0
     over = side * (made.paths - limit) >= 0
     crosses = over.any(axis=1)
@@ -152,10 +159,15 @@ def reach(made: Forecast, limit: float, *, above: bool) -> Reach:
     earliest, median, latest = (
         float(when[min(int(share * len(when)), len(when) - 1)]) for share in (tail, 0.5, 1 - tail)
     )
-    return Reach(median, earliest, latest, float(np.mean(crosses)))
+    return Reach(
+        median,
+        earliest,
+        latest,
+        float(np.mean(when[np.isfinite(when)] <= within) * np.mean(crosses)) if crosses.any() else 0.0,
+    )
 
 
-def _past(first: int, last: int, n: int) -> NDArray[np.int64]:
+def _past(first: int, last: int) -> NDArray[np.int64]:
     """The times at which forecasts are made: evenly from `first` on, and `last`, which is now."""
     stride = max(1, -(-(last - first) // MOST_ORIGINS))
     return np.arange(last, first - 1, -stride)[::-1].astype(np.int64)
@@ -176,15 +188,17 @@ def _candidates(
     yield "level", np.repeat(level[past][:, None], leads, axis=1)
     yield "level", np.repeat(mean(past, min(4, leads))[:, None], leads, axis=1)
     yield "level", np.repeat(mean(past, leads)[:, None], leads, axis=1)
-    for width in (max(leads // 4, 2), max(leads, 2)):
-        half = width // 2
-        slope = (mean(past, half) - mean(past - half, half)) / half
-        base = mean(past, half) + slope * (half - 1) / 2
+    for width in (leads // 4, leads):
+        block = max(width // BLOCKS, 1)
+        means = np.stack([mean(past - number * block, block) for number in range(BLOCKS)])
+        # The median of the slopes between neighbours: a leap is no trend.
+        slope = np.median(-np.diff(means, axis=0), axis=0) / block
+        base = means[0] + slope * (block - 1) / 2
         for damping in (0.5 ** (4 / leads), 1.0):
             steps = lead if damping == 1.0 else damping * (1 - damping**lead) / (1 - damping)
             yield "trend", base[:, None] + slope[:, None] * steps
     for name, period, most in (("course of the day", day, DAYS), ("course of the week", 7 * day, WEEKS)):
-        if not period or len(level) - first < 2 * period + 2 * leads:
+        if not period or len(level) - first < 2 * period + leads // 2:
             continue
         yield from _courses(name, level, period, most, first, past, lead)
 
@@ -222,8 +236,8 @@ def _nanmedian(values: Floats) -> Floats:
     return np.where(count > 0, 0.5 * (pair[0] + pair[1]), np.nan)
 
 
-def _best(tried: list[tuple[str, Floats]], actual: Floats) -> int:
-    """Which forecast erred least where all could be made that can be made now."""
+def _best(tried: list[tuple[str, Floats]], actual: Floats, weight: Floats) -> int:
+    """Which forecast erred least, of late above all, where all could be made that can be made now."""
     there = [number for number, (_, made) in enumerate(tried) if np.isfinite(made[-1]).all()]
     common = np.isfinite(actual[:-1])
     for number in list(there):
@@ -235,22 +249,38 @@ def _best(tried: list[tuple[str, Floats]], actual: Floats) -> int:
     if not there:
         raise NoForecastError("too much of the history is missing")
     best, least = there[0], math.inf
+    share = np.where(common, weight[:, None], 0.0)
     for number in there:
-        error = np.abs(actual[:-1] - tried[number][1][:-1])[common]
-        loss = float(np.mean(np.minimum(error, 10 * np.median(error) + 1e-300))) if len(error) else math.inf
+        error = np.where(common, np.abs(actual[:-1] - tried[number][1][:-1]), 0.0)
+        loss = float(np.sum(np.sqrt(error) * share))
         if loss < _CLEARLY * least:
             best, least = number, loss
     return best
 
 
-def _band(error: Floats, *, apart: float) -> tuple[Floats, Floats]:
+def _drawn(errors: Floats, weight: Floats) -> Floats:
+    """Errors (m, leads) as often as they count: MOST_ORIGINS of them, evenly by their weight."""
+    reached = np.cumsum(weight) / np.sum(weight)
+    drawn: Floats = errors[np.searchsorted(reached, (np.arange(MOST_ORIGINS) + 0.5) / MOST_ORIGINS)]
+    return drawn
+
+
+def _band(error: Floats, weight: Floats, stride: float) -> tuple[Floats, Floats]:
     """The ends of the band around a forecast, (leads,), of past errors (m, leads), NaN where they are not known yet.
 
-    `apart` horizons lie in the history side by side. Few of them show the tails too seldom, so that the band is taken
-    further out: the smallest of k errors is exceeded by the next one with a probability of 1 / (k + 1), not of 0.
+    They are `stride` horizons apart. Where few horizons lie side by side in what counts, the tails are seen too seldom,
+    so that the band is taken further out: the smallest of k errors is exceeded by the next one with a probability of
+    1 / (k + 1), not of 0.
     """
-    tail = (1 - BAND) / 2 * apart / (apart + 2)
-    lower, upper = np.nanquantile(error, (tail, 1 - tail), axis=0)
+    apart = max(1.0, float(np.sum(weight) ** 2 / np.sum(weight**2)) * stride)
+    tail = (1 - BAND) / 2 * apart / (apart + 2.5)
+    lower, upper = np.nanquantile(
+        error,
+        (tail, 1 - tail),
+        axis=0,
+        weights=np.where(np.isfinite(error), weight[:, None], 0.0),
+        method="inverted_cdf",
+    )
     return _smooth(lower), _smooth(upper)
 
 

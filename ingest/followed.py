@@ -72,7 +72,8 @@ class RecordedRows:
 class Followed:
     """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
 
-    `own` are the verdicts on the readings on time, `together` those on devices' rows.
+    `own` are the verdicts on the readings on time, `together` those on devices' rows. `ahead` are the forecasts that
+    were made for warnings.
     """
 
     ordered: Ordered
@@ -81,9 +82,10 @@ class Followed:
     own: Verdicts
     together: Verdicts
     alarms: AlarmStep
+    ahead: ScoredBatch
 
     def points(self) -> ScoredBatch:
-        """All points: readings with their scores, devices' scores, then late readings without one."""
+        """All points: readings with their scores, devices' scores, forecasts, then late readings without a score."""
         batch, scores = self.on_time.batch, self.scores.readings
         parts = [
             ScoredBatch(
@@ -106,6 +108,8 @@ class Followed:
             parts.append(
                 ScoredBatch(device.series, device.time, device.value, device.value, none, none, none, anomaly, late)
             )
+        if len(self.ahead):
+            parts.append(self.ahead)
         if len(batch) < len(self.ordered.batch):
             parts.append(ScoredBatch.unscored(self.ordered.batch.take(self.ordered.late), late=True))
         return ScoredBatch.concatenate(parts)

@@ -13,6 +13,7 @@ from common.durations import Duration, parse_duration
 from detectors.knowledge import Direction, Knowledge
 from detectors.knowledge import Kind as SignalKind
 
+SHORTEST_AHEAD = "1m"
 Hour = Annotated[float, Field(ge=0, le=24)]
 
 
@@ -45,6 +46,20 @@ class KnowledgeSettings(BaseModel):
     upper_limit: float | None = Field(
         default=None, description="Higher values are physically impossible, and always an anomaly."
     )
+    lowest_allowed: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Operation is to stay above this: the forecast says when it is reached.",
+    )
+    highest_allowed: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Operation is to stay below this: the forecast says when it is reached.",
+    )
+    warn_ahead: Duration | None = Field(
+        default=None,
+        description="Raise an alarm so long before lowest_allowed or highest_allowed is reached, by the forecast.",
+    )
     shortest_duration: Duration | None = Field(
         default=None, description="A deviation has to last so long before it counts."
     )
@@ -60,6 +75,14 @@ class KnowledgeSettings(BaseModel):
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         self.knowledge()
+        lowest, highest = self.lowest_allowed, self.highest_allowed
+        if lowest is not None and highest is not None and not lowest < highest:
+            raise ValueError(f"lowest_allowed: expected less than highest_allowed {highest:g}, got {lowest:g}")
+        if self.warn_ahead is not None:
+            if lowest is None and highest is None:
+                raise ValueError("warn_ahead: expected lowest_allowed or highest_allowed beside it")
+            if parse_duration(self.warn_ahead) < parse_duration(SHORTEST_AHEAD):
+                raise ValueError(f"warn_ahead: expected at least {SHORTEST_AHEAD}, got {self.warn_ahead}")
         return self
 
     @property

@@ -28,6 +28,9 @@ from devices.recognition import Profiles
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeviceRecord, SeriesRecord
 from devices.series_registry import SeriesRegistry
 from ingest.admission import Admission
+from ingest.ahead import AheadWatch
+from ingest.ahead import points as ahead_points
+from ingest.ahead import scored as ahead_scored
 from ingest.decode import Decoder
 from ingest.decoded import Readings
 from ingest.detector_host import DetectorHost, HostScores
@@ -101,6 +104,7 @@ class Engine:
         self.not_learned = NotLearned(self.registry)
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
+        self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
         self.marked = MarkedStretches()
         self.silence = SilenceWatch()
         self.observer = Observer(self.registry)
@@ -192,7 +196,7 @@ class Engine:
                 anomalies=int(np.count_nonzero(points.anomaly)),
                 alarms_opened=followed.alarms.opened + changed.alarms_opened,
                 waiting=self.waiting - waited,
-                device_rows=len(followed.scores.devices.batch),
+                device_rows=len(followed.scores.devices.batch) + len(followed.ahead),
                 conflicts=self._orderer.conflicts,
                 deleted=changed.dropped,
             ),
@@ -240,12 +244,14 @@ class Engine:
         arrays["alarm"] = alarm_arrays
         arrays["route"] = self.choices.state()
         arrays["admission"] = self.admission.state()
+        arrays["ahead"], ahead = self.ahead.state()
         rest |= {
             "settings": self.settings,
             "settings_from": self.settings_from,
             "fingerprints": self.host.fingerprints(),
             "not_learned": self.not_learned.state(),
             "marked": self.marked.state(),
+            "ahead": ahead,
             "router": self.router.state(),
             "observed": self.observer.state(),
             "devices": self.book.state(),
@@ -273,6 +279,7 @@ class Engine:
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
         self.not_learned.load(rest.get("not_learned", ()))
         self.marked.load(rest.get("marked", ()))
+        self.ahead.load(arrays.get("ahead", {}), rest.get("ahead", {}))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
         if self.streams is not None and "streams" in rest:
@@ -312,6 +319,7 @@ class Engine:
         """
         if not self.choices.take(series, route, override):
             return
+        self.ahead.meet(series)
         names = self.choices.detectors(series)
         if not names or self.admission.admits(series, arrival):
             self.host.assign(series, names, self.choices.knowledge(series), arrival)
@@ -401,8 +409,12 @@ class Engine:
         scores = self.host.step(taken, learn)
         changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
         self.alarms.grow(self.registry.records)
-        verdicts, alarms = self.alarms.step(self._sets(taken.batch, scores), changes)
-        return Followed(ordered, taken, scores, verdicts[0], verdicts[1], alarms)
+        ahead = self.ahead.step(taken.batch)
+        sets = [*self._sets(taken.batch, scores), ahead_scored(ahead, self._in_service)]
+        verdicts, alarms = self.alarms.step(sets, changes)
+        return Followed(
+            ordered, taken, scores, verdicts[0], verdicts[1], alarms, ahead_points(ahead, verdicts[2].anomaly)
+        )
 
     def _sets(self, batch: Batch, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""

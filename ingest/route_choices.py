@@ -77,6 +77,11 @@ class RouteChoices:
         """Whether the settings say more of any series than nothing."""
         return bool(self._series) or any(route.knows for route in self._routes)
 
+    @property
+    def any_warning(self) -> bool:
+        """Whether the settings ask for a warning ahead of a limit of any series."""
+        return any(each.warn_ahead for each in self._series) or any(route.warns for route in self._routes)
+
     def load(self, state: Mapping[str, NDArray[Any]]) -> bool:
         """Take over a state that `state` returned under the same routes; False where it is of an older version."""
         if "override" not in state:

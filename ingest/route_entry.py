@@ -121,6 +121,11 @@ class Route:
         """Whether the settings say anything of the series beside their detectors."""
         return self.settings.says_something or any(metric.says_something for metric in self.settings.metrics)
 
+    @property
+    def warns(self) -> bool:
+        """Whether the settings ask for a warning ahead of a limit."""
+        return any(each.warn_ahead for each in (self.settings, *self.settings.metrics))
+
     def facts_at(self, number: int) -> KnowledgeSettings:
         """What the settings say of the metrics of an override; what that leaves out is the route's."""
         override = self.override_at(number)

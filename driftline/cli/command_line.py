@@ -26,6 +26,7 @@ from driftline.cli.commands.devices import devices
 from driftline.cli.commands.doctor import doctor
 from driftline.cli.commands.exclude import exclude
 from driftline.cli.commands.explain import explain
+from driftline.cli.commands.forecast import forecast
 from driftline.cli.commands.functions import functions
 from driftline.cli.commands.query import query
 from driftline.cli.commands.record import record
@@ -70,6 +71,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, alarms, {}),
     (LOOK, report, {}),
     (LOOK, query, {}),
+    (LOOK, forecast, {}),
     (LOOK, streams, {}),
     (LOOK, functions, {}),
     (LOOK, exclude, {}),

@@ -22,6 +22,7 @@ from driftline.http.device_routes import device_router
 from driftline.http.download_routes import download_router
 from driftline.http.errors import ApiError, install_error_handlers, unknown_parameter
 from driftline.http.exclusion_routes import exclusion_router
+from driftline.http.forecast_routes import forecast_router
 from driftline.http.function_routes import function_router, invocation_router
 from driftline.http.guard import Guard
 from driftline.http.http_settings import HttpSettings
@@ -79,6 +80,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         service_router(view),
         device_router(view),
         point_router(view, settings, queries),
+        forecast_router(view, queries),
         alarm_router(view),
         stream_router(view),
         function_router(lambda: view.functions),
