@@ -67,7 +67,7 @@ class Forecast:
     """From `end` of the history on, in steps of `step` ns: `expected`, `lower` and `upper` of the readings, (leads,).
 
     Four of five readings are to lie within the band. `paths` (m, leads) are as likely courses of the means as the past
-    gives; `model` names what was used, `origins` at how many past times it was tried.
+    gives; `model` names what was used.
     """
 
     end: int
@@ -77,7 +77,6 @@ class Forecast:
     upper: Floats
     paths: Floats
     model: str
-    origins: int
 
     @property
     def time(self) -> NDArray[np.int64]:
@@ -137,9 +136,7 @@ def forecast(history: History, leads: int = LEADS) -> Forecast:
     whole = _drawn(error[complete], weight[complete])
     stride = int(past[-1] - past[-2]) if len(past) > 1 else 1
     lower, upper = _band(reading_error[usable], weight[usable], stride / leads)
-    return Forecast(
-        history.end, history.step, now, now + lower, now + upper, now + whole, name, int(np.count_nonzero(usable))
-    )
+    return Forecast(history.end, history.step, now, now + lower, now + upper, now + whole, name)
 
 
 def reach(made: Forecast, limit: float, *, above: bool, within: float = math.inf) -> Reach:

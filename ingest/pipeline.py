@@ -78,8 +78,7 @@ class Engine:
         streams: StreamStage | None = None,
         functions: FunctionStage | None = None,
     ) -> None:
-        self.position = 0
-        self.settings_from = 0
+        self.position = self.settings_from = 0
         self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
         self.registry.load(known_series)
         self._stored_series = len(self.registry)

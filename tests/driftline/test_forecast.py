@@ -161,4 +161,4 @@ def test_the_command_says_the_same_while_no_service_runs(tmp_path: Path) -> None
     assert code == 0
     assert told.splitlines()[0] == "level reaches 95 % in 2.1 h, 80 %: 1:35 to 2:10"
     assert told.splitlines()[1].split() == ["time", "(UTC)", "expected", "lower", "upper"]
-    assert 'metric: unknown "levle"; did you mean "level"?' in run(TANK, "levle")[1]
+    assert 'site/tank: unknown metric "levle"; did you mean "level"?' in run(TANK, "levle")[1]
