@@ -5,6 +5,7 @@ Where a test holds assertions of Sparkplug 3.0.0 it names them as the compatibil
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import Any
 
@@ -13,12 +14,17 @@ from firmware_sim.sparkplug_style import _key, _message, _metric, _number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.alarm_settings import AlarmSettings
 from devices.codec import Decoded
 from devices.codecs.codec_registry import create
 from devices.codecs.sparkplug import SparkplugCodec
 from devices.codecs.sparkplug_wire import metric_of, restored
 from devices.messages import MessageChunk
+from devices.records import SeriesRecord
 from devices.vectors import ExpectedReading, named_readings
+from ingest.ingest_settings import DEFAULT_ROUTES, ComponentSettings, LimitSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry
 
 START = 1_793_491_200_000_000_000
 NODE, DEVICE = "p/line", "p/line/press"
@@ -139,6 +145,32 @@ def test_what_is_known_survives_a_restart(host: Host) -> None:
     assert again.codec.needed_births() == {NODE: "sequence number 7, expected 2"}
     data = again.take(("DDATA press", [_metric("", 2, value=21.0)]), sequence=8)
     assert (again.readings(data), data.notes) == ([(DEVICE, "temp", 21.0)], [])
+
+
+@pytest.mark.parametrize("by", ["snapshot", "journal"])
+def test_a_restarted_engine_asks_nobody_for_births_that_it_knows(by: str) -> None:
+    def message(kind: str, metrics: list[bytes], sequence: int) -> JournalEntry:
+        body = b"".join(_message(2, each) for each in metrics) + _number(3, sequence)
+        return JournalEntry(sequence, sequence, MessageChunk.of([(f"spBv1.0/p/{kind}/line".encode(), body, START, 0)]))
+
+    def fresh() -> Engine:
+        detectors = {"default": ComponentSettings(type="zscore")}
+        return Engine(DEFAULT_ROUTES, detectors, AlarmSettings(), LimitSettings(), list(known))
+
+    known: list[SeriesRecord] = []
+    birth = message("NBIRTH", [_metric(name="bdSeq", number=0), _metric("speed", 1, value=1.0)], 0)
+    before = fresh()
+    known += before.step(birth).series
+    after = fresh()
+    if by == "snapshot":
+        arrays, rest = before.state()
+        after.load(1, arrays, json.loads(json.dumps(rest)))
+    else:
+        after.step(birth)
+    output = after.step(message("NDATA", [_metric("", 1, value=2.0)], 1))
+    assert (output.points.value.tolist(), output.dead_letters) == ([2.0], [])
+    codec = next(each for each in after.router.codecs if isinstance(each, SparkplugCodec))
+    assert codec.needed_births() == {}
 
 
 def test_what_a_version_before_saved_is_taken_over() -> None:
