@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmSettings
+from alerts.feedback import HIGHEST_SCORE
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.threshold import MAX_THRESHOLD, MIN_THRESHOLD
 from devices.records import SeriesRecord
@@ -33,6 +34,13 @@ def test_one_burst_is_one_alarm_that_clears_after_calm() -> None:
     assert verdicts.event.tolist() == [0, OPENED, 0, 0, 0, 0, 0, CLEARED, 0]
     assert verdicts.anomaly.tolist() == [False, True, True, False, False, False, False, False, False]
     assert verdicts.peak.tolist() == [0.0, 5.0, *[6.0] * 7]
+
+
+def test_the_highest_threshold_that_may_be_set_is_reached_by_the_highest_score_there_is() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=HIGHEST_SCORE))
+    verdicts = judge(policy, [0.1, 11.99, HIGHEST_SCORE])
+    assert verdicts.event.tolist() == [0, 0, OPENED]
+    assert verdicts.anomaly.tolist() == [False, False, True]
 
 
 def test_a_score_between_the_two_thresholds_keeps_an_alarm_open_but_opens_none() -> None:

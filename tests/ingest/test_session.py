@@ -1,93 +1,25 @@
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import signal
-import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
 import numpy as np
 import paho.mqtt.client as paho
 import pytest
+from session_drive import ALL, make
 
-from devices.messages import FLAG_REDELIVERED
 from driftline.runtime.broker_diagnosis import broker_problem
 from ingest.broker_settings import BrokerSettings
-from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
 
 pytestmark = pytest.mark.timeout(60)
 
 PROTOCOLS = ["5", "3.1.1"]
-ALL = {"plant/#": 1}
-
-
-def make(url: str, filters: dict[str, int] | None = None, **settings: Any) -> MqttSession:
-    previous = settings.pop("previous_filters", ())
-    password = settings.pop("password", None)
-    monotonic = settings.pop("monotonic", time.monotonic)
-    return MqttSession(
-        BrokerSettings(**{"url": url, "client_id": "driftline", **settings}),
-        ALL if filters is None else filters,
-        group_bytes=65_536,
-        max_payload=100_000,
-        previous_filters=previous,
-        password=password,
-        random=Random(1),
-        monotonic=monotonic,
-    )
-
-
-class Drive:
-    """A session turned by a thread, which journals nothing: what it took is acknowledged and kept."""
-
-    def __init__(self, session: MqttSession) -> None:
-        self.session = session
-        self.got: list[bytes] = []
-        self._ended = False
-        self._thread = threading.Thread(target=self._run)
-
-    def start(self) -> Drive:
-        self.session.open()
-        self._thread.start()
-        return self
-
-    def end(self) -> None:
-        if self._thread.is_alive():
-            self._ended = True
-            self.session.wake()
-            self._thread.join(10)
-            self.session.close()
-
-    def _run(self) -> None:
-        while not self._ended:
-            if self.session.wait(0.2, reading=True):
-                self.session.read()
-            if self.session.buffer.rows:
-                self.session.buffer.stamp(0, 1)
-                group = self.session.take()
-                self.session.acknowledge(group)
-                again = group.chunk.flags & FLAG_REDELIVERED
-                self.got += [group.chunk.payload(i) for i in range(len(group.chunk)) if not again[i]]
-
-
-@pytest.fixture
-def drive() -> Iterator[Callable[[MqttSession], Drive]]:
-    started: list[Drive] = []
-
-    def start(session: MqttSession) -> Drive:
-        started.append(Drive(session).start())
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.end()
 
 
 def publish(port: int, *messages: tuple[str, bytes], quality: int = 1, retain: bool = False) -> None:
@@ -289,19 +221,6 @@ def test_the_newcomer_yields_to_the_older_client_of_its_name(mosquitto: Any, dri
     assert older.reason == ""
 
 
-def test_a_broker_that_tells_of_the_other_client_is_believed_at_once(
-    drive: Any, wait_until: Any, scripted: Any
-) -> None:
-    broker = scripted([b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01", b"\xe0\x02\x8e\x00"])
-    session = make(broker.url)
-    drive(session)
-    wait_until(lambda: session.subscribed)
-    session.resubscribe({"plant/#": 1, "other": 1})
-    wait_until(lambda: session.state == SessionState.TAKEN_OVER)
-    assert "the broker says so" in session.reason
-    assert session.connections == 1
-
-
 def test_a_session_that_was_cut_off_again_and_again_goes_on_trying(mosquitto: Any) -> None:
     """Five connections in a row within ten seconds each: red, said, and never for good."""
     now = 0.0
@@ -402,157 +321,3 @@ def test_retained_messages_are_not_sent_again_at_every_reconnect(mosquitto: Any,
     publish(mosquitto.port, ("plant/a", b"live"))
     wait_until(lambda: b"live" in driven.got)
     assert driven.got == [b"retained", b"live"]
-
-
-# What no real broker can be made to do.
-
-
-class ScriptedBroker:
-    """Answers a connection with the frames given, and keeps what the client sends."""
-
-    def __init__(self, *connections: list[bytes]) -> None:
-        self.received = b""
-        self._connection: socket.socket | None = None
-        self._script = connections
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        for frames in self._script:
-            try:
-                connection = self._accept()
-            except OSError:
-                return
-            with connection:
-                for i, frame in enumerate(frames):
-                    if i and not self._receive(connection):
-                        break
-                    connection.sendall(frame)
-                while self._receive(connection):
-                    pass
-
-    def _accept(self) -> socket.socket:
-        """The next connection that says something."""
-        while True:
-            connection, _ = self._listener.accept()
-            connection.settimeout(10)
-            self._connection = connection
-            if self._receive(connection):
-                return connection
-            connection.close()
-
-    def _receive(self, connection: socket.socket) -> bool:
-        try:
-            data = connection.recv(65_536)
-        except OSError:
-            return False
-        self.received += data
-        return bool(data)
-
-    def close(self) -> None:
-        for end in (self._listener, self._connection):
-            with contextlib.suppress(OSError):
-                if end is not None:
-                    end.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(15)
-
-
-@pytest.fixture
-def scripted() -> Iterator[Callable[..., ScriptedBroker]]:
-    brokers: list[ScriptedBroker] = []
-
-    def start(*connections: list[bytes]) -> ScriptedBroker:
-        brokers.append(ScriptedBroker(*connections))
-        return brokers[-1]
-
-    yield start
-    for broker in brokers:
-        broker.close()
-
-
-ACCEPTED = b"\x20\x02\x00\x00"
-RESUMED = b"\x20\x02\x01\x00"
-SUBSCRIBED = b"\x90\x03\x00\x01\x02"
-
-
-def twice(packet_id: int, payload: bytes, *, duplicate: bool = False) -> bytes:
-    body = b"\x00\x01t" + packet_id.to_bytes(2) + payload
-    return bytes([0x3C if duplicate else 0x34, len(body)]) + body
-
-
-def test_a_qos_2_message_delivered_again_is_handed_out_once(drive: Any, wait_until: Any, scripted: Any) -> None:
-    release = b"\x62\x02\x00\x07"
-    broker = scripted(
-        [ACCEPTED, SUBSCRIBED + twice(7, b"first")],
-        [RESUMED, SUBSCRIBED + twice(7, b"first", duplicate=True) + release + twice(7, b"second")],
-    )
-    session = make(broker.url, {"t": 2}, protocol="3.1.1")
-    driven = drive(session)
-    wait_until(lambda: driven.got == [b"first"])
-    wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 1)
-    session._client.socket().shutdown(socket.SHUT_RDWR)
-    wait_until(lambda: len(driven.got) > 1)
-    assert driven.got == [b"first", b"second"]
-    wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 3)
-    assert broker.received.count(b"\x70\x02\x00\x07") == 1
-
-
-def test_what_an_old_connection_brought_is_not_acknowledged_on_the_next(
-    drive: Any, wait_until: Any, scripted: Any
-) -> None:
-    """The broker gives the identifier to another message meanwhile: its acknowledgement would lose that one."""
-    once = b"\x32\x06\x00\x01t\x00\x09a"
-    broker = scripted([ACCEPTED, b"\x90\x03\x00\x01\x01" + once], [RESUMED, b"\x90\x03\x00\x01\x01"])
-    session = make(broker.url, {"t": 1}, protocol="3.1.1")
-    held: list[Group] = []
-    acknowledge = session.acknowledge
-    session.acknowledge = held.append
-    drive(session)
-    wait_until(lambda: held and held[0].pending)
-    session._client.socket().shutdown(socket.SHUT_RDWR)
-    wait_until(lambda: session.connections == 2 and session.subscribed)
-    acknowledge(held[0])
-    session.resubscribe({"t": 1, "u": 1})
-    wait_until(lambda: b"\x00\x01u\x01" in broker.received, what="a packet sent after it on the new connection")
-    assert broker.received.count(b"\x40\x02\x00\x09") == 0
-
-
-def test_an_old_broker_is_spoken_to_in_its_version(drive: Any, wait_until: Any, scripted: Any) -> None:
-    broker = scripted([b"\x20\x02\x00\x01"], [ACCEPTED, b"\x90\x03\x00\x01\x01"])
-    session = make(broker.url)
-    drive(session)
-    wait_until(lambda: session.subscribed)
-    assert broker.received.count(b"\x00\x04MQTT\x05") == 1
-    assert broker.received.count(b"\x00\x04MQTT\x04") == 1
-
-
-@pytest.mark.parametrize(
-    "garbage", [b"\x36\x05\x00\x01t\x00\x01", b"\x30\xff\xff\xff\xff\x01", b"\xf0\x00", b"\x00\x00"]
-)
-def test_a_frame_that_is_not_mqtt_ends_the_connection_and_the_next_one_works(
-    drive: Any, wait_until: Any, scripted: Any, garbage: bytes
-) -> None:
-    broker = scripted([ACCEPTED, SUBSCRIBED + garbage], [ACCEPTED, SUBSCRIBED])
-    session = make(broker.url, {"t": 2}, protocol="3.1.1")
-    drive(session)
-    wait_until(lambda: session.connections == 2 and session.subscribed)
-
-
-def test_a_silent_broker_is_given_up(drive: Any, wait_until: Any) -> None:
-    silent = socket.create_server(("127.0.0.1", 0))
-    with silent:
-        session = make(f"mqtt://127.0.0.1:{silent.getsockname()[1]}", connect_timeout="200ms")
-        drive(session)
-        wait_until(lambda: session.state == SessionState.AWAY)
-        assert "did not answer within 200ms" in session.reason
-
-
-def test_a_refused_subscription_is_told(drive: Any, wait_until: Any, scripted: Any) -> None:
-    broker = scripted([ACCEPTED, b"\x90\x03\x00\x01\x80"])
-    session = make(broker.url, {"secret/#": 1}, protocol="3.1.1")
-    drive(session)
-    wait_until(lambda: session.subscribed)
-    assert session.reason.startswith('the broker refused to subscribe "secret/#" (')
