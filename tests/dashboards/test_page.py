@@ -187,6 +187,22 @@ def test_a_stretch_is_marked_on_the_tune_page_and_counts_in_the_verdict(page: Pa
     assert (mark.mark, mark.by) == ("fault", "local")
 
 
+def test_a_stretch_is_marked_without_a_mouse(page: Page) -> None:
+    page.show(f"#/tune/{ODD.replace('/', '%2F')}")
+    button = "[...document.querySelectorAll('.strip-row h2 button')]"
+    page.browser.wait_for(f"return {button}.length > 0 && document.querySelector('.u-over') !== null", "the button")
+    before = len(page.service.marked_stretches(ODD))
+    page.browser.run(f"{button}.at(-1).click()")
+    page.browser.run(
+        "const form = document.querySelector('dialog form'); form.mark.value = 'normal';"
+        "form.from.value = '2026-03-01T10:00:00'; form.to.value = '2026-03-01T11:30:00'; form.requestSubmit()"
+    )
+    page.browser.wait(lambda: len(page.service.marked_stretches(ODD)) == before + 1, "the mark")
+    mark = page.service.marked_stretches(ODD)[0]
+    assert (mark.mark, mark.end - mark.start) == ("normal", 5400 * SECOND)
+    page.browser.wait_for("return document.querySelector('dialog') === null", "the dialog to close")
+
+
 def test_a_dead_letter_is_tried_again_and_its_outcome_told(page: Page) -> None:
     page.service.step(dead_letters=[letter(150, time.time_ns(), "line/7", b"{", "no_value", "nothing to read")])
     page.show("#/pipeline")

@@ -1,17 +1,18 @@
-// One metric on the tune page: its values, what is marked on them with the mouse, the alarms that were and would be.
+// One metric on the tune page: its values, what is marked on them, the alarms that were and would be.
 
 import { deviceLink, get, instant, send } from "./api.js";
 import { mayAct } from "./alarm_actions.js";
 import { timeLabels } from "./chart.js";
 import { alarmRange } from "./device.js";
-import { attempt, tell } from "./dialog.js";
+import { ask, attempt, field, tell } from "./dialog.js";
 import { color, fill, h } from "./dom.js";
-import { moment } from "./format.js";
+import { local, moment } from "./format.js";
 
 const plotHeight = 110;
 // As wide as the names of the lanes beneath.
 const axisWidth = 100;
 const most = 400;
+const hour = 3600e9;
 const words = { fault: "a fault", normal: "normal", none: "nothing any more" };
 
 export class TunedSeries {
@@ -40,7 +41,8 @@ export class TunedSeries {
     this.each = each;
     const { element } = this;
     Object.assign(element.dataset, { series: each.series, would: each.would.length, were: each.were.length, marked: each.marked.length });
-    fill(this.title, each.metric, h("span", { class: "dim" }, ` score ${each.threshold.toFixed(1)} raises an alarm${each.threshold_now === null ? "" : `, now ${each.threshold_now.toFixed(1)}`}`));
+    fill(this.title, each.metric, h("span", { class: "dim" }, ` score ${each.threshold.toFixed(1)} raises an alarm${each.threshold_now === null ? "" : `, now ${each.threshold_now.toFixed(1)}`}`),
+      mayAct() ? h("button", { type: "button", class: "plain", onclick: () => this.askStretch(found) }, "Mark a stretch") : null);
     const lane = (name, alarms, kind, title) => [h("span", { class: "dim" }, `${name} ${alarms.length}`), h("div", { class: "lane" }, this.marks(alarms, kind, title, found))];
     fill(this.lanes, ...lane("was", each.were, "was", (alarm) => `${moment(alarm.opened)}: ${alarm.reason}`),
       ...(compared ? lane("compared", compared.would, "other", (alarm) => `${moment(alarm.opened)}, score ${alarm.peak.toFixed(1)}`) : []),
@@ -99,19 +101,43 @@ export class TunedSeries {
     }
   }
 
+  // Marks a stretch, in seconds since the epoch.
+  async put(mark, start, end) {
+    const times = { start: Math.round(start * 1e9), end: Math.round(end * 1e9) };
+    const { marked } = await send("POST", "tune/marks", { device: this.device, metric: this.each.metric, mark, ...times });
+    this.each.marked = marked;
+    this.plot?.redraw();
+    tell(`${moment(times.start)} to ${moment(times.end)} is marked as ${words[mark]}`);
+    await this.changed();
+  }
+
+  // The same without a mouse: by keyboard or touch. The newest alarm is proposed.
+  askStretch(found) {
+    const alarm = this.each.were[0];
+    const [start, end] = alarm ? [alarm.opened, alarm.cleared ?? found.end] : [found.end - hour, found.end];
+    return attempt(() => ask({
+      title: `Mark a stretch of ${this.each.metric}`, confirm: "Mark",
+      fields: [
+        field("From", "from", { type: "datetime-local", step: 1, required: true, value: local(start / 1e9) }),
+        field("To", "to", { type: "datetime-local", step: 1, required: true, value: local(end / 1e9) }),
+        field("Mark it as", "mark", { tag: "select", choices: Object.entries(words), value: "fault" }),
+      ],
+      submit: async (values) => {
+        const [from, to] = [values.from, values.to].map((text) => new Date(text).getTime() / 1000);
+        if (!(from < to)) throw new Error("The end has to be later than the beginning.");
+        await this.put(values.mark, from, to);
+      },
+    }));
+  }
+
   // What is selected with the mouse may be marked.
   offer(plot) {
     if (plot.select.width < 3) { this.ask.hidden = true; return; }
     const [start, end] = [plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x")];
     const put = (mark) => attempt(async () => {
-      const times = { start: Math.round(start * 1e9), end: Math.round(end * 1e9) };
-      const { marked } = await send("POST", "tune/marks", { device: this.device, metric: this.each.metric, mark, ...times });
-      this.each.marked = marked;
+      await this.put(mark, start, end);
       this.ask.hidden = true;
       plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-      plot.redraw();
-      tell(`${moment(times.start)} to ${moment(times.end)} is marked as ${words[mark]}`);
-      await this.changed();
     });
     this.ask.hidden = false;
     fill(this.ask, h("b", {}, `${moment(start * 1e9)} to ${moment(end * 1e9)}`),
