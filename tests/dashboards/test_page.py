@@ -446,6 +446,19 @@ def test_a_fault_begins_at_a_click_and_the_simulator_shows_what_was_found(page: 
         page.service.simulator = None
 
 
+def test_what_is_to_come_is_drawn_on_request_with_its_sentence(page: Page) -> None:
+    shown = "const d = document.querySelector('.chart').dataset; return (d.to - d.from) / 60"
+    page.show_device(ODD)
+    page.browser.wait_for("return document.querySelector('.chart .u-over')", "the charts")
+    before = page.browser.run(shown)
+    page.browser.run("document.querySelector('button.ahead').click()")
+    page.browser.wait(lambda: "four times of five" in page.text(".chart .coming"), "a forecast")
+    assert page.browser.run(shown) == pytest.approx(1.48 * before, rel=0.03)
+    page.browser.run("document.querySelector('button.ahead').click()")
+    page.browser.wait(lambda: page.text(".chart .coming") == "", "no forecast any more")
+    assert page.browser.run(shown) == pytest.approx(before, rel=0.03)
+
+
 @pytest.mark.parametrize(
     "route",
     [

@@ -35,15 +35,17 @@ export class MetricChart {
     this.alarms = [];
     this.range = null;
     this.sibling = null;
+    this.forecast = null;
     this.clear();
     this.now = h("span", { class: "now" });
     this.warmth = h("span", { class: "warmth" });
     this.missing = h("span", { class: "dim missing", role: "status" });
     this.readout = h("div", { class: "readout" });
     this.plots = h("div");
+    this.coming = h("p", { class: "hint coming", role: "status", hidden: true });
     this.tools = h("div", { class: "tools" });
     this.element = h("section", { class: "panel chart", "aria-label": metric.metric, "data-series": metric.series },
-      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.missing, this.readout, this.tools), this.plots);
+      h("div", { class: "chart-head" }, h("h2", {}, metric.metric), this.now, this.warmth, this.missing, this.readout, this.tools), this.plots, this.coming);
     this.width = 0;
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.plots);
@@ -116,7 +118,7 @@ export class MetricChart {
     if (!this.width) return;
     if (!this.value) this.build();
     this.value.batch(() => {
-      this.value.setData([...this.data, this.siblingColumn()], false);
+      this.value.setData(this.columns(), false);
       this.value.setScale("x", this.range);
     });
     this.strip.batch(() => {
@@ -137,6 +139,27 @@ export class MetricChart {
   // The same metric of another device, columns of `/points`, drawn over this one; null takes it away.
   setSibling(columns) {
     this.sibling = columns;
+  }
+
+  // What `/forecast` says, drawn to the right of the newest reading with its sentence beneath; null takes it away.
+  setForecast(forecast) {
+    this.forecast = forecast;
+    this.coming.hidden = !forecast;
+    this.coming.textContent = forecast?.sentence ?? "";
+  }
+
+  // The columns of the plot: what was, and what is to come.
+  columns() {
+    const columns = [...this.data, this.siblingColumn()];
+    const from = this.newest ?? -Infinity;
+    const later = (this.forecast?.time ?? []).map((_, i) => i).filter((i) => this.forecast.time[i] / 1e9 > from);
+    if (!later.length) return columns;
+    // Nothing at one place between, so that no line leads from what was expected of the past to what is to come.
+    const part = (name) => [null, ...later.map((i) => this.forecast[name][i])];
+    const times = later.map((i) => this.forecast.time[i] / 1e9);
+    const nothing = [null, ...later.map(() => null)];
+    const coming = [[(from + times[0]) / 2, ...times], part("upper"), part("lower"), part("expected"), nothing, nothing, nothing];
+    return coming.map((each, i) => [...columns[i], ...each]);
   }
 
   // The sibling's value at each time of this chart: its last one before, unless that is long ago.
@@ -218,7 +241,7 @@ export class MetricChart {
       ],
       bands: [{ series: [1, 2], fill: () => theme.band }],
       hooks: { ...hooks, drawClear: [(plot) => this.shadeAlarms(plot)] },
-    }, [...this.data, this.siblingColumn()], this.plots);
+    }, this.columns(), this.plots);
     this.strip = new uPlot({
       class: "strip", width: this.width, height: heights.score, legend: { show: false }, cursor: { ...cursor, points: { show: false } }, padding: [4, 24, 4, 0],
       scales: { x: scaleX, y: { range: (_, __, high) => [0, Math.min(maxScore, Math.max((this.threshold ?? 3) * 1.5, high ?? 0)) * 1.05] } },
@@ -231,14 +254,15 @@ export class MetricChart {
 
   // Room for the values seen, and for the band as far as it does not flatten them.
   reach(plot) {
-    const [x, upper, lower, , value, , sibling] = plot.data;
+    const [x, upper, lower, expected, value, , sibling] = plot.data;
     // The plot's own range of x is still the one before, while it asks for that of y.
     const { min, max } = this.range;
     let [low, high, bandLow, bandHigh] = [Infinity, -Infinity, Infinity, -Infinity];
     for (let i = 0; i < x.length; i += 1) {
-      if (x[i] < min || x[i] > max || value[i] === null) continue;
-      low = Math.min(low, value[i]);
-      high = Math.max(high, value[i]);
+      const shown = value[i] ?? (this.forecast && x[i] > (this.newest ?? Infinity) ? expected[i] : null);
+      if (x[i] < min || x[i] > max || shown === null) continue;
+      low = Math.min(low, shown);
+      high = Math.max(high, shown);
       if (sibling?.[i] !== null && sibling?.[i] !== undefined) {
         low = Math.min(low, sibling[i]);
         high = Math.max(high, sibling[i]);

@@ -13,6 +13,7 @@ import { newChannel } from "./settings.js";
 const spans = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "24 h"], ["604800", "7 d"], ["all", "All"]];
 const page = 12;
 const shortest = 0.05;
+const forecastShare = 0.5;
 
 export async function showDevice({ root, name, search, signal }) {
   const charts = new Map();
@@ -42,6 +43,7 @@ export async function showDevice({ root, name, search, signal }) {
     button.title = label;
   }
   const live = h("button", { type: "button", class: "live", "aria-pressed": "true", onclick: () => setRange({ span: lastSpan }) }, "Live");
+  const ahead = h("button", { type: "button", class: "ahead", "aria-pressed": "false", onclick: () => attempt(toggleForecast) }, "Forecast");
   const shownRange = h("span", { class: "dim", role: "status" });
   /** @type {number | "all"} */
   let lastSpan = 900;
@@ -52,7 +54,7 @@ export async function showDevice({ root, name, search, signal }) {
       h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
       may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
     card.element, notices,
-    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
+    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), h("div", { class: "buttons" }, ahead), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
     grid, more, said.element,
     h("p", { class: "hint" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
@@ -82,7 +84,26 @@ export async function showDevice({ root, name, search, signal }) {
     const oldest = times.length ? Math.min(...times) : to - 60;
     const from = range.span === "all" ? oldest : Math.max(to - range.span, oldest);
     const width = Math.max(to - from, 1);
-    return { from: to - width * 1.005, to: to + width * 0.01 };
+    return { from: to - width * 1.005, to: to + (ahead.getAttribute("aria-pressed") === "true" ? width * forecastShare : width * 0.01) };
+  }
+
+  // Shows what is to come of each metric, as far as half of the time shown, or no longer.
+  async function toggleForecast() {
+    const on = ahead.getAttribute("aria-pressed") !== "true";
+    ahead.setAttribute("aria-pressed", String(on));
+    for (const chart of on ? [] : charts.values()) chart.setForecast(null);
+    draw();
+    await loadForecasts();
+  }
+
+  async function loadForecasts() {
+    if (ahead.getAttribute("aria-pressed") !== "true" || range.span === undefined) return;
+    const { from } = bounds();
+    const seconds = Math.round(Math.min(28 * 86400, Math.max(60, (newest() - from) * forecastShare)));
+    for (const chart of charts.values()) {
+      chart.setForecast(await get("forecast", { device: name, metric: chart.metric.metric, horizon: `${seconds}s` }, signal));
+      draw();
+    }
   }
 
   function setRange(next) {
@@ -239,7 +260,7 @@ export async function showDevice({ root, name, search, signal }) {
       const reply = await get("points", { ...wanted, series: series.slice(i, i + 50) }, stop);
       for (const columns of reply.series) charts.get(columns.series)?.load(columns);
     }
-    await loadSiblings();
+    await Promise.all([loadSiblings(), loadForecasts()]);
     if (!signal.aborted) draw();
   }
 
@@ -308,6 +329,7 @@ export async function showDevice({ root, name, search, signal }) {
     if (charts.size > before) load();
   }
   repeat(said.load, 15, signal);
+  repeat(loadForecasts, 60, signal);
   await repeat(refresh, 4, signal);
 }
 
