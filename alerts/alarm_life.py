@@ -27,6 +27,7 @@ from alerts.alarm_step import NO_READING, SILENT, AlarmStep, Opening, Scored, Si
 from alerts.budget_rates import budget_rates
 from alerts.feedback import Answer, Answers, Levels, changed_threshold, outcome_of
 from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
@@ -66,6 +67,10 @@ class Alarms:
             for number, rate in budget_rates(series, self._settings).items():
                 self._policy.set_budget(number, rate)
         self._known = len(series)
+
+    def describe(self, series: int, rules: SeriesRules) -> None:
+        """Judge a series by what a person said of it; it is no part of the state, and told again after a restart."""
+        self._policy.describe(series, rules)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""
@@ -325,7 +330,7 @@ class Alarms:
         if event == OPENED:
             if scored.is_replaced(row):
                 return None
-            return self._opened(series, time, peak, severity, scored.opening(row))
+            return self._opened(series, time, peak, severity, self._lasting(series, scored.opening(row)))
         if before is None:
             return None
         if event in (CLEARED, ADOPTED):
@@ -345,6 +350,11 @@ class Alarms:
         if self._answers.note_peak(after):
             self._policy.set_minimum(series, self._answers.minimum(series))
         return after
+
+    def _lasting(self, series: int, opening: Opening) -> Opening:
+        """The opening, which says how long its deviation had to last where a person has set that."""
+        shortest = self._policy.shortest(series)
+        return replace(opening, reason=f"{opening.reason}; for {spoken_duration(shortest)}") if shortest else opening
 
     def _opened(self, series: int, time: int, score: float, severity: str, opening: Opening) -> AlarmRecord:
         record = AlarmRecord(

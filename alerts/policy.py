@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
+from alerts.series_rules import SeriesRules, without_ignored
 from alerts.severity import severity_of
 from alerts.threshold import threshold_of
 from common.compiled import njit, subkernel
@@ -40,7 +41,8 @@ class PolicyState(NamedTuple):
     `severity`, `readings`: of the open alarm. `cooldown`: readings left in which no alarm opens. `normal` and `off`:
     what was expected when the newest alarm opened, and how far off it the value was (0: within the usual band);
     `mean_off` the mean deviation since, in shares of that. `return_until`: until when the return raises no alarm.
-    `first_time`: of the first reading.
+    `first_time`: of the first reading. `pending_since`, `pending_peak`: of a deviation that has to last before its alarm
+    opens, -1 and 0 for none.
     """
 
     last_time: NDArray[np.int64]
@@ -59,6 +61,8 @@ class PolicyState(NamedTuple):
     mean_off: NDArray[np.float64]
     return_until: NDArray[np.int64]
     first_time: NDArray[np.int64]
+    pending_since: NDArray[np.int64]
+    pending_peak: NDArray[np.float64]
 
 
 class Band(NamedTuple):
@@ -87,10 +91,12 @@ _FRESH: Mapping[str, tuple[Any, float]] = {
     "mean_off": (np.float64, 0.0),
     "return_until": (np.int64, -1),
     "first_time": (np.int64, -1),
+    "pending_since": (np.int64, -1),
+    "pending_peak": (np.float64, 0.0),
 }
 
 
-_ADDED = ("readings", "normal", "off", "mean_off", "return_until", "first_time")
+_ADDED = ("readings", "normal", "off", "mean_off", "return_until", "first_time", "pending_since", "pending_peak")
 """What versions before did not keep."""
 
 
@@ -140,23 +146,29 @@ def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
 
 
 @subkernel
-def _open(
-    series: int, time: int, score: float, threshold: float, value: float, expected: float, half: float,
-    state: PolicyState,
-) -> None:  # fmt: skip
+def _open(series: int, time: int, threshold: float, state: PolicyState) -> None:
+    """Open the alarm of a deviation that `_begin` noted."""
     state.is_open[series] = True
     state.calm_readings[series] = 0
     state.calm_since[series] = time
-    state.first_anomaly[series] = time
+    state.first_anomaly[series] = state.pending_since[series]
     state.anomalies[series] = 1
     state.readings[series] = 1
-    state.peak[series] = score
-    state.severity[series] = severity_of(score - threshold, 0.0, 1)
+    state.peak[series] = state.pending_peak[series]
+    state.severity[series] = severity_of(state.peak[series] - threshold, 0.0, 1)
+    state.return_until[series] = -1
+    state.pending_since[series] = -1
+
+
+@subkernel
+def _begin(series: int, time: int, value: float, expected: float, half: float, state: PolicyState) -> None:
+    """Note a deviation that begins: what was normal before, and how far off it is."""
+    state.pending_since[series] = time
+    state.pending_peak[series] = 0.0
     off = value - expected
     state.normal[series] = expected
     state.off[series] = off if abs(off) > half else 0.0  # so that NaN is 0
     state.mean_off[series] = 1.0
-    state.return_until[series] = -1
 
 
 @subkernel
@@ -226,6 +238,21 @@ def _is_return(series: int, time: int, value: float, limits: Limits, state: Poli
 
 
 @subkernel
+def _has_lasted(
+    series: int, time: int, score: float, threshold: float, value: float, shortest: int, state: PolicyState
+) -> bool:
+    """Whether a deviation that `_begin` noted has lasted for the `shortest` time (ns); forgets one that is over."""
+    if state.pending_since[series] < 0:
+        return False
+    is_off = state.off[series] != 0.0 and _share_off(series, value, state) >= _BACK
+    if score < threshold and not is_off:
+        state.pending_since[series] = -1
+        return False
+    state.pending_peak[series] = max(state.pending_peak[series], score)
+    return bool(time - state.pending_since[series] >= shortest)
+
+
+@subkernel
 def _threshold(limits: Limits, own_budget: float, minimum: float, log_cadence: float) -> float:
     """The score that raises an alarm of a series, at least `minimum`, by its own budget where it has one (not NaN)."""
     if math.isnan(own_budget):
@@ -254,6 +281,7 @@ def _step(
     limits: Limits,
     own_budget: NDArray[np.float64],
     minimum: NDArray[np.float64],
+    shortest: NDArray[np.int64],
     state: PolicyState,
     anomaly: NDArray[np.bool_],
     event: NDArray[np.int8],
@@ -275,10 +303,15 @@ def _step(
                 anomaly[i] = anomaly[i] or (state.is_open[s] and _share_off(s, value, state) >= _BACK)
             elif state.cooldown[s] > 0:
                 state.cooldown[s] -= 1
-            elif anomaly[i] and not _is_return(s, time[i], value, limits, state):
-                half = 0.5 * (band.upper[i] - band.lower[i])
-                _open(s, time[i], score[i], threshold, value, band.expected[i], half, state)
-                event[i] = OPENED
+            else:
+                may_open = anomaly[i] and not _is_return(s, time[i], value, limits, state)
+                if may_open and state.pending_since[s] < 0:
+                    _begin(s, time[i], value, band.expected[i], 0.5 * (band.upper[i] - band.lower[i]), state)
+                if _has_lasted(s, time[i], score[i], threshold, value, shortest[s], state):
+                    _open(s, time[i], threshold, state)
+                    event[i] = OPENED
+                # What has to last first is no anomaly before it has.
+                anomaly[i] = event[i] == OPENED or (anomaly[i] and shortest[s] == 0)
         peak[i] = state.peak[s]
         severity[i] = state.severity[s]
         events += event[i] != 0
@@ -289,7 +322,8 @@ class AlarmPolicy:
     """Raises and clears one alarm a series, with hysteresis and a cooldown.
 
     An alarm opens by its score. It stays open until the score has been low for a while and the value is back, relative
-    to what was normal before; what stays for long is taken as normal, and its return raises no alarm.
+    to what was normal before; what stays for long is taken as normal, and its return raises no alarm. What a person
+    said of a series (`SeriesRules`) is in force whatever scores it.
     """
 
     def __init__(self, settings: AlarmSettings) -> None:
@@ -305,12 +339,15 @@ class AlarmPolicy:
         )
         self._own_budget = np.empty(0)
         self._minimum = np.empty(0)
+        self._shortest = np.empty(0, np.int64)
+        self._ignored: dict[int, SeriesRules] = {}
         self._state = PolicyState(*(np.empty(0, kind) for kind, _ in _FRESH.values()))
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
         self._own_budget = grown(self._own_budget, size, math.nan)
         self._minimum = grown(self._minimum, size, 0.0)
+        self._shortest = grown(self._shortest, size, 0)
         now = self._state._asdict()
         self._state = PolicyState(**{name: grown(now[name], size, fill) for name, (_, fill) in _FRESH.items()})
 
@@ -321,6 +358,18 @@ class AlarmPolicy:
     def set_minimum(self, series: int, score: float) -> None:
         """Let no score below this raise an alarm of the series, whatever its budget says; 0 for no such minimum."""
         self._minimum[series] = score
+
+    def describe(self, series: int, rules: SeriesRules) -> None:
+        """Judge a series by what a person said of it from here on."""
+        self.grow(series + 1)
+        self._shortest[series] = rules.shortest
+        self._ignored.pop(series, None)
+        if rules.ignores_something:
+            self._ignored[series] = rules
+
+    def shortest(self, series: int) -> int:
+        """How long a deviation of a series has to last before its alarm opens, ns."""
+        return int(self._shortest[series])
 
     def end_by_score(self, series: int) -> None:
         """Let the series' open alarm end by the score alone: somebody has said what is normal."""
@@ -335,16 +384,20 @@ class AlarmPolicy:
     ) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm.
 
+        So it is with readings at hours and on dates that do not count.
+
         Without a `band`, as of scores of a whole device, an alarm ends by the score alone.
         """
         n = len(series)
+        if self._ignored:
+            score = without_ignored(self._ignored, series, time, score)
         if band is None:
             unknown = np.full(n, np.nan)
             band = Band(unknown, unknown, unknown, unknown)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
         events = _step(
-            series, time, score, band, self._limits, self._own_budget, self._minimum, self._state,
+            series, time, score, band, self._limits, self._own_budget, self._minimum, self._shortest, self._state,
             anomaly, event, peak, severity,
         )  # fmt: skip
         return Verdicts(anomaly, event, peak, severity, int(events))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from alerts.series_rules import SeriesRules
 from common.durations import Duration, parse_duration
 from detectors.knowledge import Direction, Knowledge
 from detectors.knowledge import Kind as SignalKind
@@ -71,6 +72,10 @@ class KnowledgeSettings(BaseModel):
         default=None,
         description="Hours of the day, from and to, in which nothing counts: [[22, 6]] is every night.",
     )
+    ignored_dates: list[str] | None = Field(
+        default=None,
+        description='Dates on which nothing counts: "2026-12-24", or "12-24" of every year.',
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -115,7 +120,18 @@ class KnowledgeSettings(BaseModel):
             time_zone=given.get("plant_time_zone", "UTC"),
             shortest_duration=parse_duration(given.get("shortest_duration", "0s")) / 1e9,
             ignored_hours=tuple((start, end) for start, end in given.get("ignored_hours", ())),
+            ignored_dates=tuple(given.get("ignored_dates", ())),
         )
+
+
+def rules_of(knowledge: Knowledge) -> SeriesRules:
+    """What of it decides on alarms."""
+    return SeriesRules(
+        round(knowledge.shortest_duration * 1e9),
+        knowledge.ignored_hours,
+        frozenset(knowledge.ignored_dates),
+        knowledge.time_zone,
+    )
 
 
 class SeriesSettings(KnowledgeSettings):

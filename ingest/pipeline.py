@@ -18,6 +18,7 @@ from alerts.alarm_step import Scored
 from alerts.channel_alarms import alarm_of_channel
 from alerts.marked_stretches import MarkedStretches
 from alerts.policy import Band
+from alerts.series_rules import NO_RULES
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction, PointsAction
@@ -38,6 +39,7 @@ from ingest.device_changes import Changed, DeviceChanges
 from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
+from ingest.knowledge_settings import rules_of as alarm_rules_of
 from ingest.label_settings import LabelSettings, rules_of
 from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
@@ -319,14 +321,22 @@ class Engine:
         if not self.choices.take(series, route, override):
             return
         self.ahead.meet(series)
+        self._tell_alarms(series)
         names = self.choices.detectors(series)
         if not names or self.admission.admits(series, arrival):
             self.host.assign(series, names, self.choices.knowledge(series), arrival)
 
     def _describe(self) -> None:
         """Give every series to its detectors again: to those that start anew, and with what people know of it."""
+        for series in self.choices.chosen():
+            self._tell_alarms(series)
         for series in filter(self.admission.is_admitted, self.choices.chosen()):
             self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), NO_TIME)
+
+    def _tell_alarms(self, series: int) -> None:
+        """Let the alarms of a series follow what people said of it."""
+        if self.choices.any_knowledge and (rules := alarm_rules_of(self.choices.knowledge(series))) != NO_RULES:
+            self.alarms.describe(series, rules)
 
     def _act(self, entry: JournalEntry) -> tuple[Changed, list[ActionRecord]]:
         """What people did, where the entry holds that: what follows from it, and a record of each action."""
