@@ -330,7 +330,9 @@ class Alarms:
         if event == OPENED:
             if scored.is_replaced(row):
                 return None
-            return self._opened(series, time, peak, severity, self._lasting(series, scored.opening(row)))
+            opening = self._lasting(series, scored.opening(row))
+            opening = replace(opening, reason=opening.reason + scored.beside(row, verdicts))
+            return self._opened(series, time, peak, severity, opening)
         if before is None:
             return None
         if event in (CLEARED, ADOPTED):

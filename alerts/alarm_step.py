@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.policy import Band
+from alerts.policy import Band, Verdicts
 from devices.records import AlarmRecord
 
 SILENT = "silent"
@@ -34,8 +34,9 @@ class Scored:
     """Scores of n readings to be judged, all arrays (n,): `series`, `time` in ns, `score` in decades, NaN for none.
 
     `at` is the place of each in the order of readings, by which alarms of several such sets are numbered. `opening`
-    says what an alarm that opens at a row tells; `is_replaced` whether an alarm of the whole device takes its place.
-    `band` is what was usual at each, where that is known.
+    says what an alarm that opens at a row tells, `beside` what it adds, by all verdicts, of the device's other metrics;
+    `is_replaced` whether an alarm of the whole device takes its place. `band` is what was usual at each, where that is
+    known.
     """
 
     series: NDArray[np.int32]
@@ -45,6 +46,7 @@ class Scored:
     opening: Callable[[int], Opening]
     is_replaced: Callable[[int], bool] = lambda _row: False
     band: Band | None = None
+    beside: Callable[[int, Verdicts], str] = lambda _row, _verdicts: ""
 
 
 @dataclass(frozen=True, slots=True)

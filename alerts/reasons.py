@@ -29,6 +29,7 @@ _KNOWN = {
     "reset": "has begun again from a lower count",
     "noise": "varies more or less than usual from reading to reading",
     "drift": "has drifted from its level of the last weeks at the same hours",
+    "falling": "falls much faster than this battery ever did",
     "direction": "points away from its usual direction",
     "shape": "follows a pattern that was not seen before",
 }

@@ -74,7 +74,7 @@ class Ensemble(RecordDetector):
     record_parts: ClassVar[Mapping[str, int]] = {
         "deviation": 0, "range": 0, "excursions": 1, "novelty": 0, "shape": 0, "period": 0, "special": 0,
     }  # fmt: skip
-    version = "channels 2"
+    version = "channels 3"
 
     def __init__(self, parameters: EnsembleParameters) -> None:
         self.settings = parameters

@@ -27,7 +27,7 @@ from detectors.channels.deviation import (
 )
 from detectors.channels.special import SPECIAL_NAMES
 from detectors.channels.special import STUCK as STUCK_PLACE
-from detectors.channels.value_range import is_switch, range_learn, range_score
+from detectors.channels.value_range import is_switch, mode_around, range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
@@ -55,6 +55,8 @@ USUAL_HERE = 1.0
 """Decades of the slowest forecast below which a value is usual at this hour, however it came there."""
 TOLD_DECADES = 2.0
 """From these on the band told is that of the forecast that spoke, else that of the slowest."""
+MARGIN = 0.05
+"""The band of a usual reading ends this share of the range beyond what was seen."""
 STILL = 0.5
 """A series of which more readings repeat the last is judged by how often it moves at all."""
 REFRESH = 32
@@ -223,7 +225,7 @@ def run(
                 deviation_begin(series.deviation, times[i], judged)
             odd = _ask(series, parts.mix, facts, slot, times[i], clocks[i], judged, with_shape, priors, scratch)
         if special.learned[i] > needed:
-            _tell(series, parts.mix, facts, slot, i, values[i], is_judged, priors, scratch, out)
+            _tell(series, parts.mix, facts, slot, i, values[i], is_judged, special.band[i], priors, scratch, out)
         if learn and is_judged:
             odd = odd or answers[STUCK] >= NORMAL_DECADES
             _learn(series, parts.mix, slot, times[i], clocks[i], judged, odd, with_shape, priors, scratch)
@@ -231,10 +233,13 @@ def run(
 
 @subkernel
 def _tell(
-    series: Any, mix: Any, facts: Any, slot: int, row: int, read: float, is_judged: bool, priors: Any,
-    scratch: Any, out: Any,
+    series: Any, mix: Any, facts: Any, slot: int, row: int, read: float, is_judged: bool, special_band: Any,
+    priors: Any, scratch: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Fill the row of the output from the answers."""
+    """Fill the row of the output from the answers.
+
+    The band is that of the forecast that spoke, within the mode of the series that the reading is in or next to.
+    """
     answers = scratch.answers
     best = 0
     for k in range(ANSWERS):
@@ -247,11 +252,39 @@ def _tell(
     if read < facts.low[slot] or read > facts.high[slot]:
         out.score[row] = MAX_SCORE
         out.channel[row] = RANGE
-    if is_judged:
-        out.novelty[row] = compress(decades(mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
-        which = best if best < SIZES and answers[best] > TOLD_DECADES else LEVEL
-        middle, half = _say_usual(series.deviation, which, scratch.reading)
-        out.expected[row], out.lower[row], out.upper[row] = middle, middle - half, middle + half
+    if not is_judged:
+        out.expected[row], out.lower[row], out.upper[row] = special_band[0], special_band[1], special_band[2]
+        return
+    out.novelty[row] = compress(decades(mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
+    spoke = best <= RANGE and answers[best] > TOLD_DECADES
+    _tell_band(series, row, read, best if best < SIZES and spoke else LEVEL, spoke, scratch.reading, out)
+
+
+@subkernel
+def _tell_band(series: Any, row: int, read: float, which: int, spoke: bool, view: Any, out: Any) -> None:
+    """Fill the row's band: that of the size `which`, never wider than what was seen.
+
+    Where no forecast `spoke` of the reading it is the band of the mode that the reading is in or next to.
+    """
+    state = series.range
+    middle, half = _say_usual(series.deviation, which, view)
+    low, high = state.low, state.high
+    if not spoke:
+        low, high = mode_around(state, read)
+        more = MARGIN * (high - low)
+        low, high = low - more, high + more
+        if not low <= middle <= high:
+            middle = series.deviation.level[SHIFT]
+        if low <= read <= high and abs(read - middle) > half:
+            # Usual at another time: what is usual for its mode is told.
+            half = high - low
+    if state.inside < 2.0:
+        low, high = middle, middle
+    lower, upper = max(middle - half, low), min(middle + half, high)
+    if lower > upper:
+        lower, upper = low, high
+    out.lower[row], out.upper[row] = lower, upper
+    out.expected[row] = min(max(middle, lower), upper)
 
 
 @subkernel

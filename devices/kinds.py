@@ -22,15 +22,17 @@ class Kind(StrEnum):
     """One of few values: on or off, open or closed, a mode."""
     TEXT = "text"
     """A state told in words."""
+    BATTERY = "battery"
+    """How full a battery is, or its voltage: it falls a little at a time."""
     DIAGNOSTIC = "diagnostic"
-    """What a device says of itself: signal strength, battery, uptime, free memory, frame counters."""
+    """What a device says of itself: signal strength, uptime, free memory, frame counters."""
     TIME = "time"
     """A point in time or a time of day."""
     POSITION = "position"
     """Where a device is: latitude, longitude."""
 
 
-SCORED = frozenset({Kind.MEASUREMENT, Kind.COUNTER, Kind.STATE})
+SCORED = frozenset({Kind.MEASUREMENT, Kind.COUNTER, Kind.STATE, Kind.BATTERY, Kind.POSITION})
 """Kinds that detectors score by default."""
 
 _IDENTITIES = frozenset(
@@ -55,12 +57,15 @@ _DIAGNOSTIC = frozenset(
         r"\S+",
         """
     linkquality lqi rssi snr signal signalstrength wifisignal wifirssi lorasnr esnr dbm spreadingfactor datarate dr sf
-    bandwidth frequencyhz battery batterylevel batterypercent batteryvoltage batteryok batterylow batt bat vbat vcc
+    bandwidth frequencyhz batteryok batterylow vcc
     uptime uptimesec heap freeheap freemem freememory loadavg sleep mqttcount fcnt fcntup fcntdown framecounter counter
     bootcount restarts reboots reconnects lastseen cpu ram rawrssi noise
     """,
     )
 ) - {"cpu", "noise", "counter"}
+_BATTERY = frozenset(
+    {"battery", "batterylevel", "batterypercent", "batterypercentage", "batteryvoltage", "batt", "bat", "vbat"}
+)
 _COUNTER = frozenset(
     re.findall(
         r"\S+",
@@ -109,6 +114,8 @@ def kind_of(metric: str, unit: str = "", *, words: bool = False) -> Kind:
     squashed = _squash(last)
     if squashed in _DIAGNOSTIC or unit == "dBm":
         return Kind.DIAGNOSTIC
+    if squashed in _BATTERY:
+        return Kind.BATTERY
     if squashed in _POSITION:
         return Kind.POSITION
     if squashed in _TIME:

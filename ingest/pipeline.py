@@ -19,6 +19,7 @@ from alerts.channel_alarms import alarm_of_channel
 from alerts.marked_stretches import MarkedStretches
 from alerts.policy import Band
 from alerts.series_rules import NO_RULES
+from alerts.siblings import ODD, USUAL, Siblings, beside, findings
 from detectors.detector import State
 from devices.batch import NO_TIME, Batch
 from devices.device_actions import DeviceAction, PointsAction
@@ -45,7 +46,7 @@ from ingest.ledger import counts_of, dead_letters_of, without_redelivered
 from ingest.liveness import Liveness
 from ingest.not_learned import NotLearned, Stretch
 from ingest.observed import Observer
-from ingest.order import Arrived, Orderer
+from ingest.order import Arrived, Ordered, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
 from ingest.silence import Silence, SilenceWatch, adopt_silences, alarm_changes
@@ -106,6 +107,7 @@ class Engine:
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
+        self.siblings = Siblings()
         self.marked = MarkedStretches()
         self.silence = SilenceWatch()
         self.observer = Observer(self.registry)
@@ -243,6 +245,7 @@ class Engine:
         arrays["order"] = self._orderer.state()
         arrays["liveness"] = self.silence.state()
         arrays["alarm"] = alarm_arrays
+        arrays["siblings"] = self.siblings.state()
         arrays["route"] = self.choices.state()
         arrays["admission"] = self.admission.state()
         arrays["ahead"], ahead = self.ahead.state()
@@ -278,6 +281,7 @@ class Engine:
         self.silence.load(arrays["liveness"])
         if not self.alarms.load(arrays["alarm"], rest):
             log.warning("the cadence of every series, which its alarm threshold comes from, is learned anew")
+        self.siblings.load(arrays.get("siblings", {}))
         self.not_learned.load(rest.get("not_learned", ()))
         self.marked.load(rest.get("marked", ()))
         self.ahead.load(arrays.get("ahead", {}), rest.get("ahead", {}))
@@ -418,16 +422,18 @@ class Engine:
         scores = self.host.step(taken, learn)
         changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
         self.alarms.grow(self.registry.records)
+        self.siblings.grow(len(self.registry))
         ahead = self.ahead.step(taken.batch)
-        sets = [*self._sets(taken.batch, scores), ahead_scored(ahead, self._in_service)]
+        sets = [*self._sets(taken, scores), ahead_scored(ahead, self._in_service)]
         verdicts, alarms = self.alarms.step(sets, changes)
+        self.siblings.note(taken.batch, findings(scores.readings.score, verdicts[0].anomaly))
         return Followed(
             ordered, taken, scores, verdicts[0], verdicts[1], alarms, ahead_points(ahead, verdicts[2].anomaly)
         )
 
-    def _sets(self, batch: Batch, scores: HostScores) -> list[Scored]:
+    def _sets(self, taken: Ordered, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""
-        devices, readings = scores.devices, scores.readings
+        batch, devices, readings = taken.batch, scores.devices, scores.readings
         own, together = self._in_service(batch.series), self._in_service(devices.batch.series)
         return [
             Scored(
@@ -438,6 +444,7 @@ class Engine:
                 opening=lambda row: readings.opening(batch, row, self.registry),
                 is_replaced=lambda row: self.host.is_replaced(int(batch.series[row]), row),
                 band=Band(batch.value, readings.expected, readings.lower, readings.upper),
+                beside=lambda row, verdicts: self._beside(taken, findings(readings.score, verdicts.anomaly), row),
             ),
             Scored(
                 devices.batch.series,
@@ -447,6 +454,14 @@ class Engine:
                 opening=lambda row: devices.opening(row, self.registry),
             ),
         ]
+
+    def _beside(self, taken: Ordered, found: NDArray[np.int8], row: int) -> str:
+        """What the other metrics of a reading's device show at that moment, for the reason of its alarm."""
+        series, device_of = int(taken.batch.series[row]), self.registry.device_of()
+        others = [each for each in np.flatnonzero(device_of == device_of[series]).tolist() if each != series]
+        told = self.siblings.at(taken.batch, taken.arrival, found, row, others)
+        names = {what: [self.registry.records[each].metric for each in told if told[each] == what] for what in (ODD, USUAL)}
+        return beside(names[ODD], names[USUAL])
 
     def _in_service(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which of these (n,) are of devices that are not retired: the others raise no alarm."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from common.growth import grown
 from detectors.detector import State
 from detectors.knowledge import Knowledge
+from devices.kinds import Kind
 from devices.series_registry import SeriesRegistry
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings, of_series
 from ingest.route_entry import Route
@@ -51,8 +52,11 @@ class RouteChoices:
         return self._routes[int(self._route[series])].detectors_at(int(self._override[series]))
 
     def knowledge(self, series: int) -> Knowledge:
-        """What the settings say of the series; what its own leave out is its route's."""
-        return self.facts(series).knowledge()
+        """What the settings say of the series; what its own leave out is its route's, and a battery is known by name."""
+        facts = self.facts(series)
+        if facts.signal is None and self._registry.records[series].kind == Kind.BATTERY:
+            facts = facts.model_copy(update={"signal": Kind.BATTERY.value})
+        return facts.knowledge()
 
     def facts(self, series: int) -> KnowledgeSettings:
         """The same as settings, in which what nobody says is None."""

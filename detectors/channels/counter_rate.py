@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from common.compiled import njit, subkernel
 from detectors.channels.channel_detector import ChannelDetector, ChannelParameters
-from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn
+from detectors.channels.exceedance import SIZES, sizes_decades, sizes_learn, sizes_quantile
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column, Inputs
 from detectors.statistics.calendar_time import DAY, wall_clock
@@ -21,16 +21,19 @@ HOUR = DAY // 24
 
 (
     LEARNED, FIRST, VALUE, LAST, STEP, CLIMBED, HOURS, MOVES, MISSED, COUNTED, EXPECTED, LONG_COUNTED, LONG_EXPECTED,
-    RESETS, LAST_RESET, WINDOWS, CAUSE,
-) = range(17)  # fmt: skip
+    RESETS, LAST_RESET, WINDOWS, CAUSE, ODD_SINCE, ODD_STOPS,
+) = range(19)  # fmt: skip
 """Columns of `total`: readings learned; time of the first, ns; the last value and its time, ns; the usual increment
 above 0; climbed in all, and in how many hours; increments above 0; increments expected since the last one; climbed of
 late and expected meanwhile, by a memory of eight readings and by one of six hours; resets and the time of the last one,
-ns; hours of the longer memory learned from; what the last score is about."""
+ns; hours of the longer memory learned from; what the last score is about; since when the count has been odd, ns, 0
+while it is not; stops that were too long to teach."""
 
-CLIMB, HELD, STOPS, FASTER, SLOWER, LONG_FASTER = 0, 24, 48, 48 + SIZES, 48 + 2 * SIZES, 48 + 3 * SIZES
-"""Columns of `tables`, from which on there are: the climb and the hours by hour of the day; expected increments between
-two that came; the climb over the expected one, the reverse, and the first by the longer memory."""
+CLIMB, HELD, BY_DAY, STOPS = 0, 24, 48, 62
+FASTER, SLOWER, LONG_FASTER = STOPS + SIZES, STOPS + 2 * SIZES, STOPS + 3 * SIZES
+"""Columns of `tables`, from which on there are: the climb and the hours by hour of the day, and both by weekday;
+expected increments between two that came; the climb over the expected one, the reverse, and the first by the longer
+memory."""
 
 NOTHING, STOPPED, FAST, SLOW, RESET = range(5)
 """What a score is about, column `CAUSE`."""
@@ -56,17 +59,33 @@ _READINGS, _LONG_HOURS = 8.0, 6.0
 _SMALL = 3.0
 """Increments by which a climb is drawn to what was expected: counters climb in steps."""
 _HOURS_TO_TRUST = 0.5
+_DAY_TO_TRUST = 12.0
+"""Hours of a weekday after which it counts as known."""
+_UNSEEN_DAY = 0.3
+"""A weekday that was never seen may be one on which little is counted: this share is expected at least."""
 _MEMORY_HOURS = 24.0 * 56
 _ODD = 3.0
+_YOUNG = 3 * DAY
+"""In its first days a counter learns from everything: its first nights and days off are no faults."""
+_CAUTION, _FIRST_DAY = 2.0, 2.0
+_FIRST_NIGHT = 3 * DAY // 2
+"""Until then stops count as so many times shorter at first, and up to the first night as at most so many decades."""
+_ADOPTED = DAY
+"""What has been odd for so long is how it counts now."""
+_KEEPS_COMING = 5.0
+"""Stops that were too long to teach, after which such a stop is usual."""
+_AROUND = 3 * HOUR // 4
 _MARGIN = 1.3
 _STEP_RATE = 0.05
 _GAP = 20.0
 """A silence of so many mean gaps between readings tells nothing of the counter: what sends is off."""
 _QUESTIONS = math.log10(4.0)
+_BAND = 2.0
+"""The band holds all but one increment in 10^2."""
 
 
-LAYOUT = {"total": Column(np.float64, (17,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
-"""A series' record: `total` (17) float64, see `LEARNED`; `tables` (48 + 4 SIZES) float32, see `CLIMB`."""
+LAYOUT = {"total": Column(np.float64, (19,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
+"""A series' record: `total` (19) float64, see `LEARNED`; `tables` (62 + 4 SIZES) float32, see `CLIMB`."""
 
 
 @subkernel
@@ -85,8 +104,27 @@ def _climb(total: Any, value: float, hours: float) -> float:
 
 
 @subkernel
+def _day_share(state: Any, clock: int, unseen: float) -> float:
+    """How much more, or less, is counted on this weekday than on the mean day; `unseen` of one not known yet."""
+    total, tables = state.total, state.tables
+    day = BY_DAY + int(clock // DAY % 7)
+    held = float(tables[day + 7])
+    mean = total[CLIMBED] / max(total[HOURS], 1e-9)
+    if mean <= 0.0:
+        return 1.0
+    share = (float(tables[day]) + _HOURS_TO_TRUST * mean) / (mean * (held + _HOURS_TO_TRUST))
+    return share if held >= _DAY_TO_TRUST else min(unseen, max(share, _UNSEEN_DAY))
+
+
+@subkernel
 def _expected(state: Any, clock: int, hours: float) -> float:
-    """The climb expected in the `hours` before local time `clock`, by the hour of the day."""
+    """The climb expected in the `hours` before local time `clock`, by the hour of the day and the weekday."""
+    return _expected_by_hour(state, clock, hours) * _day_share(state, clock, 1.0)
+
+
+@subkernel
+def _expected_by_hour(state: Any, clock: int, hours: float) -> float:
+    """The climb expected in the `hours` before local time `clock` on the mean day."""
     total, tables = state.total, state.tables
     mean = total[CLIMBED] / max(total[HOURS], 1e-9)
     if hours > 24.0:
@@ -95,11 +133,22 @@ def _expected(state: Any, clock: int, hours: float) -> float:
     while left > 1e-12:
         hour = int((at - 1) % DAY // HOUR)
         share = min(left, ((at - 1) % HOUR + 1) / HOUR)
-        rate = (tables[CLIMB + hour] + _HOURS_TO_TRUST * mean) / (tables[HELD + hour] + _HOURS_TO_TRUST)
+        held = tables[HELD + hour]
+        # An hour seen on several days is believed: nights would else be expected to count a little, minute by minute.
+        doubt = _HOURS_TO_TRUST / (1.0 + held * held)
+        rate = (tables[CLIMB + hour] + doubt * mean) / (held + doubt)
         expected += rate * share
         at -= max(int(share * HOUR), 1)
         left -= share
     return expected
+
+
+@subkernel
+def _expected_at_least(state: Any, clock: int, hours: float) -> float:
+    """The same by the slowest of the hours around: a shift does not end with the hour, nor at the same minute."""
+    least = _expected_by_hour(state, clock, hours)
+    least = min(least, _expected_by_hour(state, clock - _AROUND, hours), _expected_by_hour(state, clock + _AROUND, hours))
+    return float(least * min(_day_share(state, clock, _UNSEEN_DAY), _day_share(state, clock + _AROUND, _UNSEEN_DAY)))
 
 
 @subkernel
@@ -128,14 +177,18 @@ def _ratio(counted: float, expected: float, step: float) -> float:
 
 
 @subkernel
-def _judge(state: Any, climb: float, expected: float, hours: float) -> tuple[float, int]:
-    """Decades of an increment, and what they are about."""
+def _judge(state: Any, climb: float, expected: float, least: float, hours: float) -> tuple[float, int]:
+    """Decades of an increment, and what they are about; `least` is what was expected at least."""
     total, tables = state.total, state.tables
     step = max(total[STEP], 1e-300)
     if climb <= 0.0:
-        missed = (total[MISSED] + expected / step) / _MARGIN
+        age = total[LAST] - total[FIRST]
+        # A counter's first nights are not known yet.
+        missed = (total[MISSED] + least / step) / (_MARGIN * (1.0 + _CAUTION * max(0.0, 1.0 - age / _YOUNG)))
         rarely = math.log10(total[LEARNED] / total[MOVES])
         best, cause = sizes_decades(tables[STOPS : STOPS + SIZES], missed) + rarely, STOPPED
+        if age < _FIRST_NIGHT:
+            best = min(best, _FIRST_DAY)
     else:
         best, cause = 0.0, NOTHING
     keep = math.exp(-1.0 / _READINGS)
@@ -159,7 +212,36 @@ def _judge(state: Any, climb: float, expected: float, hours: float) -> tuple[flo
 
 
 @subkernel
-def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, odd: bool) -> None:
+def _teaches(state: Any, time: int, score: float) -> bool:
+    """Whether an increment of this score teaches: what is odd does so in the first days, and once it has stayed."""
+    total = state.total
+    if not score >= _ODD:
+        total[ODD_SINCE] = 0.0
+        return True
+    if total[ODD_SINCE] == 0.0:
+        total[ODD_SINCE] = time
+    if time - total[ODD_SINCE] <= _ADOPTED:
+        return bool(time - total[FIRST] < _YOUNG)
+    if total[MISSED] > 0.0:
+        sizes_learn(state.tables[STOPS : STOPS + SIZES], total[MISSED])
+        total[MISSED] = 0.0
+    total[ODD_SINCE] = 0.0
+    return True
+
+
+@subkernel
+def _stop_teaches(total: Any, time: int) -> bool:
+    """Whether the end of the present stop teaches how long stops are: one that was odd does if such stops keep coming."""
+    if total[ODD_SINCE] == 0.0 or time - total[FIRST] < _YOUNG:
+        return True
+    total[ODD_STOPS] += 1.0
+    return bool(total[ODD_STOPS] > _KEEPS_COMING)
+
+
+@subkernel
+def _learn(
+    state: Any, clock: int, climb: float, expected: float, least: float, hours: float, odd: bool, stop_teaches: bool
+) -> None:
     """Learn one increment; what is odd moves the short memories alone."""
     total, tables = state.total, state.tables
     step = total[STEP]
@@ -168,7 +250,7 @@ def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, 
     total[EXPECTED] = keep * total[EXPECTED] + expected
     total[LONG_COUNTED] = keep_long * total[LONG_COUNTED] + climb
     total[LONG_EXPECTED] = keep_long * total[LONG_EXPECTED] + expected
-    missed = total[MISSED] + (expected / step if step > 0.0 else 0.0)
+    missed = total[MISSED] + (least / step if step > 0.0 else 0.0)
     total[MISSED] = 0.0 if climb > 0.0 else missed
     if climb > 0.0:
         total[MOVES] += 1.0
@@ -178,10 +260,13 @@ def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, 
     hour = int(clock % DAY // HOUR)
     tables[CLIMB + hour] += climb
     tables[HELD + hour] += hours
+    day = BY_DAY + int(clock // DAY % 7)
+    tables[day] += climb
+    tables[day + 7] += hours
     total[CLIMBED] += climb
     total[HOURS] += hours
     if total[MOVES] >= _FEWEST_MOVES and step > 0.0:
-        if climb > 0.0:
+        if climb > 0.0 and stop_teaches:
             sizes_learn(tables[STOPS : STOPS + SIZES], missed)
         ratio = _ratio(total[COUNTED], total[EXPECTED], step)
         sizes_learn(tables[FASTER : FASTER + SIZES], ratio)
@@ -197,6 +282,7 @@ def _learn(state: Any, clock: int, climb: float, expected: float, hours: float, 
         total[CLIMBED] *= 0.5
         total[HOURS] *= 0.5
         total[WINDOWS] *= 0.5
+        total[ODD_STOPS] *= 0.5
 
 
 @subkernel
@@ -204,6 +290,21 @@ def _is_gap(total: Any, time: int) -> bool:
     """Whether a silence so long precedes this reading that nothing was to be expected of the counter meanwhile."""
     usual = (total[LAST] - total[FIRST]) / max(total[LEARNED] - 1.0, 1.0)
     return bool(total[LEARNED] >= _FEWEST and time - total[LAST] > _GAP * usual)
+
+
+@subkernel
+def counter_band(state: Any, time: int, clock: int) -> tuple[float, float]:
+    """What the counter is to show now at least and at most; NaN where that is not known.
+
+    Call before `counter_step`. Changes nothing.
+    """
+    total, tables = state.total, state.tables
+    hours = (time - total[LAST]) / HOUR
+    if total[LEARNED] < _FEWEST or total[MOVES] < _FEWEST_MOVES or hours <= 0.0 or _is_gap(total, time):
+        return math.nan, math.nan
+    climb = _expected(state, clock, hours)
+    most = sizes_quantile(tables[FASTER : FASTER + SIZES], _BAND) * _MARGIN * (climb + _SMALL * total[STEP])
+    return total[VALUE], total[VALUE] + max(climb, most)
 
 
 @subkernel
@@ -230,7 +331,7 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
     score, cause = math.nan, NOTHING
     climb = _climb(total, value, hours) if total[LEARNED] > 0.0 else 0.0
     is_reset = math.isnan(climb)
-    expected = 0.0
+    expected, least = 0.0, 0.0
     is_gap = _is_gap(total, time)
     if is_gap and not is_reset:
         climb = 0.0
@@ -239,9 +340,9 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
         if total[LEARNED] >= _FEWEST:
             score, cause = _reset(total, time, value, hours) - _QUESTIONS, RESET
     elif hours > 0.0 and not is_gap:
-        expected = _expected(state, clock, hours)
+        expected, least = _expected(state, clock, hours), _expected_at_least(state, clock, hours)
         if total[LEARNED] >= _FEWEST and total[MOVES] >= _FEWEST_MOVES:
-            score, cause = _judge(state, climb, expected, hours)
+            score, cause = _judge(state, climb, expected, least, hours)
             score -= _QUESTIONS
     if learn:
         total[CAUSE] = cause
@@ -249,7 +350,8 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
             total[RESETS] += 1.0
             total[LAST_RESET] = time
         elif hours > 0.0 and not is_gap:
-            _learn(state, clock, climb, expected, hours, score >= _ODD)
+            stop_teaches = climb <= 0.0 or _stop_teaches(total, time)
+            _learn(state, clock, climb, expected, least, hours, not _teaches(state, time, score), stop_teaches)
         if total[LEARNED] == 0.0:
             total[FIRST] = time
         total[LEARNED] += 1.0

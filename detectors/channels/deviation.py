@@ -97,7 +97,7 @@ LAYOUT = {
     "seen": Column(np.float64, (FORECASTS,)),
     "odd": Column(np.float64),
     "odd_share": Column(np.float32, (KNOTS,)),
-    "odd_day": Column(np.int32, (KNOTS,), -1),
+    "odd_day": Column(np.uint8, (KNOTS,)),
     "day": Column(np.int32, (KNOTS,), -1),
 }
 """A series' record: clock and count; levels and error scales (6), the last three over the course of the day.
@@ -106,7 +106,7 @@ LAYOUT = {
 `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
 starts, and by how much its index is larger while the series is young. `held` counts the readings against which a
 level is held, `seen` is their mean. `odd` is the share of odd readings in the holding time, `odd_share` that of
-days with an odd reading at this hour, `odd_day` and `day` the last days with one and with any.
+days with an odd reading at this hour, `day` the last day with a reading, `odd_day` 1 where it had an odd one.
 """
 
 
@@ -270,11 +270,11 @@ def _note_day(state: Any, clock: int, odd: bool, view: Any) -> None:
     before = state.day[knot]
     if before != today:
         if before >= 0:
-            was_odd = 1.0 if state.odd_day[knot] == before else 0.0
-            state.odd_share[knot] += DAILY_RATE * (was_odd - state.odd_share[knot])
+            state.odd_share[knot] += DAILY_RATE * (float(state.odd_day[knot]) - state.odd_share[knot])
         state.day[knot] = today
+        state.odd_day[knot] = 0
     if odd:
-        state.odd_day[knot] = today
+        state.odd_day[knot] = 1
 
 
 @subkernel

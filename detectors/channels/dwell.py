@@ -21,12 +21,13 @@ HOUR = DAY // 24
 
 (
     LEARNED, STATE, EXPECTED, ENTRY, ENTRY_CAUSE, CAUSE, STRAY, USUAL_GAP, USUAL_SWITCHES, SWITCHED, FIRST_DAY, LAST,
-    SINCE, RING,
-) = range(14)  # fmt: skip
+    SINCE, QUICK, QUICK_RUN, RING,
+) = range(16)  # fmt: skip
 """Columns of `present`: readings learned; row of the present state, -1 for none; exits expected in the present visit
 so far; decades of its beginning, -1 where that was not seen, and what they are about; what the last score is about;
 share of readings that fit no row; the usual gap; the usual time of eight changes; changes seen; day of the first
-reading; time of the last reading; time at which the visit began; from here on the times of the last eight changes.
+reading; time of the last reading; time at which the visit began; changes that came right after the one before, and how many of
+those in a row by now; from here on the times of the last eight changes.
 Times are in ns."""
 
 NOTHING, LONG_VISIT, CHATTER, NEW_STATE, ODD_HOUR = range(5)
@@ -61,6 +62,14 @@ _USUAL = 0.02
 _HELD_AT_MOST = DAY
 """For how long a visit that began oddly keeps the score of its beginning."""
 _MOST_STRAY, _STRAY_RATE = 0.02, 0.01
+_QUICK = 2.5
+"""Usual gaps within which a change comes right after the one before."""
+_QUICK_PRIOR = 0.2
+"""Share of the changes of a typical state that do."""
+_SAMPLED = 8.0
+"""Readings a change from which on a state is read at a pace of its own, not sent when it changes."""
+_LEAST_RUN, _TEACHING_RUN = 6.0, 8.0
+"""Changes in a row from which they are chatter at all, and up to which they teach how often that is usual."""
 _GAP_RATE, _SWITCHES_RATE, _REACH = 0.05, 0.05, 4.0
 _MARGIN = 1.7
 """Nobody minds a visit just longer than the longest before: lengths count as if shorter by this factor."""
@@ -76,7 +85,7 @@ LAYOUT = {
 }
 """A series' record: what each state's visits were like, and the present one.
 
-`present` (22) float64, see `LEARNED`; `states` (4, 6) float64, see `VALUE`; `tables` (4, 85)
+`present` (24) float64, see `LEARNED`; `states` (4, 6) float64, see `VALUE`; `tables` (4, 85)
 float32, see `BY_HOUR`; `bursts` (SIZES) float32: the usual time of eight changes over the time that they
 took. Few arrays, since each costs a reading some time.
 """
@@ -149,17 +158,40 @@ def _long_visit(state: Any, row: int, expected: float) -> float:
 
 
 @subkernel
+def _is_quick(present: Any, time: int) -> bool:
+    """Whether a change now comes right after the last one."""
+    last = present[RING + (int(present[SWITCHED]) + SWITCHES - 1) % SWITCHES]
+    return bool(present[SWITCHED] > 0.0 and time - last <= _QUICK * present[USUAL_GAP])
+
+
+@subkernel
+def _run_of_changes(present: Any, time: int, switch: bool) -> float:
+    """Decades of so many changes in a row, each right after the one before; 0 where that is how this state changes."""
+    if present[LEARNED] < _SAMPLED * present[SWITCHED] or not _is_quick(present, time):
+        return 0.0
+    run = present[QUICK_RUN] + (1.0 if switch else 0.0)
+    if run < _LEAST_RUN:
+        return 0.0
+    share = (present[QUICK] + _FEWEST_SWITCHES * _QUICK_PRIOR) / (present[SWITCHED] + _FEWEST_SWITCHES)
+    return float((run - 2.0) * -math.log10(min(share, 1.0)))
+
+
+@subkernel
 def _chatter(state: Any, time: int, switch: bool) -> float:
-    """Decades, per reading, of eight changes in as short a time as the last eight took, up to and with this reading."""
+    """Decades, per reading, of changes coming in a burst, up to and with this reading.
+
+    Two measures: eight changes in as short a time as the last eight took, and so many of them in a row.
+    """
     present = state.present
     if present[SWITCHED] < _FEWEST_SWITCHES:
         return 0.0
+    rarely = max(0.0, math.log10(present[LEARNED] / present[SWITCHED]))
     oldest = present[RING + (int(present[SWITCHED]) + switch) % SWITCHES]
     ratio = present[USUAL_SWITCHES] / max(float(time - oldest), 1.0)
     if ratio < _MARGIN:
         return 0.0
-    rarely = max(0.0, math.log10(present[LEARNED] / present[SWITCHED]))
-    return float(sizes_decades(state.bursts, ratio / _MARGIN) + rarely)
+    in_a_row = _run_of_changes(present, time, switch)
+    return float(max(sizes_decades(state.bursts, ratio / _MARGIN), in_a_row) + rarely)
 
 
 @subkernel
@@ -255,6 +287,10 @@ def _learn_end(state: Any, row: int, clock: int, expected: float, odd: bool) -> 
 def _learn_switch(state: Any, time: int, chatter: float) -> None:
     """Note one more change, and each eighth time how quickly the last eight came."""
     present = state.present
+    quick = _is_quick(present, time)
+    present[QUICK_RUN] = present[QUICK_RUN] + 1.0 if quick else 0.0
+    if 0.0 < present[QUICK_RUN] <= _TEACHING_RUN:
+        present[QUICK] += 1.0
     place = int(present[SWITCHED]) % SWITCHES
     taken = time - present[RING + (place + 1) % SWITCHES]
     present[RING + place] = time

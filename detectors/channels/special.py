@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from common.compiled import njit, subkernel
 from detectors import signal_kind
-from detectors.channels import angle, counter_rate, dwell, error_codes, noise_level, slow_drift, stuck
+from detectors.channels import angle, battery, counter_rate, dwell, error_codes, noise_level, slow_drift, stuck
 from detectors.channels.angle import angle_step
-from detectors.channels.counter_rate import counter_step
+from detectors.channels.battery import battery_band, battery_step
+from detectors.channels.counter_rate import counter_band, counter_step
 from detectors.channels.dwell import dwell_overdue, dwell_step
 from detectors.channels.error_codes import code_step
 from detectors.channels.noise_level import noise_step
@@ -36,11 +37,11 @@ from detectors.statistics.calibration import clamp
 
 SPECIAL_NAMES = (
     "error_code", "stuck", "long_visit", "chatter", "new_state", "odd_hour", "stopped", "fast", "slow", "reset",
-    "noise", "drift", "direction",
+    "noise", "drift", "direction", "falling",
 )  # fmt: skip
 """What the answer is about, by number."""
 
-ERROR_CODE, STUCK, LONG_VISIT, STOPPED, NOISE, DRIFT, DIRECTION = 0, 1, 2, 6, 10, 11, 12
+ERROR_CODE, STUCK, LONG_VISIT, STOPPED, NOISE, DRIFT, DIRECTION, FALLING = 0, 1, 2, 6, 10, 11, 12, 13
 """Places in SPECIAL_NAMES; those of a state and of a counter follow on the first of them in the order of `CAUSE`."""
 
 _EVIDENCE, _TOLERANCE = 20.0, 0.02
@@ -57,6 +58,7 @@ _PARTS: tuple[tuple[str, Mapping[str, Column]], ...] = (
     ("noise", noise_level.LAYOUT),
     ("drift", slow_drift.LAYOUT),
     ("angle", angle.LAYOUT),
+    ("battery", battery.LAYOUT),
 )
 
 
@@ -102,8 +104,8 @@ def special_step(
     `state` is a record of `special_layout`; `time` in ns, `clock` the local time in ns since a Monday's midnight;
     `resting` (k,) are values at which standing still is in order. Decades are NaN where no channel has anything to say;
     what they are about is a place in `SPECIAL_NAMES`. The value is what channels for measurements may judge and learn;
-    NaN for an error code, a state, a counter and an angle, which they must leave alone: levels and ranges mean nothing
-    on a circle.
+    NaN for an error code, a state, a counter, a battery and an angle, which they must leave alone: levels and ranges
+    mean nothing on a circle, and a battery is lower than ever each time it is lower.
     """
     kind = kind_step(state.kind, time, value, learn)
     signal = state.kind.signal
@@ -121,20 +123,36 @@ def special_step(
         decades, cause = _as_counter(state, time, clock, value, learn)
         if counts:
             return decades, cause, math.nan
+    if kind == BATTERY:
+        return battery_step(state.battery, time, value, learn), FALLING, math.nan
     judged = value
     if kind == ANGLE:
         judged = math.nan
         turn = circle_of(signal)
         if turn > 0.0:
             best, place = angle_step(state.angle, time, value, turn, learn), DIRECTION
-    if kind != BATTERY:
-        decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
-        best, place = _higher(decades, STUCK, best, place)
+    decades = stuck_step(state.stuck, time, value, learn, _EVIDENCE, _TOLERANCE, resting)
+    best, place = _higher(decades, STUCK, best, place)
     if kind <= MEASUREMENT:
         best, place = _higher(_noise(state, time, clock, value, learn), NOISE, best, place)
     if kind <= MEASUREMENT or kind == SPARSE:
         best, place = _higher(drift_step(state.drift, time, clock, value, learn), DRIFT, best, place)
     return best, place, judged
+
+
+@subkernel
+def special_band(state: Any, time: int, clock: int) -> tuple[float, float, float]:
+    """What a counter or a battery is expected to show, at least and at most; NaN for other kinds. Changes nothing.
+
+    Of a counter nothing is expected that it could be back to later: it counts on.
+    """
+    kind = signal_kind.kind_of(state.kind)
+    if COUNTER <= kind <= DAILY_TOTAL:
+        low, high = counter_band(state.counter, time, clock)
+        return math.nan, low, high
+    if kind == BATTERY:
+        return battery_band(state.battery)
+    return math.nan, math.nan, math.nan
 
 
 @subkernel
@@ -149,18 +167,22 @@ class SpecialAnswers(NamedTuple):
     """What `ask_special` says of each reading, (n,) each.
 
     `decades`, `place` and `judged` as `special_step` gives them; `learned`: readings learned of the series with this
-    one. `decades` is NaN and `learned` 0 where the reading is not a finite number.
+    one. `decades` is NaN and `learned` 0 where the reading is not a finite number. `band` (n, 3) is what was expected,
+    at least and at most, as `special_band` gives it.
     """
 
     decades: NDArray[np.float64]
     place: NDArray[np.int8]
     judged: NDArray[np.float64]
     learned: NDArray[np.int64]
+    band: NDArray[np.float64]
 
 
 def no_answers(n: int) -> SpecialAnswers:
     """Answers to fill, for n readings: nothing is judged, nothing learned."""
-    return SpecialAnswers(np.full(n, np.nan), np.zeros(n, np.int8), np.full(n, np.nan), np.zeros(n, np.int64))
+    return SpecialAnswers(
+        np.full(n, np.nan), np.zeros(n, np.int8), np.full(n, np.nan), np.zeros(n, np.int64), np.full((n, 3), np.nan)
+    )
 
 
 @njit(allocates=False)
@@ -175,6 +197,7 @@ def ask_special(
         if not math.isfinite(values[i]):
             continue
         state = records[slots[i]]
+        answers.band[i, 0], answers.band[i, 1], answers.band[i, 2] = special_band(state, times[i], clocks[i])
         answers.decades[i], answers.place[i], answers.judged[i] = special_step(
             state, times[i], clocks[i], clamp(values[i]), learns[i], resting
         )

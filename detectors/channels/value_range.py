@@ -29,6 +29,8 @@ COUNTED = 60
 """Counts from which on modes are told: some days at a reading a minute."""
 MODE_SHARE, VALLEY = 0.03, 0.15
 """A mode has this share of the readings; between two modes there are at most so many, of those of the smaller."""
+MODE_COUNTS = 12.0
+"""Counts that a mode has at least where a band is told: fewer lie apart by chance."""
 
 
 LAYOUT = {
@@ -107,6 +109,60 @@ def is_switch(state: Any, before: float, value: float) -> bool:
     for k in range(min(first, last) + 1, max(first, last) - 1):
         between = min(between, int(state.cells[k]) + int(state.cells[k + 1]))
     return bool(total >= COUNTED and least >= MODE_SHARE * total and between < VALLEY * least)
+
+
+@subkernel
+def _nearest_mode(state: Any, place: int, least: float) -> int:
+    """The cell nearest to `place` in which, with its neighbours, there are `least` readings; -1 where there is none."""
+    for distance in range(CELLS):
+        below, above = place - distance, place + distance
+        first, second = _around(state, below) if below >= 0 else 0, _around(state, above) if above < CELLS else 0
+        if max(first, second) >= least:
+            return below if first >= second else above
+    return -1
+
+
+@subkernel
+def _mode_end(state: Any, place: int, step: int, least: float) -> int:
+    """The last cell of the mode at `place`, going by `step`: before a valley with another mode behind it."""
+    peak, lowest, at = _around(state, place), 1 << 30, place
+    k = place + step
+    while 0 <= k < CELLS:
+        between = int(state.cells[k]) + int(state.cells[k - step])
+        if between < lowest:
+            lowest, at = between, k - step
+        here = _around(state, k)
+        if here >= least and lowest < VALLEY * min(peak, here):
+            while at != place and state.cells[at] == 0:
+                at -= step
+            return at
+        peak = max(peak, here)
+        k += step
+    return k - step
+
+
+@subkernel
+def mode_around(state: Any, value: float) -> tuple[float, float]:
+    """The least and the greatest of what was seen in the mode that `value` is in or nearest to.
+
+    A series without modes has one, its range. Before anything was seen there is no bound.
+    """
+    low, high = state.low, state.high
+    if state.inside < 2.0:
+        return -math.inf, math.inf
+    total = 0
+    for k in range(CELLS):
+        total += int(state.cells[k])
+    if total < COUNTED or not state.width > 0.0:
+        return low, high
+    least = max(MODE_SHARE * total, MODE_COUNTS)
+    place = int(min(max((value - state.floor) / state.width, 0.0), CELLS - 1.0))
+    place = _nearest_mode(state, place, least)
+    if place >= 0:
+        first, last = _mode_end(state, place, -1, least), _mode_end(state, place, 1, least)
+        low = max(low, float(state.floor + first * state.width)) if first > 0 else low
+        high = min(high, float(state.floor + (last + 1) * state.width)) if last < CELLS - 1 else high
+    return low, high
 
 
 @subkernel
