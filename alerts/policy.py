@@ -41,8 +41,8 @@ class PolicyState(NamedTuple):
     `severity`, `readings`: of the open alarm. `cooldown`: readings left in which no alarm opens. `normal` and `off`:
     what was expected when the newest alarm opened, and how far off it the value was (0: within the usual band);
     `mean_off` the mean deviation since, in shares of that. `return_until`: until when the return raises no alarm.
-    `first_time`: of the first reading. `pending_since`, `pending_peak`: of a deviation that has to last before its alarm
-    opens, -1 and 0 for none.
+    `first_time`: of the first reading. `pending_since`, `pending_peak`: of a deviation that has to last before its
+    alarm opens, -1 and 0 for none.
     """
 
     last_time: NDArray[np.int64]

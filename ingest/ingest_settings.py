@@ -95,7 +95,8 @@ class MetricSettings(KnowledgeSettings):
     )
     kind: Kind | None = Field(
         default=None,
-        description="What the metric is, where its name misleads; measurements, counters and states are scored.",
+        description="What the metric is, where its name misleads; measurements, counters, states, batteries and "
+        "positions are scored.",
     )
     ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
 

@@ -422,8 +422,8 @@ class Engine:
         scores = self.host.step(taken, learn)
         changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
         self.alarms.grow(self.registry.records)
-        self.siblings.grow(len(self.registry))
         ahead = self.ahead.step(taken.batch)
+        self.siblings.grow(len(self.registry))
         sets = [*self._sets(taken, scores), ahead_scored(ahead, self._in_service)]
         verdicts, alarms = self.alarms.step(sets, changes)
         self.siblings.note(taken.batch, findings(scores.readings.score, verdicts[0].anomaly))
@@ -460,7 +460,9 @@ class Engine:
         series, device_of = int(taken.batch.series[row]), self.registry.device_of()
         others = [each for each in np.flatnonzero(device_of == device_of[series]).tolist() if each != series]
         told = self.siblings.at(taken.batch, taken.arrival, found, row, others)
-        names = {what: [self.registry.records[each].metric for each in told if told[each] == what] for what in (ODD, USUAL)}
+        names = {
+            what: [self.registry.records[each].metric for each in told if told[each] == what] for what in (ODD, USUAL)
+        }
         return beside(names[ODD], names[USUAL])
 
     def _in_service(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -52,7 +52,7 @@ class RouteChoices:
         return self._routes[int(self._route[series])].detectors_at(int(self._override[series]))
 
     def knowledge(self, series: int) -> Knowledge:
-        """What the settings say of the series; what its own leave out is its route's, and a battery is known by name."""
+        """What the settings say of the series; what its own leave out is its route's. A name tells a battery."""
         facts = self.facts(series)
         if facts.signal is None and self._registry.records[series].kind == Kind.BATTERY:
             facts = facts.model_copy(update={"signal": Kind.BATTERY.value})

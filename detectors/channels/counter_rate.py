@@ -113,13 +113,13 @@ def _day_share(state: Any, clock: int, unseen: float) -> float:
     if mean <= 0.0:
         return 1.0
     share = (float(tables[day]) + _HOURS_TO_TRUST * mean) / (mean * (held + _HOURS_TO_TRUST))
-    return share if held >= _DAY_TO_TRUST else min(unseen, max(share, _UNSEEN_DAY))
+    return float(share if held >= _DAY_TO_TRUST else min(unseen, max(share, _UNSEEN_DAY)))
 
 
 @subkernel
 def _expected(state: Any, clock: int, hours: float) -> float:
     """The climb expected in the `hours` before local time `clock`, by the hour of the day and the weekday."""
-    return _expected_by_hour(state, clock, hours) * _day_share(state, clock, 1.0)
+    return float(_expected_by_hour(state, clock, hours) * _day_share(state, clock, 1.0))
 
 
 @subkernel
@@ -147,7 +147,9 @@ def _expected_by_hour(state: Any, clock: int, hours: float) -> float:
 def _expected_at_least(state: Any, clock: int, hours: float) -> float:
     """The same by the slowest of the hours around: a shift does not end with the hour, nor at the same minute."""
     least = _expected_by_hour(state, clock, hours)
-    least = min(least, _expected_by_hour(state, clock - _AROUND, hours), _expected_by_hour(state, clock + _AROUND, hours))
+    least = min(
+        least, _expected_by_hour(state, clock - _AROUND, hours), _expected_by_hour(state, clock + _AROUND, hours)
+    )
     return float(least * min(_day_share(state, clock, _UNSEEN_DAY), _day_share(state, clock + _AROUND, _UNSEEN_DAY)))
 
 
@@ -231,7 +233,7 @@ def _teaches(state: Any, time: int, score: float) -> bool:
 
 @subkernel
 def _stop_teaches(total: Any, time: int) -> bool:
-    """Whether the end of the present stop teaches how long stops are: one that was odd does if such stops keep coming."""
+    """Whether the end of the present stop teaches how long stops are: an odd one does if such stops keep coming."""
     if total[ODD_SINCE] == 0.0 or time - total[FIRST] < _YOUNG:
         return True
     total[ODD_STOPS] += 1.0

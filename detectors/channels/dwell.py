@@ -26,9 +26,8 @@ HOUR = DAY // 24
 """Columns of `present`: readings learned; row of the present state, -1 for none; exits expected in the present visit
 so far; decades of its beginning, -1 where that was not seen, and what they are about; what the last score is about;
 share of readings that fit no row; the usual gap; the usual time of eight changes; changes seen; day of the first
-reading; time of the last reading; time at which the visit began; changes that came right after the one before, and how many of
-those in a row by now; from here on the times of the last eight changes.
-Times are in ns."""
+reading; time of the last reading; time at which the visit began; changes that came right after the one before, and how
+many of those in a row by now; from here on the times of the last eight changes. Times are in ns."""
 
 NOTHING, LONG_VISIT, CHATTER, NEW_STATE, ODD_HOUR = range(5)
 """What a score is about, column `CAUSE`."""

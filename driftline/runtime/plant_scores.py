@@ -6,11 +6,12 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmware_sim.plants import Plant, PlantOptions, make_plant
 from firmware_sim.worlds import WORLDS, find_world
 
+from ingest.knowledge_settings import SeriesSettings
 from tuning.backtest import Plan
 from tuning.missed_faults import with_causes
 from tuning.names import SeedSet
@@ -63,8 +64,9 @@ def score_plants(
 
 
 def score_plant(plan: Plan, job: PlantJob) -> Score:
-    """Make one plant and score it."""
+    """Make one plant and score it by the plan; its hours and days are those of the plant's clocks."""
     plant = make_plant(find_world(job.world), job.seed, job.options)
+    plan = replace(plan, series=[*plan.series, SeriesSettings(plant_time_zone=plant.around.zone)])
     columns = {(s.device, s.metric.name): (s.time, s.value, s.sent) for s in plant.series}
     found = judged(plan, columns, plant.end)
     return with_causes(score_alarms(watch_of(plant), plant.labels, found.alarms), found.alarms, found.scored)
