@@ -108,8 +108,7 @@ class Engine:
         self.alarms = Alarms(alarm)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
         self.siblings = Siblings()
-        self.marked = MarkedStretches()
-        self.silence = SilenceWatch()
+        self.marked, self.silence = MarkedStretches(), SilenceWatch()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=bool(streams or functions))
         first = self.router.first_routes
