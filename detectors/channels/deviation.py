@@ -98,7 +98,7 @@ LAYOUT = {
     "odd": Column(np.float64),
     "odd_share": Column(np.float32, (KNOTS,)),
     "odd_day": Column(np.uint8, (KNOTS,)),
-    "day": Column(np.int32, (KNOTS,), -1),
+    "day": Column(np.int16, (KNOTS,), -1),
 }
 """A series' record: clock and count; levels and error scales (6), the last three over the course of the day.
 

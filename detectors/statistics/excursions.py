@@ -37,8 +37,6 @@ MEMORY_READINGS, MEMORY_DAYS = 40_000.0, 28.0
 """After so many readings, and at least so many days of them, all counts are halved."""
 EARLY = 3 * DAY
 """Since its first reading a series shows what is normal for it: excursions of any height count."""
-RECORD = PER_DECADE // 2
-"""By so much a peak may exceed those of the first days and still be of their kind: records come often at first."""
 FEW, MANY = 8.0, 12.0
 SELDOM, OFTEN = 1.0, 3.0
 """High peaks are normal where there were MANY of them, OFTEN a day; not where there were FEW, or SELDOM a day."""
@@ -87,11 +85,10 @@ def excursion_score(state: Any, decades: float, interval: float) -> float:
         number += count
         inside += count if height < NORMAL else 0.0
         excess += count * (min(height, NORMAL) - FROM)
-    high, higher, near, at = 0.0, 0.0, 0.0, _bin(decades)
+    high, higher, at = 0.0, 0.0, _bin(decades)
     for i in range(_FAULT, BINS):
         high += float(peaks[i])
         higher += float(peaks[i]) if i >= at else 0.0
-        near += float(peaks[i]) if i >= at - RECORD else 0.0
     readings = state.readings
     steepness = (PRIOR_PEAKS + inside) * _LOG10_E / (PRIOR_PEAKS * _LOG10_E + excess)
     steepness = min(max(steepness, 1.0), STEEPEST)
@@ -99,7 +96,7 @@ def excursion_score(state: Any, decades: float, interval: float) -> float:
     fitted = -math.log10(share) + steepness * (decades - FROM)
     days = max(readings * interval / DAY, 0.01)
     normal = _ramp(high, FEW, MANY) * _ramp(high / days, SELDOM, OFTEN)
-    counted = max(normal * higher, min(float(state.early), near))
+    counted = max(normal * higher, min(float(state.early), higher))
     if counted > 0.0:
         fitted = min(fitted, -math.log10(counted / (readings + PRIOR_READINGS)))
     return max(fitted, 0.0)
