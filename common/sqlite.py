@@ -78,6 +78,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything within is read as of one moment, whoever writes meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def ensure_schema(connection: sqlite3.Connection, path: Path, *, kind: str, version: int, schema: str) -> None:
     """Create the tables in an empty file, or check that the file is of this kind and version.
 

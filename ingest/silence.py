@@ -129,7 +129,10 @@ class SilenceWatch:
 
     def _is_look(self, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which arrivals (m,) are the first of a second by whose time somebody may be due."""
-        begins: NDArray[np.bool_] = np.diff(moments // _LOOKS_EVERY, prepend=self._moment // _LOOKS_EVERY) != 0
+        second = moments // _LOOKS_EVERY
+        begins = np.empty(len(moments), np.bool_)
+        begins[0] = second[0] != self._moment // _LOOKS_EVERY
+        np.not_equal(second[1:], second[:-1], out=begins[1:])
         nobody_before = _UNKNOWN if moments[0] < self._moment else self._nobody_before
         return begins & (moments > nobody_before)
 
@@ -138,7 +141,9 @@ class SilenceWatch:
             return
         if moments[0] < self._moment:  # the clock was set back
             self._nobody_before = _UNKNOWN
-        gaps = np.diff(moments, prepend=self._received if after_gap else self._moment)
+        gaps = np.empty(len(moments), np.int64)
+        gaps[0] = moments[0] - (self._received if after_gap else self._moment)
+        np.subtract(moments[1:], moments[:-1], out=gaps[1:])
         deaf = np.flatnonzero((gaps > _DEAF) | (gaps < -_DEAF))
         if len(deaf):
             self._listens_from = int(moments[deaf[-1]])
@@ -152,6 +157,8 @@ class SilenceWatch:
         found: list[tuple[int, int, int]] = []
         for which, (silent, numbers) in enumerate(((self._silent_devices, device), (self._silent_metrics, series))):
             rows = np.flatnonzero(silent[numbers] != _NOT_SILENT)
+            if not len(rows):
+                continue
             heard, first = np.unique(numbers[rows], return_index=True)
             silent[heard] = _NOT_SILENT
             found += zip(arrival[rows[first]].tolist(), [which] * len(heard), heard.tolist(), strict=True)

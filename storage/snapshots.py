@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.sqlite import connect, ensure_schema, reading, storage_errors, transaction
 from common.storage_errors import StorageCorruptError
 
 log = logging.getLogger(__name__)
@@ -155,15 +155,17 @@ class SnapshotStore:
         """
         with self._lock, storage_errors(self.path, "loading a snapshot"):
             connection = self._open_connection()
-            chosen = "SELECT id FROM snapshot WHERE ?1 IS NULL OR position <= ?1 ORDER BY id DESC"
-            saved = [int(row[0]) for row in connection.execute(chosen, (at_most,)).fetchall()]
-            warnings: list[str] = []
-            for snapshot in saved:
-                try:
-                    return _read(connection, snapshot, warnings)
-                except (sqlite3.DatabaseError, UnicodeDecodeError, _DamageError) as error:
-                    warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
-                    self._damaged.append(snapshot)
+            # Another process may save one, and remove the oldest, meanwhile.
+            with reading(connection):
+                chosen = "SELECT id FROM snapshot WHERE ?1 IS NULL OR position <= ?1 ORDER BY id DESC"
+                saved = [int(row[0]) for row in connection.execute(chosen, (at_most,)).fetchall()]
+                warnings: list[str] = []
+                for snapshot in saved:
+                    try:
+                        return _read(connection, snapshot, warnings)
+                    except (sqlite3.DatabaseError, UnicodeDecodeError, _DamageError) as error:
+                        warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
+                        self._damaged.append(snapshot)
         if warnings:
             raise StorageCorruptError(
                 f"{self.path}: all {len(warnings)} snapshots are damaged; restore the file from a backup, or move it "
