@@ -108,7 +108,7 @@ def test_the_same_messages_come_over_websocket(mosquitto: Any, drive: Any, wait_
     for quality in (0, 1, 2):
         publish(mosquitto.port, *(("plant/a", each) for each in sent[quality::3]), quality=quality)
     publish(mosquitto.port, ("plant/b", bytes(200_000)))
-    wait_until(lambda: len(driven.got) == 61)
+    wait_until(lambda: len(driven.got) == 61, within=90)
     assert driven.got == [*sent[0::3], *sent[1::3], *sent[2::3], bytes(100_001)]
     assert broker_problem(session.settings, None, ["plant/#"]) == ""
     said = broker_problem(BrokerSettings(url=f"ws://127.0.0.1:{mosquitto.port}/mqtt"), None)
