@@ -148,6 +148,8 @@ class Learner(TreeReader):
         super().__init__(reader.parameters)
         self.metrics = reader.metrics
         self.leaves: list[Leaf] = []
+        self.steady: set[int] = set()
+        """Leaves that must say the same in every payload: they are a part of names."""
         self._parse_time = self._time_leaf
         self.devices = _DeviceLeaves(self)
 
@@ -166,9 +168,10 @@ class Learner(TreeReader):
 
     def fixed(self, value: object) -> str:
         """As the general reader; the leaf must then say the same in every payload. Raises UnlearnableError."""
-        if not isinstance(value, (MarkedNumber, MarkedText)) or self.leaves[value.leaf].kind == NUMBER:
+        if not isinstance(value, (MarkedNumber, MarkedText)) or self.leaves[value.leaf].kind in (NUMBER, DEVICE):
             raise UnlearnableError
         self.leaves[value.leaf].kind = LITERAL
+        self.steady.add(value.leaf)
         return super().fixed(value)
 
     def inner(self, text: str) -> object:  # noqa: ARG002
@@ -230,7 +233,7 @@ class _DeviceLeaves(Names):
         self._learner = learner
 
     def code(self, name: str) -> int:
-        if not isinstance(name, MarkedText):
+        if not isinstance(name, MarkedText) or name.leaf in self._learner.steady:
             raise UnlearnableError
         self._learner.leaves[name.leaf].kind = DEVICE
         return name.leaf

@@ -223,7 +223,7 @@ class LayoutReader:
         try:
             orjson.loads(payload)
             marker = Marker(payload, self._named)
-            self._learner.leaves = marker.leaves
+            self._learner.leaves, self._learner.steady = marker.leaves, set()
             self._learner.read(0, marker.root, len(payload), rows)
         except (orjson.JSONDecodeError, UnlearnableError, TooManyNamesError):
             return None

@@ -165,6 +165,11 @@ def test_both_paths_read_the_same(items, unit, device, metric, time, zone, error
     check(items, time_unit=unit, device=device, metric=metric, time=time, time_zone=zone, error_values=errors)
 
 
+def test_a_field_that_names_row_and_device_is_read_anew_in_every_payload() -> None:
+    """A learned layout gave every device the metric of the first."""
+    check([b'[{"id":"pump","a":1}]', b'[{"id":"fan","a":2}]', b'[{"id":"pump","a":3}]'], device="id")
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(NUMBERS, min_size=2, max_size=8))
 def test_every_way_to_write_a_number_reads_the_same(numbers: list[str]) -> None:
