@@ -119,8 +119,9 @@ def test_a_device_is_a_problem_sensor_and_a_score(mosquitto: Any, plant: Plant, 
     desk()
     config = f"homeassistant/binary_sensor/driftline/{PUMP}_anomaly/config"
     wait_until(lambda: config in kept(mosquitto.port))
+    described = json.loads(kept(mosquitto.port)[config])
+    wait_until(lambda: {described["availability_topic"], described["state_topic"]} <= kept(mosquitto.port).keys())
     told = kept(mosquitto.port)
-    described = json.loads(told[config])
     assert described["device_class"] == "problem"
     assert described["device"] == {
         "identifiers": [f"driftline_{PUMP}"],

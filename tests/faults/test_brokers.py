@@ -27,6 +27,11 @@ def published(url: str, messages: list[tuple[bytes, bytes]]) -> None:
         assert publisher.drain(30)
 
 
+def absences_of(service: KillableService) -> int:
+    """How often the log says that the broker is away."""
+    return sum("WARNING" in line and "broker away" in line for line in service.log.splitlines())
+
+
 def test_a_broker_that_restarts_and_is_cut_off(
     service: KillableService, mosquitto: Any, wait_until: Any, tmp_path: Path, extent: Any, report: Any
 ) -> None:
@@ -41,6 +46,7 @@ def test_a_broker_that_restarts_and_is_cut_off(
         target = messages * (number + random.random()) / (restarts + 1)
         wait_until(lambda target=target: publisher.delivered >= target, within=90, what="more messages")
         mosquitto.stop()
+        wait_until(lambda number=number: absences_of(service) > number, within=60, what="a word about the broker")
         mosquitto.start()
         wait_until(lambda: service.stage("broker") == "green", within=60, what="the connection")
     # A stopped process answers nobody, but its connections stay: what a cable that is pulled looks like from here.
@@ -51,7 +57,7 @@ def test_a_broker_that_restarts_and_is_cut_off(
     os.kill(mosquitto.pid, signal.SIGCONT)
     delivered = publisher.finish()
     wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
-    said = sum("WARNING" in line and "broker away" in line for line in service.log.splitlines())
+    said = absences_of(service)
     assert service.end() == 0, service.log
     assert_each_once(service.data / "points.duckdb", publisher, delivered)
     entries = entries_of(service.data / "journal.db")

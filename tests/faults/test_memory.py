@@ -56,7 +56,9 @@ with EmbeddedStore(Path(sys.argv[1])) as store:
     again.load(engine.position, arrays, rest)
     scored = int((engine.learning()[1] > 0).sum())
     print(json.dumps([len(known), scored, again.admission.waiting == engine.admission.waiting, store.counts()]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not by `getrusage`, which counts what the process was before it began to run this.
+[peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")]
+print(int(peak) * 1024)
 """
 
 
