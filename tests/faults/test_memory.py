@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 GIBIBYTE = 1 << 30
 
 HOSTILE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from devices.messages import MessageChunk
 from driftline.config import Config
