@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.sqlite_file import FileForm, SqliteFile
 from functions.call_records import CallRecord
 from storage.store import FunctionEvent
 
@@ -36,7 +34,6 @@ COUNTS = (
 )
 """Counts of a function. events = done + failed + dropped + what waits; the rest is of calls, by hand too."""
 
-_VERSION = 1
 _KEPT_CALLS = 500
 _KEPT_FAILED = 10_000
 _SCHEMA = """
@@ -52,6 +49,7 @@ CREATE TABLE IF NOT EXISTS total(function TEXT NOT NULL, name TEXT NOT NULL, cou
     PRIMARY KEY(function, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mark(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+_FORM = FileForm("queue of functions", "the queue of functions", version=1, schema=_SCHEMA, private=True)
 _CALLS = {"error": "errors", "memory": "errors", "broken": "errors", "timeout": "timeouts", "crash": "crashes"}
 
 
@@ -70,42 +68,14 @@ class WaitingEvent:
     content: Any
 
 
-class FunctionQueue:
+class FunctionQueue(SqliteFile):
     """The file of events. Any thread may use it. `open` makes it, for its owner alone.
 
     Raises StorageFullError, StorageCorruptError or OSError, which name the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-
-    def open(self) -> FunctionQueue:
-        """Open or make the file."""
-        self.path.touch(mode=0o600, exist_ok=True)
-        self.path.chmod(0o600)
-        with storage_errors(self.path, "opening the queue of functions"):
-            connection = connect(self.path)
-            try:
-                ensure_schema(connection, self.path, kind="queue of functions", version=_VERSION, schema=_SCHEMA)
-            except BaseException:
-                connection.close()
-                raise
-        self._connection = connection
-        return self
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def __enter__(self) -> FunctionQueue:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(path, _FORM)
 
     def begin_at(self, journal_end: int) -> None:
         """Let the position be one of this journal: one that was begun anew is shorter than what was taken before."""
@@ -263,7 +233,7 @@ class FunctionQueue:
 
     def set_mark(self, name: str, value: int) -> None:
         """Note a number."""
-        with self._using() as connection:
+        with self._transaction() as connection:
             self._set_mark(connection, name, value)
 
     def _insert(self, connection: sqlite3.Connection, events: Sequence[FunctionEvent]) -> int:
@@ -329,19 +299,3 @@ class FunctionQueue:
     @staticmethod
     def _set_mark(connection: sqlite3.Connection, name: str, value: int) -> None:
         connection.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, value))
-
-    @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        if self._connection is None:
-            raise RuntimeError("the queue of functions is not open")
-        with self._lock:
-            yield self._connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with (
-            self._using() as connection,
-            storage_errors(self.path, "writing events of functions"),
-            transaction(connection),
-        ):
-            yield connection

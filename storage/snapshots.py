@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from common.sqlite import connect, ensure_schema, reading, storage_errors, transaction
+from common.sqlite import reading, transaction
+from common.sqlite_file import FileForm, SqliteFile
 from common.storage_errors import StorageCorruptError
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ CREATE TABLE part(
 );
 CREATE TABLE block(part INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(part, number))
 """
+_FORM = FileForm("snapshot store", "the snapshots", VERSION, _SCHEMA, wal=False, page_bytes=_PAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +58,21 @@ class Snapshot:
     warnings: list[str] = field(default_factory=list)
 
 
-class SnapshotStore:
+class SnapshotStore(SqliteFile):
     """The last few snapshots in one SQLite file. Any thread may call it; one call runs at a time.
 
     Damaged ones that `load` has passed over leave with the next `save`, so that they take no place of an intact one.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        super().__init__(path, _FORM)
         self._damaged: list[int] = []
-
-    def open(self) -> Self:
-        """Open or create the file. Returns self.
-
-        Raises StorageCorruptError where the file is damaged, something else, or of another version; OSError.
-        """
-        with self._lock, storage_errors(self.path, "opening the snapshots"):
-            if self._connection is None:
-                connection = connect(self.path, wal=False, page_bytes=_PAGE_BYTES)
-                try:
-                    ensure_schema(connection, self.path, kind="snapshot store", version=VERSION, schema=_SCHEMA)
-                except BaseException:
-                    connection.close()
-                    raise
-                self._connection = connection
-        return self
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def positions(self) -> list[int]:
         """Journal positions of the snapshots kept, the oldest first: the journal is needed from the first one on."""
-        with self._lock, storage_errors(self.path, "reading the snapshots"):
-            rows = self._open_connection().execute("SELECT position FROM snapshot ORDER BY id").fetchall()
+        with self._using() as connection:
+            rows = connection.execute("SELECT position FROM snapshot ORDER BY id").fetchall()
         return [int(row[0]) for row in rows]
 
     def save(self, position: int, fingerprint: str, parts: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
@@ -124,8 +94,7 @@ class SnapshotStore:
             self._write(head, parts)
 
     def _write(self, head: tuple[int, str, str, int, int], parts: Mapping[str, NDArray[Any]]) -> None:
-        with self._lock, storage_errors(self.path, "saving a snapshot"):
-            connection = self._open_connection()
+        with self._using("saving a snapshot") as connection:
             with transaction(connection):
                 snapshot = connection.execute(
                     "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", head
@@ -153,30 +122,23 @@ class SnapshotStore:
 
         Raises StorageCorruptError where there are such snapshots and every one is damaged.
         """
-        with self._lock, storage_errors(self.path, "loading a snapshot"):
-            connection = self._open_connection()
-            # Another process may save one, and remove the oldest, meanwhile.
-            with reading(connection):
-                chosen = "SELECT id FROM snapshot WHERE ?1 IS NULL OR position <= ?1 ORDER BY id DESC"
-                saved = [int(row[0]) for row in connection.execute(chosen, (at_most,)).fetchall()]
-                warnings: list[str] = []
-                for snapshot in saved:
-                    try:
-                        return _read(connection, snapshot, warnings)
-                    except (sqlite3.DatabaseError, UnicodeDecodeError, _DamageError) as error:
-                        warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
-                        self._damaged.append(snapshot)
+        # Another process may save one, and remove the oldest, meanwhile.
+        with self._using("loading a snapshot") as connection, reading(connection):
+            chosen = "SELECT id FROM snapshot WHERE ?1 IS NULL OR position <= ?1 ORDER BY id DESC"
+            saved = [int(row[0]) for row in connection.execute(chosen, (at_most,)).fetchall()]
+            warnings: list[str] = []
+            for snapshot in saved:
+                try:
+                    return _read(connection, snapshot, warnings)
+                except (sqlite3.DatabaseError, UnicodeDecodeError, _DamageError) as error:
+                    warnings.append(f"{self.path}: snapshot {snapshot} is damaged ({error}); an older one is used")
+                    self._damaged.append(snapshot)
         if warnings:
             raise StorageCorruptError(
                 f"{self.path}: all {len(warnings)} snapshots are damaged; restore the file from a backup, or move it "
                 "away to start with fresh state"
             )
         return None
-
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise ValueError(f"{self.path}: the snapshots are not open")
-        return self._connection
 
 
 class _DamageError(Exception):

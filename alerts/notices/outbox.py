@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.wording import Message
-from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.sqlite import transaction
+from common.sqlite_file import FileForm, SqliteFile
 
 _VERSION = 1
 _KEPT_SENT = 2_000
@@ -31,6 +30,7 @@ CREATE INDEX notice_alarm ON notice(alarm);
 CREATE TABLE alarm(alarm INTEGER PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE channel(name TEXT PRIMARY KEY, settings TEXT NOT NULL, secret TEXT NOT NULL);
 """
+_FORM = FileForm("outbox", "the outbox", _VERSION, _SCHEMA, private=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +68,14 @@ class Told:
     error: str
 
 
-class Outbox:
+class Outbox(SqliteFile):
     """The file of notices. Any thread may use it. `open` makes it, for its owner alone.
 
     Raises StorageFullError, StorageCorruptError or OSError, which name the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-
-    def open(self) -> Outbox:
-        """Open or make the file."""
-        self.path.touch(mode=0o600, exist_ok=True)
-        self.path.chmod(0o600)
-        with storage_errors(self.path, "opening the outbox"):
-            connection = connect(self.path)
-            try:
-                _name_kind(connection)
-                ensure_schema(connection, self.path, kind="outbox", version=_VERSION, schema=_SCHEMA)
-            except BaseException:
-                connection.close()
-                raise
-        self._connection = connection
-        return self
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def __enter__(self) -> Outbox:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(path, _FORM)
 
     def put(
         self, alarm: int, state: str, messages: Sequence[tuple[str, Message, int]], now: int, *, follow_up: bool
@@ -189,7 +160,7 @@ class Outbox:
 
     def failed(self, ident: int, error: str, due: int) -> None:
         """Count a failed attempt, and say when the next one is."""
-        with self._using() as connection:
+        with self._transaction() as connection:
             connection.execute(
                 "UPDATE notice SET tries = tries + 1, error = ?, due = ? WHERE id = ?", (error[:500], due, ident)
             )
@@ -257,7 +228,7 @@ class Outbox:
 
     def save_channel(self, settings: NoticeSettings, secret: str) -> None:
         """Keep a channel that was made on the page."""
-        with self._using() as connection:
+        with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO channel VALUES (?, ?, ?)", (settings.name, settings.model_dump_json(), secret)
             )
@@ -276,17 +247,9 @@ class Outbox:
         ).fetchone()
         return found is not None
 
-    @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        if self._connection is None:
-            raise RuntimeError("the outbox is not open")
-        with self._lock, storage_errors(self.path, "writing the outbox"):
-            yield self._connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._using() as connection, transaction(connection):
-            yield connection
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        _name_kind(connection)
+        super()._prepare(connection)
 
 
 def _name_kind(connection: sqlite3.Connection) -> None:

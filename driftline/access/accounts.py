@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.sqlite import transaction
+from common.sqlite_file import FileForm, SqliteFile
 from driftline.access.audit_chain import (
     AUDIT_SCHEMA,
     AuditEntry,
@@ -48,6 +50,7 @@ CREATE TABLE session(hash BLOB PRIMARY KEY, user TEXT NOT NULL REFERENCES user(n
     created INTEGER NOT NULL, seen INTEGER NOT NULL);
 CREATE TABLE secret(value BLOB NOT NULL);
 """
+_FORM = FileForm("accounts", "the accounts", _VERSION, _SCHEMA, private=True)
 
 
 class AccountError(ValueError):
@@ -78,7 +81,7 @@ class Token:
     used: int | None
 
 
-class AccountBook:
+class AccountBook(SqliteFile):
     """The file of accounts. Any thread may use it, and the command line beside a running service.
 
     `open` makes the file, for its owner alone, where it is missing. Raises OSError and StorageCorruptError.
@@ -87,70 +90,41 @@ class AccountBook:
     def __init__(
         self, path: Path, *, hasher: PasswordHasher | None = None, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        self.path = path
+        super().__init__(path, _FORM)
         self._hasher = hasher or PasswordHasher()
         self._clock = clock
-        self._lock = threading.RLock()
         # One hash takes 64 MiB and some tens of milliseconds: two at a time bound what strangers can make of that.
         self._hashing = threading.BoundedSemaphore(2)
-        self._connection: sqlite3.Connection | None = None
         self._nobody = ""
 
-    def open(self) -> AccountBook:
+    def open(self) -> Self:
         """Open or make the file."""
         # It may be the first of the data folder, which is its owner's alone.
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.touch(mode=0o600, exist_ok=True)
-        self.path.chmod(0o600)
-        with storage_errors(self.path, "opening the accounts"):
-            connection = connect(self.path)
-            try:
-                _carry_over(connection)
-                ensure_schema(connection, self.path, kind="accounts", version=_VERSION, schema=_SCHEMA)
-                connection.execute("PRAGMA foreign_keys=ON")
-                connection.execute(
-                    "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)", (secrets.token_bytes(32),)
-                )
-            except BaseException:
-                connection.close()
-                raise
-        self._connection = connection
-        return self
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def __enter__(self) -> AccountBook:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        return super().open()
 
     @property
     def secret(self) -> bytes:
         """A random key of this data folder, for what is signed rather than stored."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             return bytes(connection.execute("SELECT value FROM secret").fetchone()[0])
 
     def users(self) -> list[User]:
         """Everyone who may sign in, by name."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             rows = connection.execute("SELECT name, role, created FROM user ORDER BY name").fetchall()
         return [User(name, Role(role), created) for name, role, created in rows]
 
     def user(self, name: str) -> User | None:
         """The user of that name."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             row = connection.execute("SELECT name, role, created FROM user WHERE name = ?", (name,)).fetchone()
         return User(row[0], Role(row[1]), row[2]) if row else None
 
     @property
     def has_users(self) -> bool:
         """Whether anyone may sign in."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             return connection.execute("SELECT 1 FROM user LIMIT 1").fetchone() is not None
 
     def add_user(self, name: str, role: Role, password: str) -> None:
@@ -178,7 +152,7 @@ class AccountBook:
         if password is not None:
             _check_password(password)
             hashed = self._hash(password)
-        with self._using("writing the accounts") as connection, transaction(connection):
+        with self._transaction() as connection:
             if role is not None:
                 if role is not Role.ADMIN:
                     self._keep_an_admin(connection, name)
@@ -189,13 +163,13 @@ class AccountBook:
 
     def remove_user(self, name: str) -> None:
         """Remove a user with all sessions. The last admin can go only as the last user. Raises AccountError."""
-        with self._using("writing the accounts") as connection, transaction(connection):
+        with self._transaction() as connection:
             self._keep_an_admin(connection, name)
             self._expect(connection.execute("DELETE FROM user WHERE name = ?", (name,)), name)
 
     def check_password(self, name: str, password: str) -> User | None:
         """The user where name and password fit, else None. Takes as long for a name that does not exist."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             row = connection.execute("SELECT role, password, created FROM user WHERE name = ?", (name,)).fetchone()
         with self._hashing:
             self._nobody = self._nobody or self._hasher.hash(secrets.token_urlsafe(16))
@@ -215,7 +189,7 @@ class AccountBook:
     def session(self, ident: str, idle: int) -> User | None:
         """The user of a session that was used within `idle` ns; using it makes it last."""
         now = self._clock()
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             row = connection.execute(
                 "SELECT u.name, u.role, u.created, s.seen FROM session s JOIN user u ON u.name = s.user "
                 "WHERE s.hash = ?",
@@ -237,7 +211,7 @@ class AccountBook:
 
     def tokens(self) -> list[Token]:
         """Every API token, by name."""
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             rows = connection.execute("SELECT name, role, created, expires, used FROM token ORDER BY name").fetchall()
         return [Token(name, Role(role), *times) for name, role, *times in rows]
 
@@ -259,7 +233,7 @@ class AccountBook:
     def token(self, text: str) -> Token | None:
         """The token of that text, unless it has expired."""
         now = self._clock()
-        with self._using("reading the accounts") as connection:
+        with self._using() as connection:
             row = connection.execute(
                 "SELECT name, role, created, expires, used FROM token WHERE hash = ?", (_digest(text),)
             ).fetchone()
@@ -274,7 +248,7 @@ class AccountBook:
         entry = AuditEntry(
             self._clock(), who[:128], address[:64], action, detail[:1000], before[:_MOST_SHOWN], after[:_MOST_SHOWN]
         )
-        with self._using("writing the audit log") as connection, transaction(connection):
+        with self._transaction("writing the audit log") as connection:
             append_entry(connection, entry)
 
     def audit(self, limit: int = 200) -> list[AuditEntry]:
@@ -291,12 +265,13 @@ class AccountBook:
         with self._hashing:
             return self._hasher.hash(password)
 
-    @contextmanager
-    def _using(self, what: str) -> Iterator[sqlite3.Connection]:
-        if self._connection is None:
-            raise RuntimeError("the accounts are not open")
-        with self._lock, storage_errors(self.path, what):
-            yield self._connection
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        _carry_over(connection)
+        super()._prepare(connection)
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(
+            "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT * FROM secret)", (secrets.token_bytes(32),)
+        )
 
     @staticmethod
     def _expect(done: sqlite3.Cursor, name: str) -> None:

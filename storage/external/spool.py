@@ -6,14 +6,13 @@ A database that is away falls behind alone, and catches up alone from its cursor
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 from zlib import crc32
 
 from common.sqlite import connect, ensure_schema, storage_errors, transaction
+from common.sqlite_file import FileForm, SqliteFile
 from common.storage_errors import StorageCorruptError
 from devices.batch import Batch, ScoredBatch
 from storage.external.outputs import decode_output, encode_output
@@ -39,6 +38,7 @@ CREATE TABLE refused(
 CREATE TABLE progress(position INTEGER NOT NULL);
 INSERT INTO progress VALUES (0)
 """
+_FORM = FileForm("spool", "the spool", VERSION, _SCHEMA, page_bytes=_PAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,12 @@ class RefusedLine:
     reason: str
 
 
-class Spool:
+class Spool(SqliteFile):
     """A durable, bounded outbox in one SQLite file. Any thread may call it.
 
     Outputs are appended before the embedded database commits them, so that `position` is never behind that database's:
     after a kill, what is scored again from a snapshot is either here already, and ignored, or still to come.
+    A sink that is new begins with the next output; the cursor of one that is no longer named is forgotten.
     It holds at most `max_bytes`: beyond, the oldest outputs go although a sink has not taken them, and their points are
     counted as dropped for it.
     """
@@ -80,48 +81,11 @@ class Spool:
             raise ValueError(f"sink {sorted(repeated)[0]!r} is named twice: expected each name once")
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes}: expected 1 or more")
-        self.path = path
+        super().__init__(path, _FORM)
         self.sinks = tuple(sinks)
         self.max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
         self._position = 0
         self._bytes = 0
-
-    def open(self) -> Self:
-        """Open or create the file. Returns self.
-
-        A sink that is new begins with the next output; the cursor of one that is no longer named is forgotten. Raises
-        StorageCorruptError where the file is damaged, something else, or of another version; OSError.
-        """
-        with self._lock, storage_errors(self.path, "opening the spool"):
-            if self._connection is not None:
-                return self
-            connection = connect(self.path, page_bytes=_PAGE_BYTES)
-            try:
-                ensure_schema(connection, self.path, kind="spool", version=VERSION, schema=_SCHEMA)
-                with transaction(connection):
-                    self._set_up_cursors(connection)
-                self._position = int(connection.execute("SELECT position FROM progress").fetchone()[0])
-                self._bytes = int(connection.execute("SELECT total(length(data)) FROM entry").fetchone()[0])
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def position(self) -> int:
@@ -143,7 +107,7 @@ class Spool:
         twice, else None.
         """
         word = None
-        with self._lock, storage_errors(self.path, "setting up the spool"):
+        with self._using("setting up the spool") as connection:
             if stored <= self._position <= journal_end:
                 return None
             if self._position > journal_end:
@@ -156,7 +120,6 @@ class Spool:
                     f"{self.path}: external databases get nothing of journal positions {self._position} to {stored}, "
                     "which were stored while there were none"
                 )
-            connection = self._open_connection()
             with transaction(connection):
                 connection.execute("UPDATE progress SET position = ?", (stored,))
             self._position = stored
@@ -169,7 +132,7 @@ class Spool:
         behind it, StorageFullError where the disk is full.
         """
         data = encode_output(output)
-        with self._lock, storage_errors(self.path, "appending to the spool"):
+        with self._using("appending to the spool") as connection:
             if output.next_position <= self._position:
                 return False
             if output.position < self._position:
@@ -177,15 +140,15 @@ class Spool:
                     f"output of journal positions {output.position} to {output.next_position} begins before the "
                     f"spool's position {self._position} and ends behind it: expected outputs to break there"
                 )
-            self._insert(data, len(output.points), output.next_position)
+            self._insert(connection, data, len(output.points), output.next_position)
             return True
 
     def note(self, devices: Sequence[DevicePresence]) -> None:
         """Add changes of device states for every sink: they stand beside the journal, so `position` stays."""
         nothing = ScoredBatch.unscored(Batch.empty(), late=False)
         data = encode_output(StepOutput(self._position, self._position, nothing, devices=list(devices)))
-        with self._lock, storage_errors(self.path, "appending to the spool"):
-            self._insert(data, 0, self._position)
+        with self._using("appending to the spool") as connection:
+            self._insert(connection, data, 0, self._position)
 
     def read(self, sink: str) -> Iterator[tuple[int, StepOutput]]:
         """Outputs that wait for `sink`, each with its id, oldest first, to the end of the spool.
@@ -194,12 +157,10 @@ class Spool:
         """
         last = self._cursor(sink)
         while True:
-            with self._lock, storage_errors(self.path, "reading the spool"):
-                row = (
-                    self._open_connection()
-                    .execute("SELECT id, crc, data FROM entry WHERE id > ? ORDER BY id LIMIT 1", (last,))
-                    .fetchone()
-                )
+            with self._using() as connection:
+                row = connection.execute(
+                    "SELECT id, crc, data FROM entry WHERE id > ? ORDER BY id LIMIT 1", (last,)
+                ).fetchone()
             if row is None:
                 return
             last, crc, data = row
@@ -216,8 +177,7 @@ class Spool:
         `written` points went there; of the lines that it `refused` the newest 10,000 are kept.
         """
         self._cursor(sink)
-        with self._lock, storage_errors(self.path, "advancing the spool"):
-            connection = self._open_connection()
+        with self._using("advancing the spool") as connection:
             with transaction(connection):
                 connection.execute(
                     "UPDATE cursor SET id = max(id, ?), refused = refused + ?, written = written + ? WHERE sink = ?",
@@ -236,22 +196,27 @@ class Spool:
     def lag(self, sink: str) -> SinkLag:
         """How far `sink` is behind."""
         last = self._cursor(sink)
-        with self._lock, storage_errors(self.path, "reading the spool"):
-            connection = self._open_connection()
+        with self._using() as connection:
             waiting = "SELECT count(*), total(points) FROM entry WHERE id > ?"
             outputs, points = connection.execute(waiting, (last,)).fetchone()
             counts = "SELECT written, refused, dropped FROM cursor WHERE sink = ?"
             written, refused, dropped = connection.execute(counts, (sink,)).fetchone()
         return SinkLag(int(outputs), int(points), int(written), int(refused), int(dropped))
 
-    def _insert(self, data: bytes, points: int, position: int) -> None:
-        connection = self._open_connection()
+    def _insert(self, connection: sqlite3.Connection, data: bytes, points: int, position: int) -> None:
         with transaction(connection):
             freed = self._make_room(connection, len(data))
             connection.execute("INSERT INTO entry(points, crc, data) VALUES (?, ?, ?)", (points, crc32(data), data))
             connection.execute("UPDATE progress SET position = ?", (position,))
         self._position = position
         self._bytes += len(data) - freed
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        super()._prepare(connection)
+        with transaction(connection):
+            self._set_up_cursors(connection)
+        self._position = int(connection.execute("SELECT position FROM progress").fetchone()[0])
+        self._bytes = int(connection.execute("SELECT total(length(data)) FROM entry").fetchone()[0])
 
     def _set_up_cursors(self, connection: sqlite3.Connection) -> None:
         known = {row[0] for row in connection.execute("SELECT sink FROM cursor")}
@@ -276,16 +241,11 @@ class Spool:
         return freed
 
     def _cursor(self, sink: str) -> int:
-        with self._lock, storage_errors(self.path, "reading the spool"):
-            row = self._open_connection().execute("SELECT id FROM cursor WHERE sink = ?", (sink,)).fetchone()
+        with self._using() as connection:
+            row = connection.execute("SELECT id FROM cursor WHERE sink = ?", (sink,)).fetchone()
         if row is None:
             raise ValueError(f"the spool knows no sink {sink!r}: expected one of {', '.join(self.sinks) or 'none'}")
         return int(row[0])
-
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise ValueError(f"{self.path}: the spool is not open")
-        return self._connection
 
 
 def refused_lines(path: Path, limit: int = 10_000) -> list[RefusedLine]:
