@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from common.time_units import DAY, HOUR, MINUTE
 from devices.records import AlarmRecord
 
-MINUTE = 60_000_000_000
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
 FLOOD_ALARMS = 10
 FLOOD_WINDOW = 10 * MINUTE
 ACCEPTABLE_PER_HOUR = 6.0

@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from common.time_units import DAY, HOUR, MINUTE
 from devices.records import AlarmRecord
 
-SECOND = 1_000_000_000
-SAME_DEVICE = 3600 * SECOND
+SAME_DEVICE = HOUR
 """A device's alarm belongs to the incident of its last one if that is open, or ended within this time (ns)."""
-SAME_GROUP = 5400 * SECOND
+SAME_GROUP = 90 * MINUTE
 """An alarm of a group belongs to its newest incident if that gained an alarm within this time (ns)."""
-SAME_SITE = 120 * SECOND
+SAME_SITE = 2 * MINUTE
 """The same of a site."""
-LONGEST_PAUSE = 86_400 * SECOND
+LONGEST_PAUSE = DAY
 """A device takes part again in an incident that is open still, if that gained an alarm within this time (ns)."""
 SMALL_SITE = 16
 """A site of so many devices at most is one group where its devices have no label that says otherwise."""

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.time_units import DAY, SECOND
 from detectors.horizon import LEADS, NoForecastError, forecast, in_steps
 
-SECOND = 1_000_000_000
 HORIZONS = {"1 h": 3600, "6 h": 6 * 3600, "24 h": 24 * 3600}
 LONGEST_DAYS = 28
 LEAST_LEADS = 4
@@ -48,7 +48,7 @@ def tried(columns: Columns, horizon: int, times: int) -> Iterator[tuple[str, flo
     span = LEADS * 3 * step
     for end in np.linspace(int(time[0]) + span, int(time[-1]) - horizon * SECOND, times).astype(np.int64).tolist():
         row = int(np.searchsorted(time, end))
-        steps = min((end - int(time[0])) // step, LONGEST_DAYS * 86_400 * SECOND // step)
+        steps = min((end - int(time[0])) // step, LONGEST_DAYS * DAY // step)
         try:
             made = forecast(in_steps(time[:row], value[:row], end, step, steps), leads)
         except NoForecastError:

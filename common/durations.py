@@ -90,5 +90,13 @@ def _check_duration(text: str) -> str:
     return text
 
 
+def _check_positive_duration(text: str) -> str:
+    parse_positive_duration(text)
+    return text
+
+
 Duration = Annotated[str, AfterValidator(_check_duration)]
 """A settings field that holds a duration as written; `parse_duration` gives its nanoseconds."""
+
+PositiveDuration = Annotated[str, AfterValidator(_check_positive_duration)]
+"""A `Duration` above 0."""

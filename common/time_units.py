@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 SECOND = 1_000_000_000
-HOUR = 3_600 * SECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.time_units import DAY
+
 Floats = NDArray[np.float64]
 
-DAY = 86_400_000_000_000
 LEADS = 48
 """A horizon is this many steps."""
 BAND = 0.8

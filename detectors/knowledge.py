@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from common.setting_texts import check_time_zone
 
 Kind = Literal[
     "measurement", "counter", "daily_total", "state", "report_on_change", "battery", "angle", "bursts", "sparse"
@@ -61,8 +62,8 @@ class Knowledge:
             if not _is_date(text):
                 raise ValueError(f'ignored_dates: expected a date such as "2026-12-24" or "12-24", got {text!r}')
         try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+            check_time_zone(self.time_zone)
+        except ValueError as error:
             raise ValueError(f"time_zone: expected a name such as Europe/Berlin, got {self.time_zone!r}") from error
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from common.suggestions import nearest
 
@@ -33,6 +36,15 @@ def validate_filter(text: str) -> None:
             raise ValueError(f"topic filter {text!r}: level {i} is {level!r}; '#' must be a level alone, the last")
         if "+" in level and level != "+":
             raise ValueError(f"topic filter {text!r}: level {i} is {level!r}; '+' must be a whole level")
+
+
+def _check_filter(text: str) -> str:
+    validate_filter(text)
+    return text
+
+
+TopicFilter = Annotated[str, AfterValidator(_check_filter)]
+"""A settings field that holds an MQTT topic filter as written."""
 
 
 def matches(topic_filter: str, topic: str) -> bool:

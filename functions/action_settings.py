@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-ActionName = Literal["publish", "http", "row", "label", "shelve", "query"]
+from common.setting_texts import PlainName
 
-_TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+ActionName = Literal["publish", "http", "row", "label", "shelve", "query"]
 
 
 class _Parameters(BaseModel):
@@ -70,15 +69,8 @@ class CallHttp(_Parameters):
 class WriteRow(_Parameters):
     """Write a row into a table of its own, once for each event; without values, the event's fields."""
 
-    table: str
+    table: PlainName
     values: dict[str, Any] | None = None
-
-    @field_validator("table")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not _TABLE.fullmatch(name):
-            raise ValueError(f'got "{name}", expected a small letter, then small letters, digits and _, at most 63')
-        return name
 
 
 class Label(_Parameters):

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from common.durations import parse_duration
+from common.time_units import MINUTE, SECOND
 from functions.call_records import CallRecord, Outcome
 from functions.event_contents import text_of_time
 from functions.function_queue import FunctionQueue, WaitingEvent
@@ -23,8 +24,7 @@ from storage.store import FunctionEvent
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-_SECOND = 1_000_000_000
-_LONGEST_PAUSE = 300 * _SECOND
+_LONGEST_PAUSE = 5 * MINUTE
 
 
 class _Lanes:
@@ -147,7 +147,7 @@ class Dispatcher:
         due = self.queue.next_due()
         now = self._clock()
         # What is due already waits for a lane, whose end wakes this thread.
-        return _LOOK_SECONDS if due is None or due <= now else min(_LOOK_SECONDS, (due - now) / _SECOND)
+        return _LOOK_SECONDS if due is None or due <= now else min(_LOOK_SECONDS, (due - now) / SECOND)
 
     def _look(self) -> None:
         with self._lock:

@@ -5,19 +5,17 @@ Declared once: validation, the JSON Schema, the commented sample and the referen
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from common.durations import Duration, parse_duration, parse_positive_duration
-from devices.topics import validate_filter
+from common.durations import Duration, PositiveDuration, parse_duration
+from common.setting_texts import PlainName, TimeZoneName
+from devices.topics import TopicFilter
 from functions.action_settings import ACTIONS, ActionName
 from functions.schedule import check_schedule
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LONGEST = parse_duration("15m")
 
 _OF_TRIGGERS: dict[str, tuple[set[str], set[str]]] = {
@@ -29,15 +27,6 @@ _OF_TRIGGERS: dict[str, tuple[set[str], set[str]]] = {
     "schedule": ({"cron"}, {"time_zone"}),
 }
 """Keys that each trigger needs, and those that it may have."""
-
-
-def _check_positive(text: str) -> str:
-    parse_positive_duration(text)
-    return text
-
-
-PositiveDuration = Annotated[str, AfterValidator(_check_positive)]
-"""A duration above 0, as written."""
 
 
 class TriggerSettings(BaseModel):
@@ -62,7 +51,7 @@ class TriggerSettings(BaseModel):
         default=["*"], min_length=1, description='Of `alarm` and `device`: names; "*" stands for any characters.'
     )
     stream: str = Field(default="", description="Of `stream`: its name.")
-    topics: list[str] = Field(default=[], description="Of `readings`: topic filters.")
+    topics: list[TopicFilter] = Field(default=[], description="Of `readings`: topic filters.")
     shards: int = Field(
         default=1,
         ge=1,
@@ -76,14 +65,7 @@ class TriggerSettings(BaseModel):
     cron: str = Field(
         default="", description='Of `schedule`: minute, hour, day, month, weekday: "0 6 * * mon", "*/15 * * * *".'
     )
-    time_zone: str = Field(default="UTC", description='Of `schedule`: the time zone, such as "Europe/Berlin".')
-
-    @field_validator("topics")
-    @classmethod
-    def _are_filters(cls, filters: list[str]) -> list[str]:
-        for each in filters:
-            validate_filter(each)
-        return filters
+    time_zone: TimeZoneName = Field(default="UTC", description='Of `schedule`: the time zone, such as "Europe/Berlin".')
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -96,12 +78,6 @@ class TriggerSettings(BaseModel):
             expected = " and ".join(sorted(needed | allowed)) or "no other key"
             raise ValueError(f"a trigger of type {self.type} has no {name}: expected {expected}")
         if self.type == "schedule":
-            try:
-                ZoneInfo(self.time_zone)
-            except (ZoneInfoNotFoundError, ValueError, OSError):
-                raise ValueError(
-                    f'time_zone: unknown "{self.time_zone}"; expected a name like "Europe/Berlin"'
-                ) from None
             check_schedule(self.cron)
         return self
 
@@ -116,7 +92,7 @@ class FunctionSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
-    name: str = Field(description="Its name: a small letter, then small letters, digits and `_`.")
+    name: PlainName = Field(description="Its name: a small letter, then small letters, digits and `_`.")
     file: Path | None = Field(
         default=None, description="The Python file with `handler(event, context)`; relative to the working folder."
     )
@@ -154,13 +130,6 @@ class FunctionSettings(BaseModel):
         le=10_000_000,
         description="Most events that wait; beyond, the oldest go, and are counted.",
     )
-
-    @field_validator("name")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError("expected a small letter, then small letters, digits and _, at most 63")
-        return name
 
     @field_validator("timeout")
     @classmethod

@@ -7,6 +7,10 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from common.time_units import DAY, SECOND
+
+_LOOKS_BACK = 8 * DAY
+"""A service that was away for longer makes up for the last eight days."""
 _EXPECTED = 'expected minute, hour, day, month and weekday, such as "0 6 * * mon"'
 
 
@@ -25,8 +29,8 @@ def next_firing(cron: str, time_zone: str, after: int) -> int:
 
     An hour that summer time leaves out fires at its end, and one that comes twice fires once (as Debian's cron does).
     """
-    local = datetime.fromtimestamp(after // 1_000_000_000, ZoneInfo(time_zone))
-    return int(next(CronSim(cron, local)).timestamp()) * 1_000_000_000
+    local = datetime.fromtimestamp(after // SECOND, ZoneInfo(time_zone))
+    return int(next(CronSim(cron, local)).timestamp()) * SECOND
 
 
 def newest_firing(cron: str, time_zone: str, after: int, until: int) -> int | None:
@@ -39,7 +43,3 @@ def newest_firing(cron: str, time_zone: str, after: int, until: int) -> int | No
     while at <= until:
         found, at = at, next_firing(cron, time_zone, at)
     return found
-
-
-_LOOKS_BACK = 8 * 86_400 * 1_000_000_000
-"""A service that was away for longer makes up for the last eight days."""

@@ -19,8 +19,9 @@ from alerts.alarm_step import Opening, Scored
 from alerts.feedback import HIGHEST_SCORE
 from alerts.limit_words import LIKELY, Limit, reach_sentence
 from common.durations import parse_duration
+from common.time_units import DAY
 from detectors.detector import State
-from detectors.horizon import DAY, Forecast, History, NoForecastError, forecast, reach
+from detectors.horizon import Forecast, History, NoForecastError, forecast, reach
 from devices.batch import Batch, ScoredBatch
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.knowledge_settings import KnowledgeSettings

@@ -14,20 +14,17 @@ from common.durations import Duration
 from devices.kinds import Kind
 from devices.profile import find_profile
 from devices.times import parse_time, parse_zone
-from devices.topics import Template, validate_filter
+from devices.topics import Template, TopicFilter, validate_filter
 from ingest.knowledge_settings import KnowledgeSettings
 
 OWN_PROFILES = "own profiles"
 """The key of the validation context under which the names of people's own profiles stand."""
 
 
-def _check_filter(text: str) -> str:
-    validate_filter(text)
-    return text
-
-
 def _check_optional_filter(text: str) -> str:
-    return _check_filter(text) if text else text
+    if text:
+        validate_filter(text)
+    return text
 
 
 def _check_profile(name: str, info: ValidationInfo) -> str:
@@ -48,9 +45,6 @@ def _check_time(text: str) -> str:
     parse_time(text)
     return text
 
-
-TopicFilter = Annotated[str, AfterValidator(_check_filter)]
-"""An MQTT topic filter, as written."""
 
 RouteFilter = Annotated[str, AfterValidator(_check_optional_filter)]
 """An MQTT topic filter, as written; empty where the route's profile brings one."""

@@ -9,8 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from devices.device_actions import LabelName
-from devices.topics import DEVICE, Template, TopicTooShortError, matches
-from ingest.ingest_settings import TopicFilter
+from devices.topics import DEVICE, Template, TopicFilter, TopicTooShortError, matches
 
 _LONGEST_VALUE = 200
 

@@ -5,14 +5,14 @@ Declared once: validation, the JSON Schema, the commented sample and the referen
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from common.durations import Duration, parse_duration, parse_positive_duration
-from devices.topics import validate_filter
+from common.durations import Duration, PositiveDuration, parse_duration
+from common.setting_texts import PlainName
+from devices.topics import TopicFilter
 
 SOURCES = ("readings", "points", "alarms", "dead_letters", "devices")
 """What a stream may come from, beside other streams."""
@@ -23,17 +23,6 @@ FUNCTION = "function:"
 STREAM_PLACE = "{stream}"
 MOST_PANES = 1_000
 """Most windows of a stream that one row may belong to."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
-
-def _check_positive(text: str) -> str:
-    parse_positive_duration(text)
-    return text
-
-
-PositiveDuration = Annotated[str, AfterValidator(_check_positive)]
-"""A duration above 0, as written."""
 
 
 class WindowSettings(BaseModel):
@@ -85,12 +74,14 @@ class StreamSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
-    name: str = Field(description="Its name, and that of its table: a small letter, then letters, digits and `_`.")
+    name: PlainName = Field(
+        description="Its name, and its table's: a small letter, then small letters, digits and `_`."
+    )
     from_: str = Field(
         alias="from",
         description=f"Where the rows come from: {', '.join(f'`{name}`' for name in SOURCES)}, or another stream.",
     )
-    topics: list[str] = Field(
+    topics: list[TopicFilter] = Field(
         default=["#"], min_length=1, description="Of `readings`: topic filters; rows of other topics are left out."
     )
     window: WindowSettings = Field(description="Which rows one run of the SQL sees, by event time.")
@@ -130,20 +121,6 @@ class StreamSettings(BaseModel):
     max_result_rows: int = Field(
         default=1_000, ge=1, le=100_000, description="Most rows that the SQL may give a window; then it fails."
     )
-
-    @field_validator("name")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError("expected a small letter, then small letters, digits and _, at most 63")
-        return name
-
-    @field_validator("topics")
-    @classmethod
-    def _are_filters(cls, filters: list[str]) -> list[str]:
-        for each in filters:
-            validate_filter(each)
-        return filters
 
     @field_validator("to")
     @classmethod

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alerts.incidents import FED_BY_LABEL, Incident, Topology, incidents
+from common.time_units import HOUR
 from devices.fault_labels import WHOLE_DEVICE, Expected, FaultLabel
 from devices.records import AlarmRecord, AlarmState
 from tuning.scorecard import Alarm, Watch, alarms_of_label
 
-_HOUR = 3_600_000_000_000
-_ROOTS_WITHIN = _HOUR // 4
+_ROOTS_WITHIN = HOUR // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _first_episode(owned: Sequence[int], alarms: Sequence[Alarm]) -> list[int]:
     episode: list[int] = []
     ended = 0
     for one in owned:
-        if episode and alarms[one].start > ended + _HOUR:
+        if episode and alarms[one].start > ended + HOUR:
             break
         episode.append(one)
         ended = max(ended, alarms[one].end)

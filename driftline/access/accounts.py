@@ -23,6 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from common.sqlite import transaction
 from common.sqlite_file import FileForm, SqliteFile
+from common.time_units import MINUTE
 from driftline.access.audit_chain import (
     AUDIT_SCHEMA,
     AuditEntry,
@@ -39,7 +40,7 @@ MIN_PASSWORD = 12
 TOKEN_START = "dl_"
 """What API tokens begin with, so that a leaked one is recognised."""
 _MOST_SHOWN = 4_000
-_SEEN_NS = 60_000_000_000
+_SEEN_NS = MINUTE
 _VERSION = 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 _SCHEMA = f"""{AUDIT_SCHEMA}

@@ -24,8 +24,7 @@ from alerts.actions import (
     Unshelve,
     Verdict,
 )
-from alerts.figures import DAY
-from common.time_units import SECOND
+from common.time_units import DAY, SECOND
 from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
 from driftline.http.acting import WAITS, carried_out, status_of

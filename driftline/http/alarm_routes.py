@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from alerts.figures import ACCEPTABLE_PER_HOUR, DAY, MANAGEABLE_PER_HOUR, alarm_figures
+from alerts.figures import ACCEPTABLE_PER_HOUR, MANAGEABLE_PER_HOUR, alarm_figures
 from alerts.incidents import Topology, incident_of, incidents
+from common.time_units import DAY
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http import schemas
 from driftline.http.errors import unknown

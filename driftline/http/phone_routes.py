@@ -10,6 +10,7 @@ import segno
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.time_units import DAY
 from driftline.access.accounts import AccountError
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
@@ -19,7 +20,7 @@ from driftline.http.http_settings import HttpSettings
 from driftline.http.reply import json_response
 
 PHONE_PAGE = "phone.html"
-_LIFETIME = 24 * 3_600_000_000_000
+_LIFETIME = DAY
 
 
 class PhoneReply(BaseModel):

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from alerts.figures import DAY
 from alerts.notices.notice_settings import ADDRESS_IS_SECRET
+from common.time_units import DAY
 from common.visible import host_alone, without_secrets
 from devices.records import DeadLetter
 from driftline.http import schemas

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-from alerts.figures import DAY
 from alerts.marked_stretches import MarkedStretch
+from common.time_units import DAY
 from devices.records import AlarmRecord, SeriesRecord
 from driftline.http.errors import unknown
 from driftline.http.view import ServiceView

@@ -11,7 +11,8 @@ from alerts.alarm_settings import AlarmSettings
 from alerts.alarm_step import SILENT
 from alerts.budget_use import BudgetUses, budget_uses
 from alerts.channel_alarms import OWN_DEVICE
-from alerts.figures import DAY, AlarmFigures, alarm_figures
+from alerts.figures import AlarmFigures, alarm_figures
+from common.time_units import DAY
 from devices.records import AlarmRecord, SeriesRecord
 from ingest.silence import DEVICE_METRIC
 from storage.embedded.queries import StoreQueries

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 from alerts.budget_use import BudgetUse
 from alerts.figures import ACCEPTABLE_PER_HOUR
 from alerts.notices.wording import Message
+from common.time_units import SECOND
 from driftline.report.report_making import Report
 
 _LISTED = 10
 _MOST_SILENT = 30
-_NS_A_SECOND = 1e9
 
 
 def report_text(report: Report, time_zone: str = "UTC") -> str:
@@ -131,4 +131,4 @@ def _size(count: float) -> str:
 
 
 def _moment(time: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(time / _NS_A_SECOND, zone).strftime("%Y-%m-%d %H:%M %Z")
+    return datetime.fromtimestamp(time / SECOND, zone).strftime("%Y-%m-%d %H:%M %Z")

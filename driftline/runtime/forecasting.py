@@ -11,8 +11,8 @@ import numpy as np
 from alerts.limit_words import POSSIBLE, Limit, length, reach_sentence
 from alerts.reasons import digits
 from common.durations import format_duration, spoken_duration
+from common.time_units import DAY, MINUTE
 from detectors.horizon import (
-    DAY,
     HISTORY_HORIZONS,
     LEADS,
     Forecast,
@@ -32,7 +32,7 @@ LONGEST_HISTORY = 28 * DAY
 LEAST_LEADS = 6
 FEW_VALUES = 2
 DEFAULT_HORIZON = "24h"
-SHORTEST_HORIZON, LONGEST_HORIZON = 60_000_000_000, 28 * DAY
+SHORTEST_HORIZON, LONGEST_HORIZON = MINUTE, 28 * DAY
 OPERATION = ("highest_allowed", "lowest_allowed")
 
 

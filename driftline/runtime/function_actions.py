@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from alerts.actions import Action, Shelve
 from common.suggestions import unknown
+from common.time_units import SECOND
 from devices.device_actions import LabelDevice
 from devices.records import ActionRecord
 from driftline.http.reply import plain_value
@@ -24,7 +25,6 @@ from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 
 _TAKEN_WITHIN = 10.0
-_SECOND = 1_000_000_000
 
 Act = Callable[[Sequence[Action]], list[ActionRecord]]
 
@@ -105,7 +105,7 @@ class FunctionActions:
         if isinstance(wanted, Label):
             return self._done(LabelDevice(by=by, at=self._clock(), device=wanted.device, labels=wanted.labels))
         if isinstance(wanted, ShelveAlarm):
-            until = self._clock() + int(wanted.seconds * _SECOND)
+            until = self._clock() + int(wanted.seconds * SECOND)
             return self._done(Shelve(by=by, at=self._clock(), alarm=_number(wanted.alarm), until=until))
         assert isinstance(wanted, RunQuery)
         return self._query(wanted)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.figures import DAY
 from alerts.notices.notifier import Notifier
+from common.time_units import DAY
 from driftline.config import Config
 from driftline.report.report_making import make_report
 from driftline.report.report_settings import ReportSettings

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from alerts.figures import DAY, HOUR, MINUTE, alarm_figures
+from alerts.figures import alarm_figures
+from common.time_units import DAY, HOUR, MINUTE
 from devices.records import AlarmRecord, AlarmState
 
 START = 1_772_366_400 * 1_000_000_000

@@ -52,7 +52,7 @@ def _found(folder: Path, settings: Any, days: float) -> dict[str, Any]:
     service = running_service(folder)
     if service is not None and service.url:
         return dict(get(service, f"report?days={days}"))
-    from alerts.figures import DAY
+    from common.time_units import DAY
     from driftline.cli.store_opening import EMBEDDED, open_reader
     from driftline.report.report_making import make_report
     from driftline.report.report_text import report_json, report_text
