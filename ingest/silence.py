@@ -7,7 +7,7 @@ comes at all. While nothing was listened to nobody was heard: after such a gap e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,8 +123,7 @@ class SilenceWatch:
         self.metrics.observe(series, time, arrival)
         changes = self._heard_again(device, series, arrival)
         if looks:
-            changes += [*self._fallen_silent(), *self._missing(device_of, is_watched)]
-            self._nobody_before = self._moment + self._first_due(device_of)
+            changes += self._look(device_of, is_watched)
         return changes
 
     def _is_look(self, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -169,42 +168,39 @@ class SilenceWatch:
             Silence(*((one, -1) if which == 0 else (-1, one)), False, at, at, 0.0) for at, which, one in sorted(found)
         ]
 
-    def _devices_due_in(self) -> NDArray[np.float64]:
-        """Of each device, the time (ns) until it is silent for too long; infinite where it cannot be."""
+    def _look(self, device_of: NDArray[np.int32], is_watched: Callable[[int], bool]) -> list[Silence]:
+        """Who falls silent now; until when nobody can be due, whoever sends, is kept for the next look."""
+        changes: list[Silence] = []
         last = self.devices.last_arrival
         left = self.devices.patience() - (self._moment - np.maximum(last, self._listens_from))
         able = (last >= 0) & ~self.devices.new() & (self._silent_devices[: len(last)] == _NOT_SILENT)
-        return np.where(able, left, np.inf)
+        for one in np.flatnonzero(able & (left < 0)).tolist():
+            self._silent_devices[one] = self._moment
+            changes.append(Silence(one, -1, True, self._moment, int(last[one]), float(self.devices.longest[one])))
+        soonest = left.min(where=able & (left >= 0), initial=float(LEAST_SILENCE))
+        able, since, patience = self._metrics_waited_for(device_of)
+        # A metric is missing by what its device has sent since.
+        missing = able & (patience - (last[device_of] - since) < 0)
+        for one in np.flatnonzero(missing).tolist():
+            self._silent_metrics[one] = self._moment
+            if is_watched(one):
+                heard, longest = int(self.metrics.last_arrival[one]), float(self.metrics.longest[one])
+                changes.append(Silence(int(device_of[one]), one, True, self._moment, heard, longest))
+        # Who sends next has the shortest patience at least.
+        soonest = (patience - (self._moment - since)).min(where=able & ~missing, initial=soonest)
+        self._nobody_before = self._moment + int(soonest) - _ROUNDING
+        return changes
 
-    def _metrics_due_in(self, now: NDArray[np.int64], device_of: NDArray[np.int32]) -> NDArray[np.float64]:
-        """The same of each metric at its own time `now`: of those that come steadily, of devices that send."""
+    def _metrics_waited_for(
+        self, device_of: NDArray[np.int32]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
+        """Which metrics come steadily, of devices that send; since when each is waited for, and for how long (ns)."""
         count = len(device_of)
         last = self.metrics.last_arrival[:count]
         since = np.maximum(np.maximum(last, self._listens_from), self._back_since[device_of])
-        left = self.metrics.patience()[:count] - (now - since)
         able = (last >= 0) & self.metrics.known()[:count] & ~self.metrics.on_change()[:count]
         able &= (self._silent_metrics[:count] == _NOT_SILENT) & (self._silent_devices[device_of] == _NOT_SILENT)
-        return np.where(able, left, np.inf)
-
-    def _fallen_silent(self) -> Iterator[Silence]:
-        for one in np.flatnonzero(self._devices_due_in() < 0).tolist():
-            self._silent_devices[one] = self._moment
-            last, longest = int(self.devices.last_arrival[one]), float(self.devices.longest[one])
-            yield Silence(one, -1, True, self._moment, last, longest)
-
-    def _missing(self, device_of: NDArray[np.int32], is_watched: Callable[[int], bool]) -> Iterator[Silence]:
-        """Metrics that come steadily otherwise, of devices that send without them."""
-        for one in np.flatnonzero(self._metrics_due_in(self.devices.last_arrival[device_of], device_of) < 0).tolist():
-            self._silent_metrics[one] = self._moment
-            if is_watched(one):
-                last, longest = int(self.metrics.last_arrival[one]), float(self.metrics.longest[one])
-                yield Silence(int(device_of[one]), one, True, self._moment, last, longest)
-
-    def _first_due(self, device_of: NDArray[np.int32]) -> int:
-        """How long (ns) from now on nobody can be due, whoever sends: who does has the shortest patience at least."""
-        metrics = self._metrics_due_in(np.full(len(device_of), self._moment), device_of)
-        left = min(self._devices_due_in().min(initial=np.inf), metrics.min(initial=np.inf), float(LEAST_SILENCE))
-        return int(left) - _ROUNDING
+        return able, since, self.metrics.patience()[:count]
 
     def _both(self) -> tuple[tuple[NDArray[np.int64], Liveness], tuple[NDArray[np.int64], Liveness]]:
         return (self._silent_devices, self.devices), (self._silent_metrics, self.metrics)
