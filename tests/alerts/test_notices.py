@@ -427,8 +427,7 @@ def test_hours_of_the_week(text: str, time: str, within: bool) -> None:
 
 
 SENDER = """
-import sys, time
-from dataclasses import replace
+import signal, sys, time
 from pathlib import Path
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.notifier import Notifier
@@ -443,7 +442,7 @@ with Outbox(Path(sys.argv[1])) as outbox:
     for number in range(60):
         notifier.offer(AlarmView(number, "d", "m", "", "major", "open", now, None, 1.0, "odd"))
     print("offered", flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 
