@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
 from common.sqlite import connect, storage_errors
 from common.storage_errors import StorageCorruptError
 from devices.messages import MessageChunk
+from driftline.runtime.background_job import BackgroundJob
 from driftline.runtime.backup_seal import is_sealed, key_path, seal
 from driftline.runtime.data_folder import DataFolder
 from storage.embedded.database import EmbeddedStore
@@ -158,12 +159,12 @@ class BackupDesk:
         self._store = store
         self._config_file = config_file
         self._held = held
-        self._thread: threading.Thread | None = None
+        self._job = BackgroundJob("backup")
 
     def look(self) -> None:
         """Begin a backup where one is asked for; returns at once."""
         request = self._folder.path / _REQUEST
-        if not request.exists() or (self._thread is not None and self._thread.is_alive()):
+        if not request.exists() or self._job.is_running:
             return
         try:
             target = Path(json.loads(request.read_text())["target"])
@@ -172,13 +173,11 @@ class BackupDesk:
             request.unlink(missing_ok=True)
             return
         request.unlink(missing_ok=True)
-        self._thread = threading.Thread(target=self._run, args=(target,), name="backup", daemon=True)
-        self._thread.start()
+        self._job.begin(partial(self._run, target))
 
     def stop(self) -> None:
         """Wait for the backup that is under way."""
-        if self._thread is not None:
-            self._thread.join()
+        self._job.stop()
 
     def _run(self, target: Path) -> None:
         try:

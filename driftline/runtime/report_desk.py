@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from alerts.alarm_settings import AlarmSettings
@@ -16,6 +16,7 @@ from driftline.config import Config
 from driftline.report.report_making import make_report
 from driftline.report.report_settings import ReportSettings
 from driftline.report.report_text import report_json, report_message, report_text
+from driftline.runtime.background_job import BackgroundJob
 from storage.embedded.queries import StoreQueries
 
 log = logging.getLogger(__name__)
@@ -40,24 +41,20 @@ class ReportDesk:
         self._config = config
         self._notifier = notifier
         self._clock = clock
-        self._thread: threading.Thread | None = None
+        self._job = BackgroundJob("report")
 
     def look(self) -> None:
         """Begin the report that is due, where one is."""
         settings, now = self._config().report, self._clock()
         due = settings.last_due(now)
         is_late = due is not None and now - due > settings.days * DAY // 2
-        if due is None or is_late or self.path(due).exists() or (self._thread and self._thread.is_alive()):
+        if due is None or is_late or self.path(due).exists() or self._job.is_running:
             return
-        self._thread = threading.Thread(
-            target=self._make, args=(settings, self._config().alarm, due), name="report", daemon=True
-        )
-        self._thread.start()
+        self._job.begin(partial(self._make, settings, self._config().alarm, due))
 
     def stop(self) -> None:
         """End after the report that is being made."""
-        if self._thread is not None:
-            self._thread.join()
+        self._job.stop()
 
     def path(self, due: int) -> Path:
         """The file of the report that was due then."""
@@ -73,9 +70,9 @@ class ReportDesk:
             path = self.path(due)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             path.with_suffix(".json").write_text(json.dumps(report_json(report), indent=2) + "\n")
-            partial = path.with_suffix(".partial")
-            partial.write_text(report_text(report, settings.time_zone))
-            partial.replace(path)
+            unfinished = path.with_suffix(".partial")
+            unfinished.write_text(report_text(report, settings.time_zone))
+            unfinished.replace(path)
             for old in sorted(path.parent.glob("*.md"))[:-_KEPT]:
                 old.with_suffix(".json").unlink(missing_ok=True)
                 old.unlink()

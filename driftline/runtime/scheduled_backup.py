@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from common.time_units import HOUR, SECOND
 from driftline.http.view import StageHealth, Status
+from driftline.runtime.background_job import BackgroundJob
 from driftline.runtime.backup_settings import BackupSettings
 from driftline.runtime.backup_trial import extent_of, try_backup
 from driftline.runtime.data_backup import back_up
@@ -51,11 +52,11 @@ class ScheduledBackups:
         self._failed_at = 0
         self._problem = ""
         self._newest = ""
-        self._thread: threading.Thread | None = None
+        self._job = BackgroundJob("scheduled backup")
 
     def look(self, settings: BackupSettings) -> None:
         """Begin a backup that is due; returns at once."""
-        if settings.folder is None or (self._thread is not None and self._thread.is_alive()):
+        if settings.folder is None or self._job.is_running:
             return
         now = self._clock()
         if self._failed_at and now - self._failed_at < _AGAIN_AFTER:
@@ -63,13 +64,11 @@ class ScheduledBackups:
         last = max((_time_of(each) for each in made_backups(settings.folder)), default=self._began)
         if newest_firing(settings.schedule, settings.time_zone, last, now) is None:
             return
-        self._thread = threading.Thread(target=self._run, args=(settings,), name="scheduled backup", daemon=True)
-        self._thread.start()
+        self._job.begin(partial(self._run, settings))
 
     def stop(self) -> None:
         """Wait for the backup that is under way."""
-        if self._thread is not None:
-            self._thread.join()
+        self._job.stop()
 
     def health(self, settings: BackupSettings) -> list[StageHealth]:
         """How the newest backup is; nothing where none are asked for."""
