@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_runs import KillableService, NumberedPublisher, assert_each_once, assert_undisturbed, entries_of
+from fault_runs import KillableService, NumberedPublisher, assert_each_once
+from undisturbed_runs import assert_undisturbed, entries_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(900)]
 

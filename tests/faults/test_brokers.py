@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from fault_runs import KillableService, NumberedPublisher, assert_each_once, assert_undisturbed, entries_of
+from fault_runs import KillableService, NumberedPublisher, assert_each_once
 from firmware_sim.publisher import BrokerAddress, Publisher
+from undisturbed_runs import assert_undisturbed, entries_of
 
 from storage.embedded.database import EmbeddedStore
 

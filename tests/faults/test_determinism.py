@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_runs import Changes, differences_of_state, differences_of_tables, note_change, settings_of, undisturbed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from undisturbed_runs import Changes, differences_of_state, differences_of_tables, note_change, settings_of, undisturbed
 
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, MessageChunk
 from driftline.config import Config

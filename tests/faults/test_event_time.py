@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_runs import differences_of_state
+from undisturbed_runs import differences_of_state
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_RETAIN, MessageChunk

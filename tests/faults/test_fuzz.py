@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fault_runs import KillableService, assert_undisturbed, entries_of
+from fault_runs import KillableService
 from firmware_sim.publisher import BrokerAddress, Publisher
+from undisturbed_runs import assert_undisturbed, entries_of
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import MessageChunk

@@ -9,15 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fault_runs import (
-    JournalTail,
-    KillableService,
-    NumberedPublisher,
-    SettingsTrail,
-    assert_each_once,
-    assert_undisturbed,
-)
+from fault_runs import JournalTail, KillableService, NumberedPublisher, assert_each_once
 from killed_at import POINTS
+from undisturbed_runs import SettingsTrail, assert_undisturbed
 
 from devices.messages import FLAG_REDELIVERED
 

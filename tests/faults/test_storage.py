@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_runs import (
-    KillableService,
-    NumberedPublisher,
-    assert_each_once,
-    assert_undisturbed,
-    entries_of,
-    newest_snapshot,
-)
+from fault_runs import KillableService, NumberedPublisher, assert_each_once
+from undisturbed_runs import assert_undisturbed, entries_of, newest_snapshot
 
 from storage.embedded.database import EmbeddedStore
 
