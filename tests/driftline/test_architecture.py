@@ -10,9 +10,8 @@ BRIEF = {"opening the database"}
 
 def test_the_documented_threads_are_those_that_are_started() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-    started = {
-        name.replace("{name}", "NAME") for name in re.findall(r'Thread\(\s*target=[^"]*?name=f?"([^"]+)"', source)
-    } - BRIEF
+    starts = r'(?:Thread\(\s*target=[^"]*?name=|BackgroundJob\()f?"([^"]+)"'
+    started = {name.replace("{name}", "NAME") for name in re.findall(starts, source)} - BRIEF
     guide = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+) \|", guide.partition("## Threads")[2].partition("\n## ")[0], re.MULTILINE)
     documented = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
