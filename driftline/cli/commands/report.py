@@ -31,8 +31,8 @@ def report(
 ) -> None:
     """Tell of the last days: alarms, false ones allowed and seen by site and device, what is silent, how storage grows.
 
-    Works beside a running service and without one. The table `report` of the configuration makes one each day or week by
-    itself, as a file and as a notice.
+    Works beside a running service and without one. The table `report` of the configuration makes one each day or week,
+    by itself, as a file and as a notice.
 
     Example: driftline report --days 7
     """
