@@ -1,32 +1,26 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from letters import letter
+from stored_points import NOW, SECOND, one_sided, put, regular, scored
 
-from common.storage_errors import StorageCorruptError, StorageFullError
+from common.storage_errors import StorageFullError
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 from storage.storage_settings import StoreSettings
 from storage.store import StepOutput
 
-SECOND = 10**9
 DAY = 86_400 * SECOND
-NOW = 1_700_000_000 * SECOND
 EMPTY = ScoredBatch.unscored(Batch.empty(), late=False)
 
 
@@ -34,31 +28,6 @@ EMPTY = ScoredBatch.unscored(Batch.empty(), late=False)
 def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(query_timeout="2s")) as opened:
         yield opened
-
-
-def scored(series: np.ndarray, time: np.ndarray, value: np.ndarray, anomaly: np.ndarray | None = None) -> ScoredBatch:
-    n = len(series)
-    return ScoredBatch(
-        series.astype(np.int32),
-        time.astype(np.int64),
-        value.astype(np.float64),
-        np.full(n, 0.123456),
-        value + 0.5,
-        value - 2.0,
-        value + 3.0,
-        np.zeros(n, np.bool_) if anomaly is None else anomaly,
-        np.zeros(n, np.bool_),
-    )
-
-
-def regular(series: int, n: int, *, start: int = NOW, anomalies: tuple[int, ...] = ()) -> ScoredBatch:
-    value = np.sin(np.arange(n) / 50) + np.random.default_rng(series + 1).normal(size=n)
-    anomaly = np.isin(np.arange(n), anomalies)
-    return scored(np.full(n, series), start + np.arange(n) * SECOND, value, anomaly)
-
-
-def put(store: EmbeddedStore, points: ScoredBatch, **more: object) -> None:
-    store.commit(StepOutput(store.position, store.position + 1, points, **more))  # type: ignore[arg-type]
 
 
 Row = tuple[int, int, float]
@@ -354,39 +323,11 @@ def test_series_below_zero_are_refused(store: EmbeddedStore) -> None:
         put(store, regular(-1, 3))
 
 
-def test_other_files_and_versions_are_refused_with_a_clear_word(tmp_path: Path) -> None:
-    path = tmp_path / "store.duckdb"
-    EmbeddedStore(path).open().close()
-    for version, word in ((99, "version 99, from a newer Driftline"), (0, "version 0, from an older Driftline")):
-        with duckdb.connect(str(path)) as raw:
-            raw.execute(f"UPDATE stored.meta SET value = '{version}'")
-        with pytest.raises(StorageCorruptError, match=word):
-            EmbeddedStore(path).open()
-    other = tmp_path / "other.duckdb"
-    with duckdb.connect(str(other)) as raw:
-        raw.execute("CREATE TABLE photos(name VARCHAR)")
-    with pytest.raises(StorageCorruptError, match="not a Driftline database"):
-        EmbeddedStore(other).open()
-    text = tmp_path / "text.duckdb"
-    text.write_text("hello, this is a text file that is long enough to look at" * 400)
-    with pytest.raises(StorageCorruptError, match=r"text\.duckdb: opening the database: the file is damaged"):
-        EmbeddedStore(text).open()
-
-
 def test_a_query_that_takes_too_much_memory_is_refused_with_the_setting_to_raise(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path / "store.duckdb", StoreSettings(memory_bytes=64 << 20)) as store:
         with pytest.raises(QueryError, match=r"Out of Memory Error.*or raise store\.memory_bytes"):
             store.query("SELECT len(list(sha256(i::VARCHAR))) FROM range(3_000_000) t(i)")
         assert store.query("SELECT 1").rows == [(1,)]
-
-
-def one_sided(count: int) -> ScoredBatch:
-    """Bands that are two-sided, one-sided and absent by turns."""
-    batch = regular(0, count)
-    turn = np.arange(count) % 4
-    lower = np.where((turn == 1) | (turn == 3), np.nan, 10.0)
-    upper = np.where((turn == 2) | (turn == 3), np.nan, 20.0)
-    return replace(batch, expected=np.full(count, 12.0), lower=lower, upper=upper)
 
 
 def test_bands_that_are_one_sided_or_absent_come_back_so(store: EmbeddedStore) -> None:
@@ -397,122 +338,3 @@ def test_bands_that_are_one_sided_or_absent_come_back_so(store: EmbeddedStore) -
         np.testing.assert_array_equal(read.lower, points.lower)
         np.testing.assert_array_equal(read.upper, points.upper)
         store.compact(1)
-
-
-def test_a_database_of_version_1_is_carried_over_without_a_change_to_its_points(tmp_path: Path) -> None:
-    path = tmp_path / "store.duckdb"
-    points = one_sided(8)
-    with EmbeddedStore(path) as store:
-        put(store, points)
-    with duckdb.connect(str(path)) as raw:
-        # Version 1 held both reaches always, and NULL for a bound that is not there.
-        raw.execute("UPDATE stored.point_recent SET above = nullif(coalesce(above, below), 'nan')")
-        raw.execute("UPDATE stored.meta SET value = '1' WHERE name = 'version'")
-        raw.execute(LETTERS_OF_VERSION_2)
-    with pytest.raises(StorageCorruptError, match=r"version 1, from an older Driftline.*`driftline up` on it once"):
-        EmbeddedStore(path, read_only=True).open()
-    for _ in range(2):
-        with EmbeddedStore(path) as store:
-            read = store.points(0)
-            np.testing.assert_array_equal(read.lower, points.lower)
-            np.testing.assert_array_equal(read.upper, points.upper)
-            assert store.dead_letters() == [
-                DeadLetter(9, NOW + 1, "b", b"y" * 16_384, 20_000, "too_large", "why", {"too_large": 1}),
-                DeadLetter(7, NOW, "a", b"x", 1, "malformed", "first\nsecond", {"malformed": 1, "not_finite": 1}),
-            ]
-
-
-LETTERS_OF_VERSION_2 = f"""
-CREATE TABLE stored.dead_letter(
-    "offset" BIGINT, part INTEGER, arrival TIMESTAMP_NS NOT NULL, topic VARCHAR NOT NULL, payload BLOB NOT NULL,
-    reason VARCHAR NOT NULL, detail VARCHAR NOT NULL, PRIMARY KEY ("offset", part)
-);
-CREATE VIEW dead_letters AS SELECT * FROM stored.dead_letter;
-INSERT INTO stored.dead_letter VALUES
-    (7, 1, make_timestamp_ns({NOW}), 'a', 'x', 'malformed', 'first'),
-    (7, 2, make_timestamp_ns({NOW}), 'a', 'x', 'not_finite', 'second'),
-    (9, 0, make_timestamp_ns({NOW + 1}), 'b', repeat('y', 20000)::BLOB, 'too_large', 'why');
-"""
-
-
-def test_flipped_bytes_in_the_file_never_pass_unseen(tmp_path: Path) -> None:
-    path = tmp_path / "store.duckdb"
-    with EmbeddedStore(path) as store:
-        for i in range(4):
-            put(store, regular(0, 20_000, start=NOW + i * 20_000 * SECOND))
-        store.compact(at_least=1)
-        whole = store.points(0)
-    content = path.read_bytes()
-    seen = 0
-    for place in np.random.default_rng(1).integers(0, len(content), 40):
-        damaged = bytearray(content)
-        damaged[place] ^= 0xFF
-        path.write_bytes(damaged)
-        try:
-            with EmbeddedStore(path) as store:
-                read = store.points(0)
-        except (StorageCorruptError, OSError) as error:
-            assert "store.duckdb" in str(error)
-            seen += 1
-            continue
-        assert read.time.tolist() == whole.time.tolist()
-        assert read.value.tolist() == whole.value.tolist()
-    assert seen > 0
-
-
-COMMITTER = """
-import os, sys, threading
-from pathlib import Path
-import numpy as np
-from devices.batch import Batch, ScoredBatch
-from devices.records import DeadLetter
-from storage.store import StepOutput
-from storage.embedded.database import EmbeddedStore
-
-store = EmbeddedStore(Path(sys.argv[1])).open()
-rows, commits = int(sys.argv[2]), int(sys.argv[3])
-kill = threading.Timer(float(sys.argv[4]), os.kill, (os.getpid(), 9))
-first = store.position
-while True:
-    at = store.position
-    if at == first + commits:
-        kill.start()
-    batch = Batch(np.arange(rows, dtype=np.int32) % 10, at * rows + np.arange(rows), np.full(rows, float(at)))
-    letter = DeadLetter(at, at, "t", b"", 0, "malformed", "", {"malformed": 1})
-    store.commit(StepOutput(at, at + 1, ScoredBatch.unscored(batch, late=False), dead_letters=[letter],
-                            counts={"received": rows + 1}))
-    if at % 7 == 3:
-        store.compact(at_least=1)
-    os.write(1, b"%d\\n" % store.position)
-"""
-
-
-def test_every_commit_survives_kill_9_whole_and_once(tmp_path: Path) -> None:
-    path = tmp_path / "store.duckdb"
-    root = Path(__file__).parents[2]
-    rows = 3000
-    for commits, delay in ((2, 0.001), (5, 0.006), (9, 0.011), (12, 0.017)):
-        child = subprocess.run(
-            [sys.executable, "-c", COMMITTER, str(path), str(rows), str(commits), str(delay)],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            cwd=root,
-            check=False,
-            timeout=60,
-        )
-        assert child.returncode == -9
-        confirmed = int(child.stdout.split()[-1])
-        with EmbeddedStore(path) as store:
-            position = store.position
-            assert position in (confirmed, confirmed + 1)
-            read = [store.points(series) for series in range(10)]
-            times = np.sort(np.concatenate([points.time for points in read]))
-            assert np.array_equal(times, np.arange(position * rows))
-            assert store.counts() == {
-                "received": position * (rows + 1),
-                "stored": position * rows,
-                "duplicates": 0,
-                "late": 0,
-            }
-            # Dead letters are written ahead: the next commit brings the same ones again.
-            assert len(store.dead_letters(10_000)) in (position, position + 1)
