@@ -41,32 +41,21 @@ from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.function_desk import FunctionDesk
 from driftline.runtime.letter_desk import LetterDesk, Retried
 from driftline.runtime.sink_worker import Sinks, SinkState
+from driftline.runtime.stage_health import (
+    broker_health,
+    engine_health,
+    journal_health,
+    notice_health,
+    sink_health,
+    store_health,
+)
 from driftline.runtime.store_worker import StoreWorker
-from ingest.device_status import DeviceStatus, mostly_refused
+from ingest.device_status import DeviceStatus
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings
-from ingest.receive import Receiver, ReceiverState
+from ingest.receive import Receiver
 from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
-
-_LAGGING_SECONDS = 10.0
-_NEAR_LIMIT = 0.8
-_MANY_CONFLICTS = 0.01
-_CONFLICTS = (
-    "{count:,} readings met another value of their series at their time and are kept a nanosecond apart: where two "
-    "things share a name, set `device` or `metric` on their route"
-)
-_RECEIVER_STATUS = {
-    ReceiverState.STOPPED: Status.YELLOW,
-    ReceiverState.STARTING: Status.YELLOW,
-    ReceiverState.RUNNING: Status.GREEN,
-    ReceiverState.PAUSED: Status.YELLOW,
-    ReceiverState.NO_BROKER: Status.RED,
-    ReceiverState.TAKEN_OVER: Status.RED,
-    ReceiverState.NOT_SUBSCRIBED: Status.RED,
-    ReceiverState.JOURNAL_FULL: Status.YELLOW,
-    ReceiverState.FAILED: Status.RED,
-}
 
 _NOTHING_NOTED = DeviceStatus()
 
@@ -88,9 +77,9 @@ class ServiceStatus:
         self.config = config
         self.receiver: Receiver | None = None
         self.broker_losses: BrokerLosses | None = None
-        self._notifier: Notifier | None = None
-        self._simulator: SimulatorView | None = None
-        self._functions: FunctionDesk | None = None
+        self.notifier: Notifier | None = None
+        self.simulator: SimulatorView | None = None
+        self.functions: FunctionDesk | None = None
         self.stream_problem: Callable[[], str] = str
         self.backup_health: Callable[[], list[StageHealth]] = list
         self.clock_watch: ClockWatch | None = None
@@ -104,33 +93,6 @@ class ServiceStatus:
         self._feed = feed
         self._clock = clock
         self._sinks = sinks
-
-    @property
-    def notifier(self) -> Notifier | None:
-        """Who is told of alarms; None before it has started."""
-        return self._notifier
-
-    @notifier.setter
-    def notifier(self, notifier: Notifier) -> None:
-        self._notifier = notifier
-
-    @property
-    def simulator(self) -> SimulatorView | None:
-        """The simulated devices on the broker; None before the service has one."""
-        return self._simulator
-
-    @simulator.setter
-    def simulator(self, simulator: SimulatorView) -> None:
-        self._simulator = simulator
-
-    @property
-    def functions(self) -> FunctionDesk | None:
-        """The functions; None before they have started."""
-        return self._functions
-
-    @functions.setter
-    def functions(self, functions: FunctionDesk) -> None:
-        self._functions = functions
 
     @property
     def store(self) -> EmbeddedStore:
@@ -173,7 +135,12 @@ class ServiceStatus:
 
     def health(self) -> Health:
         """The state of every stage."""
-        stages = (self._broker(), self._journal_health(), self._engine_health(), self._store_health())
+        stages = (
+            broker_health(self.receiver, self.broker_losses),
+            journal_health(self._journal, self.receiver),
+            engine_health(self._engine, self._lag_seconds()),
+            store_health(self._stores, self._store),
+        )
         clock = self.clock_watch.problem if self.clock_watch is not None else ""
         found = {"clock": clock, "archive": self._store.archive_problem, "data": "; ".join(self.losses())}
         troubles = [StageHealth(stage, Status.RED, word) for stage, word in found.items() if word]
@@ -181,9 +148,9 @@ class ServiceStatus:
             troubles.append(StageHealth("configuration", Status.YELLOW, "; ".join(former)))
         if problem := self.stream_problem():
             troubles.append(StageHealth("streams", Status.YELLOW, problem))
-        functions = self._functions.health() if self._functions is not None else ()
-        sinks = map(_sink_health, self._sink_states())
-        return Health((*stages, *sinks, *self._notice_health(), *functions, *self.backup_health(), *troubles))
+        functions = self.functions.health() if self.functions is not None else ()
+        sinks = map(sink_health, self._sink_states())
+        return Health((*stages, *sinks, *notice_health(self.notifier), *functions, *self.backup_health(), *troubles))
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""
@@ -351,82 +318,8 @@ class ServiceStatus:
             return 0.0
         return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
 
-    def _broker(self) -> StageHealth:
-        receiver = self.receiver
-        if receiver is None:
-            return StageHealth("broker", Status.YELLOW, "not connected yet")
-        statistics = receiver.statistics()
-        word = f"{statistics.state}: {statistics.reason}" if statistics.reason else str(statistics.state)
-        status = _RECEIVER_STATUS[statistics.state]
-        if self.broker_losses is not None and self.broker_losses.since_start:
-            lost = self.broker_losses.since_start
-            word += f"; the broker has dropped {lost:,} messages of its clients, seen since this start"
-            status = Status.YELLOW if status is Status.GREEN else status
-        return StageHealth("broker", status, word)
-
-    def _journal_health(self) -> StageHealth:
-        receiver = self.receiver
-        if receiver is not None and (statistics := receiver.statistics()).state is ReceiverState.JOURNAL_FULL:
-            return StageHealth("journal", Status.RED, statistics.reason)
-        return StageHealth("journal", Status.GREEN, f"{self._journal.size_bytes / 2**20:.1f} MiB on disk")
-
-    def _engine_health(self) -> StageHealth:
-        if self._engine.error is not None:
-            return StageHealth("engine", Status.RED, f"stopped: {self._engine.error}")
-        if self._engine.compiling:
-            return StageHealth("engine", Status.YELLOW, f"compiling, once on this machine: {self._engine.compiling}")
-        stuck = self._engine.stuck_seconds
-        if stuck > _LAGGING_SECONDS:
-            return StageHealth("engine", Status.YELLOW, f"has not finished a step for {stuck:.0f} s")
-        lag = self._lag_seconds()
-        if lag > _LAGGING_SECONDS:
-            return StageHealth("engine", Status.YELLOW, f"{lag:.0f} s behind what has arrived")
-        if refused := mostly_refused(self._engine.engine.observer.statuses):
-            return StageHealth("engine", Status.YELLOW, refused)
-        registry = self._engine.engine.registry
-        admission = self._engine.engine.admission
-        if waiting := admission.waiting:
-            why = "limits.max_scored_series is reached" if admission.full else "many came at once"
-            return StageHealth(
-                "engine", Status.YELLOW, f"{waiting:,} new series are stored without being scored: {why}"
-            )
-        if word := registry.near_limit(_NEAR_LIMIT):
-            return StageHealth("engine", Status.YELLOW, f"{word}; readings of series beyond are rejected")
-        return StageHealth("engine", Status.GREEN, f"{len(registry)} series")
-
-    def _notice_health(self) -> list[StageHealth]:
-        states = self._notifier.states() if self._notifier is not None else []
-        return [
-            StageHealth(f"notices {state.settings.name}", Status.YELLOW, f"{state.waiting:,} wait: {state.error}")
-            if state.error
-            else StageHealth(f"notices {state.settings.name}", Status.GREEN, f"{state.waiting:,} wait")
-            for state in states
-        ]
-
     def _sink_states(self) -> list[SinkState]:
         return self._sinks.states() if self._sinks is not None else []
-
-    def _store_health(self) -> StageHealth:
-        if self._stores.error is not None:
-            return StageHealth("store", Status.RED, f"stopped: {self._stores.error}")
-        if self._stores.problem:
-            return StageHealth("store", Status.RED, self._stores.problem)
-        committed, _ = self._stores.ledger()
-        if committed.get("conflicts", 0) > _MANY_CONFLICTS * max(1, committed.get("stored", 0)):
-            return StageHealth("store", Status.YELLOW, _CONFLICTS.format(count=committed["conflicts"]))
-        return StageHealth("store", Status.GREEN, f"journal position {self._store.position} stored")
-
-
-def _sink_health(state: SinkState) -> StageHealth:
-    stage = f"sink {state.name}"
-    if state.fatal is not None:
-        return StageHealth(stage, Status.RED, f"ended: {state.fatal}; start again to try again")
-    if state.trouble is not None:
-        return StageHealth(stage, Status.YELLOW, f"{state.lag.points:,} points wait: {state.trouble}")
-    if state.lag.dropped:
-        word = f"{state.lag.dropped:,} points were dropped while it was away: the spool was full"
-        return StageHealth(stage, Status.YELLOW, word)
-    return StageHealth(stage, Status.GREEN, f"{state.lag.points:,} points wait")
 
 
 def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
