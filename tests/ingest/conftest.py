@@ -1,10 +1,13 @@
-"""What tests of the MQTT session share."""
+"""What tests of the MQTT session and of the receiver share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from receiver_bench import Bench
 from session_drive import Drive
 
 from ingest.session import MqttSession
@@ -21,3 +24,11 @@ def drive() -> Iterator[Callable[[MqttSession], Drive]]:
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture
+def bench(mosquitto: Any, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(mosquitto, tmp_path)
+    yield bench
+    for end in reversed(bench.ends):
+        end()

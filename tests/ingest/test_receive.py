@@ -1,110 +1,28 @@
 from __future__ import annotations
 
-import itertools
 import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paho.mqtt.client as paho
 import pytest
+from receiver_bench import Bench, Publisher, journaled, running
 
-from common.storage_errors import StorageFullError
 from devices.messages import FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from driftline.runtime.broker import start_broker
 from ingest.broker_settings import BrokerSettings
-from ingest.receive import Receiver, ReceiverState
+from ingest.receive import ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
-from storage.storage_settings import JournalSettings
 
 pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(60)]
 
 PROTOCOLS = ["5", "3.1.1"]
-
-
-class Publisher:
-    """A device that numbers its messages and knows which of them the broker confirmed."""
-
-    def __init__(self, port: int) -> None:
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self.client.max_inflight_messages_set(1000)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        self._count = itertools.count()
-
-    def send(self, count: int, *, quality: int = 1, topic: str = "plant/a") -> list[bytes]:
-        payloads = [b"%d" % next(self._count) for _ in range(count)]
-        infos = [self.client.publish(topic, payload, qos=quality) for payload in payloads]
-        for info in infos:
-            info.wait_for_publish(20)
-        return payloads
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-class Bench:
-    """Receivers, journals and publishers of one test, ended with it."""
-
-    def __init__(self, broker: Any, folder: Path) -> None:
-        self.broker = broker
-        self.folder = folder
-        self.ends: list[Callable[[], object]] = []
-        self.appended: list[tuple[int, int, MessageChunk]] = []
-
-    def journal(
-        self, name: str = "journal", kind: type[SqliteJournal] = SqliteJournal, **settings: Any
-    ) -> SqliteJournal:
-        journal = kind(self.folder / f"{name}.db", JournalSettings(**settings)).open()
-        self.ends.append(journal.close)
-        return journal
-
-    def receiver(self, journal: SqliteJournal, *, start: bool = True, **settings: Any) -> Receiver:
-        filters = settings.pop("filters", {"plant/#": 2})
-        clock = settings.pop("clock", time.time_ns)
-        settings.setdefault("url", self.broker.url)
-        settings.setdefault("client_id", "driftline")
-        session = MqttSession(BrokerSettings(**settings), filters, group_bytes=64 * 1024, max_payload=100_000)
-        receiver = Receiver(
-            session,
-            journal,
-            clock,
-            JournalSettings(group_delay="5ms"),
-            on_append=lambda *entry: self.appended.append(entry),
-        )
-        if start:
-            receiver.start()
-            self.ends.append(receiver.stop)
-        return receiver
-
-    def publisher(self) -> Publisher:
-        publisher = Publisher(self.broker.port)
-        self.ends.append(publisher.close)
-        return publisher
-
-
-@pytest.fixture
-def bench(mosquitto: Any, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(mosquitto, tmp_path)
-    yield bench
-    for end in reversed(bench.ends):
-        end()
-
-
-def journaled(journal: SqliteJournal) -> list[bytes]:
-    return [entry.chunk.payload(i) for entry in journal.read(0) for i in range(len(entry.chunk))]
-
-
-def running(receiver: Receiver) -> Callable[[], bool]:
-    """Connected, and the subscription certain: what is published from now on arrives."""
-    return lambda: receiver.statistics().state == ReceiverState.RUNNING
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -453,74 +371,3 @@ def test_the_embedded_broker_serves_the_same_receiver(tmp_path: Path, wait_until
     finally:
         for end in reversed(bench.ends):
             end()
-
-
-def test_what_people_do_is_journaled_behind_the_messages_that_came_before(bench: Bench, wait_until: Any) -> None:
-    journal = bench.journal()
-    receiver = bench.receiver(journal)
-    wait_until(running(receiver))
-    sent = bench.publisher().send(5)
-    wait_until(lambda: journaled(journal) == sent)
-    position = receiver.append_actions(b"[]", timeout=20)
-    entries = list(journal.read(0))
-    assert entries[position].chunk.actions == b"[]"
-    assert [entry.chunk.actions for entry in entries[:position]] == [None] * position
-    ticks = [entry.chunk.ticked_at for entry in entries]
-    assert ticks == sorted(set(ticks))
-    assert bench.appended[-1][0] == position
-
-
-def test_messages_that_came_another_way_stand_in_the_journal_with_arrivals_of_their_own(
-    bench: Bench, wait_until: Any
-) -> None:
-    journal = bench.journal()
-    receiver = bench.receiver(journal)
-    wait_until(running(receiver))
-    bench.publisher().send(2)
-    wait_until(lambda: len(journaled(journal)) == 2)
-    position = receiver.append_messages([(b"a", b"1"), (b"b", b"2")], timeout=20)
-    *before, entry = journal.read(0)
-    assert entry.position == position
-    assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(2)] == [(b"a", b"1"), (b"b", b"2")]
-    assert before[-1].chunk.ticked_at < entry.chunk.arrival[0] < entry.chunk.arrival[1]
-    assert (entry.offset, receiver.statistics().messages) == (2, 4)
-
-
-def test_messages_are_journaled_once_more_with_the_arrival_that_they_had(bench: Bench, wait_until: Any) -> None:
-    journal = bench.journal()
-    receiver = bench.receiver(journal)
-    wait_until(running(receiver))
-    sent = bench.publisher().send(5)
-    wait_until(lambda: journaled(journal) == sent)
-    position, offset = receiver.append_again([(b"a", b"1", 100), (b"b", b"2", 90), (b"a", b"3", 200)], timeout=20)
-    (entry,) = journal.read(position)
-    assert (offset, entry.offset, entry.chunk.arrival.tolist()) == (5, 5, [100, 101, 200])
-    assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(3)] == [
-        (b"a", b"1"),
-        (b"b", b"2"),
-        (b"a", b"3"),
-    ]
-    assert receiver.statistics().messages == 8
-
-
-def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Bench, wait_until: Any) -> None:
-    journal = bench.journal(max_bytes=1 << 20)
-    receiver = bench.receiver(journal)
-    wait_until(running(receiver))
-    with pytest.raises(StorageFullError, match="journal"):
-        for _ in range(100):
-            receiver.append_actions(b"x" * 50_000, timeout=20)
-
-
-def test_what_is_said_not_to_be_journaled_is_not_journaled_later(bench: Bench, wait_until: Any) -> None:
-    journal = bench.journal()
-    session = MqttSession(
-        BrokerSettings(url=bench.broker.url, client_id="late"), {}, group_bytes=65_536, max_payload=1_000
-    )
-    receiver = Receiver(session, journal, time.time_ns)
-    with pytest.raises(TimeoutError):
-        receiver.append_messages([(b"a", b"1")], timeout=0.01)
-    receiver.start()
-    receiver.append_messages([(b"a", b"2")], timeout=20)
-    assert receiver.stop()
-    assert journaled(journal) == [b"2"]
