@@ -28,10 +28,10 @@ from common.time_units import DAY, SECOND
 from devices.records import ActionRecord
 from driftline.http.access_guard import Operator
 from driftline.http.acting import WAITS, carried_out, status_of
+from driftline.http.alarm_schemas import AlarmReply
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
-from driftline.http.schemas import AlarmReply
 from driftline.http.view import ServiceView
 from tuning.feedback_effect import effect_of
 

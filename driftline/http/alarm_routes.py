@@ -12,7 +12,7 @@ from alerts.figures import ACCEPTABLE_PER_HOUR, MANAGEABLE_PER_HOUR, alarm_figur
 from alerts.incidents import Topology, incident_of, incidents
 from common.time_units import DAY
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from driftline.http import schemas
+from driftline.http.alarm_schemas import AlarmListReply
 from driftline.http.errors import unknown
 from driftline.http.parameters import DeviceFilter, series_of
 from driftline.http.reply import Instant, SeriesNumber, json_response
@@ -68,7 +68,7 @@ def alarm_router(view: ServiceView) -> APIRouter:
     router = APIRouter(tags=["alarms"])
     store = view.store
 
-    @router.get("/alarms", response_model=schemas.AlarmListReply)
+    @router.get("/alarms", response_model=AlarmListReply)
     def alarms(
         state: Annotated[AlarmState | None, Query(description="Only alarms in this state.")] = None,
         series: Annotated[SeriesNumber | None, Query(description="Only alarms of this series.")] = None,

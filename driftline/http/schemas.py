@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from devices.records import AlarmState
 from driftline.http.view import DeviceLife, Status
 
 TIME = 1_772_366_400_000_000_000
 Column = list[float | None]
 
 
-def _example(**values: Any) -> ConfigDict:
+def example(**values: Any) -> ConfigDict:
+    """A model's configuration with an example for the API's description."""
     return ConfigDict(json_schema_extra={"examples": [values]})
 
 
@@ -30,9 +30,7 @@ class ErrorDetail(BaseModel):
 class ErrorReply(BaseModel):
     """The shape of every error."""
 
-    model_config = _example(
-        error={"code": "not_found", "message": 'device: unknown "pump-o1"; did you mean "pump-01"?'}
-    )
+    model_config = example(error={"code": "not_found", "message": 'device: unknown "pump-o1"; did you mean "pump-01"?'})
     error: ErrorDetail
 
 
@@ -56,7 +54,7 @@ class AboutReply(BaseModel):
 class HealthReply(BaseModel):
     """The service's state: `status` is the worst stage's."""
 
-    model_config = _example(
+    model_config = example(
         status="green",
         stages=[{"stage": "broker", "status": "green", "message": "connected to mqtt://127.0.0.1:1883"}],
     )
@@ -84,7 +82,7 @@ class SeriesReply(BaseModel):
 class SeriesListReply(BaseModel):
     """All series, or one device's."""
 
-    model_config = _example(series=[{"series": 7, "device": "plant/pump-01", "metric": "temperature", "unit": "°C"}])
+    model_config = example(series=[{"series": 7, "device": "plant/pump-01", "metric": "temperature", "unit": "°C"}])
     series: list[SeriesReply]
 
 
@@ -102,7 +100,7 @@ class MetricReply(BaseModel):
 class DeviceReply(BaseModel):
     """One device with its metrics."""
 
-    model_config = _example(
+    model_config = example(
         device="plant/pump-01",
         name="Feed pump",
         labels={"site": "plant"},
@@ -146,7 +144,7 @@ class DeviceReply(BaseModel):
 class AssetNodeReply(BaseModel):
     """A part of the plant. The outermost has no name."""
 
-    model_config = _example(
+    model_config = example(
         name="", devices=1, silent=0, open_alarms=1, members=[],
         parts=[
             {"name": "plant", "devices": 1, "silent": 0, "open_alarms": 1, "parts": [], "members": ["plant/pump-01"]}
@@ -192,7 +190,7 @@ class PointsSeries(SeriesReply):
 class PointsReply(BaseModel):
     """Points of the series asked for. Thinning keeps extremes, anomalies, the first and the last point."""
 
-    model_config = _example(
+    model_config = example(
         series=[
             {
                 "series": 7,
@@ -229,111 +227,12 @@ class SparklineReply(BaseModel):
 class SparklinesReply(BaseModel):
     """The newest points of every series that has any."""
 
-    model_config = _example(
+    model_config = example(
         sparklines=[
             {"series": 7, "time": [TIME, TIME + 1_000_000_000], "value": [21.4, 35.0], "anomaly": [False, True]}
         ]
     )
     sparklines: list[SparklineReply]
-
-
-class AlarmReply(BaseModel):
-    """An alarm as it stands now."""
-
-    alarm: int
-    series: int
-    device: str
-    metric: str
-    unit: str
-    state: AlarmState
-    opened: int
-    cleared: int | None
-    severity: str
-    peak_score: float
-    value: float | None = Field(description="The reading that opened it; none where no reading did, as of a silence.")
-    expected: float | None = Field(description="What was expected instead.")
-    reason: str = Field(description="One sentence.")
-    parts: dict[str, float] = Field(description="What each detector, or channel of a device, gave the score.")
-    acknowledged_by: str = Field(default="", description="Who has taken it on; empty where nobody has.")
-    acknowledged_at: int | None = None
-    shelved_until: int | None = Field(default=None, description="Until when nobody is to be told of it.")
-    cleared_reason: str = Field(default="", description='Why it ended: "back to normal", "by maria", ...')
-    note: str = Field(default="", description="What was said about it last.")
-    feedback: str = Field(default="", description="right, wrong or expected, where somebody has said so.")
-    maintenance: str = Field(default="", description="Name of the maintenance during which it opened; else empty.")
-    incident: int | None = Field(
-        default=None, description="Number of the alarm that stands first in the incident of which this is part."
-    )
-
-
-class BudgetUseReply(BaseModel):
-    """False alarms that a group of sensors is allowed in the time, and those seen."""
-
-    name: str = Field(description='A site or a device, or "all".')
-    series: int
-    allowed: float | None = Field(description="What the budget allows; null where a fixed threshold sets none.")
-    raised: int = Field(description="Alarms that scores raised.")
-    right: int
-    wrong: int = Field(description='Marked "wrong" or "expected".')
-    unjudged: int = Field(description="Marked by nobody.")
-    exceeded: bool = Field(description="More were marked wrong than the budget allows, and more than one.")
-
-
-class ReportReply(BaseModel):
-    """The last days: in numbers, and in words as Markdown."""
-
-    start: int
-    end: int
-    alarms: dict[str, Any] = Field(description="The figures of ISA-18.2.")
-    budget: str
-    false_alarms: BudgetUseReply
-    sites: list[BudgetUseReply] = Field(description="The worst first.")
-    devices: list[BudgetUseReply] = Field(description="Those that had alarms, the worst first.")
-    silent: list[dict[str, Any]]
-    storage: dict[str, Any]
-    text: str
-
-
-class ToldReply(BaseModel):
-    """A notice channel that an alarm was told to, or will be."""
-
-    channel: str
-    state: str = Field(description="waiting, sent, digested (in a message with others), spared or given up.")
-    time: int = Field(description="When it was sent, or is due, ns by the service's clock.")
-    error: str = Field(description="What the last attempt ended with; empty where it is well.")
-
-
-class ListedAlarm(AlarmReply):
-    """An alarm of the list, with who was told of it."""
-
-    is_muted: bool = Field(default=False, description="Its device is muted: nobody is told.")
-    told: list[ToldReply] = Field(default=[], description="Channels told that it opened, in order of time.")
-
-
-class AlarmListReply(BaseModel):
-    """Alarms, those not cleared first, then newest first."""
-
-    model_config = _example(
-        alarms=[
-            {
-                "alarm": 3,
-                "series": 7,
-                "device": "plant/pump-01",
-                "metric": "temperature",
-                "unit": "°C",
-                "state": "open",
-                "opened": TIME,
-                "cleared": None,
-                "severity": "warning",
-                "peak_score": 6.3,
-                "value": 35.0,
-                "expected": 21.5,
-                "reason": "temperature is 35.0 °C where 20.6 to 22.4 °C was expected",
-                "parts": {"zscore": 6.3},
-            }
-        ]
-    )
-    alarms: list[ListedAlarm]
 
 
 class SinkCountsReply(BaseModel):
@@ -348,7 +247,7 @@ class SinkCountsReply(BaseModel):
 class CountsReply(BaseModel):
     """The ledger: received = stored + late + duplicates + rejected + dropped + in_flight."""
 
-    model_config = _example(
+    model_config = example(
         time=TIME,
         messages=1_000,
         received=3_001,
@@ -412,7 +311,7 @@ class DeadLetterReply(BaseModel):
 class DeadLetterListReply(BaseModel):
     """Dead letters, newest first."""
 
-    model_config = _example(
+    model_config = example(
         dead_letters=[
             {
                 "offset": 17,
@@ -452,7 +351,7 @@ class QueryRequest(BaseModel):
 class QueryReply(BaseModel):
     """Rows of a query."""
 
-    model_config = _example(columns=["device", "count_star()"], rows=[["plant/pump-01", 12]], truncated=False)
+    model_config = example(columns=["device", "count_star()"], rows=[["plant/pump-01", 12]], truncated=False)
     columns: list[str]
     rows: list[list[Any]]
     truncated: bool = Field(description="Whether there were more rows.")

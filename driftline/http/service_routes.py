@@ -16,6 +16,7 @@ from common.visible import host_alone, without_secrets
 from devices.records import DeadLetter
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
+from driftline.http.alarm_schemas import ReportReply
 from driftline.http.bounds import QuickAnswers
 from driftline.http.reply import json_response
 from driftline.http.view import ServiceView, Status
@@ -54,7 +55,7 @@ def service_router(view: ServiceView) -> APIRouter:
         """The effective configuration. Secrets are masked."""
         return json_response(mask_secrets(view.configuration()))
 
-    @router.get("/report", response_model=schemas.ReportReply)
+    @router.get("/report", response_model=ReportReply)
     def report(days: Annotated[float, Query(gt=0, le=366, description="How many days back.")] = 7) -> Response:
         """The last days in numbers and in words: alarms, false ones allowed and seen, what is silent, storage."""
         end = view.counts().time
