@@ -74,6 +74,7 @@ def test_it_is_told_again_after_a_restart_since_it_is_no_part_of_the_state() -> 
         ({"smallest_deviation": -1}, "greater than or equal to 0"),
         ({"lower_limit": 5, "upper_limit": 5}, "expected less than upper_limit 5.0, got 5.0"),
         ({"plant_time_zone": "Mars/Olympus"}, "expected a name such as Europe/Berlin"),
+        ({"plant_time_zone": "Europe"}, "expected a name such as Europe/Berlin"),
         ({"ignored_hours": [[22, 25]]}, "less than or equal to 24"),
         ({"upper_limit": 1, "metrics": [{"match": "x", "lower_limit": 2}]}, 'metrics that match "x": lower_limit'),
     ],
