@@ -6,12 +6,19 @@ import duckdb
 import orjson
 
 from devices.records import PointsMark, SeriesMove
+from storage.embedded.row_writing import columns_of
 from storage.embedded.schema import EXCLUDED, POINT_COLUMNS, POINT_TABLES
 from storage.store import StepOutput
 
 _PUT_DEVICE = """
 INSERT OR REPLACE INTO stored.device
-VALUES (?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?), ?, ?, make_timestamp_ns(?))
+SELECT device, name, labels, make_timestamp_ns(first_seen), make_timestamp_ns(retired_at), merged_into, merged_at,
+    make_timestamp_ns(muted_at)
+FROM (
+    SELECT unnest($1::VARCHAR[]) AS device, unnest($2::VARCHAR[]) AS name, unnest($3::VARCHAR[]) AS labels,
+        unnest($4::BIGINT[]) AS first_seen, unnest($5::BIGINT[]) AS retired_at, unnest($6::VARCHAR[]) AS merged_into,
+        unnest($7::BIGINT[]) AS merged_at, unnest($8::BIGINT[]) AS muted_at
+)
 """
 _MOVE_POINTS = """
 UPDATE stored.{table} p SET series = {target},
@@ -34,11 +41,11 @@ def change_devices(connection: duckdb.DuckDBPyConnection, output: StepOutput) ->
                 r.device, r.name, orjson.dumps(r.labels).decode(), r.first_seen, r.retired_at, r.merged_into,
                 r.merged_at, r.muted_at,
             )
-            for r in output.registered
+            for r in {record.device: record for record in output.registered}.values()
         ]  # fmt: skip
-        connection.executemany(_PUT_DEVICE, rows)
-    for device in output.forgotten:
-        connection.execute("DELETE FROM stored.device WHERE device = ?", [device])
+        connection.execute(_PUT_DEVICE, columns_of(rows))
+    if output.forgotten:
+        connection.execute("DELETE FROM stored.device WHERE list_contains(?, device)", [output.forgotten])
     for mark in output.marked:
         _mark(connection, mark)
     for move in output.moved:
