@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from devices.recognition import Profiles
 from devices.topics import Template, TopicTooShortError, covers
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
 from ingest.topic_routes import topic_filters
+
+_KEEP_REST = 'a last route takes all other topics: [[routes]] filter = "#"'
 
 
 def config_warnings(config: Config) -> list[str]:
@@ -20,6 +22,22 @@ def config_warnings(config: Config) -> list[str]:
         *_names_from_missing_levels(config.routes),
         *_budget_beside_threshold(config),
     ]
+
+
+def no_longer_heard(before: Iterable[str], now: Iterable[str]) -> str:
+    """A sentence where topics of the filters `before` are not received by those that are in force `now`; else ""."""
+    kept = list(now)
+    lost = [each for each in before if not any(covers(wider, each) for wider in kept)]
+    return f"{', '.join(lost)} is no longer listened to: {_KEEP_REST}" if lost else ""
+
+
+def heard_topics(config: Config) -> str:
+    """Which topics are received, where not all are; else ""."""
+    profiles = Profiles(config.own_profiles)
+    filters = [name for route in config.routes for name in topic_filters(route, profiles)]
+    if any(name == "#" for name in filters):
+        return ""
+    return f"only {', '.join(dict.fromkeys(filters))} is listened to: {_KEEP_REST}"
 
 
 def _shadowed_routes(routes: list[RouteSettings], profiles: Profiles) -> Iterator[str]:

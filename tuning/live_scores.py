@@ -29,13 +29,13 @@ def score_live(query: Query, labels: Sequence[FaultLabel], simulated: Iterable[s
     Faults that begin after the last reading are left out. Readings are taken to be evenly spaced.
     """
     series = query(_SERIES, MOST)
-    devices = list(dict.fromkeys(device for device, *_ in series))
-    known = in_service_names(labels, devices)
+    devices = list(dict.fromkeys(device for device, *_ in sorted(series, key=lambda row: int(row[3]))))
+    names = _service_names(devices)
+    known = [replace(label, device=names.get(label.device, label.device)) for label in labels]
     if simulated is None:
         kept = set(devices)
     else:
-        names = {*simulated, *(label.device for label in labels)}
-        kept = {device for device in devices if device in names or device.rpartition("/")[2] in names}
+        kept = {names[name] for name in (*simulated, *(label.device for label in labels)) if name in names}
     times = {
         (device, metric): np.linspace(first, last, count).astype(np.int64)
         for device, metric, count, first, last in series
@@ -57,7 +57,12 @@ def _largest(parts: str | None) -> str:
     return max(named, key=lambda name: named[name], default="")
 
 
-def in_service_names(labels: Sequence[FaultLabel], devices: Sequence[str]) -> list[FaultLabel]:
-    """The labels under the service's names of the devices, such as `plant/hall-1/press-01` for `press-01`."""
-    by_last = {device.rpartition("/")[2]: device for device in devices}
-    return [replace(label, device=by_last.get(label.device, label.device)) for label in labels]
+def _service_names(devices: Sequence[str]) -> dict[str, str]:
+    """The service's names of devices, such as `plant/hall-1/press-01` for `press-01`, by the whole and the last part.
+
+    Of several that end alike the first of `devices` counts: another fleet has labels of its own.
+    """
+    names: dict[str, str] = {}
+    for device in devices:
+        names.setdefault(device.rpartition("/")[2], device)
+    return names | {device: device for device in devices}

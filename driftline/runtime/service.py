@@ -15,7 +15,7 @@ from rich.console import Console
 from driftline.config import Config, changed_for_next_start, load_config
 from driftline.config_errors import ConfigError
 from driftline.config_files import check_files
-from driftline.config_warnings import config_warnings
+from driftline.config_warnings import config_warnings, no_longer_heard
 from driftline.runtime.demo import with_demo_route
 from driftline.runtime.leaving import end_in_time
 from driftline.runtime.live_line import LiveLine
@@ -148,6 +148,8 @@ class Service(Stages):
         if later := changed_for_next_start(self.config, config):
             self._warn(f"changed settings of {', '.join(later)} take effect at the next start")
 
+        lost = no_longer_heard(self._engine.engine.router.filters, filters)
+
         def swap() -> None:
             old = self._engine.engine
             new = new_engine(config, old.registry.all_known())
@@ -168,6 +170,8 @@ class Service(Stages):
         self._session.resubscribe(filters)
         self._notices.configure(channels, config.maintenance)
         self._functions.configure(config)
+        if lost:
+            self._warn(lost)
 
     def _session_filters(self, filters: dict[str, int]) -> dict[str, int]:
         """Filters as the running session can take them: one that the broker forgets has QoS 0 until the next start.
@@ -191,11 +195,16 @@ class Service(Stages):
         say(f"broker    {self._broker.url} ({self._broker.kind})")
         if self._demo:
             say(f"fleet     {self._fleet.description}")
+        say(f"topics    {', '.join(self._engine.engine.router.filters)}{self._from_file}")
         say(f"database  {self.folder.database}")
         for sink in self.config.sinks:
             say(f"sink      {sink.name}: {sink.url}")
         say(f"page      {self.url or 'not served (http.enabled = false)'}")
         self._warn_of_configuration()
+
+    @property
+    def _from_file(self) -> str:
+        return f", by the routes of {self._config_file}" if self._config_file else ""
 
     def _warn_of_configuration(self) -> None:
         for line in config_warnings(self.config):

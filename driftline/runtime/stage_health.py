@@ -85,6 +85,8 @@ def store_health(worker: StoreWorker, store: EmbeddedStore) -> StageHealth:
     committed, _ = worker.ledger()
     if committed.get("conflicts", 0) > _MANY_CONFLICTS * max(1, committed.get("stored", 0)):
         return StageHealth("store", Status.YELLOW, _CONFLICTS.format(count=committed["conflicts"]))
+    if (seconds := worker.seconds_writing) > _LAGGING_SECONDS:
+        return StageHealth("store", Status.YELLOW, f"has been writing for {seconds:.0f} s; what came since then waits")
     return StageHealth("store", Status.GREEN, f"journal position {store.position} stored")
 
 

@@ -91,6 +91,7 @@ class StoreWorker:
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
         self._last_rows: int | None = None
+        self._writing_since: float | None = None
         self._sinks = sinks
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
@@ -137,6 +138,12 @@ class StoreWorker:
             break
         self._thread.join()
         timer.cancel()
+
+    @property
+    def seconds_writing(self) -> float:
+        """How long the transaction that is being written has taken by now; 0 where none is."""
+        since = self._writing_since
+        return 0.0 if since is None else monotonic() - since
 
     def ledger(self) -> tuple[dict[str, int], dict[str, int]]:
         """What is committed and what is pending, by counter, at one moment."""
@@ -190,7 +197,9 @@ class StoreWorker:
             return
         merged = StepOutput.merged(outputs)
         self._last_rows = len(merged.points)
+        self._writing_since = monotonic()
         self._until_there_is_room(lambda: self._store.commit(merged, self._ahead))
+        self._writing_since = None
         if merged.stream_results:
             self.on_stream_results()
         if merged.function_events:

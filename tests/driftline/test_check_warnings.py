@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from driftline.cli.command_line import main
+from driftline.config_warnings import no_longer_heard
 
 Captured = pytest.CaptureFixture[str]
 
@@ -77,7 +78,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path, capsy
 def test_a_missing_extra_is_an_error_at_its_place(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driftline.config.is_installed", lambda module: module != "pyarrow")
+    monkeypatch.setattr("driftline.config_checks.is_installed", lambda module: module != "pyarrow")
     (tmp_path / "driftline.toml").write_text('[archive]\nfolder = "old"\nafter = "1d"\n')
     assert main(["check"]) == 2
     assert capsys.readouterr().err == (
@@ -92,3 +93,21 @@ def test_the_version_is_an_option_too(capsys: Captured) -> None:
     assert main(["version"]) == 0
     assert capsys.readouterr().out == as_option
     assert re.match(r"driftline \d+\.\d+\.\d+ \(Python ", as_option)
+
+
+def test_which_topics_are_listened_to_is_told_where_it_is_not_all(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text('[[routes]]\nfilter = "tanks/#"\n')
+    assert main(["check", str(file)]) == 0
+    told = 'only tanks/# is listened to: a last route takes all other topics: [[routes]] filter = "#"'
+    assert told in " ".join(capsys.readouterr().out.split())
+    file.write_text('[[routes]]\nfilter = "tanks/#"\n[[routes]]\nfilter = "#"\n')
+    assert main(["check", str(file)]) == 0
+    assert "listened to" not in capsys.readouterr().out
+
+
+def test_a_reload_that_listens_to_less_says_what_is_heard_no_longer() -> None:
+    rest = 'a last route takes all other topics: [[routes]] filter = "#"'
+    assert no_longer_heard(["#"], ["tanks/#"]) == f"# is no longer listened to: {rest}"
+    assert no_longer_heard(["a/#", "b/+"], ["b/#"]) == f"a/# is no longer listened to: {rest}"
+    assert no_longer_heard(["a/#", "b/+"], ["#"]) == ""

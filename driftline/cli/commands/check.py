@@ -33,7 +33,7 @@ def check(
     """
     from driftline.config_errors import ConfigError
     from driftline.config_files import check_files
-    from driftline.config_warnings import config_warnings
+    from driftline.config_warnings import config_warnings, heard_topics
 
     chosen = configuration_file(file or config)
     settings = read_config(chosen)
@@ -44,6 +44,8 @@ def check(
     _check_profiles(settings)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
+    if heard := heard_topics(settings):
+        print(heard)
     for line in config_warnings(settings):
         print(f"warning {line}")
     for line in memory_plan(settings, series):
