@@ -14,7 +14,7 @@ START = 1_795_800_000 * SECOND
 
 
 def test_a_second_fleet_whose_devices_are_named_alike_takes_no_fault_of_the_first() -> None:
-    fleets = [("lab/hall-1/press-01", START + 900 * SECOND), ("plant/hall-1/press-01", START)]
+    fleets = [("plant/hall-1/press-01", START), ("lab/hall-1/press-01", START + 900 * SECOND)]
 
     def query(sql: str, most: int) -> Sequence[Sequence[Any]]:
         if "from alarms" in sql:
