@@ -50,6 +50,9 @@ SOURCE_COLUMNS: Mapping[str, Mapping[str, str]] = {
 OF_WINDOWS = {"time": TIME, "window_start": TIME, "window_end": TIME}
 """Columns of the rows of a stream beside those that its SQL gives."""
 
+_SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_INTEGER_TYPES = {*_SIGNED, *(f"U{name}" for name in _SIGNED)}
+
 _RESERVED = {"window_start", "window_end", "id", "stream", "kind", "revision", "complete", "journal_offset"}
 """Columns that stand beside those of the SQL where its rows are kept and published."""
 
@@ -199,9 +202,9 @@ def kind_of_type(sql_type: str) -> str:
     """The kind of a column that DuckDB gives, by the type that it names."""
     if sql_type == '"NULL"':
         return FIELD
-    if sql_type.startswith(("TIMESTAMP", "DATE")):
+    if sql_type.startswith(("TIMESTAMP", "DATE")) and "[" not in sql_type:
         return TIME
-    if "INT" in sql_type and "[" not in sql_type and "(" not in sql_type:
+    if sql_type in _INTEGER_TYPES:
         return INTEGER
     if sql_type in ("FLOAT", "DOUBLE") or (sql_type.startswith("DECIMAL") and "[" not in sql_type):
         return NUMBER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -19,7 +20,7 @@ from streams.columns import Column, Rows
 from streams.definitions import FIELD, INTEGER, NUMBER, TEXT, TIME, TRUTH, Definition
 from streams.stream_sql import open_connection, quoted
 
-_LONGEST_RUN = 10_000_000_000
+_LONGEST_RUN = 2_000_000_000
 """Nanoseconds after which the SQL of one window is given up: everything else waits for it."""
 
 _MEMORY = 1 << 30
@@ -59,10 +60,12 @@ class WindowQueries:
             raise WindowError(next(iter(str(error).splitlines()), "DuckDB gave no reason")) from None
         if len(found) > most:
             raise WindowError(f"more than max_result_rows = {most:,} rows: expected SQL that sums up")
-        made = [tuple(_plain(value) for value in row) for row in found]
+        made = [tuple(json_value(value) for value in row) for row in found]
+        # What the store and the broker are given is JSON: what cannot be is found here, in the window that gave it.
+        keyed = [(orjson.dumps(row), row) for row in made]
         if not definition.query.sorts:
-            made.sort(key=orjson.dumps)
-        return columns, made
+            keyed.sort(key=lambda each: each[0])
+        return columns, [row for _, row in keyed]
 
 
 def _registered(kinds: Mapping[str, str], rows: Rows) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -105,21 +108,34 @@ def _settled(column: Column) -> tuple[str | None, Column]:
     return NUMBER, np.array([math.nan if value is None else value for value in column], np.float64)
 
 
-def _plain(value: Any) -> Any:
-    """A value of DuckDB's as JSON holds it; numbers that are not finite as null."""
+def json_value(value: Any) -> Any:
+    """A value of DuckDB's as JSON holds it, and as a query's answer shows it.
+
+    Null: numbers that are not finite, and times without end. Text: whole numbers beyond 64 bits, intervals, and bytes
+    in base64.
+    """
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-        return f"{moment.isoformat()}Z"
-    if value is None or isinstance(value, bool | int | str):
-        return value
+    if isinstance(value, date):
+        return _json_time(value)
     if isinstance(value, Decimal):
         return float(value)
-    if isinstance(value, date):
-        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [json_value(each) for each in value]
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): json_value(each) for key, each in value.items()}
     return str(value)
+
+
+def _json_time(value: date) -> str | None:
+    """A date or a time in UTC; None for one without end, which DuckDB gives as Python's first or last."""
+    if not isinstance(value, datetime):
+        return None if value in (date.min, date.max) else value.isoformat()
+    moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    return None if moment in (datetime.min, datetime.max) else f"{moment.isoformat()}Z"

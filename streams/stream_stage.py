@@ -68,6 +68,7 @@ class Streams:
         self._field_names = fields
         self._devices = DeviceRows()
         self._queries = WindowQueries()
+        self._followed = {each.settings.from_ for each in definitions}
 
     @property
     def settings(self) -> list[dict[str, Any]]:
@@ -152,45 +153,56 @@ class Streams:
             "over_limit": int(np.count_nonzero(taken.dropped)),
         }
         results = []
-        moments_of_results: list[int] = []
+        parts: list[Rows] = []
         firings = stream.windows.due(stream.clock.watermark)
         held = Rows.joined(stream.held) if firings and stream.held else None
         for firing in firings:
             moment = int(np.searchsorted(after, firing.at))
-            result = self._result(stream, firing, held, offset + moment, counts)
-            if result is not None:
-                results.append(result)
-                moments_of_results.append(int(moments[moment]))
+            try:
+                result, given = self._given(stream, firing, held, offset + moment, int(moments[moment]))
+            except WindowError as error:
+                start = np.datetime_as_string(np.datetime64(firing.start, "ns"), unit="ms")
+                stream.problem = f"the window from {start}Z: {error}"[:500]
+                counts["failed"] = counts.get("failed", 0) + 1
+                continue
+            results.append(result)
+            parts.append(given)
+            counts["windows"] = counts.get("windows", 0) + 1
+            counts["rows"] = counts.get("rows", 0) + len(result.rows)
         if held is not None:
             kept = held.time >= stream.windows.needed_from(stream.clock.watermark)
             stream.held = [held.take(kept)] if kept.any() else []
-        made[settings.name] = _as_rows(results, moments_of_results, stream.definition.gives)
+        made[settings.name] = Rows.joined(parts) if parts else Rows.empty([*OF_WINDOWS, *stream.definition.gives])
         return results, {name: count for name, count in counts.items() if count}
 
-    def _result(
-        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int, counts: dict[str, int]
-    ) -> StreamResult | None:
-        """What a window gives; None where its SQL fails, which is counted and said."""
+    def _given(
+        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int, moment: int
+    ) -> tuple[StreamResult, Rows]:
+        """What a window gives, and its rows for the streams that come from this one. Raises WindowError."""
+        try:
+            result = self._result(stream, firing, held, offset)
+            wanted = result.kind == FINAL and stream.definition.name in self._followed
+            return result, _as_rows(result, result.rows if wanted else [], moment, stream.definition.gives)
+        except WindowError:
+            raise
+        except Exception as error:
+            # Nothing that one stream's SQL gives may end the engine, on which everything else waits.
+            raise WindowError(f"{type(error).__name__}: {error}") from error
+
+    def _result(self, stream: _Stream, firing: Firing, held: Rows | None, offset: int) -> StreamResult:
+        """What a window gives. Raises WindowError where its SQL fails."""
         assert held is not None, "a window that fires has rows"
         definition = stream.definition
         within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
         if _KEY in held.columns:
             within &= held.columns[_KEY] == firing.key
-        try:
-            columns, rows = self._queries.run(definition, held.take(within))
-        except WindowError as error:
-            start = np.datetime64(firing.start, "ns")
-            stream.problem = f"the window from {np.datetime_as_string(start, unit='ms')}Z: {error}"[:500]
-            counts["failed"] = counts.get("failed", 0) + 1
-            return None
+        columns, rows = self._queries.run(definition, held.take(within))
         by = definition.settings.by
         if by:
             values = orjson.loads(firing.key)
             missing = [(name, value) for name, value in zip(by, values, strict=True) if name not in dict(columns)]
             columns = (*((name, "VARCHAR") for name, _ in missing), *columns)
             rows = [(*(value for _, value in missing), *row) for row in rows]
-        counts["windows"] = counts.get("windows", 0) + 1
-        counts["rows"] = counts.get("rows", 0) + len(rows)
         return StreamResult(
             stream=definition.name,
             window_start=firing.start,
@@ -291,24 +303,26 @@ def _as_texts(column: Column) -> list[str | None]:
     ]
 
 
-def _as_rows(results: Sequence[StreamResult], moments: Sequence[int], kinds: Mapping[str, str]) -> Rows:
-    """Final results as rows for the streams that come from this one, each at the last nanosecond of its window."""
-    final = [(result, at) for result, at in zip(results, moments, strict=True) if result.kind == FINAL]
-    table = [
-        (result, at, dict(zip((name for name, _ in result.columns), row, strict=True)))
-        for result, at in final
-        for row in result.rows
-    ]
-    time = np.array([result.window_end - 1 for result, _, _ in table], np.int64)
+def _as_rows(result: StreamResult, rows: Sequence[Sequence[Any]], moment: int, kinds: Mapping[str, str]) -> Rows:
+    """Rows of a result for the streams that come from this one, each at the last nanosecond of its window.
+
+    Raises WindowError where a value is none of its column's kind.
+    """
+    names = [name for name, _ in result.columns]
+    table = [dict(zip(names, row, strict=True)) for row in rows]
+    time = np.full(len(table), result.window_end - 1, np.int64)
     columns: dict[str, Column] = {
         "time": time,
-        "window_start": np.array([result.window_start for result, _, _ in table], np.int64),
-        "window_end": np.array([result.window_end for result, _, _ in table], np.int64),
+        "window_start": np.full(len(table), result.window_start, np.int64),
+        "window_end": np.full(len(table), result.window_end, np.int64),
     }
     for name, kind in kinds.items():
         if name not in OF_WINDOWS:
-            columns[name] = _column_of([values.get(name) for _, _, values in table], kind)
-    return Rows(time, np.array([at for _, at, _ in table], np.int64), columns)
+            try:
+                columns[name] = _column_of([values.get(name) for values in table], kind)
+            except (TypeError, ValueError):
+                raise WindowError(f'column "{name}": expected values of one kind, {kind}, in every window') from None
+    return Rows(time, np.full(len(table), moment, np.int64), columns)
 
 
 def _column_of(values: Sequence[Any], kind: str) -> Column:
@@ -326,5 +340,10 @@ def _as_json(value: Any) -> Any:
 
 
 def _nanoseconds(text: str) -> int:
-    moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if "T" in text else f"{text}T00:00:00+00:00")
-    return round(moment.timestamp() * 1e6) * 1000
+    """Nanoseconds since the epoch; none for a year that they, or Python's times, cannot hold."""
+    try:
+        moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if "T" in text else f"{text}T00:00:00+00:00")
+    except ValueError:
+        return NO_TIME
+    found = round(moment.timestamp() * 1e6) * 1000
+    return found if abs(found) < 2**63 else NO_TIME

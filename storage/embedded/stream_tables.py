@@ -52,7 +52,7 @@ WRITTEN = "written"
 MOST_WAITING = 100_000
 """Rows that wait to be published; beyond that the oldest are left out, and stay in the table alone."""
 
-_WHOLE, _REAL, _ANY, _UNKNOWN = "BIGINT", "DOUBLE", "VARCHAR", '"NULL"'
+_WHOLE, _WIDEST, _REAL, _ANY, _UNKNOWN = "BIGINT", "HUGEINT", "DOUBLE", "VARCHAR", '"NULL"'
 _INSERT_ROWS = """
 INSERT INTO stored.stream_row
 SELECT unnest($1), unnest($2), make_timestamp_ns(unnest($3)), make_timestamp_ns(unnest($4)), unnest($5), unnest($6),
@@ -164,17 +164,26 @@ def _merged_types(known: dict[str, str], found: Iterable[tuple[str, str]]) -> di
         if before in (_UNKNOWN, mine):
             merged[name] = mine
         elif mine != _UNKNOWN:
-            merged[name] = _REAL if {before, mine} <= {_WHOLE, "HUGEINT", _REAL} else _ANY
+            merged[name] = _wider(before, mine)
     return merged
+
+
+def _wider(one: str, other: str) -> str:
+    both = {one, other}
+    if both == {_WHOLE, _WIDEST}:
+        return _WIDEST
+    return _REAL if both <= {_WHOLE, _WIDEST, _REAL} else _ANY
 
 
 def _column_type(sql_type: str) -> str:
     """The type of a view's column, by the type that DuckDB gave the value."""
-    if sql_type in (_UNKNOWN, "BOOLEAN", "DATE", "HUGEINT"):
+    if sql_type in (_UNKNOWN, "BOOLEAN", "DATE", _WIDEST):
         return sql_type
+    if sql_type == "UBIGINT":
+        return _WIDEST
     if sql_type.startswith("TIMESTAMP") and "[" not in sql_type:
         return "TIMESTAMP_NS"
-    if sql_type in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"):
+    if sql_type in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
         return _WHOLE
     if sql_type in ("FLOAT", "DOUBLE") or (sql_type.startswith("DECIMAL") and "[" not in sql_type):
         return _REAL
