@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 5 * MINUTE
+_TROUBLE_SECONDS = 5.0
+"""The pause after what came of a call could not be noted: the queue itself has trouble then."""
 
 
 class _Lanes:
@@ -36,8 +38,10 @@ class _Lanes:
         self.threads = max(self.settings.workers, self.settings.trigger.shards)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix=f"function {self.settings.name}")
         self.busy: set[int] = set()
+        self.stopped = threading.Event()
 
     def stop(self) -> None:
+        self.stopped.set()
         self.runner.stop()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
@@ -197,6 +201,7 @@ class Dispatcher:
                     work()
             except Exception:
                 log.exception('function "%s": its events stay where they are', lanes.settings.name)
+                lanes.stopped.wait(_TROUBLE_SECONDS)
             finally:
                 lanes.busy.discard(place)
                 self._wake.set()
@@ -257,6 +262,10 @@ class Dispatcher:
             outcome, _ = lanes.runner.call(Call(content, first.key, first.trigger, first.tries + 1, len(events)))
         except BusyError:
             return None
+        except Exception as error:
+            # Unforeseen, and a failed try like others: it has its pause, and an end.
+            log.exception('function "%s": the call failed', lanes.settings.name)
+            outcome = Outcome("error", error=f"{type(error).__name__}: {error}; see the service's log")
         if outcome.error:
             # A process that was ended because the service stops, or its function has changed, has not failed.
             if self._is_over(lanes):

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, perf_counter_ns
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from functions.worker_process import WorkerProcess, WorkerSettings, WorkerStartE
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 300.0
+_MOST_ERROR = 5 << 10
+"""Characters of an error; what a handler raises is cut at 4 KiB before, and the place stands behind it."""
 
 
 class Actions(Protocol):
@@ -84,6 +86,7 @@ class FunctionRunner:
             outcome = self._do(call)
         else:
             outcome, memory, cold, logs = self._run(call, request)
+        outcome = _shortened(outcome)
         record = CallRecord(
             request_id=request,
             function=self.settings.name,
@@ -177,6 +180,10 @@ class FunctionRunner:
                     action, parameters, event=call.event, function=self.settings.name, key=call.key
                 ),
             )
+        except BaseException:
+            # What else it would send belongs to this call.
+            process.kill()
+            raise
         finally:
             self._give_back(worker)
         return outcome, process.memory, cold, process.logs
@@ -237,6 +244,12 @@ class FunctionRunner:
         except OSError as error:
             raise WorkerStartError(f"{self.settings.file} cannot be read: {error.strerror}") from None
         return found.st_mtime_ns, found.st_size
+
+
+def _shortened(outcome: Outcome) -> Outcome:
+    if len(outcome.error) <= _MOST_ERROR:
+        return outcome
+    return replace(outcome, error=f"{outcome.error[:_MOST_ERROR]} ... (cut)")
 
 
 def load_error(settings: FunctionSettings) -> str:

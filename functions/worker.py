@@ -3,7 +3,7 @@
 It runs outside the service's process and imports nothing of ours, so that it starts in some hundredths of a second.
 Messages go over one socket in both directions: four bytes of length, then JSON. The service sends `call`, and `answer`
 to an `act`; the worker sends `ready` or `broken` once, and for each call any number of `log` and `act`, then `done` or
-`raised`.
+`raised`. Every message of the worker's has the `id` of its call, which is empty while the file loads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import logging
+import os
 import resource
 import signal
 import socket
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 MOST_RESULT_BYTES = 1 << 20
+_MOST_ERROR = 4 << 10
+_MOST_LINE = 64 << 10
 _MOST_TRACEBACK = 4_000
 _GRACE_SECONDS = 2.0
 _LENGTH = struct.Struct(">I")
@@ -34,18 +37,41 @@ class ActionFailed(Exception):  # noqa: N818 (what people catch reads as what ha
 
 
 class Channel:
-    """Messages to and from the service. Threads of the handler may send at the same time."""
+    """Messages to and from the service. Threads of the handler may send at the same time.
+
+    A process that the handler forks has no part in it: what it sends goes nowhere, so that it answers no call.
+    """
 
     def __init__(self, link: socket.socket) -> None:
+        self.call_id = ""
+        """The call under way, or the last one."""
+        self.forked = False
+        """Whether this is a process that the handler has forked."""
         self._link = link
+        self._link.set_inheritable(False)
         self._sending = threading.Lock()
         self._asking = threading.Lock()
+        os.register_at_fork(after_in_child=self._leave)
+
+    def _leave(self) -> None:
+        self.forked = True
+        self._sending, self._asking = threading.Lock(), threading.Lock()
+        self._link.close()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message."""
-        body = json.dumps(message).encode()
+        body = json.dumps({**message, "id": self.call_id}).encode()
         with self._sending:
-            self._link.sendall(_LENGTH.pack(len(body)) + body)
+            if not self.forked:
+                self._link.sendall(_LENGTH.pack(len(body)) + body)
+
+    def next_call(self) -> dict[str, Any] | None:
+        """The next call; None once the service has closed the connection."""
+        with self._asking:  # a thread of the last call may still wait for its answer
+            call = self.receive()
+        if call is not None:
+            self.call_id = call["request_id"]
+        return call
 
     def receive(self) -> dict[str, Any] | None:
         """The next message; None once the service has closed the connection."""
@@ -54,7 +80,7 @@ class Channel:
         return None if body is None else json.loads(body)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and wait for its answer."""
+        """Send a message and wait for its answer. Raises ActionFailed where the service has ended the call."""
         with self._asking:
             self.send(message)
             answer = self.receive()
@@ -97,6 +123,8 @@ class Context:
 
     def act(self, action: str, **parameters: Any) -> Any:
         """Have the service do one of the ready-made actions; what it gives. Raises ActionFailed."""
+        if self._channel.forked or self._channel.call_id != self.request_id:
+            raise ActionFailed("only the call itself may act, while it lasts, in the process that was called")
         answer = self._channel.ask({"kind": "act", "action": action, "parameters": parameters})
         if "error" in answer:
             raise ActionFailed(answer["error"])
@@ -117,12 +145,12 @@ class _Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            self._channel.send({"kind": "log", "level": self._level, "text": line})
+            self._channel.send({"kind": "log", "level": self._level, "text": line[:_MOST_LINE]})
         return len(text)
 
     def flush(self) -> None:
         if self._rest:
-            self._channel.send({"kind": "log", "level": self._level, "text": self._rest})
+            self._channel.send({"kind": "log", "level": self._level, "text": self._rest[:_MOST_LINE]})
             self._rest = ""
 
 
@@ -132,7 +160,8 @@ class _Handler(logging.Handler):
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._channel.send({"kind": "log", "level": record.levelname.lower(), "text": self.format(record)})
+        text = self.format(record)[:_MOST_LINE]
+        self._channel.send({"kind": "log", "level": record.levelname.lower(), "text": text})
 
 
 def _load(file: str) -> Any:
@@ -171,7 +200,9 @@ def _said(error: BaseException, file: str, memory_mib: int) -> dict[str, Any]:
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
     where = f" ({Path(file).name}, line {line})" if line else ""
     told = "".join(traceback.format_list(frames))[-_MOST_TRACEBACK:]
-    return {"error": f"{type(error).__name__}: {error}{where}", "traceback": told}
+    said = str(error)
+    short = said if len(said) <= _MOST_ERROR else f"{said[:_MOST_ERROR]} ... (cut at 4 KiB)"
+    return {"error": f"{type(error).__name__}: {short}{where}", "traceback": told}
 
 
 def _call(handler: Any, call: dict[str, Any], channel: Channel, logger: logging.Logger) -> dict[str, Any]:
@@ -210,12 +241,14 @@ def main() -> None:
         return
     channel.send({"kind": "ready", "memory": _memory_bytes()})
     signal.setitimer(signal.ITIMER_REAL, 0)
-    while (call := channel.receive()) is not None:
+    while (call := channel.next_call()) is not None:
         signal.setitimer(signal.ITIMER_REAL, call["seconds"] + _GRACE_SECONDS)
         try:
             outcome = _call(handler, call, channel, logger)
         except BaseException as error:
             outcome = {"kind": "raised", **_said(error, file, memory_mib), "full": isinstance(error, MemoryError)}
+        if channel.forked:
+            os._exit(0)
         sys.stdout.flush()
         sys.stderr.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)

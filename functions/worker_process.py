@@ -18,6 +18,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import orjson
+
 from functions.call_records import Outcome
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,10 @@ class WorkerSettings:
 
 class _GoneError(Exception):
     """The process has ended in the middle of a call."""
+
+
+class _ForeignMessageError(Exception):
+    """A message that belongs to another call."""
 
 
 class WorkerProcess:
@@ -119,30 +125,45 @@ class WorkerProcess:
         until = monotonic() + call["seconds"]
         try:
             self._send({"kind": "call", **call})
-            while True:
-                message = self._receive(until)
-                if message["kind"] == "log":
-                    self._keep(message)
-                elif message["kind"] == "act":
-                    self._send(_answer(act, message))
-                else:
-                    break
+            message = self._outcome(str(call["request_id"]), until, act)
         except TimeoutError:
             self.kill()
             return Outcome("timeout", error=f"took longer than {call['seconds']:g} s, its timeout, and was ended")
+        except _ForeignMessageError:
+            self.kill()
+            return Outcome("crash", error="its process answered for another call, and was ended")
+        except RecursionError:
+            self.kill()
+            return Outcome("error", error="what the handler returned is nested too deeply")
         except (_GoneError, OSError, ValueError):
             ending = self._ending()
             self.kill()
             return Outcome("crash", error=f"the process ended in the middle of the call: {ending}")
         self.memory = max(self.memory, message["memory"])
         if message["kind"] == "done":
-            return Outcome("ok", result=message["result"])
+            return _checked(message["result"])
         if message["traceback"]:
             self._keep({"level": "error", "text": message["traceback"].rstrip()})
         if message["full"]:
             self.kill()
             return Outcome("memory", error=message["error"])
         return Outcome("error", error=message["error"])
+
+    def _outcome(self, request_id: str, until: float, act: Act) -> dict[str, Any]:
+        """The message that ends the call; logs are kept and actions are done until it comes."""
+        while True:
+            message = self._receive(until)
+            own = message["id"] == request_id
+            if message["kind"] == "log":
+                # Threads of an earlier call may still log: their lines are not this call's.
+                if own:
+                    self._keep(message)
+            elif not own:
+                raise _ForeignMessageError
+            elif message["kind"] == "act":
+                self._send(_answer(act, message))
+            else:
+                return message
 
     @property
     def usable(self) -> bool:
@@ -187,7 +208,11 @@ class WorkerProcess:
         (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size, until))
         if size > _MOST_MESSAGE_BYTES:
             raise ValueError("a message that no worker sends")
-        found: dict[str, Any] = json.loads(self._exactly(size, until))
+        body = self._exactly(size, until)
+        found: dict[str, Any] = json.loads(body)
+        if b"\\ud" in body:
+            # Half of a pair is no text that a file or a reply could hold.
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
         return found
 
     def _exactly(self, count: int, until: float) -> bytes:
@@ -205,6 +230,15 @@ class WorkerProcess:
                 raise _GoneError
             parts += part
         return bytes(parts)
+
+
+def _checked(result: Any) -> Outcome:
+    """A call that went well, if its result can be a reply: whole numbers beyond 64 bits cannot."""
+    try:
+        orjson.dumps(result)
+    except TypeError as error:
+        return Outcome("error", error=f"what the handler returned cannot be written as JSON: {error}")
+    return Outcome("ok", result=result)
 
 
 def _answer(act: Act, message: Mapping[str, Any]) -> dict[str, Any]:
