@@ -122,7 +122,7 @@ def test_what_is_no_text_and_what_is_no_json_is_told_and_the_call_has_an_end(run
     expected = "what the handler returned cannot be written as JSON: Integer exceeds 64-bit range"
     assert run("great") == ("error", expected, [])
     kind, error, _ = run("long")
-    assert (kind, error[4_090:4_128]) == ("error", "xxxxxxxxxxxxxxxxxxxx ... (cut at 4 KiB) (h")
+    assert (kind, error.removeprefix("RuntimeError: " + "x" * 4_096)[:25]) == ("error", " ... (cut at 4 KiB) (hand")
 
 
 def test_what_no_one_foresaw_counts_as_a_failed_try_and_has_its_pause(
