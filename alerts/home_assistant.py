@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.severity import SEVERITIES
-from common.durations import Duration
+from common.durations import PositiveDuration
 from devices.fault_labels import iso_time
 from devices.records import AlarmRecord
 
@@ -43,7 +43,7 @@ class HomeAssistantSettings(BaseModel):
     devices: list[str] = Field(
         default=["*"], min_length=1, description='Devices that are published; "*" stands for any characters.'
     )
-    score_every: Duration = Field(
+    score_every: PositiveDuration = Field(
         default="10s", description="How often a score is published that has changed: the highest since the last."
     )
 

@@ -6,6 +6,7 @@ not everyone who may ask a service may read its secrets.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,24 @@ def check_files(config: Config) -> None:
     errors += _functions(config)
     if errors:
         raise ConfigError(errors)
+
+
+def backup_folder_error(config: Config) -> str:
+    """Why backups could not be made in their folder; empty where they can. Nothing is made.
+
+    Asked by `driftline check` alone: a disk that is away for a while must not keep a service from starting.
+    """
+    folder = config.backup.folder
+    if folder is None:
+        return ""
+    if folder.resolve() == Path(config.data).resolve():
+        return f"backup.folder: {folder} is the data folder: expected another folder, best on another disk"
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        return f"backup.folder: {folder} cannot be made: {there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"backup.folder: {folder} cannot be written: {there} is not yours to write"
+    return ""
 
 
 def _secrets(config: Config) -> Iterator[tuple[str, Path]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 
 from devices.recognition import Profiles
 from devices.topics import Template, TopicTooShortError, covers
@@ -21,6 +22,7 @@ def config_warnings(config: Config) -> list[str]:
         *_unused_detectors(config),
         *_names_from_missing_levels(config.routes),
         *_budget_beside_threshold(config),
+        *_missing_secrets(config, os.environ),
     ]
 
 
@@ -78,6 +80,14 @@ def _names_from_missing_levels(routes: list[RouteSettings]) -> Iterator[str]:
                     f'routes[{number}].{field}: "{text}" names a level that topics of "{"/".join(levels)}" do not '
                     f"have: they have {len(levels)}, counted from 0; every message of the route would be rejected"
                 )
+
+
+def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
+    """Ready-made requests that could not be signed; files of functions are held against their secrets elsewhere."""
+    for number, function in enumerate(config.functions):
+        name = function.with_.get("secret") if function.action == "http" else ""
+        if name and name not in environment:
+            yield f"functions[{number}].with.secret: the environment has no {name}: set it where the service runs"
 
 
 def _budget_beside_threshold(config: Config) -> Iterator[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.setting_texts import PlainName
+
+_OWN_COLUMNS = ("written_at", "row_id")
 
 ActionName = Literal["publish", "http", "row", "label", "shelve", "query"]
 
@@ -66,11 +69,38 @@ class CallHttp(_Parameters):
         return url
 
 
+def check_columns(names: Iterable[str]) -> None:
+    """Raise ValueError where fields cannot be columns of a table that functions write into, beside its own two."""
+    taken: dict[str, str] = {}
+    for name in names:
+        if not name or not name.isprintable():
+            raise ValueError(f"the field {name!r} cannot be a column: expected a name that can be printed; give values")
+        if name.lower() in _OWN_COLUMNS:
+            raise ValueError(f'the field "{name}" cannot be a column: the table has one; give values with another name')
+        if (other := taken.setdefault(name.lower(), name)) != name:
+            raise ValueError(f'the fields "{other}" and "{name}" are one column in SQL: give values with other names')
+
+
 class WriteRow(_Parameters):
     """Write a row into a table of its own, once for each event; without values, the event's fields."""
 
     table: PlainName
     values: dict[str, Any] | None = None
+
+    @field_validator("table")
+    @classmethod
+    def _is_free(cls, table: str) -> str:
+        from streams.definitions import BUILT_IN_TABLES  # noqa: PLC0415  it needs DuckDB
+
+        if table in BUILT_IN_TABLES:
+            raise ValueError(f'"{table}" is a table already; choose another name')
+        return table
+
+    @field_validator("values")
+    @classmethod
+    def _are_columns(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        check_columns(values or {})
+        return values
 
 
 class Label(_Parameters):

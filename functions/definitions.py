@@ -12,6 +12,8 @@ from functions.function_settings import FunctionSettings
 from streams.stream_settings import StreamSettings, stream_targets
 
 _SAMPLE_LEVEL = "x"
+_PATHS = ("calls",)
+"""Names that stand behind /functions/ in the API already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ def _names(functions: Mapping[int, FunctionSettings], streams: Mapping[int, Stre
     for number, each in functions.items():
         if first.setdefault(each.name, number) != number:
             sentence = f'"{each.name}" is taken by functions[{first[each.name]}]; give each its own name'
+            mistakes.append(FunctionMistake("functions", number, "name", sentence))
+        if each.name in _PATHS:
+            sentence = f'"{each.name}" is an address of the API, GET /functions/{each.name}; choose another name'
             mistakes.append(FunctionMistake("functions", number, "name", sentence))
         if each.trigger.stream and each.trigger.stream not in known:
             mistakes.append(

@@ -14,14 +14,16 @@ _LOOKS_BACK = 8 * DAY
 _EXPECTED = 'expected minute, hour, day, month and weekday, such as "0 6 * * mon"'
 
 
-def check_schedule(cron: str) -> None:
-    """Raise ValueError where the expression is none, or names a time that never comes."""
+def check_schedule(cron: str, key: str = "cron") -> None:
+    """Raise ValueError where the expression, the setting `key`, is none, or names a time that never comes."""
+    if len(cron.split()) != 5:
+        raise ValueError(f'{key}: got "{cron}", which has {len(cron.split())} fields; {_EXPECTED}')
     try:
         next(CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        raise ValueError(f'cron: got "{cron}": {str(error).lower()}; {_EXPECTED}') from None
+        raise ValueError(f'{key}: got "{cron}": {str(error).lower()}; {_EXPECTED}') from None
     except StopIteration:
-        raise ValueError(f'cron: got "{cron}", which never fires; {_EXPECTED}') from None
+        raise ValueError(f'{key}: got "{cron}", which never fires; {_EXPECTED}') from None
 
 
 def next_firing(cron: str, time_zone: str, after: int) -> int:

@@ -50,6 +50,9 @@ SOURCE_COLUMNS: Mapping[str, Mapping[str, str]] = {
 OF_WINDOWS = {"time": TIME, "window_start": TIME, "window_end": TIME}
 """Columns of the rows of a stream beside those that its SQL gives."""
 
+BUILT_IN_TABLES = (*VIEWS, "readings", "window")
+"""Names that no stream, and no table that functions write into, may take."""
+
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _INTEGER_TYPES = {*_SIGNED, *(f"U{name}" for name in _SIGNED)}
 
@@ -130,7 +133,7 @@ def _names_and_sources(streams: Sequence[StreamSettings]) -> list[StreamMistake]
         if first.setdefault(stream.name, number) != number:
             sentence = f'"{stream.name}" is taken by streams[{first[stream.name]}]; give each its own name'
             mistakes.append(StreamMistake(number, "name", sentence))
-        if stream.name in (*VIEWS, "readings", "window"):
+        if stream.name in BUILT_IN_TABLES:
             mistakes.append(StreamMistake(number, "name", f'"{stream.name}" is a table already; choose another name'))
         if stream.topic and topics.setdefault(stream.topic, number) != number:
             sentence = f'"{stream.topic}" is published to by streams[{topics[stream.topic]}]; give each its own topic'

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from alerts.notices.hours import Hours
-from common.durations import Duration
+from common.durations import Duration, parse_duration
 from common.setting_texts import TimeZoneName
 from common.visible import without_secrets
 
@@ -102,6 +102,8 @@ class NoticeSettings(BaseModel):
             raise ValueError(f'url: got "{shown}", expected an http or https address without a password')
         if self.kind == "mqtt" and re.search(r"[#+\0]", self.topic):
             raise ValueError(f'topic: got "{self.topic}", expected one topic without wildcards')
+        if parse_duration(self.after) and "opened" not in self.events:
+            raise ValueError(f'after: got "{self.after}", expected events with "opened", which it is about')
         return self
 
 

@@ -75,7 +75,19 @@ def entries(connection: sqlite3.Connection, limit: int) -> list[AuditEntry]:
 
 def verified(connection: sqlite3.Connection, known: str = "") -> ChainState:
     """Walk along the whole chain; the hash `known`, where one is given, must be on the way."""
-    number, before = _begin(connection)
+    try:
+        return _walked(connection, known)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return ChainState(0, "", f"its tables are not what was written ({error})")
+
+
+def _walked(connection: sqlite3.Connection, known: str) -> ChainState:
+    try:
+        number, before = _begin(connection)
+    except (TypeError, ValueError):
+        return ChainState(0, "", "where the log begins (table audit_begin) is not what was written")
     count, is_there = 0, known in ("", before)
     for row in connection.execute(f"SELECT {_FIELDS}, hash FROM audit ORDER BY id"):
         *fields, kept = row
@@ -119,5 +131,6 @@ def _newest_hash(connection: sqlite3.Connection) -> str:
 
 
 def _hash(before: str, fields: tuple[object, ...]) -> str:
-    content = json.dumps([before, *fields], ensure_ascii=True, separators=(",", ":"))
+    # Bytes, which no entry is written with, are text here: a changed entry is told of like any other.
+    content = json.dumps([before, *fields], ensure_ascii=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -28,5 +28,5 @@ class BackupSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        check_schedule(self.schedule)
+        check_schedule(self.schedule, "schedule")
         return self

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from alerts.actions import Action, Shelve
 from common.suggestions import unknown
@@ -17,10 +16,20 @@ from common.time_units import SECOND
 from devices.device_actions import LabelDevice
 from devices.records import ActionRecord
 from driftline.http.reply import plain_value
-from functions.action_settings import ACTIONS, CallHttp, Label, Publish, RunQuery, ShelveAlarm, WriteRow
+from functions.action_settings import (
+    ACTIONS,
+    CallHttp,
+    Label,
+    Publish,
+    RunQuery,
+    ShelveAlarm,
+    WriteRow,
+    check_columns,
+)
 from functions.http_call import call_http
-from ingest.broker_settings import BrokerSettings, split_url
-from ingest.connecting import tls_context
+from functions.templates import filled
+from ingest.broker_settings import BrokerSettings
+from ingest.connecting import host_and_port, side_client
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 
@@ -41,23 +50,20 @@ class MessagePublisher:
     """Publishes single messages at QoS 1 over one connection, which is made at the first. Any thread may call it."""
 
     def __init__(self, settings: BrokerSettings, password: str | None) -> None:
-        self._scheme, self._host, self._port = split_url(settings.url)
-        self._client = paho.Client(CallbackAPIVersion.VERSION2)
-        if settings.username:
-            self._client.username_pw_set(settings.username, password)
+        self._host, self._port = host_and_port(settings)
+        self._client: paho.Client | None = None
+        self._password = password
         self._settings = settings
-        self._connected = False
         self._lock = threading.Lock()
 
     def __call__(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Publish it, and wait until the broker has taken it. Raises OSError."""
         with self._lock:
-            if not self._connected:
-                if self._scheme == "mqtts":
-                    self._client.tls_set_context(tls_context(self._settings))
-                self._client.connect(self._host, self._port)
-                self._client.loop_start()
-                self._connected = True
+            if self._client is None:
+                client = side_client(self._settings, self._password)
+                client.connect(self._host, self._port)
+                client.loop_start()
+                self._client = client
         sent = self._client.publish(topic, payload, qos=1, retain=retain)
         try:
             sent.wait_for_publish(_TAKEN_WITHIN)
@@ -68,7 +74,7 @@ class MessagePublisher:
 
     def close(self) -> None:
         """End the connection."""
-        if self._connected:
+        if self._client is not None:
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -87,11 +93,13 @@ class FunctionActions:
         if action not in ACTIONS:
             raise ValueError(unknown(action, ACTIONS, "action"))
         try:
-            wanted = ACTIONS[action].model_validate(dict(parameters))
+            return self._done_as(_parameters(action, parameters, event), event, function, key)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ValueError(f"{action}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+
+    def _done_as(self, wanted: BaseModel, event: Any, function: str, key: str) -> Any:
         by = f"function {function}"
         if isinstance(wanted, Publish):
             self._publish(
@@ -114,6 +122,10 @@ class FunctionActions:
         values = event if wanted.values is None else wanted.values
         if not isinstance(values, Mapping):
             raise ValueError("row: the event has no fields: expected values")
+        try:
+            check_columns(map(str, values))
+        except ValueError as error:
+            raise ValueError(f"row: {error}") from None
         self._store.write_row(wanted.table, dict(values), key=f"{function}/{key}", time=self._clock())
 
     def _done(self, action: Action) -> str:
@@ -131,6 +143,23 @@ class FunctionActions:
         rows = [dict(zip(found.columns, map(plain_value, row), strict=True)) for row in found.rows]
         plain: list[dict[str, Any]] = orjson.loads(orjson.dumps(rows, default=str))
         return plain
+
+
+def _parameters(action: str, parameters: Mapping[str, Any], event: Any) -> BaseModel:
+    """The parameters, checked; what is not given is taken from the event, as the defaults say.
+
+    Raises ValueError, ValidationError where a parameter is at fault.
+    """
+    given = dict(parameters)
+    try:
+        # What the journal, the store and messages hold is JSON.
+        orjson.dumps(given)
+        wanted = ACTIONS[action].model_validate(given)
+        unset = {name for name in type(wanted).model_fields if name not in wanted.model_fields_set}
+        defaults = {name: filled(getattr(wanted, name), event, f"{action}.{name}") for name in unset}
+        return ACTIONS[action].model_validate({**given, **defaults})
+    except TypeError as error:
+        raise ValueError(f"{action}: the parameters cannot be written as JSON: {error}") from None
 
 
 def _payload(value: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,8 @@ from storage.embedded.database import EmbeddedStore
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"driftline-(\d{8}T\d{6})Z")
+_BAD = ".bad"
+"""What the name of a backup ends with that could not be put back; the newest of them stays, to be looked at."""
 _FORM = "%Y%m%dT%H%M%S"
 _AGAIN_AFTER = HOUR
 
@@ -105,13 +107,18 @@ class ScheduledBackups:
                 found = try_backup(target, least=least, most=extent_of(self._store))
             except BaseException:
                 # One that cannot be put back must not look like one that can.
-                target.rename(target.with_name(f"{target.name}.bad"))
+                target.rename(target.with_name(f"{target.name}{_BAD}"))
+                _remove(sorted(settings.folder.glob(f"driftline-*Z{_BAD}"))[:-1])
                 raise
             word += f", restored on trial with {found.messages:,} messages"
-        for old in made_backups(settings.folder)[: -settings.keep]:
-            with suppress(OSError):
-                shutil.rmtree(old)
+        _remove(made_backups(settings.folder)[: -settings.keep])
         return word
+
+
+def _remove(backups: Iterable[Path]) -> None:
+    for old in backups:
+        with suppress(OSError):
+            shutil.rmtree(old)
 
 
 def made_backups(folder: Path) -> list[Path]:

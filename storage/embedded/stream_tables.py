@@ -251,13 +251,21 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, results: Sequence[StreamR
 def write_row(
     connection: duckdb.DuckDBPyConnection, table: str, values: dict[str, Any], *, key: str, time: int
 ) -> None:
-    """Write a row into a table that is no stream's; one that was written under the same key before is left."""
+    """Write a row into a table that is no stream's; one that was written under the same key before is left.
+
+    Raises ValueError where the table is a stream's.
+    """
     ident = blake2b(orjson.dumps([table, key]), digest_size=12).hexdigest()
     found = connection.execute("SELECT 1 FROM stored.stream_row WHERE stream = ? AND id = ?", [table, ident]).fetchone()
     if found is not None:
         return
     known = stored_streams(connection).get(table)
+    if known is not None and WRITTEN not in known.counts:
+        raise ValueError(f'"{table}" is the table of a stream; choose another name')
     before = known or StoredStream(table, {}, {}, None, "")
+    # SQL does not tell "A" from "a": the column stays as it was written first.
+    spelled = {name.lower(): name for name in before.columns}
+    values = {spelled.get(name.lower(), name): value for name, value in values.items()}
     counts = {WRITTEN: before.counts.get(WRITTEN, 0) + 1}
     types = _merged_types(before.columns, ((name, _type_of(value)) for name, value in values.items()))
     _put(connection, StoredStream(table, before.columns, counts, None, ""), types, known)

@@ -103,6 +103,38 @@ def test_the_command_shows_and_verifies(path: Path, capsys: pytest.CaptureFixtur
         '2026-03-01T12:00:00+00:00,ada,10.0.0.1,device: label,pump-1,"{""line"": ""1""}","{""line"": ""2""}"'
     )
     assert main(["audit", "verify", "--data", str(path.parent)]) == 0
-    assert capsys.readouterr().out.startswith("5 entries are what was written; the newest hash is ")
+    told, note = capsys.readouterr().out.splitlines()
+    assert told.startswith("5 entries are what was written; the newest hash is ")
+    assert note == (
+        "Note it elsewhere: only verify --hash tells where the newest entries were cut off with their count."
+    )
+    assert main(["audit", "verify", "--data", str(path.parent), "--hash", told.split()[-1]]) == 0
+    assert capsys.readouterr().out == f"{told}\n"
     assert main(["audit", "verify", "--data", str(path.parent), "--hash", "abc"]) == 1
     assert "no entry has the hash that was noted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DROP TABLE audit_begin", "its tables are not what was written (no such table: audit_begin); 0 entries"),
+        ("DROP TABLE audit", "its tables are not what was written (no such table: audit); 0 entries"),
+        ("ALTER TABLE audit RENAME COLUMN who TO whom", "its tables are not what was written (no such column: who)"),
+        ("UPDATE audit SET detail = x'ff00' WHERE id = 3", f"entry 3 {CHANGED}; 2 entries before it"),
+        ("INSERT INTO audit_begin VALUES (x'ff', '')", "where the log begins (table audit_begin) is not what was"),
+        ("DROP TABLE meta", "this is not a Driftline accounts but another SQLite file"),
+        ("", "opening the accounts: the file is damaged"),
+    ],
+)
+def test_a_file_that_was_tampered_with_is_told_of_in_one_sentence(
+    path: Path, capsys: pytest.CaptureFixture[str], damage: str, said: str
+) -> None:
+    if damage:
+        with sqlite3.connect(path) as connection:
+            connection.execute(damage)
+        connection.close()
+    else:
+        path.write_bytes(b"overwritten" * 1_000)
+    assert main(["audit", "verify", "--data", str(path.parent)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"driftline: {path}: {said}")

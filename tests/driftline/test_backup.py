@@ -154,6 +154,26 @@ def test_backups_make_themselves_are_tried_and_the_oldest_go(folder: DataFolder,
     restore(made_backups(place)[-1], DataFolder(tmp_path / "again"))
 
 
+def test_of_backups_that_cannot_be_put_back_the_newest_stays(
+    folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise BackupError("it cannot be put back")
+
+    monkeypatch.setattr("driftline.runtime.scheduled_backup.try_backup", fails)
+    clock, place = Clock("2026-03-01T02:59:00+00:00"), tmp_path / "backups"
+    settings = BackupSettings(folder=place)
+    with EmbeddedStore(folder.database) as store:
+        desk = ScheduledBackups(folder, store, None, nullcontext, clock=clock)
+        for day in (1, 2, 3):
+            clock.set(f"2026-03-0{day}T03:00:30+00:00")
+            desk.look(settings)
+            desk.stop()
+        [stage] = desk.health(settings)
+    assert [each.name for each in place.iterdir()] == ["driftline-20260303T030030Z.bad"]
+    assert stage.message == "failed, and is made again in an hour: it cannot be put back"
+
+
 def test_a_backup_that_lacks_what_was_stored_is_told_from_one_that_does_not(folder: DataFolder, tmp_path: Path) -> None:
     backed_up(folder, tmp_path / "backup")
     nothing, more = Extent(0, 0), Extent(5, 900)

@@ -28,6 +28,10 @@ upper = 95.0
 [alarm]
 threshold = 6
 budget = "1 per sensor per month"
+[[functions]]
+name = "told"
+action = "http"
+with = { url = "https://plant.example", secret = "NOT_THERE_SECRET" }
 """
 WARNINGS = [
     'routes[1]: no message reaches it: routes[0] takes all of "plant/+/telemetry" with its filter "plant/#"; '
@@ -36,6 +40,7 @@ WARNINGS = [
     'routes[2].device: "{topic[5]}" names a level that topics of "tanks/+" do not have: they have 2, counted from 0; '
     "every message of the route would be rejected",
     "alarm.budget: not used: alarm.threshold = 6 decides; take one of them out",
+    "functions[0].with.secret: the environment has no NOT_THERE_SECRET: set it where the service runs",
 ]
 
 
@@ -57,6 +62,22 @@ def test_nothing_is_warned_of_in_the_sample_nor_without_a_file(capsys: Captured)
     assert main(["check", str(SAMPLE)]) == 0
     assert main(["check"]) == 0
     assert "warning" not in capsys.readouterr().out
+
+
+def test_a_backup_folder_where_none_can_be_made_is_an_error(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "letter").write_text("dear")
+    (tmp_path / "driftline.toml").write_text('data = "var"\n[backup]\nfolder = "./var/"\n')
+    assert main(["check"]) == 2
+    assert "backup.folder: var is the data folder: expected another folder, best on another disk" in (
+        capsys.readouterr().err
+    )
+    (tmp_path / "driftline.toml").write_text('[backup]\nfolder = "letter/backups"\n')
+    assert main(["check"]) == 2
+    said = f"backup.folder: letter/backups cannot be made: {tmp_path / 'letter'} is no folder"
+    assert capsys.readouterr().err == f"driftline: {said}\n"
+    (tmp_path / "driftline.toml").write_text('[backup]\nfolder = "backups/of/plant"\n')
+    assert main(["check"]) == 0
+    assert not (tmp_path / "backups").exists()
 
 
 def test_a_list_written_with_one_bracket_is_told_of_the_second(tmp_path: Path, capsys: Captured) -> None:

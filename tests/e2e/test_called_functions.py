@@ -30,6 +30,12 @@ with = {{ table = "arrivals", values = {{ device = "{{device}}", change = "{{cha
 trigger = {{ type = "device", changes = ["new"] }}
 
 [[functions]]
+name = "tag"
+action = "label"
+with = {{ labels = {{ came = "{{change}}" }} }}
+trigger = {{ type = "device", changes = ["new"] }}
+
+[[functions]]
 name = "ask"
 file = "{folder}/ask.py"
 retries = 0
@@ -93,6 +99,7 @@ def test_kill_9_loses_no_event_and_what_a_person_sees_adds_up(service: Any, wait
     assert len(taken) <= total + 10, "again is only the batch that a kill came in between"
 
     assert_answers(service, wait_until)
+    wait_until(lambda: counts(service, "tag")["done"] == 3, within=60, what="a label for each device")
     data = ("--data", str(service.data), "--config", str(service.config))
     (service.folder / "event.json").write_text('{"x": 2}')
     assert json.loads(service.cli("functions", "invoke", "ask", "--event", "event.json", *data)) == [{"n": 3}]
@@ -101,6 +108,8 @@ def test_kill_9_loses_no_event_and_what_a_person_sees_adds_up(service: Any, wait
     assert "RuntimeError: no such table (ask.py, line 5)" in service.cli("functions", "logs", "ask", *data)
     rows = service.query("select device, change from arrivals order by device")
     assert rows == [{"device": f"plant/p{n}", "change": "new"} for n in range(3)]
+    labels = service.query("select device, labels::varchar as labels from devices order by device")
+    assert labels == [{"device": f"plant/p{n}", "labels": '{"came":"new"}'} for n in range(3)]
     listed = {row["function"]: row for row in json.loads(service.cli("functions", "list", "--format", "json", *data))}
     assert (listed["take"]["done"], listed["arrivals"]["done"]) == (total, 3)
 

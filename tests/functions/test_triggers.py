@@ -190,6 +190,44 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
+def test_names_that_are_taken_and_settings_that_do_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(
+            """
+            [backup]
+            folder = "backups"
+            schedule = "* * * * * *"
+            [home_assistant]
+            score_every = "0s"
+            [[notices]]
+            name = "later"
+            kind = "mqtt"
+            events = ["cleared"]
+            after = "5m"
+            [[functions]]
+            name = "calls"
+            file = "calls.py"
+            [[functions]]
+            name = "kept"
+            action = "row"
+            with = { table = "points" }
+            [[functions]]
+            name = "twice"
+            action = "row"
+            with = { table = "twice", values = { A = 1, a = 2 } }
+            """
+        )
+    assert sorted(error.removeprefix("driftline.toml: ") for error in refused.value.errors) == [
+        'backup.schedule: got "* * * * * *", which has 6 fields; expected minute, hour, day, month and weekday, '
+        'such as "0 6 * * mon"',
+        'functions[0].name: "calls" is an address of the API, GET /functions/calls; choose another name',
+        'functions[1]: with.table: "points" is a table already; choose another name',
+        'functions[2]: with.values: the fields "A" and "a" are one column in SQL: give values with other names',
+        'home_assistant.score_every: "0s": expected a duration above 0 and below 146 years',
+        'notices[0].after: got "5m", expected events with "opened", which it is about',
+    ]
+
+
 @pytest.mark.parametrize(
     ("cron", "after", "expected"),
     [

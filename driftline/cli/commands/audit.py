@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.storage_errors import StorageCorruptError, StorageFullError
 from driftline.cli.commands.users import account_book, iso
 from driftline.cli.console import CommandError, ConfigOption, DataOption
 from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
+
+if TYPE_CHECKING:
+    from driftline.access.accounts import AccountBook
 
 
 class AuditAction(StrEnum):
@@ -41,13 +45,23 @@ def audit(
     book = account_book(config, data)
     if not book.path.exists():
         raise CommandError(f'no accounts in "{book.path.parent}": name the service\'s folder with --data')
-    with book as accounts:
-        if action is AuditAction.SHOW:
-            columns = ["time", "who", "address", "action", "detail", "before", "after"]
-            rows = [[iso(each.time), *(getattr(each, name) for name in columns[1:])] for each in accounts.audit(limit)]
-            print_rows(Rows(columns, rows), form, wide=wide)
-            return
-        state = accounts.verify_audit(known)
+    try:
+        with book as accounts:
+            if action is AuditAction.VERIFY:
+                _verify(accounts, known)
+                return
+            found = accounts.audit(limit)
+    except (StorageCorruptError, StorageFullError, OSError) as error:
+        raise CommandError(str(error)) from None
+    columns = ["time", "who", "address", "action", "detail", "before", "after"]
+    rows = [[iso(each.time), *(getattr(each, name) for name in columns[1:])] for each in found]
+    print_rows(Rows(columns, rows), form, wide=wide)
+
+
+def _verify(accounts: AccountBook, known: str) -> None:
+    state = accounts.verify_audit(known)
     if state.broken:
-        raise CommandError(f"{book.path}: {state.broken}; {state.entries:,} entries before it are what was written")
+        raise CommandError(f"{accounts.path}: {state.broken}; {state.entries:,} entries before it are what was written")
     print(f"{state.entries:,} entries are what was written; the newest hash is {state.hash or 'none'}")
+    if not known:
+        print("Note it elsewhere: only verify --hash tells where the newest entries were cut off with their count.")

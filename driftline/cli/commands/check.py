@@ -32,15 +32,18 @@ def check(
     Example: driftline check plant.toml
     """
     from driftline.config_errors import ConfigError
-    from driftline.config_files import check_files
+    from driftline.config_files import backup_folder_error, check_files
     from driftline.config_warnings import config_warnings, heard_topics
 
     chosen = configuration_file(file or config)
     settings = read_config(chosen)
+    errors = [error] if (error := backup_folder_error(settings)) else []
     try:
         check_files(settings)
-    except ConfigError as error:
-        raise CommandError(*error.errors, code=Exit.USAGE) from None
+    except ConfigError as refused:
+        errors = [*refused.errors, *errors]
+    if errors:
+        raise CommandError(*errors, code=Exit.USAGE)
     _check_profiles(settings)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
     print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
