@@ -44,7 +44,7 @@ class Channel:
 
     def __init__(self, link: socket.socket) -> None:
         self.call_id = ""
-        """The call under way, or the last one."""
+        """The call under way; empty where none is."""
         self.forked = False
         """Whether this is a process that the handler has forked."""
         self._link = link
@@ -67,11 +67,16 @@ class Channel:
 
     def next_call(self) -> dict[str, Any] | None:
         """The next call; None once the service has closed the connection."""
-        with self._asking:  # a thread of the last call may still wait for its answer
-            call = self.receive()
+        call = self.receive()
         if call is not None:
             self.call_id = call["request_id"]
         return call
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        """Send what came of the call, once no thread waits for an answer; none of them may ask any more."""
+        with self._asking:
+            self.send(outcome)
+            self.call_id = ""
 
     def receive(self) -> dict[str, Any] | None:
         """The next message; None once the service has closed the connection."""
@@ -79,9 +84,11 @@ class Channel:
         body = self._exactly(_LENGTH.unpack(head)[0]) if head else None
         return None if body is None else json.loads(body)
 
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and wait for its answer. Raises ActionFailed where the service has ended the call."""
+    def ask(self, message: dict[str, Any], call_id: str) -> dict[str, Any]:
+        """Send a message of a call and wait for its answer. Raises ActionFailed where the call is over."""
         with self._asking:
+            if self.forked or self.call_id != call_id:
+                raise ActionFailed("only the call itself may act, while it lasts, in the process that was called")
             self.send(message)
             answer = self.receive()
         if answer is None:
@@ -123,9 +130,8 @@ class Context:
 
     def act(self, action: str, **parameters: Any) -> Any:
         """Have the service do one of the ready-made actions; what it gives. Raises ActionFailed."""
-        if self._channel.forked or self._channel.call_id != self.request_id:
-            raise ActionFailed("only the call itself may act, while it lasts, in the process that was called")
-        answer = self._channel.ask({"kind": "act", "action": action, "parameters": parameters})
+        asked = {"kind": "act", "action": action, "parameters": parameters}
+        answer = self._channel.ask(asked, self.request_id)
         if "error" in answer:
             raise ActionFailed(answer["error"])
         return answer["result"]
@@ -252,7 +258,7 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        channel.send({**outcome, "memory": _memory_bytes()})
+        channel.finish({**outcome, "memory": _memory_bytes()})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _PROGRAM = Path(__file__).with_name("worker.py")
 _START_SECONDS = 20.0
 _MOST_LOG_BYTES = 64 << 10
+_MOST_ERROR = 4 << 10
 _MOST_MESSAGE_BYTES = 64 << 20
 _LENGTH = struct.Struct(">I")
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -245,7 +246,7 @@ def _answer(act: Act, message: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return {"kind": "answer", "result": act(message["action"], message["parameters"])}
     except (ValueError, OSError) as error:
-        return {"kind": "answer", "error": str(error)}
+        return {"kind": "answer", "error": str(error)[:_MOST_ERROR]}
     except Exception as error:
         log.exception("an action that a function asked for failed")
         return {"kind": "answer", "error": f"{type(error).__name__}: {error}; see the service's log"}
