@@ -89,6 +89,10 @@ class Alarms:
         """Series with an open alarm."""
         return np.array(list(self._open), np.intp)
 
+    def opened_for(self, part: str) -> list[int]:
+        """Series with an open alarm that this part, such as `OF_STREAM`, contributed to."""
+        return [series for series, alarm in self._open.items() if part in alarm.parts]
+
     def step(self, sets: Sequence[Scored], silences: Sequence[SilenceChange] = ()) -> tuple[list[Verdicts], AlarmStep]:
         """Judge readings of one or more sets, whose series are not shared, and follow their alarms and `silences`."""
         verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band) for scored in sets]

@@ -15,7 +15,9 @@ SILENT = "silent"
 """The part of an alarm that says nothing comes; such an alarm is opened and ended by arrivals, not by scores."""
 UNDELIVERED = "undelivered"
 """The part of an alarm of a notice channel that takes nothing: opened and ended by reports of it, not by scores."""
-NOT_OF_SCORES = frozenset({SILENT, UNDELIVERED})
+OF_STREAM = "stream"
+"""The part of an alarm that a stream's condition opens, and ends."""
+NOT_OF_SCORES = frozenset({SILENT, UNDELIVERED, OF_STREAM})
 """Parts of alarms that no score opens or ends."""
 
 
@@ -86,5 +88,5 @@ class AlarmStep:
 
 
 def is_of_scores(alarm: AlarmRecord) -> bool:
-    """Whether scores have raised the alarm, rather than silence or a notice channel."""
+    """Whether scores have raised the alarm, rather than silence, a notice channel or a stream."""
     return not NOT_OF_SCORES.intersection(alarm.parts)

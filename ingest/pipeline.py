@@ -51,6 +51,7 @@ from ingest.route import Router
 from ingest.route_choices import RouteChoices
 from ingest.silence import Silence, SilenceWatch, adopt_silences, alarm_changes
 from ingest.step_facts import FunctionStage, StepFacts, StreamStage
+from ingest.stream_alarms import StreamAlarms
 from storage.store import JournalEntry, StepOutput
 
 log = logging.getLogger(__name__)
@@ -106,9 +107,9 @@ class Engine:
         self.not_learned = NotLearned(self.registry)
         self.admission = Admission(limits)
         self.alarms = Alarms(alarm)
+        self._stream_alarms = StreamAlarms(streams, self.registry, self.alarms, self.book, self._in_service)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
-        self.siblings = Siblings()
-        self.marked, self.silence = MarkedStretches(), SilenceWatch()
+        self.siblings, self.marked, self.silence = Siblings(), MarkedStretches(), SilenceWatch()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=bool(streams or functions))
         first = self.router.first_routes
@@ -163,6 +164,8 @@ class Engine:
         start, count = 0, len(entry.chunk)
         while start < count or not start:
             length = self.silence.until_look(entry.chunk.arrival[start:])
+            if self.streams is not None:
+                length = self.streams.until_condition(entry.chunk.arrival[start : start + length])
             if length == count:
                 yield entry
                 return
@@ -171,6 +174,7 @@ class Engine:
 
     def _step(self, entry: JournalEntry) -> StepOutput:
         waited, known_devices = self.waiting, len(self.registry.device_names)
+        raised = self._stream_alarms.step(entry.chunk)
         changed, actions = self._act(entry)
         new = without_redelivered(entry)
         readings = self._decoder.decode(new.chunk)
@@ -180,8 +184,9 @@ class Engine:
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
         facts = StepFacts(
-            entry, new.chunk, readings, followed, changed.alarms, letters, known_devices, self.registry, self.router
-        )
+            entry, new.chunk, readings, followed, changed.alarms, letters, known_devices, self.registry, self.router,
+            raised,
+        )  # fmt: skip
         results, progress = self.streams.step(facts) if self.streams is not None else ([], [])
         output = StepOutput(
             position=entry.position,
@@ -189,14 +194,16 @@ class Engine:
             points=points,
             series=[*self.registry.take_changed(self._stored_series), *self.registry.records[self._stored_series :]],
             dead_letters=letters,
-            alarms=[*changed.alarms, *followed.alarms.records],
+            alarms=[*raised, *changed.alarms, *followed.alarms.records],
             actions=actions,
             counts=counts_of(
                 readings,
                 new,
                 entry,
                 anomalies=int(np.count_nonzero(points.anomaly)),
-                alarms_opened=followed.alarms.opened + changed.alarms_opened,
+                alarms_opened=followed.alarms.opened
+                + changed.alarms_opened
+                + sum(alarm.state is AlarmState.OPEN for alarm in raised),
                 waiting=self.waiting - waited,
                 device_rows=len(followed.scores.devices.batch) + len(followed.ahead),
                 conflicts=self._orderer.conflicts,
@@ -290,6 +297,7 @@ class Engine:
             self.streams.load(arrays.get("streams", {}), rest["streams"])
         if self.functions is not None and "functions" in rest:
             self.functions.load(rest["functions"])
+        self._stream_alarms.adopt()
         if "admission" in arrays:
             self.admission.load(arrays["admission"])
         else:
@@ -315,6 +323,7 @@ class Engine:
         self._grow()
         self.alarms.adopt(open_alarms, next_alarm, judged)
         adopt_silences(open_alarms, self.registry, self.silence)
+        self._stream_alarms.adopt()
 
     def _assign(self, series: int, route: int, override: int, arrival: int) -> None:
         """Give a series that is met for the first time under these settings to its detectors.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.stream_alarms import ConditionChange
 from detectors.detector import State
 from devices.messages import MessageChunk
 from devices.records import AlarmRecord, DeadLetter
@@ -21,7 +25,8 @@ class StepFacts:
     """One journal entry and all that followed from it.
 
     `chunk` are its messages without those that were delivered again, which `readings` count in. `acted` are the alarms
-    that people changed, `known_devices` how many devices there were before.
+    that people changed, `known_devices` how many devices there were before, `raised` the alarms of streams' conditions
+    that changed before the entry.
     """
 
     entry: JournalEntry
@@ -33,6 +38,7 @@ class StepFacts:
     known_devices: int
     registry: SeriesRegistry
     router: Router
+    raised: Sequence[AlarmRecord] = ()
 
 
 class StreamStage(Protocol):
@@ -47,9 +53,21 @@ class StreamStage(Protocol):
         """What follows for every stream from one step."""
         ...
 
+    def until_condition(self, moments: NDArray[np.int64]) -> int:
+        """How many of the arrivals `moments` (m,) are to be one step, so that conditions change between steps alone."""
+        ...
+
+    def changed_conditions(self, moment: int) -> list[ConditionChange]:
+        """What has changed of the conditions of alarms, and is due before a message that arrives at `moment`; once."""
+        ...
+
+    def followed_conditions(self) -> Iterable[tuple[str, str]]:
+        """Streams and devices whose alarms are open, or are to change."""
+        ...
+
     @property
     def due(self) -> int | None:
-        """The arrival at which a result is due where no message comes before; None where none waits."""
+        """The arrival at which something is due where no message comes before; None where nothing waits."""
         ...
 
     def state(self) -> tuple[State, dict[str, Any]]:

@@ -9,8 +9,15 @@ import duckdb
 
 from common.suggestions import unknown
 from storage.embedded.sql_guard import VIEWS, QueryError
-from streams.stream_settings import SOURCES, StreamSettings
-from streams.stream_sql import StreamQuery, described, open_connection, parse_stream_sql
+from streams.stream_settings import (
+    PLACE,
+    SOURCES,
+    STREAM_NAME,
+    WINDOW_PLACES,
+    StreamAlarmSettings,
+    StreamSettings,
+)
+from streams.stream_sql import StreamQuery, described, open_connection, parse_stream_sql, with_condition
 
 TEXT, NUMBER, INTEGER, TRUTH, TIME, FIELD = "text", "number", "integer", "truth", "time", "field"
 """Kinds of columns; a `field` is what devices send: numbers, text, or nothing yet."""
@@ -104,15 +111,19 @@ def define(streams: Sequence[StreamSettings]) -> tuple[list[Definition], list[St
                     made[stream.name] = _defined(connection, stream, given)
                 except QueryError as error:
                     mistakes.append(StreamMistake(number, "sql", str(error)))
-                except _KeyMistakeError as error:
-                    mistakes.append(StreamMistake(number, "by", str(error)))
+                except _PlaceError as error:
+                    mistakes.append(StreamMistake(number, error.key, str(error)))
             else:
                 mistakes += _parse_only(connection, number, stream)
     return list(made.values()), sorted(mistakes, key=lambda mistake: mistake.number)
 
 
-class _KeyMistakeError(Exception):
-    """A column of `by` is not there."""
+class _PlaceError(Exception):
+    """Another key than `sql` is wrong: it names a column that is not there, say."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
 
 
 def table_columns(streams: Sequence[StreamSettings]) -> list[tuple[str, dict[str, str]]]:
@@ -188,9 +199,9 @@ def _defined(
         known |= {name: FIELD for name in fields if name.lower() not in lower}
     for name in stream.by:
         if name not in known:
-            raise _KeyMistakeError(unknown(name, known, "column"))
+            raise _PlaceError("by", unknown(name, known, "column"))
         if known[name] not in (TEXT, FIELD):
-            raise _KeyMistakeError(f'"{name}" is no text: expected a column that names things, such as device')
+            raise _PlaceError("by", f'"{name}" is no text: expected a column that names things, such as device')
     columns = described(connection, query, {name: SQL_TYPES[kind] for name, kind in known.items()})
     if taken := [name for name, _ in columns if name.lower() in _RESERVED - set(known)]:
         raise QueryError(f'the column "{taken[0]}" has a name that stands beside the rows already: use AS')
@@ -198,7 +209,37 @@ def _defined(
     reads = {name: kind for name, kind in known.items() if query.all_columns or name.lower() in wanted}
     gives = {name: known[name] for name in stream.by}
     gives |= {name: kind_of_type(kind) for name, kind in columns if name not in OF_WINDOWS}
+    if stream.alarm is not None:
+        query = _with_alarm(
+            connection, stream.alarm, query, {name: SQL_TYPES[kind] for name, kind in known.items()}, gives
+        )
     return Definition(stream, query, reads, gives)
+
+
+def _with_alarm(
+    connection: duckdb.DuckDBPyConnection,
+    alarm: StreamAlarmSettings,
+    query: StreamQuery,
+    columns: Mapping[str, str | None],
+    gives: Mapping[str, str],
+) -> StreamQuery:
+    """The query with the condition of its alarm. Raises _PlaceError where the alarm does not fit what the SQL gives."""
+    places = [*gives, *WINDOW_PLACES, STREAM_NAME]
+    for key, template in (("device", alarm.device), ("sentence", alarm.sentence)):
+        for name in PLACE.findall(template):
+            if name not in places:
+                raise _PlaceError(f"alarm.{key}", unknown(name, places, "column"))
+    if alarm.value and gives.get(alarm.value) not in (NUMBER, INTEGER, FIELD):
+        numbers = [name for name, kind in gives.items() if kind in (NUMBER, INTEGER, FIELD)]
+        raise _PlaceError("alarm.value", unknown(alarm.value, numbers, "column of numbers"))
+    try:
+        query = with_condition(connection, query, alarm.when)
+        kind = described(connection, query, columns, gives)[-1][1]
+    except QueryError as error:
+        raise _PlaceError("alarm.when", str(error)) from None
+    if kind != "BOOLEAN":
+        raise _PlaceError("alarm.when", f"expected a condition, which is true or false, got {kind}")
+    return query
 
 
 def kind_of_type(sql_type: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -25,8 +26,14 @@ _LONGEST_RUN = 2_000_000_000
 
 _MEMORY = 1 << 30
 
-Result = tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]
-"""Columns (name and DuckDB type), and rows of values as JSON holds them."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Columns (name and DuckDB type), rows of values as JSON holds them, and which of them meet the condition."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: list[tuple[Any, ...]]
+    holds: list[bool]
 
 
 class WindowError(Exception):
@@ -39,7 +46,7 @@ class WindowQueries:
     def __init__(self) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
-    def run(self, definition: Definition, rows: Rows) -> Result:
+    def run(self, definition: Definition, rows: Rows) -> Answer:
         """What the SQL gives over the rows. Raises WindowError."""
         if self._connection is None:
             self._connection = open_connection()
@@ -60,12 +67,15 @@ class WindowQueries:
             raise WindowError(next(iter(str(error).splitlines()), "DuckDB gave no reason")) from None
         if len(found) > most:
             raise WindowError(f"more than max_result_rows = {most:,} rows: expected SQL that sums up")
-        made = [tuple(json_value(value) for value in row) for row in found]
+        has_condition = definition.settings.alarm is not None
+        width = len(columns) - has_condition
+        made = [tuple(json_value(value) for value in row[:width]) for row in found]
+        holds = [has_condition and bool(row[width]) for row in found]
         # What the store and the broker are given is JSON: what cannot be is found here, in the window that gave it.
-        keyed = [(orjson.dumps(row), row) for row in made]
+        keyed = [(orjson.dumps(row), row, met) for row, met in zip(made, holds, strict=True)]
         if not definition.query.sorts:
             keyed.sort(key=lambda each: each[0])
-        return columns, [row for _, row in keyed]
+        return Answer(columns[:width], [row for _, row, _ in keyed], [met for _, _, met in keyed])
 
 
 def _registered(kinds: Mapping[str, str], rows: Rows) -> tuple[dict[str, NDArray[Any]], list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.alarm_step import OF_STREAM
 from common.growth import grown
 from devices.batch import NO_TIME
 from devices.records import AlarmRecord
@@ -134,7 +135,7 @@ def point_rows(facts: StepFacts) -> Rows:
 def alarm_changes(facts: StepFacts) -> tuple[list[AlarmRecord], NDArray[np.int64], NDArray[np.int64]]:
     """Every change of an alarm, first those that somebody made; its time, and the arrival of what brought it (ns).
 
-    The time is that of the reading, of what somebody did, or of a silence.
+    The time is that of the reading, of what somebody did, of a silence, or of the end of a stream's window.
     """
     followed = facts.followed
     places = np.array(followed.alarms.places, np.intp)
@@ -144,12 +145,20 @@ def alarm_changes(facts: StepFacts) -> tuple[list[AlarmRecord], NDArray[np.int64
     made = np.array([each.opened if each.cleared is None else each.cleared for each in records], np.int64)
     moments, read = made.copy(), places >= 0
     made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]
-    return [*facts.acted, *records], np.concatenate([acted, made]), np.concatenate([acted, moments])
+    raised = np.array([each.opened if each.cleared is None else each.cleared for each in facts.raised], np.int64)
+    now = np.full(len(raised), facts.entry.chunk.ticked_at, np.int64)
+    return (
+        [*facts.acted, *facts.raised, *records],
+        np.concatenate([acted, raised, made]),
+        np.concatenate([acted, now, moments]),
+    )
 
 
 def alarm_rows(facts: StepFacts) -> Rows:
-    """A row for each change of an alarm."""
+    """A row for each change of an alarm, those apart that streams raise, which would be circles."""
     changes, time, moment = alarm_changes(facts)
+    kept = np.array([OF_STREAM not in change.parts for change in changes], np.bool_)
+    changes, time, moment = [each for each, mine in zip(changes, kept, strict=True) if mine], time[kept], moment[kept]
     series = facts.registry.records
 
     def of(get: Callable[[AlarmRecord], str]) -> Column:

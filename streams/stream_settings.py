@@ -5,6 +5,7 @@ Declared once: validation, the JSON Schema, the commented sample and the referen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -20,7 +21,12 @@ SOURCES = ("readings", "points", "alarms", "dead_letters", "devices")
 TABLE = "table"
 MQTT = "mqtt:"
 FUNCTION = "function:"
-STREAM_PLACE = "{stream}"
+ALARM = "alarm"
+STREAM_NAME = "stream"
+STREAM_PLACE = f"{{{STREAM_NAME}}}"
+WINDOW_PLACES = ("window_start", "window_end")
+PLACE = re.compile(r"\{([^{}]*)\}")
+"""A place for a column's value in what an alarm says."""
 MOST_PANES = 1_000
 """Most windows of a stream that one row may belong to."""
 
@@ -69,6 +75,32 @@ class WindowSettings(BaseModel):
         return parse_duration(self.hop) if self.hop else self.size_ns
 
 
+class StreamAlarmSettings(BaseModel):
+    """The alarm of a stream: open while a condition holds of its rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    when: str = Field(min_length=1, description="The condition, in SQL over the columns that the stream's SQL gives.")
+    device: str = Field(
+        default="",
+        description="The device that the alarm is of, with `{column}` for a column's value: each has an alarm of its "
+        "own. By default `{device}`, where the SQL gives that column, else the stream's name.",
+    )
+    severity: Literal["minor", "major", "critical"] = Field(default="major", description="How bad it is.")
+    sentence: str = Field(
+        default="",
+        max_length=500,
+        description="The reason that people read, with `{column}` for a column's value, `{window_start}`, "
+        "`{window_end}` and `{stream}`. By default the condition and all values of the row.",
+    )
+    value: str = Field(default="", description="The column of numbers that the alarm shows as its value.")
+    clear_after: PositiveDuration | None = Field(
+        default=None,
+        description="The alarm is cleared once so much event time has passed since the end of the last window in which "
+        "the condition was met. By default one `hop`: the `size` of other windows, the `gap` of a session.",
+    )
+
+
 class StreamSettings(BaseModel):
     """A standing question: SQL over a window of rows, answered each time a window is complete."""
 
@@ -104,7 +136,11 @@ class StreamSettings(BaseModel):
         default=[TABLE],
         min_length=1,
         description="Where the rows go: `table` keeps them under the stream's name; `mqtt:TOPIC` publishes each row, "
-        "with `{stream}` for the name; `function:NAME` calls a function for them.",
+        "with `{stream}` for the name; `function:NAME` calls a function for them; `alarm` opens an alarm while "
+        "`alarm.when` is met.",
+    )
+    alarm: StreamAlarmSettings | None = Field(
+        default=None, description='The alarm of `to = ["alarm"]`: when, of what, and what it says.'
     )
     max_rows: int = Field(
         default=200_000,
@@ -128,10 +164,10 @@ class StreamSettings(BaseModel):
         for target in targets:
             topic = target.removeprefix(MQTT)
             is_topic = target.startswith(MQTT) and topic and not set(topic) & set("+#\0")
-            if not (target == TABLE or is_topic or (target.startswith(FUNCTION) and target != FUNCTION)):
+            if not (target in (TABLE, ALARM) or is_topic or (target.startswith(FUNCTION) and target != FUNCTION)):
                 raise ValueError(
-                    f'"{target}": expected "table", "mqtt:" with a topic, which has no + or #, or "function:" with '
-                    "a function's name"
+                    f'"{target}": expected "table", "alarm", "mqtt:" with a topic, which has no + or #, or "function:" '
+                    "with a function's name"
                 )
         if len(set(targets)) < len(targets):
             raise ValueError("expected each target once")
@@ -147,6 +183,10 @@ class StreamSettings(BaseModel):
             raise ValueError(f'early "{self.early}": expected less than the window\'s size')
         if self.topics != ["#"] and self.from_ != "readings":
             raise ValueError(f'topics: expected from = "readings", got "{self.from_}"')
+        if self.alarm is None and ALARM in self.to:
+            raise ValueError('to = ["alarm"]: expected a condition, such as alarm = { when = "mean > 80" }')
+        if self.alarm is not None and ALARM not in self.to:
+            raise ValueError('alarm: expected "alarm" in to, which opens it')
         return self
 
     @property

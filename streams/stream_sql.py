@@ -6,8 +6,8 @@ Which functions depend on the clock, on chance or on the connection is what Duck
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,8 @@ from common.suggestions import unknown
 from storage.embedded.sql_guard import QueryError, check_query, query_nodes
 
 WINDOW = "window"
+CONDITION = "#condition"
+"""The column that says whether a row meets the condition of its stream."""
 
 _OPERATORS_AND_RANGES = {"+", "-", "range", "generate_series"}
 _BY_CHANCE = {"reservoir_quantile"}
@@ -81,12 +83,29 @@ def parse_stream_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> StreamQ
     return StreamQuery(text, frozenset(columns), stars, sorts)
 
 
+def with_condition(connection: duckdb.DuckDBPyConnection, query: StreamQuery, when: str) -> StreamQuery:
+    """The query with one more column, the last: whether each row meets a condition over its columns.
+
+    Raises QueryError where the condition may not stand there.
+    """
+    given = query.sql.rstrip().rstrip(";")
+    text = f'SELECT given.*, (\n{when}\n) AS "{CONDITION}" FROM (\n{given}\n) AS given'
+    try:
+        parse_stream_sql(connection, text)
+    except QueryError as error:
+        raise QueryError(f"expected a condition over the columns that the SQL gives: {error}") from None
+    return replace(query, sql=text)
+
+
 def described(
-    connection: duckdb.DuckDBPyConnection, query: StreamQuery, columns: Mapping[str, str | None]
+    connection: duckdb.DuckDBPyConnection,
+    query: StreamQuery,
+    columns: Mapping[str, str | None],
+    known: Iterable[str] = (),
 ) -> list[tuple[str, str]]:
     """Names and types of what the SQL gives over a window of these columns (None: of a type that is not known).
 
-    Raises QueryError where it does not fit them.
+    Raises QueryError where it does not fit them; `known` are columns that could be meant, by default these.
     """
     empty = {name: "NULL" if kind is None else f"NULL::{kind}" for name, kind in columns.items()}
     kinds = ", ".join(f"{value} AS {quoted(name)}" for name, value in empty.items())
@@ -94,7 +113,7 @@ def described(
         connection.execute(f'CREATE OR REPLACE TEMP VIEW "window" AS SELECT {kinds} WHERE false')
         connection.execute(query.sql)
     except duckdb.BinderException as error:
-        raise QueryError(_with_suggestion(error, columns)) from None
+        raise QueryError(_with_suggestion(error, list(known or columns))) from None
     except duckdb.Error as error:
         raise QueryError(_one_line(error)) from None
     described = [(str(each[0]), str(each[1])) for each in connection.description or ()]
@@ -153,12 +172,12 @@ def _varying() -> frozenset[str]:
     return frozenset({str(row[0]) for row in rows} - _OPERATORS_AND_RANGES | _BY_CHANCE)
 
 
-def _with_suggestion(error: duckdb.Error, columns: Mapping[str, str | None]) -> str:
+def _with_suggestion(error: duckdb.Error, columns: Sequence[str]) -> str:
     text = _one_line(error)
     marker = 'Referenced column "'
     if marker in text:
         name = text.split(marker, 1)[1].split('"', 1)[0]
-        return unknown(name, list(columns), "column")
+        return unknown(name, columns, "column")
     return text
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from alerts.stream_alarms import ConditionChange
 from common.durations import parse_duration
+from common.time_units import SECOND
 from detectors.detector import State
-from devices.batch import NO_TIME
 from ingest.step_facts import StepFacts
 from storage.store import StreamProgress, StreamResult
 from streams.columns import Column, Rows, loaded_column, saved_column, texts
-from streams.definitions import FIELD, INTEGER, NUMBER, OF_WINDOWS, TIME, TRUTH, Definition, define
+from streams.conditions import Conditions, Moment
+from streams.definitions import FIELD, OF_WINDOWS, Definition, define
 from streams.evaluation import WindowError, WindowQueries
+from streams.result_rows import as_rows
 from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns, TopicMatch
 from streams.stream_settings import StreamSettings
 from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
@@ -68,6 +71,7 @@ class Streams:
         self._field_names = fields
         self._devices = DeviceRows()
         self._queries = WindowQueries()
+        self._conditions = Conditions(definitions)
         self._followed = {each.settings.from_ for each in definitions}
 
     @property
@@ -82,13 +86,38 @@ class Streams:
 
     @property
     def due(self) -> int | None:
-        """The arrival at which a result is due where no message comes before; None where none waits."""
+        """The arrival at which something is due where no message comes before; None where nothing waits."""
         times = [
             arrival
             for stream in self._streams
             if (at := stream.windows.next_firing) is not None and (arrival := stream.clock.arrival_at(at)) is not None
         ]
+        if self._conditions:
+            times += [
+                due for due in (self._conditions.due, *map(self._end_of_condition, self._streams)) if due is not None
+            ]
         return min(times, default=None)
+
+    def _end_of_condition(self, stream: _Stream) -> int | None:
+        """The arrival at which a stream's condition holds no longer for a device where no message comes before."""
+        condition = self._conditions.of(stream.definition.name)
+        end = None if condition is None else condition.next_end
+        return None if end is None else stream.clock.arrival_at(end)
+
+    def until_condition(self, moments: NDArray[np.int64]) -> int:
+        """How many of the arrivals `moments` (m,) are to be one step: with conditions, those of one second."""
+        if not self._conditions or len(moments) < 2:
+            return len(moments)
+        others = np.flatnonzero(moments // SECOND != moments[0] // SECOND)
+        return int(others[0]) if len(others) else len(moments)
+
+    def changed_conditions(self, moment: int) -> list[ConditionChange]:
+        """What has changed of conditions in another second of arrival than that of `moment`; once."""
+        return self._conditions.changed(moment)
+
+    def followed_conditions(self) -> list[tuple[str, str]]:
+        """Streams and devices whose alarms are open, or are to change."""
+        return self._conditions.followed()
 
     def step(self, facts: StepFacts) -> tuple[list[StreamResult], list[StreamProgress]]:
         """What follows for every stream from one step."""
@@ -136,9 +165,11 @@ class Streams:
     ) -> tuple[list[StreamResult], dict[str, int]]:
         """Take rows in, and give the results of windows that are due."""
         settings = stream.definition.settings
+        condition = self._conditions.of(settings.name)
+        hold = 0 if condition is None else condition.hold
         at = np.searchsorted(moments, rows.moment)
         after, seen = stream.clock.advance(
-            moments, rows.time, stream.windows.over(rows.time), np.minimum(at, len(moments) - 1)
+            moments, rows.time, stream.windows.over(rows.time) + hold, np.minimum(at, len(moments) - 1)
         )
         keys = _keys(rows, settings.by)
         taken = stream.windows.take(rows.time, seen, keys)
@@ -152,14 +183,36 @@ class Streams:
             "late": int(np.count_nonzero(taken.late)),
             "over_limit": int(np.count_nonzero(taken.dropped)),
         }
-        results = []
+        results, parts = self._fire(stream, after, moments, offset, counts)
+        made[settings.name] = Rows.joined(parts) if parts else Rows.empty([*OF_WINDOWS, *stream.definition.gives])
+        return results, {name: count for name, count in counts.items() if count}
+
+    def _fire(
+        self,
+        stream: _Stream,
+        after: NDArray[np.int64],
+        moments: NDArray[np.int64],
+        offset: int,
+        counts: dict[str, int],
+    ) -> tuple[list[StreamResult], list[Rows]]:
+        """The results of windows that are due, and their rows for other streams; `after` is the watermark after each of
+        the `moments`."""
+        results: list[StreamResult] = []
         parts: list[Rows] = []
+        changes: list[Moment] = []
+        condition = self._conditions.of(stream.definition.name)
+
+        def moment_of(watermark: int) -> int:
+            return int(moments[np.searchsorted(after, watermark)])
+
         firings = stream.windows.due(stream.clock.watermark)
         held = Rows.joined(stream.held) if firings and stream.held else None
         for firing in firings:
             moment = int(np.searchsorted(after, firing.at))
+            if condition is not None:
+                changes += condition.end(firing.at - 1, moment_of)
             try:
-                result, given = self._given(stream, firing, held, offset + moment, int(moments[moment]))
+                result, given, holds = self._given(stream, firing, held, offset + moment, int(moments[moment]))
             except WindowError as error:
                 start = np.datetime_as_string(np.datetime64(firing.start, "ns"), unit="ms")
                 stream.problem = f"the window from {start}Z: {error}"[:500]
@@ -167,43 +220,52 @@ class Streams:
                 continue
             results.append(result)
             parts.append(given)
+            if condition is not None and firing.kind == FINAL:
+                changes += condition.take(result, holds, int(moments[moment]))
             counts["windows"] = counts.get("windows", 0) + 1
             counts["rows"] = counts.get("rows", 0) + len(result.rows)
         if held is not None:
             kept = held.time >= stream.windows.needed_from(stream.clock.watermark)
             stream.held = [held.take(kept)] if kept.any() else []
-        made[settings.name] = Rows.joined(parts) if parts else Rows.empty([*OF_WINDOWS, *stream.definition.gives])
-        return results, {name: count for name, count in counts.items() if count}
+        if condition is not None:
+            self._conditions.note(changes + condition.end(stream.clock.watermark, moment_of))
+        return results, parts
 
     def _given(
         self, stream: _Stream, firing: Firing, held: Rows | None, offset: int, moment: int
-    ) -> tuple[StreamResult, Rows]:
-        """What a window gives, and its rows for the streams that come from this one. Raises WindowError."""
+    ) -> tuple[StreamResult, Rows, list[bool]]:
+        """What a window gives, its rows for the streams that come from this one, and which rows meet the condition.
+
+        Raises WindowError.
+        """
         try:
-            result = self._result(stream, firing, held, offset)
+            result, holds = self._result(stream, firing, held, offset)
             wanted = result.kind == FINAL and stream.definition.name in self._followed
-            return result, _as_rows(result, result.rows if wanted else [], moment, stream.definition.gives)
+            return result, as_rows(result, result.rows if wanted else [], moment, stream.definition.gives), holds
         except WindowError:
             raise
         except Exception as error:
             # Nothing that one stream's SQL gives may end the engine, on which everything else waits.
             raise WindowError(f"{type(error).__name__}: {error}") from error
 
-    def _result(self, stream: _Stream, firing: Firing, held: Rows | None, offset: int) -> StreamResult:
-        """What a window gives. Raises WindowError where its SQL fails."""
+    def _result(
+        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int
+    ) -> tuple[StreamResult, list[bool]]:
+        """What a window gives, and which of its rows meet the condition. Raises WindowError where its SQL fails."""
         assert held is not None, "a window that fires has rows"
         definition = stream.definition
         within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
         if _KEY in held.columns:
             within &= held.columns[_KEY] == firing.key
-        columns, rows = self._queries.run(definition, held.take(within))
+        answer = self._queries.run(definition, held.take(within))
+        columns, rows = answer.columns, answer.rows
         by = definition.settings.by
         if by:
             values = orjson.loads(firing.key)
             missing = [(name, value) for name, value in zip(by, values, strict=True) if name not in dict(columns)]
             columns = (*((name, "VARCHAR") for name, _ in missing), *columns)
             rows = [(*(value for _, value in missing), *row) for row in rows]
-        return StreamResult(
+        result = StreamResult(
             stream=definition.name,
             window_start=firing.start,
             window_end=firing.end,
@@ -217,6 +279,7 @@ class Streams:
             in_table=definition.settings.in_table,
             topic=definition.settings.topic,
         )
+        return result, answer.holds
 
     def state(self) -> tuple[State, dict[str, Any]]:
         """A copy of the state: arrays, and the rest as JSON."""
@@ -239,7 +302,12 @@ class Streams:
                 }
             )
         heard = None if self._devices.heard is None else sorted(self._devices.heard)
-        return arrays, {"version": _STATE_VERSION, "streams": rest, "devices": heard}
+        return arrays, {
+            "version": _STATE_VERSION,
+            "streams": rest,
+            "devices": heard,
+            "conditions": self._conditions.state(),
+        }
 
     def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
         """Take over a saved state of streams that are declared as they were; the others begin anew.
@@ -250,11 +318,13 @@ class Streams:
             return
         if (heard := rest.get("devices")) is not None:
             self._devices.heard = set(heard)
+        going_on: list[str] = []
         saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}
         for stream in self._streams:
             number, of_stream = saved.get(stream.definition.name, (0, None))
-            if of_stream is None or of_stream["settings"] != stream.definition.settings.model_dump(mode="json"):
+            if of_stream is None or not _is_declared_so(stream.definition.settings, of_stream["settings"]):
                 continue
+            going_on.append(stream.definition.name)
             stream.clock.load(of_stream["clock"])
             stream.windows.load(of_stream["windows"])
             stream.problem = of_stream["problem"]
@@ -263,6 +333,16 @@ class Streams:
             }
             held = Rows(np.array(arrays[f"{number}.time"]), np.array(arrays[f"{number}.moment"]), columns)
             stream.held = [held] if len(held) else []
+        if "conditions" in rest:
+            self._conditions.load(rest["conditions"], going_on)
+
+
+def _is_declared_so(settings: StreamSettings, saved: Mapping[str, Any]) -> bool:
+    """Whether a stream was declared as it is now; a saved state may be older than some of the settings."""
+    try:
+        return StreamSettings.model_validate(saved) == settings
+    except ValidationError:
+        return False
 
 
 def _opened(definition: Definition) -> _Stream:
@@ -301,49 +381,3 @@ def _as_texts(column: Column) -> list[str | None]:
         value if isinstance(value, str) else None if value is None or math.isnan(value) else f"{value:.15g}"
         for value in column.tolist()
     ]
-
-
-def _as_rows(result: StreamResult, rows: Sequence[Sequence[Any]], moment: int, kinds: Mapping[str, str]) -> Rows:
-    """Rows of a result for the streams that come from this one, each at the last nanosecond of its window.
-
-    Raises WindowError where a value is none of its column's kind.
-    """
-    names = [name for name, _ in result.columns]
-    table = [dict(zip(names, row, strict=True)) for row in rows]
-    time = np.full(len(table), result.window_end - 1, np.int64)
-    columns: dict[str, Column] = {
-        "time": time,
-        "window_start": np.full(len(table), result.window_start, np.int64),
-        "window_end": np.full(len(table), result.window_end, np.int64),
-    }
-    for name, kind in kinds.items():
-        if name not in OF_WINDOWS:
-            try:
-                columns[name] = _column_of([values.get(name) for values in table], kind)
-            except (TypeError, ValueError):
-                raise WindowError(f'column "{name}": expected values of one kind, {kind}, in every window') from None
-    return Rows(time, np.full(len(table), moment, np.int64), columns)
-
-
-def _column_of(values: Sequence[Any], kind: str) -> Column:
-    if kind in (NUMBER, INTEGER):
-        return np.array([np.nan if value is None else float(value) for value in values], np.float64)
-    if kind == TIME:
-        return np.array([NO_TIME if value is None else _nanoseconds(value) for value in values], np.int64)
-    if kind == TRUTH:
-        return texts(values)
-    return texts([value if value is None or isinstance(value, str) else _as_json(value) for value in values])
-
-
-def _as_json(value: Any) -> Any:
-    return value if isinstance(value, float) else orjson.dumps(value).decode()
-
-
-def _nanoseconds(text: str) -> int:
-    """Nanoseconds since the epoch; none for a year that they, or Python's times, cannot hold."""
-    try:
-        moment = datetime.fromisoformat(text.removesuffix("Z") + "+00:00" if "T" in text else f"{text}T00:00:00+00:00")
-    except ValueError:
-        return NO_TIME
-    found = round(moment.timestamp() * 1e6) * 1000
-    return found if abs(found) < 2**63 else NO_TIME

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "storage": {"devices", "common"},
     "alerts": {"devices", "common"},
     "ingest": {"common", "devices", "detectors", "storage", "alerts"},
-    "streams": {"common", "devices", "detectors", "storage", "ingest"},
+    "streams": {"common", "devices", "detectors", "storage", "alerts", "ingest"},
     "functions": {"common", "devices", "storage", "alerts", "ingest", "streams"},
     "tuning": {"common", "ingest", "alerts", "detectors", "devices", "storage"},
     "dashboards": {"common", "storage", "alerts", "devices"},

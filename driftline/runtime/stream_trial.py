@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from alerts.alarm_step import OF_STREAM
+from common.time_units import SECOND
 from devices.messages import MessageChunk
+from devices.records import AlarmRecord
 from devices.times import parse_time
 from driftline.config import Config
 from driftline.runtime.recovery import new_engine
@@ -44,8 +49,17 @@ def recorded_messages(path: Path) -> list[Message]:
     return messages
 
 
-def results_over(config: Config, messages: Sequence[Message]) -> tuple[list[StreamResult], list[str]]:
-    """What the streams of a configuration give over messages, until no window is open; and what failed."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What streams gave, a line for each failure, and a line for each change of an alarm that a condition opened."""
+
+    results: list[StreamResult]
+    problems: list[str]
+    alarms: list[str]
+
+
+def results_over(config: Config, messages: Sequence[Message]) -> Trial:
+    """What the streams of a configuration give over messages, until no window is open."""
     engine = new_engine(config, [])
     outputs = []
     for start in range(0, len(messages), _MESSAGES_A_STEP):
@@ -59,7 +73,23 @@ def results_over(config: Config, messages: Sequence[Message]) -> tuple[list[Stre
         for progress in output.stream_progress
         if progress.counts.get("failed")
     ]
-    return results, problems
+    alarms = [
+        _alarm_line(alarm, engine.registry.records[alarm.series].device)
+        for output in outputs
+        for alarm in output.alarms
+        if OF_STREAM in alarm.parts
+    ]
+    return Trial(results, problems, alarms)
+
+
+def _alarm_line(alarm: AlarmRecord, device: str) -> str:
+    if alarm.cleared is None:
+        return f"{_moment(alarm.opened)}: {alarm.severity} alarm of {device}: {alarm.reason}"
+    return f"{_moment(alarm.cleared)}: alarm of {device} cleared: {alarm.cleared_reason}"
+
+
+def _moment(time: int) -> str:
+    return f"{datetime.fromtimestamp(time // SECOND, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _until_nothing_waits(engine: Engine, offset: int) -> Iterable[StepOutput]:

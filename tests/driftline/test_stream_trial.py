@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from driftline.cli.command_line import main
 from driftline.config import parse_config
 from driftline.runtime.stream_trial import RecordingError, recorded_messages, results_over
 
@@ -27,9 +28,9 @@ LINES = (
 def test_a_recording_gives_what_the_streams_would_have_given(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
-    results, problems = results_over(parse_config(STREAM), recorded_messages(path))
-    assert problems == []
-    assert [(each.window_start // 10**9 - 1772366400, each.rows) for each in results] == [
+    trial = results_over(parse_config(STREAM), recorded_messages(path))
+    assert (trial.problems, trial.alarms) == ([], [])
+    assert [(each.window_start // 10**9 - 1772366400, each.rows) for each in trial.results] == [
         (-5, [("pump", 30.5, 1)]),
         (0, [("pump", 30.5, 1)]),
         (5, [("pump", 20.0, 0)]),
@@ -59,7 +60,19 @@ def test_a_recording_that_cannot_be_read_is_refused_with_its_line(
 def test_sql_that_fails_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("time,device,heat\n2026-03-01T12:00:07Z,pump,hot\n")
-    results, problems = results_over(parse_config(STREAM.replace("max(heat)", "avg(heat)")), recorded_messages(path))
-    assert results == []
-    assert len(problems) == 2
-    assert problems[0].startswith("heat failed: the window from 2026-03-01T12:00:00.000Z: Binder Error")
+    trial = results_over(parse_config(STREAM.replace("max(heat)", "avg(heat)")), recorded_messages(path))
+    assert trial.results == []
+    assert len(trial.problems) == 2
+    assert trial.problems[0].startswith("heat failed: the window from 2026-03-01T12:00:00.000Z: Binder Error")
+
+
+def test_alarms_of_conditions_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "heat.csv").write_text(ROWS)
+    rule = 'to = ["alarm"]\nalarm = { when = "hottest > 25", sentence = "{hottest} °C" }\n'
+    (tmp_path / "driftline.toml").write_text(STREAM + rule)
+    assert main(["streams", "test", str(tmp_path / "heat.csv"), "--config", str(tmp_path / "driftline.toml")]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "2026-03-01 12:00:05 UTC: major alarm of pump: 30.5 °C",
+        "2026-03-01 12:00:15 UTC: alarm of pump cleared: the condition holds no longer",
+        "2 messages: 3 rows of 1 stream",
+    ]

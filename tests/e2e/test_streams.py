@@ -113,8 +113,19 @@ def test_the_tutorial_is_what_the_audience_example_gives(service: Any, wait_unti
     assert (listed["stream"], listed["received"], listed["rows"]) == ("distinct_users", 1510, 4)
 
 
+FULL_HOUSE = """
+[[streams]]
+name = "full_house"
+from = "distinct_users"
+window = { size = "1s" }
+sql = "select max(unique_user_count) as users from window"
+to = ["alarm"]
+alarm = { when = "users >= 40", sentence = "{users} phones at once", value = "users", clear_after = "1h" }
+"""
+
+
 def test_kill_9_loses_no_row_and_gives_none_twice(service: Any, wait_until: WaitUntil) -> None:
-    service.config.write_text(TUTORIAL)
+    service.config.write_text(TUTORIAL + FULL_HOUSE)
     first = int(time.time()) - 60
     seconds = 12
     service.start()
@@ -128,6 +139,9 @@ def test_kill_9_loses_no_row_and_gives_none_twice(service: Any, wait_until: Wait
     wait_until(
         lambda: service.get("streams/distinct_users")["counts"]["windows"] >= seconds, within=240, what="every window"
     )
+    [alarm] = service.get("alarms")["alarms"]
+    told = tuple(alarm[key] for key in ("device", "metric", "state", "severity", "value", "reason"))
+    assert told == ("full_house", "stream:full_house", "open", "major", 40.0, "40 phones at once")
     assert service.stop() == 0, service.log
     rows = service.query(
         "select epoch(window_start)::BIGINT as second, unique_user_count as users, id from distinct_users order by 1"

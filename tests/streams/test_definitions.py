@@ -105,7 +105,7 @@ def test_sql_that_may_not_run_is_refused_with_the_reason(sql: str, reason: str) 
         ('window = { type = "hopping", size = "10s", hop = "3s" }', "expected size to be 1 to 1,000 times hop"),
         ('window = { type = "session", gap = "3s", size = "3s" }', "a session window has no size: expected gap"),
         ('window = { size = "0s" }', "expected a duration above 0"),
-        ('window = { size = "1s" }\nto = ["mqtt:a/#"]', '"mqtt:a/#": expected "table", "mqtt:" with a topic'),
+        ('window = { size = "1s" }\nto = ["mqtt:a/#"]', '"mqtt:a/#": expected "table", "alarm", "mqtt:" with a topic'),
         ('window = { size = "1s" }\nearly = "2s"', "expected less than the window's size"),
         ('window = { type = "session", gap = "1s" }\ncorrections = "2s"', "expected a tumbling or hopping window"),
         ('window = { size = "1s" }\ntopics = ["a"]', 'expected from = "readings", got "points"'),

@@ -130,7 +130,7 @@ def _test(config: Config, path: Path, form: Format, *, wide: bool) -> None:
         messages = recorded_messages(path)
     except (RecordingError, OSError) as error:
         raise CommandError(str(error), code=Exit.USAGE) from None
-    results, problems = results_over(config, messages)
+    trial = results_over(config, messages)
     rows = [
         {
             "stream": result.stream,
@@ -139,16 +139,18 @@ def _test(config: Config, path: Path, form: Format, *, wide: bool) -> None:
             "kind": result.kind,
             **dict(zip((name for name, _ in result.columns), row, strict=True)),
         }
-        for result in results
+        for result in trial.results
         for row in result.rows
     ]
-    for problem in problems:
+    for problem in trial.problems:
         typer.echo(problem, err=True)
     if form is Format.TABLE:
         for stream in config.streams:
             mine = [row for row in rows if row["stream"] == stream.name]
             if mine:
                 print_rows(Rows(list(mine[0]), [list(row.values()) for row in mine]), form, wide=True)
+        for line in trial.alarms:
+            print(line)
         count = len({row["stream"] for row in rows})
         print(f"{_count(len(messages), 'message')}: {_count(len(rows), 'row')} of {_count(count, 'stream')}")
     else:
