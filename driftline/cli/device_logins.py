@@ -22,6 +22,7 @@ from driftline.cli.console import CommandError, Exit
 from driftline.cli.tables import Format, Rows, print_rows
 
 _RESTART = "Restart mosquitto: it reads the list of revoked certificates at its start."
+_NO_LOGINS = "No logins: `driftline devices add DEVICE` makes one, see docs/connect/credentials.md"
 _AGAIN = "Let mosquitto read its files again: `systemctl reload mosquitto`, or SIGHUP to its process."
 
 
@@ -108,4 +109,4 @@ def print_logins(folder: Path, form: Format) -> None:
     except BrokerAccessError as error:
         raise CommandError(str(error)) from None
     rows = [[x.name, x.profile, ", ".join(x.topics), "certificate" if x.certificate else "password"] for x in logins]
-    print_rows(Rows(["device", "profile", "topics", "by"], rows), form)
+    print_rows(Rows(["device", "profile", "topics", "by"], rows), form, none=_NO_LOGINS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
@@ -55,14 +56,19 @@ class Rows:
 
 
 def print_rows(
-    rows: Rows, form: Format, *, wide: bool = False, narrow: Sequence[str] = (), below: str | None = None
+    rows: Rows,
+    form: Format,
+    *,
+    wide: bool = False,
+    narrow: Sequence[str] = (),
+    below: str | None = None,
+    none: str = "no rows",
 ) -> None:
-    """Print to stdout; that there were more rows goes to stderr.
+    """Print to stdout; that there were more rows goes to stderr. A table without rows is the sentence `none`.
 
-    A table keeps to the width of the screen, or to 80 columns where there is none: it shows the columns `narrow`, and
-    under each row the text of the column `below`. A `wide` one shows all columns in full, and so does one without
-    `narrow` that goes to a file or pipe. Times in a table are UTC, which its header says; CSV and JSON have them as
-    ISO 8601.
+    A table keeps to the width of the screen, or to COLUMNS where that is set: it shows the columns `narrow`, and under
+    each row the text of the column `below`. To a file or pipe nothing is cut, and `below` is the last column. A `wide`
+    one shows all columns in full. Times in a table are UTC, which its header says; CSV and JSON have them as ISO 8601.
     """
     if form in (Format.CSV, Format.SPREADSHEET):
         cell = _harmless if form is Format.SPREADSHEET else _text
@@ -72,13 +78,28 @@ def print_rows(
     elif form is Format.JSON:
         json.dump([dict(zip(rows.columns, row, strict=True)) for row in rows.rows], sys.stdout, ensure_ascii=False)
         print()
-    elif wide or not (narrow or sys.stdout.isatty()):
-        _print_table(rows, 10_000)
+    elif not rows.rows:
+        print(none)
+    elif wide:
+        _print_table(rows, None)
+    elif (width := _line_width()) is None:
+        _print_table(_selected(rows, [*narrow, below] if narrow and below else narrow), None)
     else:
-        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
         _print_table(_selected(rows, narrow), width, _below(rows, below))
     if rows.truncated:
         print(f"driftline: only the first {len(rows.rows)} rows; there are more", file=sys.stderr)
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: "1 plant", "1,200 plants"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _line_width() -> int | None:
+    """Columns of COLUMNS or of the screen; None where lines go to a file or pipe, which has no width."""
+    width = shutil.get_terminal_size((0, 0)).columns
+    is_set = os.environ.get("COLUMNS", "").isdecimal() and width > 0
+    return (width or 80) if is_set or sys.stdout.isatty() else None
 
 
 def _selected(rows: Rows, names: Sequence[str]) -> Rows:
@@ -95,7 +116,7 @@ def _below(rows: Rows, name: str | None) -> list[str]:
     return [_text(row[place]) for row in rows.rows]
 
 
-def _print_table(rows: Rows, width: int, below: Sequence[str] = ()) -> None:
+def _print_table(rows: Rows, width: int | None, below: Sequence[str] = ()) -> None:
     from rich.cells import cell_len, set_cell_size  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -104,8 +125,10 @@ def _print_table(rows: Rows, width: int, below: Sequence[str] = ()) -> None:
     header = [f"{name} (UTC)" if time else name for name, time in zip(rows.columns, times, strict=True)]
     cells = [[_cell(value, time=time) for value, time in zip(row, times, strict=True)] for row in rows.rows]
     numeric = [all(isinstance(row[number], int | float | None) for row in rows.rows) for number in range(len(header))]
-    widths = _fitting([max(map(cell_len, column)) for column in zip(header, *cells, strict=True)], width)
-    console = Console(width=width, highlight=False)
+    widths = [max(map(cell_len, column)) for column in zip(header, *cells, strict=True)]
+    if width is not None:
+        widths = _fitting(widths, width)
+    console = Console(width=width or 80, highlight=False)
 
     def line(values: Sequence[str]) -> str:
         shown = [_cut(value, size) for value, size in zip(values, widths, strict=True)]
@@ -119,7 +142,7 @@ def _print_table(rows: Rows, width: int, below: Sequence[str] = ()) -> None:
     for number, row in enumerate(cells):
         console.print(Text(line(row)), no_wrap=True, overflow="ignore", crop=False)
         if below and below[number]:
-            for each in Text(below[number]).wrap(console, max(width - 4, 20)):
+            for each in Text(below[number]).wrap(console, max(console.width - 4, 20)):
                 each.rstrip()
                 console.print(Text("    ") + each, no_wrap=True, overflow="ignore", crop=False)
 

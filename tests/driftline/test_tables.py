@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from driftline.cli.command_line import main
 from driftline.cli.tables import Format, Rows, print_rows
 
 Captured = pytest.CaptureFixture[str]
@@ -19,7 +22,15 @@ ROWS = Rows(
 )
 
 
-def test_a_table_keeps_to_80_columns_with_the_reason_below(capsys: Captured) -> None:
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def test_a_table_keeps_to_the_columns_set_with_the_reason_below(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     print_rows(ROWS, Format.TABLE, narrow=["alarm", "device", "metric", "opened"], below="reason")
     assert capsys.readouterr().out.splitlines() == [
         "alarm  device                        metric                  opened (UTC)",
@@ -38,9 +49,38 @@ def test_wide_shows_every_column_in_full(capsys: Captured) -> None:
     assert second.split() == ["12", "tank", "level", "2026-11-27", "18:00:01"]
 
 
-def test_the_answer_to_a_query_is_not_cut_in_a_file(capsys: Captured) -> None:
+def test_nothing_is_cut_in_a_file(capsys: Captured) -> None:
     print_rows(ROWS, Format.TABLE)
     assert capsys.readouterr().out.splitlines()[1].endswith(REASON)
+    print_rows(ROWS, Format.TABLE, narrow=["alarm", "device"], below="reason")
+    assert capsys.readouterr().out.splitlines()[1] == f"    3  {DEVICE}  {REASON}"
+
+
+def test_a_table_without_rows_is_a_sentence_and_programs_get_an_empty_answer(capsys: Captured) -> None:
+    empty = Rows(["stream", "rows"], [])
+    for form, said in ((Format.TABLE, "No streams"), (Format.CSV, "stream,rows"), (Format.JSON, "[]")):
+        print_rows(empty, form, none="No streams")
+        assert capsys.readouterr().out == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("functions", "No functions are configured: see docs/functions.md"),
+        ("tokens", "No tokens: make one with `driftline tokens add NAME`, see docs/sign-in.md"),
+        (
+            "users",
+            "No users, so nobody has to sign in: `driftline users add NAME --role admin` makes the first, "
+            "see docs/sign-in.md",
+        ),
+    ],
+)
+def test_commands_say_that_there_is_nothing_and_what_makes_one(
+    command: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 0
+    assert capsys.readouterr().out == f"{said}\n"
 
 
 def test_texts_that_a_spreadsheet_would_run_are_quoted_on_request(capsys: Captured) -> None:

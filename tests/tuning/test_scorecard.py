@@ -209,7 +209,12 @@ def test_the_command_counts_the_plants_and_says_on_which_seeds_constants_were_ch
     given = ["score", "--short", "--world", "office-building", "--seeds", "reporting", "--config", str(config)]
     assert main([*given, "--workers", "1", "--out", str(tmp_path / "card.json")]) == 0
     shown = capfd.readouterr()
-    assert "1 of 1 plants" in shown.err
+    first, last = shown.err.splitlines()[0], shown.err.splitlines()[-1]
+    assert first == (
+        "Scoring the detectors on 1 simulated plant of 21 days, 1 at a time: less than a minute. "
+        "Your own data are not touched; Ctrl-C stops it."
+    )
+    assert last == "1 of 1 plant"
     title = "Score card: reporting seeds 101, 21 days each; constants were chosen on others: 1, 2, 3, 4"
     assert title in shown.out
     card = json.loads((tmp_path / "card.json").read_text())

@@ -94,9 +94,15 @@ def alarms(
             chosen += " and device = '" + device.replace("'", "''") + "'"
         columns = "alarm, device, metric, state, severity, opened, cleared, peak_score, acknowledged_by, note, reason"
         sql = f"select {columns} from alarms where {chosen} order by opened desc, alarm desc"
-        print_rows(query(folder, sql, limit=limit), form, wide=wide, narrow=NARROW, below="reason")
+        found = query(folder, sql, limit=limit)
+        print_rows(found, form, wide=wide, narrow=NARROW, below="reason", none=_none(which, device))
     else:
         _act(folder, action, targets or [], _details(action, note, lasting, verdict))
+
+
+def _none(which: Which, device: str | None) -> str:
+    what = "alarms" if which is Which.ALL else f"{which} alarms"
+    return f"No {what}" + ("" if device is None else f' of "{device}"')
 
 
 def _details(action: AlarmCommand, note: str, lasting: str, verdict: VerdictChoice | None) -> dict[str, Any]:

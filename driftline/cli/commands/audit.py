@@ -55,7 +55,7 @@ def audit(
         raise CommandError(str(error)) from None
     columns = ["time", "who", "address", "action", "detail", "before", "after"]
     rows = [[iso(each.time), *(getattr(each, name) for name in columns[1:])] for each in found]
-    print_rows(Rows(columns, rows), form, wide=wide)
+    print_rows(Rows(columns, rows), form, wide=wide, none="No entries: nobody has changed anything yet")
 
 
 def _verify(accounts: AccountBook, known: str) -> None:

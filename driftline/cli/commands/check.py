@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.cli.console import CommandError, ConfigOption, Exit, configuration_file, read_config
+from driftline.cli.tables import counted
 
 if TYPE_CHECKING:
     from driftline.config import Config
@@ -46,7 +47,7 @@ def check(
         raise CommandError(*errors, code=Exit.USAGE)
     _check_profiles(settings)
     name = str(chosen) if chosen else "no driftline.toml here, so the defaults"
-    print(f"{name}: ok: {_count(len(settings.routes), 'route')}, {_count(len(settings.detectors), 'detector')}")
+    print(f"{name}: ok: {counted(len(settings.routes), 'route')}, {counted(len(settings.detectors), 'detector')}")
     if heard := heard_topics(settings):
         print(heard)
     for line in config_warnings(settings):
@@ -66,7 +67,7 @@ def _check_profiles(config: Config) -> None:
     if errors:
         raise CommandError(*errors, code=Exit.USAGE)
     for profile in config.own_profiles:
-        print(f"profile {profile.name}: {_count(len(profile.vectors), 'vector')} give what they say")
+        print(f"profile {profile.name}: {counted(len(profile.vectors), 'vector')} give what they say")
 
 
 def memory_plan(config: Config, series: int) -> list[str]:
@@ -99,7 +100,3 @@ def _size(count: float) -> str:
             break
         count /= 1024
     return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

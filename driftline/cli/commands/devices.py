@@ -18,6 +18,7 @@ SQL = (
     "order by device"
 )
 LIMIT = 100_000
+NONE = "No devices yet: one is listed once it has sent a message, see docs/connect/README.md"
 NARROW = ["device", "state", "points", "last_seen", "open_alarms", "metrics"]
 
 
@@ -109,7 +110,7 @@ def devices(
     elif action is DeviceCommand.TREE:
         print_tree(folder, given, form)
     elif action is DeviceCommand.LIST:
-        print_rows(_listed_devices(folder, retired=retired), form, wide=wide, narrow=NARROW)
+        print_rows(_listed_devices(folder, retired=retired), form, wide=wide, narrow=NARROW, none=NONE)
     else:
         change(folder, action.value, given, note=note, sure=yes)
 

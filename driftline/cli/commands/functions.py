@@ -113,7 +113,8 @@ def _list(config: Config, folder: Path, name: str | None, form: Format, *, wide:
         last = [_moment(call["started"]), call["outcome"]] if call else [None, None]
         counts = [each["counts"].get(count, 0) for count in _COUNTS]
         rows.append([each["name"], each["definition"]["trigger"]["type"], *counts, *last])
-    print_rows(Rows(["function", "trigger", *_COUNTS, "last_call", "outcome"], rows), form, wide=wide)
+    none = "No functions are configured: see docs/functions.md"
+    print_rows(Rows(["function", "trigger", *_COUNTS, "last_call", "outcome"], rows), form, wide=wide, none=none)
     for each in found if form is Format.TABLE else ():
         if each["problem"]:
             print(f"{each['name']}: {each['problem']}")
@@ -172,6 +173,8 @@ def _logs(folder: Path, name: str | None, form: Format, limit: int) -> None:
         columns = list(calls[0]) if calls else []
         print_rows(Rows(columns, [list(call.values()) for call in calls]), form, wide=True)
         return
+    if not calls:
+        print(f"No calls of {name} yet" if name is not None else "No calls yet")
     for call in reversed(calls):
         what = f"{call['events']} events of " if call["events"] > 1 else ""
         print(

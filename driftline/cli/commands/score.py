@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +14,7 @@ import typer
 
 from driftline.cli.commands.backtest import print_card, progress, read_plan
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
+from driftline.cli.tables import counted
 from tuning.names import SeedSet
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
     Scored = tuple[Score, str, Mapping[str, Any]]
 
+
+SECONDS_A_DAY = 0.8
+"""What one simulated day of a plant takes of a core, to make and to score; measured, and only for the first guess."""
 
 WorldsOption = Annotated[
     list[str] | None, typer.Option("--world", "-w", metavar="NAME", help="Only this world; repeatable.")
@@ -79,6 +85,9 @@ def score(
     fault's time with an alarm open, alarms a fault, false alarms a sensor and week, precision, recall and F1, with 95 %
     intervals.
 
+    Without arguments it makes four plants of each world, five weeks each, and scores the configured detectors on them,
+    which takes some minutes; --short takes about one. What you have stored is not touched.
+
     Example: driftline score --short
     """
     from tuning.scorecard_details import write_details
@@ -106,10 +115,11 @@ def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, work
     from driftline.runtime.plant_scores import SEEDS, jobs_for, score_plants
 
     jobs = jobs_for(SEEDS[seeds], worlds=worlds, short=short)
+    days = jobs[0].options.days
+    print(_announced(len(jobs), days, workers, short=short), file=sys.stderr, flush=True)
     with progress(len(jobs), "plants") as advance:
         found = score_plants(plan, jobs, workers=workers, done=_counted(len(jobs), advance))
     used = sorted({job.seed for job in jobs})
-    days = jobs[0].options.days
     tuned = list(SEEDS[SeedSet.TUNING])
     title = f"Score card: {seeds.value} seeds {', '.join(map(str, used))}, {days} days each"
     if seeds is SeedSet.REPORTING:
@@ -117,16 +127,32 @@ def _plants(plan: Plan, worlds: Sequence[str], short: bool, seeds: SeedSet, work
     return found, title, {"seed_set": seeds.value, "seeds": used, "tuning_seeds": tuned, "days": days}
 
 
+def _announced(plants: int, days: float, workers: int | None, *, short: bool) -> str:
+    """What is about to run, and how long it takes."""
+    processes = min(workers or os.cpu_count() or 1, plants)
+    seconds = plants * days * SECONDS_A_DAY / processes
+    text = f"Scoring the detectors on {counted(plants, 'simulated plant')} of {days:g} days, {processes} at a time"
+    text += f": {_about(seconds)}. Your own data are not touched; Ctrl-C stops it."
+    return text if short else f"{text} --short is quicker."
+
+
+def _about(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"about {counted(minutes, 'minute')}" if minutes else "less than a minute"
+
+
 def _counted(total: int, advance: Callable[[object], None]) -> Callable[[object], None]:
-    """`advance`, and where no terminal shows its bar, a line for each plant that is done."""
-    done = 0
+    """`advance`, and where no terminal shows its bar, a line for each plant that is done with the time that is left."""
+    begun, done = time.monotonic(), 0
 
     def count(one: object) -> None:
         nonlocal done
         done += 1
         advance(one)
         if not sys.stderr.isatty():
-            print(f"{done} of {total} plants", file=sys.stderr, flush=True)
+            seconds = (time.monotonic() - begun) / done * (total - done)
+            left = f", {_about(seconds)} left" if done < total else ""
+            print(f"{done} of {counted(total, 'plant')}{left}", file=sys.stderr, flush=True)
 
     return count
 

@@ -103,4 +103,5 @@ def _print_refused(folder: DataFolder, form: Format) -> None:
         lines = refused_lines(folder.spool) if folder.spool.is_file() else []
     except (StorageCorruptError, OSError) as error:
         raise CommandError(str(error)) from None
-    print_rows(Rows(["sink", "reason", "line"], [[line.sink, line.reason, line.line] for line in lines]), form)
+    rows = Rows(["sink", "reason", "line"], [[line.sink, line.reason, line.line] for line in lines])
+    print_rows(rows, form, none="No refused lines: every database took what it was sent")

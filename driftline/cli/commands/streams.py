@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
-from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
+from driftline.cli.tables import Format, FormatOption, Rows, WideOption, counted, print_rows
 
 if TYPE_CHECKING:
     from driftline.config import Config
@@ -95,7 +95,7 @@ def _list(found: list[dict[str, Any]], form: Format, *, wide: bool) -> None:
         counts = [each["counts"][name] for name in columns[3:9]]
         lag = None if each["lag_seconds"] is None else round(each["lag_seconds"], 1)
         rows.append([each["name"], definition["from"], _window(definition["window"]), *counts, lag])
-    print_rows(Rows(columns, rows), form, wide=wide)
+    print_rows(Rows(columns, rows), form, wide=wide, none="No streams are configured: see docs/streams.md")
     for each in found if form is Format.TABLE else ():
         if each["problem"]:
             print(f"{each['name']} failed: {each['problem']}")
@@ -109,10 +109,12 @@ def _show(found: dict[str, Any], name: str, form: Format, *, wide: bool) -> None
     if form is Format.TABLE:
         definition = found["definition"]
         print(f"{name}: " + ("no longer declared" if definition is None else json.dumps(definition)))
-        print(", ".join(f"{count:,} {key.replace('_', ' ')}" for key, count in found["counts"].items() if count))
+        counts = [f"{count:,} {key.replace('_', ' ')}" for key, count in found["counts"].items() if count]
+        print(", ".join(counts) or "nothing received yet")
         if found["problem"]:
             print(f"failed: {found['problem']}")
-    print_rows(Rows(found["row_columns"], _plain_rows(found["newest"])), form, wide=wide)
+    rows = Rows(found["row_columns"], _plain_rows(found["newest"]))
+    print_rows(rows, form, wide=wide, none="No rows yet: one comes when a window closes")
 
 
 def _plain_rows(rows: list[list[Any]]) -> list[list[Any]]:
@@ -152,7 +154,7 @@ def _test(config: Config, path: Path, form: Format, *, wide: bool) -> None:
         for line in trial.alarms:
             print(line)
         count = len({row["stream"] for row in rows})
-        print(f"{_count(len(messages), 'message')}: {_count(len(rows), 'row')} of {_count(count, 'stream')}")
+        print(f"{counted(len(messages), 'message')}: {counted(len(rows), 'row')} of {counted(count, 'stream')}")
     else:
         columns = list(dict.fromkeys(name for row in rows for name in row))
         print_rows(Rows(columns, [[row.get(name) for name in columns] for row in rows]), form, wide=wide)
@@ -162,7 +164,3 @@ def _moment(nanoseconds: int) -> str:
     import numpy as np
 
     return f"{np.datetime_as_string(np.datetime64(nanoseconds, 'ns'), unit='ms')}Z"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

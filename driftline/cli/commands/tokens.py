@@ -12,6 +12,8 @@ from driftline.cli.commands.users import WHO, account_book, iso
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit
 from driftline.cli.tables import Format, FormatOption, Rows, print_rows
 
+NONE = "No tokens: make one with `driftline tokens add NAME`, see docs/sign-in.md"
+
 
 class TokenAction(StrEnum):
     """What to do with the tokens."""
@@ -46,7 +48,7 @@ def tokens(
     book = account_book(config, data)
     columns = ["name", "role", "created", "expires", "used"]
     if action is TokenAction.LIST and not book.path.exists():
-        print_rows(Rows(columns, []), form)
+        print_rows(Rows(columns, []), form, none=NONE)
         return
     with book as accounts:
         try:
@@ -62,6 +64,6 @@ def tokens(
                     [token.name, token.role.value, iso(token.created), iso(token.expires), iso(token.used)]
                     for token in accounts.tokens()
                 ]
-                print_rows(Rows(columns, rows), form)
+                print_rows(Rows(columns, rows), form, none=NONE)
         except (AccountError, ValueError) as error:
             raise CommandError(str(error), code=Exit.USAGE) from None

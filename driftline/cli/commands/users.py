@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from driftline.access.accounts import AccountBook
 
 WHO = "command line"
+NONE = (
+    "No users, so nobody has to sign in: `driftline users add NAME --role admin` makes the first, see docs/sign-in.md"
+)
 
 
 class UserAction(StrEnum):
@@ -59,7 +62,7 @@ def users(
     book = account_book(config, data)
     columns = ["name", "role", "created"]
     if action is UserAction.LIST and not book.path.exists():
-        print_rows(Rows(columns, []), form)
+        print_rows(Rows(columns, []), form, none=NONE)
         return
     with book as accounts:
         try:
@@ -68,7 +71,7 @@ def users(
             raise CommandError(str(error), code=Exit.USAGE) from None
         if action is UserAction.LIST:
             rows = [[user.name, user.role.value, iso(user.created)] for user in accounts.users()]
-            print_rows(Rows(columns, rows), form)
+            print_rows(Rows(columns, rows), form, none=NONE)
 
 
 def _act(accounts: AccountBook, action: UserAction, name: str, role: Role, password_file: Path | None) -> None:
