@@ -69,6 +69,9 @@ class RecordDetector(FleetDetector):
         super().__init__(parameters)
         self._columns_of = {part: _within(part, self.columns) for part in self.record_parts}
         self._columns_of = {part: columns for part, columns in self._columns_of.items() if columns}
+        in_records = {_column(part, name): c for part, each in self._columns_of.items() for name, c in each.items()}
+        self._fills = [(name, column.fill) for name, column in in_records.items() if column.fill]
+        self._others = [name for name in self.columns if name not in in_records]
         self.records: dict[str, Records] = {}
         self._make_records(0)
 
@@ -76,18 +79,16 @@ class RecordDetector(FleetDetector):
         """Make room for slots 0 to `size` - 1; capacity at least doubles."""
         if size <= self.size:
             return
-        before = self.size
-        for part, columns in self._columns_of.items():
+        longer = {part: grown(records, size, 0, MINIMUM_CAPACITY) for part, records in self.records.items()}
+        # A fleet mostly grows one by one, within its room: the views are made again only where the records have moved.
+        if any(records is not self.records[part] for part, records in longer.items()):
+            self.records = {part: records.view(np.recarray) for part, records in longer.items()}
+            self._show_records()
+        for name, fill in self._fills:
             # What a fresh slot starts with is written when it is taken, so that spare room costs no memory.
-            self.records[part] = grown(self.records[part], size, 0, MINIMUM_CAPACITY).view(np.recarray)
-            for name, column in columns.items():
-                if column.fill:
-                    field(self.records[part], name)[before:size] = column.fill
-        kept = {_column(part, name) for part, columns in self._columns_of.items() for name in columns}
-        for name, column in self.columns.items():
-            if name not in kept:
-                self.arrays[name] = grown(self.arrays[name], size, column.fill, MINIMUM_CAPACITY)
-        self._show_records()
+            self.arrays[name][self.size : size] = fill
+        for name in self._others:
+            self.arrays[name] = grown(self.arrays[name], size, self.columns[name].fill, MINIMUM_CAPACITY)
         self.size = size
 
     def load(self, state: State) -> None:
@@ -113,8 +114,7 @@ class RecordDetector(FleetDetector):
     @property
     def bytes_per_slot(self) -> int:
         """Bytes of state that one series takes."""
-        kept = {_column(part, name) for part, columns in self._columns_of.items() for name in columns}
-        others = [column for name, column in self.columns.items() if name not in kept]
+        others = [self.columns[name] for name in self._others]
         records = sum(int(np.prod(r.shape[1:], dtype=np.int64)) * r.dtype.itemsize for r in self.records.values())
         return records + sum(_bytes(column.dtype, column.shape) for column in others)
 
