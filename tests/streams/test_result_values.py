@@ -98,7 +98,8 @@ def test_every_type_of_the_database_gives_values_that_are_kept_and_passed_on(col
     sql = f'SELECT "{column}" AS value FROM test_all_types()'
     odd = replace(definition, query=replace(definition.query, sql=sql))
     none = np.zeros(1, np.int64)
-    [(name, sql_type)], rows = WindowQueries().run(odd, Rows(none, none, {"device": texts(["p"])}))
+    answer = WindowQueries().run(odd, Rows(none, none, {"device": texts(["p"])}))
+    [(name, sql_type)], rows = answer.columns, answer.rows
     assert (name, len(rows)) == ("value", 3), "the smallest, the largest, and null"
     assert orjson.loads(orjson.dumps(rows)) == [list(row) for row in rows]
     assert (kind_of_type(sql_type) == "integer") == (sql_type in {
