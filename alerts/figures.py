@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +23,17 @@ _TOP = 10
 class AlarmFigures:
     """The alarms opened from `start` up to `end` (ns), and those open at the end.
 
-    `per_hour` is the mean over the time, `busiest` the most within any ten minutes. A flood begins where more than ten
-    open within ten minutes, and lasts while they do; `flood_share` is the part of the time that floods take.
+    `since` is from when on there was something to watch: `start`, or later where all devices were first seen later.
+    `per_hour` is the mean over the time from then on, `busiest` the most within any ten minutes. A flood begins where
+    more than ten open within ten minutes, and lasts while they do; `flood_share` is the part of that time that floods
+    take.
     `top` are the series with the most alarms and their counts, `top_share` the part of all alarms that the ten first
     have. `chattering` are series with three alarms or more within a minute, `stale` alarms open for more than a day.
     """
 
     start: int
     end: int
+    since: int
     alarms: int
     per_hour: float
     busiest: int
@@ -46,17 +49,33 @@ class AlarmFigures:
     hours: tuple[int, ...]
 
     @property
+    def is_short(self) -> bool:
+        """Whether what was watched is less than a day, and less than was asked for: too short for a rate."""
+        return self.end - self.since < min(DAY, self.end - self.start)
+
+    @property
     def verdict(self) -> str:
-        """How the mean rate is judged for one person: acceptable (up to 6 an hour), manageable (12), or too many."""
+        """How the mean rate is judged for one person: acceptable (up to 6 an hour), manageable (12), or too many.
+
+        It is "too early to tell" where less than a day was watched.
+        """
+        if self.is_short:
+            return "too early to tell"
         if self.per_hour <= ACCEPTABLE_PER_HOUR:
             return "acceptable"
         return "manageable" if self.per_hour <= MANAGEABLE_PER_HOUR else "too many"
 
 
-def alarm_figures(alarms: Sequence[AlarmRecord], start: int, end: int) -> AlarmFigures:
-    """The figures of alarms, given in any order, over the time from `start` up to `end` (ns)."""
+def alarm_figures(
+    alarms: Sequence[AlarmRecord], start: int, end: int, first_seen: Iterable[int | None] = ()
+) -> AlarmFigures:
+    """The figures of alarms, given in any order, over the time from `start` up to `end` (ns).
+
+    `first_seen` is when each device was, ns; None where that is not known, which may have been at any time.
+    """
     within = sorted((alarm for alarm in alarms if start <= alarm.opened < end), key=lambda alarm: alarm.opened)
     opened = np.array([alarm.opened for alarm in within], np.int64)
+    since = _watched_since(first_seen, opened, start, end)
     still = [alarm for alarm in alarms if alarm.cleared is None and alarm.opened < end]
     series = Counter(alarm.series for alarm in within)
     top = tuple(series.most_common(_TOP))
@@ -67,11 +86,12 @@ def alarm_figures(alarms: Sequence[AlarmRecord], start: int, end: int) -> AlarmF
     return AlarmFigures(
         start=start,
         end=end,
+        since=since,
         alarms=len(within),
-        per_hour=len(within) / max((end - start) / HOUR, 1e-9),
+        per_hour=len(within) / max((end - since) / HOUR, 1e-9),
         busiest=int(lately.max(initial=0)),
         floods=floods,
-        flood_share=min(1.0, flooded / max(end - start, 1)),
+        flood_share=min(1.0, flooded / max(end - since, 1)),
         top=top,
         top_share=sum(count for _, count in top) / len(within) if within else 0.0,
         chattering=tuple(sorted(number for number in series if _chatters(opened, within, number))),
@@ -81,6 +101,15 @@ def alarm_figures(alarms: Sequence[AlarmRecord], start: int, end: int) -> AlarmF
         unacknowledged=sum(alarm.state == "open" for alarm in still),
         hours=tuple(hours.tolist()),
     )
+
+
+def _watched_since(first_seen: Iterable[int | None], opened: np.ndarray, start: int, end: int) -> int:
+    """When the first device was seen, or, of history that came later, the first alarm opened."""
+    known = list(first_seen)
+    if not known or None in known:
+        return start
+    first = min(time for time in known if time is not None)
+    return min(max(start, min(first, int(opened.min(initial=end)))), end)
 
 
 def _floods(opened: np.ndarray, lately: np.ndarray) -> tuple[int, int]:

@@ -45,11 +45,13 @@ class FiguresReply(BaseModel):
 
     start: int
     end: int
+    since: int = Field(description="From when on there was something to watch: start, or the first device, ns.")
+    is_short: bool = Field(description="Less than a day was watched, and less than was asked for: no rate to judge.")
     alarms: int = Field(description="Alarms opened in the time.")
-    per_hour: float = Field(description="Their mean number an hour.")
+    per_hour: float = Field(description="Their mean number an hour of the time that was watched.")
     acceptable: float = Field(description="What one person can deal with, an hour.")
     manageable: float = Field(description="The most that one person can deal with, an hour.")
-    verdict: str = Field(description="acceptable, manageable or too many.")
+    verdict: str = Field(description="acceptable, manageable, too many, or too early to tell.")
     busiest: int = Field(description="Most alarms within ten minutes.")
     floods: int = Field(description="How often more than ten alarms opened within ten minutes.")
     flood_share: float = Field(description="Part of the time that floods took.")
@@ -112,12 +114,14 @@ def alarm_router(view: ServiceView) -> APIRouter:
         """How many alarms there are for a person, floods, the worst series, chattering and stale ones (ISA-18.2)."""
         until = view.counts().time if end is None else end
         stored = store.alarms(limit=_MOST_ALARMS)
-        found = alarm_figures(stored, until - int(days * DAY), until)
+        first_seen = [device.first_seen for device in store.devices()]
+        found = alarm_figures(stored, until - int(days * DAY), until, first_seen)
         records = {record.series: record for record in store.series()}
         named = dataclasses.asdict(found) | {
             "acceptable": ACCEPTABLE_PER_HOUR,
             "manageable": MANAGEABLE_PER_HOUR,
             "verdict": found.verdict,
+            "is_short": found.is_short,
             "top": [_names(records, series) | {"alarms": count} for series, count in found.top],
             "chattering": [_names(records, series) for series in found.chattering],
         }

@@ -20,8 +20,9 @@ from driftline.http.alarm_schemas import ReportReply
 from driftline.http.bounds import QuickAnswers
 from driftline.http.reply import json_response
 from driftline.http.view import ServiceView, Status
-from driftline.report.report_making import make_report
+from driftline.report.report_making import kept_for, make_report
 from driftline.report.report_text import report_json, report_text
+from storage.storage_settings import ArchiveSettings, StoreSettings
 
 
 def service_router(view: ServiceView) -> APIRouter:
@@ -59,7 +60,8 @@ def service_router(view: ServiceView) -> APIRouter:
     def report(days: Annotated[float, Query(gt=0, le=366, description="How many days back.")] = 7) -> Response:
         """The last days in numbers and in words: alarms, false ones allowed and seen, what is silent, storage."""
         end = view.counts().time
-        made = make_report(view.store, view.alarm_settings(), view.store.path.parent, end - int(days * DAY), end)
+        begin, folder = end - int(days * DAY), view.store.path.parent
+        made = make_report(view.store, view.alarm_settings(), folder, begin, end, kept=_kept(view))
         return json_response(report_json(made) | {"text": report_text(made, _time_zone(view))})
 
     @router.get("/dead-letters", response_model=schemas.DeadLetterListReply)
@@ -74,6 +76,12 @@ def service_router(view: ServiceView) -> APIRouter:
 def _time_zone(view: ServiceView) -> str:
     settings = view.configuration().get("report")
     return str(settings.get("time_zone", "UTC")) if isinstance(settings, Mapping) else "UTC"
+
+
+def _kept(view: ServiceView) -> int | None:
+    settings = view.configuration()
+    store, archive = settings.get("store", {}), settings.get("archive", {})
+    return kept_for(StoreSettings.model_validate(store), ArchiveSettings.model_validate(archive))
 
 
 def _dead_letter(letter: DeadLetter) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.budget_use import BudgetUse
-from alerts.figures import ACCEPTABLE_PER_HOUR
+from alerts.figures import ACCEPTABLE_PER_HOUR, AlarmFigures
 from alerts.notices.wording import Message
-from common.time_units import SECOND
-from driftline.report.report_making import Report
+from common.durations import spoken_duration
+from common.time_units import DAY, SECOND
+from driftline.report.report_making import Report, Storage
 
 _LISTED = 10
 _MOST_SILENT = 30
@@ -28,8 +29,7 @@ def report_text(report: Report, time_zone: str = "UTC") -> str:
         f"# Driftline from {_moment(report.start, zone)} to {_moment(report.end, zone)}",
         "",
         "## Alarms",
-        f"- {figures.alarms} opened{f' ({severities})' if severities else ''}, {figures.per_hour:.2g} an hour: "
-        f"{figures.verdict} for one person (up to {ACCEPTABLE_PER_HOUR:g} acceptable)",
+        f"- {figures.alarms} opened{f' ({severities})' if severities else ''}{_rate(figures, zone)}",
         f"- {figures.open} open now: {figures.unacknowledged} not taken on, {len(figures.stale)} for more than a day",
         f"- {figures.floods} floods (more than 10 in ten minutes), {len(figures.chattering)} chattering series",
         *_section("## Most alarms", named),
@@ -66,7 +66,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "sites": [_use(each) for each in report.uses.sites],
         "devices": [_use(each) for each in report.uses.devices if each.raised],
         "silent": [dataclasses.asdict(each) for each in report.silent],
-        "storage": dataclasses.asdict(storage) | {"grown": storage.grown, "days_left": _days_left(report)},
+        "storage": dataclasses.asdict(storage)
+        | {name: getattr(storage, name) for name in ("grown", "a_day", "full_size", "days_left")},
     }
 
 
@@ -108,18 +109,37 @@ def _silent(report: Report) -> list[str]:
 
 
 def _storage(report: Report) -> list[str]:
-    storage, left = report.storage, _days_left(report)
+    storage = report.storage
     return [
         f"- {storage.readings:,} readings came in this time; {storage.stored:,} are stored",
         f"- the data folder takes {_size(storage.bytes)}, of which this time's readings about {_size(storage.grown)}",
-        f"- {_size(storage.free)} are free on its disk"
-        + (f": enough for {left:,.0f} days at this rate" if left is not None else ""),
+        f"- {_size(storage.free)} are free on its disk{_enough(storage)}",
     ]
 
 
-def _days_left(report: Report) -> float | None:
-    a_day = report.storage.grown / max(report.days, 1e-9)
-    return report.storage.free / a_day if a_day > 0 else None
+def _enough(storage: Storage) -> str:
+    """For how long what is free is enough, by the rate of the time and by how long readings are kept."""
+    if not storage.readings:
+        return ""
+    if storage.a_day is None:
+        told = spoken_duration(int(storage.days * DAY))
+        return f": there are readings of {told}, too short to tell for how long that is enough"
+    if storage.days_left is not None:
+        return f": enough for {storage.days_left:,.0f} days at this rate, {_size(storage.a_day)} a day"
+    return (
+        f": enough for good at this rate; readings stay for {storage.kept_days:g} days, and the data folder grows to "
+        f"about {_size(storage.full_size or 0.0)}"
+    )
+
+
+def _rate(figures: AlarmFigures, zone: ZoneInfo) -> str:
+    """How many open in an hour and what that means; how long there was something to watch where that is not all."""
+    if figures.is_short:
+        watched = spoken_duration(figures.end - figures.since)
+        return f" in the {watched} since the first device was seen: too short for a rate"
+    since = f" since {_moment(figures.since, zone)}" if figures.since > figures.start else ""
+    judged = f"{figures.verdict} for one person (up to {ACCEPTABLE_PER_HOUR:g} acceptable)"
+    return f", {figures.per_hour:.2g} an hour{since}: {judged}"
 
 
 def _size(count: float) -> str:

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from alerts.alarm_settings import AlarmSettings
 from alerts.notices.notifier import Notifier
 from common.time_units import DAY
 from driftline.config import Config
-from driftline.report.report_making import make_report
-from driftline.report.report_settings import ReportSettings
+from driftline.report.report_making import kept_for, make_report
 from driftline.report.report_text import report_json, report_message, report_text
 from driftline.runtime.background_job import BackgroundJob
 from storage.embedded.queries import StoreQueries
@@ -50,7 +48,7 @@ class ReportDesk:
         is_late = due is not None and now - due > settings.days * DAY // 2
         if due is None or is_late or self.path(due).exists() or self._job.is_running:
             return
-        self._job.begin(partial(self._make, settings, self._config().alarm, due))
+        self._job.begin(partial(self._make, self._config(), due))
 
     def stop(self) -> None:
         """End after the report that is being made."""
@@ -60,9 +58,11 @@ class ReportDesk:
         """The file of the report that was due then."""
         return self._folder / "reports" / f"{datetime.fromtimestamp(due / 1e9, UTC):%Y-%m-%dT%H%MZ}.md"
 
-    def _make(self, settings: ReportSettings, alarm: AlarmSettings, due: int) -> None:
+    def _make(self, config: Config, due: int) -> None:
+        settings = config.report
         try:
-            report = make_report(self._store, alarm, self._folder, due - settings.days * DAY, due)
+            kept = kept_for(config.store, config.archive)
+            report = make_report(self._store, config.alarm, self._folder, due - settings.days * DAY, due, kept=kept)
             notifier = self._notifier()
             if settings.notices and notifier is not None:
                 for name in notifier.send(report_message(report, settings.time_zone), settings.notices):

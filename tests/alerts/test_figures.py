@@ -56,3 +56,15 @@ def test_chattering_stale_and_unacknowledged_are_named() -> None:
 def test_no_alarm_at_all_gives_no_figure_that_is_not_so() -> None:
     figures = alarm_figures([], START, START + HOUR)
     assert (figures.alarms, figures.per_hour, figures.top_share, figures.verdict) == (0, 0.0, 0.0, "acceptable")
+
+
+def test_a_rate_is_over_the_time_since_the_first_device_was_seen() -> None:
+    three = [alarm(i, START + 4 * DAY + i * HOUR, series=i) for i in range(48)]
+    later = alarm_figures(three, START, START + 7 * DAY, [START + 5 * DAY, START + 4 * DAY])
+    assert (later.since, later.per_hour, later.verdict) == (START + 4 * DAY, 48 / 72, "acceptable")
+    unknown = alarm_figures(three, START, START + 7 * DAY, [START + 5 * DAY, None])
+    assert (unknown.since, unknown.per_hour) == (START, 48 / 168)
+    begin = START + 4 * DAY + 47 * HOUR + HOUR // 2
+    short = alarm_figures(three[-1:], START, begin, [begin - HOUR // 6])
+    assert (short.since, short.verdict) == (three[-1].opened, "too early to tell")
+    assert not alarm_figures(three, begin - HOUR, begin, [START]).is_short

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,17 @@ from alerts.budget_use import budget_uses
 from alerts.notices.notice_settings import NoticeSettings
 from alerts.notices.notifier import Notifier
 from alerts.notices.outbox import Outbox
-from devices.batch import ScoredBatch
+from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, DeviceRecord, SeriesRecord
 from driftline.cli.command_line import main
 from driftline.config import Config
+from driftline.report.report_making import Report, kept_for, make_report
 from driftline.report.report_settings import ReportSettings
+from driftline.report.report_text import report_json, report_text
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.report_desk import ReportDesk
 from storage.embedded.database import EmbeddedStore
+from storage.storage_settings import ArchiveSettings, StoreSettings
 from storage.store import StepOutput
 
 SECOND = 1_000_000_000
@@ -162,3 +166,49 @@ def test_the_command_tells_the_same_without_a_service(tmp_path: Path, capsys: py
     assert found["storage"]["stored"] == 1000
     assert main(["report", "--data", str(folder.path)]) == 0
     assert "## False alarms" in capsys.readouterr().out
+
+
+def of_age(folder: DataFolder, hours: int, rate: int) -> Report:
+    """The report of a week after so many hours with `rate` readings each, in a folder that keeps them for 30 days."""
+    folder.path.mkdir()
+    time = np.repeat(MONDAY - np.arange(1, hours + 1) * DAY // 24, rate) + np.tile(np.arange(rate), hours)
+    points = ScoredBatch.unscored(Batch(np.zeros(len(time), np.int32), time, np.ones(len(time))), late=False)
+    seen = [DeviceRecord(name, first_seen=int(time.min())) for name in ("hall-1/pump-1", "hall-2/fan-1")]
+    output = StepOutput(
+        position=0, next_position=1, points=points, series=SERIES, alarms=ALARMS[:1] if hours > 24 else [], counts={},
+        registered=seen,
+    )  # fmt: skip
+    with EmbeddedStore(folder.database) as store:
+        store.commit(output)
+        return make_report(store, AlarmSettings(), folder.path, MONDAY - 7 * DAY, MONDAY, kept=30 * DAY)
+
+
+def test_a_service_of_some_hours_has_no_rates_yet(tmp_path: Path) -> None:
+    report = of_age(DataFolder(tmp_path / "var"), hours=2, rate=10)
+    said = report_text(report)
+    assert "- 0 opened in the 2 h since the first device was seen: too short for a rate\n" in said
+    assert "are free on its disk: there are readings of 2 h, too short to tell for how long that is enough\n" in said
+    found = report_json(report)["storage"]
+    assert (found["a_day"], found["full_size"], found["days_left"]) == (None, None, None)
+
+
+def test_growth_is_of_the_days_with_readings_and_ends_where_readings_leave(tmp_path: Path) -> None:
+    report = of_age(DataFolder(tmp_path / "var"), hours=48, rate=10)
+    said = report_text(report)
+    assert "- 1 opened (1 minor), 0.021 an hour since 2026-02-28 07:00 UTC: acceptable for one person" in said
+    storage = report.storage
+    assert (storage.days, storage.a_day) == (2.0, storage.bytes / 2)
+    assert storage.full_size == storage.bytes * 15
+    assert "are free on its disk: enough for good at this rate; readings stay for 30 days, and the data folder " in said
+    full = replace(storage, free=storage.bytes * 7)
+    assert full.days_left == 14.0
+    assert "enough for 14 days at this rate" in report_text(replace(report, storage=full))
+    for_good = replace(storage, kept_days=None)
+    assert (for_good.full_size, for_good.days_left) == (None, storage.free / (storage.bytes / 2))
+
+
+def test_how_long_readings_stay_is_said_by_the_store_or_the_archive() -> None:
+    assert kept_for(StoreSettings(keep="10d"), ArchiveSettings()) == 10 * DAY
+    assert kept_for(StoreSettings(), ArchiveSettings(folder="cold", after="2d", keep="90d")) == 90 * DAY
+    assert kept_for(StoreSettings(), ArchiveSettings(folder="cold")) is None
+    assert kept_for(StoreSettings(), ArchiveSettings(folder="s3://bucket/cold", after="2d")) == 3 * DAY

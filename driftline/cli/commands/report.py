@@ -54,12 +54,12 @@ def _found(folder: Path, settings: Any, days: float) -> dict[str, Any]:
         return dict(get(service, f"report?days={days}"))
     from common.time_units import DAY
     from driftline.cli.store_opening import EMBEDDED, open_reader
-    from driftline.report.report_making import make_report
+    from driftline.report.report_making import kept_for, make_report
     from driftline.report.report_text import report_json, report_text
     from storage.embedded.database import EmbeddedStore
 
-    now = time.time_ns()
+    now, kept = time.time_ns(), kept_for(settings.store, settings.archive)
     with open_reader(EMBEDDED, settings, folder) as store:
         assert isinstance(store, EmbeddedStore)
-        made = make_report(store, settings.alarm, folder, now - int(days * DAY), now)
+        made = make_report(store, settings.alarm, folder, now - int(days * DAY), now, kept=kept)
     return report_json(made) | {"text": report_text(made, settings.report.time_zone)}
