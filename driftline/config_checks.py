@@ -200,7 +200,15 @@ def _stream_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
 
     numbers = list(found)
     _, mistakes = define(list(found.values()))
-    return [(("streams", numbers[each.number], each.key), each.sentence) for each in mistakes]
+    sinks = [sink["name"] for _, sink in _tables(data.get("sinks")) if isinstance(sink.get("name"), str)]
+    errors: list[tuple[Path, str]] = [
+        (("streams", numbers[each.number], *each.key.split(".")), each.sentence) for each in mistakes
+    ]
+    for number, stream in found.items():
+        errors += [
+            (("streams", number, "to"), unknown(name, sinks, "sink")) for name in stream.sinks if name not in sinks
+        ]
+    return errors
 
 
 def _function_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:

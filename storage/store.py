@@ -126,8 +126,8 @@ class StreamResult:
     `key` are the columns that split its rows, as JSON, "" where there are none. A result takes the place of the one
     before it of the same window and key: `kind` is "early", "final" or "correction", and `revision` counts them from 0.
     `journal_offset` is the message that it came with. `columns` are names and DuckDB types, `rows` their values as JSON
-    holds them. `complete` is False where rows of the window were left out for a limit. It is kept where `in_table`, and
-    published to `topic` where that is not empty.
+    holds them. `complete` is False where rows of the window were left out for a limit. It is kept where `in_table`,
+    published to `topic` where that is not empty, and goes to the external databases that `sinks` names.
     """
 
     stream: str
@@ -142,6 +142,7 @@ class StreamResult:
     complete: bool = True
     in_table: bool = True
     topic: str = ""
+    sinks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

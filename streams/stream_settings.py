@@ -22,6 +22,7 @@ TABLE = "table"
 MQTT = "mqtt:"
 FUNCTION = "function:"
 ALARM = "alarm"
+SINK = "sink:"
 STREAM_NAME = "stream"
 STREAM_PLACE = f"{{{STREAM_NAME}}}"
 WINDOW_PLACES = ("window_start", "window_end")
@@ -137,7 +138,7 @@ class StreamSettings(BaseModel):
         min_length=1,
         description="Where the rows go: `table` keeps them under the stream's name; `mqtt:TOPIC` publishes each row, "
         "with `{stream}` for the name; `function:NAME` calls a function for them; `alarm` opens an alarm while "
-        "`alarm.when` is met.",
+        "`alarm.when` is met; `sink:NAME` writes them to one of `[[sinks]]`.",
     )
     alarm: StreamAlarmSettings | None = Field(
         default=None, description='The alarm of `to = ["alarm"]`: when, of what, and what it says.'
@@ -164,10 +165,11 @@ class StreamSettings(BaseModel):
         for target in targets:
             topic = target.removeprefix(MQTT)
             is_topic = target.startswith(MQTT) and topic and not set(topic) & set("+#\0")
-            if not (target in (TABLE, ALARM) or is_topic or (target.startswith(FUNCTION) and target != FUNCTION)):
+            is_named = any(target.startswith(kind) and target != kind for kind in (FUNCTION, SINK))
+            if not (target in (TABLE, ALARM) or is_topic or is_named):
                 raise ValueError(
-                    f'"{target}": expected "table", "alarm", "mqtt:" with a topic, which has no + or #, or "function:" '
-                    "with a function's name"
+                    f'"{target}": expected "table", "alarm", "mqtt:" with a topic, which has no + or #, "function:" '
+                    'with a function\'s name, or "sink:" with the name of one of the sinks'
                 )
         if len(set(targets)) < len(targets):
             raise ValueError("expected each target once")
@@ -199,6 +201,11 @@ class StreamSettings(BaseModel):
     def functions(self) -> list[str]:
         """Functions that are called for its rows."""
         return [target.removeprefix(FUNCTION) for target in self.to if target.startswith(FUNCTION)]
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """External databases that its rows go to."""
+        return tuple(target.removeprefix(SINK) for target in self.to if target.startswith(SINK))
 
     @property
     def in_table(self) -> bool:

@@ -278,6 +278,7 @@ class Streams:
             complete=firing.complete,
             in_table=definition.settings.in_table,
             topic=definition.settings.topic,
+            sinks=definition.settings.sinks,
         )
         return result, answer.holds
 

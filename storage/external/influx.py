@@ -82,7 +82,7 @@ class InfluxSink:
         `max_series` are refused without asking the server. Raises OSError where the server is away, overloaded or not
         set up (401, 403, 404): then the same write may be tried again, since writing twice changes nothing.
         """
-        block = self._protocol.block(output)
+        block = self._protocol.block(output, self.settings.name)
         rejected: list[RejectedLine] = []
         beyond = output.points.series >= self.settings.max_series
         if beyond.any():

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from common.extras import optional
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from storage.external.line_text import float_text, string_text, tag_text
+from storage.external.stream_lines import stream_lines
 from storage.store import DevicePresence, StepOutput
 
 if TYPE_CHECKING:
@@ -80,17 +82,21 @@ class LineProtocol:
             if record.series >= len(self._tags):
                 self._tags += [None] * (record.series + 1 - len(self._tags))
             known = min(known, record.series)
-            self._tags[record.series] = f"device={_tag(record.device)},metric={_tag(record.metric)}"
+            self._tags[record.series] = f"device={tag_text(record.device)},metric={tag_text(record.metric)}"
         if known < len(self._tags):
             new = [None if tags is None else f"{POINTS},{tags} value=" for tags in self._tags[known:]]
             self._prefixes = pa.concat_arrays([self._prefixes[:known], pa.array(new, pa.string())])
 
-    def block(self, output: StepOutput) -> LineBlock:
-        """A line for each point, alarm and device state of `output`. Raises ValueError for a series without a name."""
+    def block(self, output: StepOutput, sink: str = "") -> LineBlock:
+        """A line for each point, alarm and device state of `output`, and each row of a stream that goes to `sink`.
+
+        Raises ValueError for a series without a name.
+        """
         self.learn(output.series)
         points = self._point_lines(output.points)
         others = [self._alarm_line(record) for record in output.alarms] + [_device_line(d) for d in output.devices]
         others += [line for record in output.alarms for line in self._contributor_lines(record)]
+        others += [line for each in output.stream_results if sink in each.sinks for line in stream_lines(each)]
         if not others:
             return points
         encoded = [line.encode() + b"\n" for line in others]
@@ -141,20 +147,20 @@ class LineProtocol:
             "state": f"{ALARM_STATES[record.state]}i",
             "open": f"{int(record.state is not AlarmState.CLEARED)}i",
             "opened": f"{record.opened}i",
-            "peak_score": _float(record.peak_score),
-            "value": _float(record.value),
-            "expected": _float(record.expected),
-            "reason": _text(record.reason),
+            "peak_score": float_text(record.peak_score),
+            "value": float_text(record.value),
+            "expected": float_text(record.expected),
+            "reason": string_text(record.reason),
         }
         written = ",".join(f"{name}={value}" for name, value in fields.items() if value is not None)
-        return f"{ALARMS},{tags},severity={_tag(record.severity)} {written} {time}"
+        return f"{ALARMS},{tags},severity={tag_text(record.severity)} {written} {time}"
 
     def _contributor_lines(self, record: AlarmRecord) -> list[str]:
         if record.state is not AlarmState.OPEN:
             return []
         start = f"{CONTRIBUTORS},{self._tags[record.series]}"
         return [
-            f"{start},detector={_tag(name)} decades={_float(decades)} {record.opened}"
+            f"{start},detector={tag_text(name)} decades={float_text(decades)} {record.opened}"
             for name, decades in record.parts.items()
             if math.isfinite(decades)
         ]
@@ -165,24 +171,9 @@ _FLAGS = [f",anomaly={anomaly}i,quality={quality}i " for quality in range(3) for
 
 def _device_line(state: DevicePresence) -> str:
     fields = f"online={int(state.online)}i,open_alarms={state.open_alarms}i"
-    return f"{DEVICES},device={_tag(state.device)} {fields} {state.time}"
+    return f"{DEVICES},device={tag_text(state.device)} {fields} {state.time}"
 
 
 def _field(name: str, column: NDArray[np.float64]) -> Any:
     short = pa.array(np.where(np.isfinite(column), column, np.nan).astype(np.float32), from_pandas=True)
     return pc.binary_join_element_wise(f",{name}=", short.cast(pa.string()), "").fill_null("")
-
-
-def _float(value: float) -> str | None:
-    return repr(float(value)) if math.isfinite(value) else None
-
-
-def _tag(text: str) -> str:
-    for character in ",= ":
-        text = text.replace(character, "\\" + character)
-    text = text.replace("\n", "\\n")
-    return text + "\\" if text.endswith("\\") else text
-
-
-def _text(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.extras import optional
 from devices.batch import ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, SeriesRecord
-from storage.store import DevicePresence, StepOutput
+from storage.store import DevicePresence, StepOutput, StreamResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +35,8 @@ def encode_output(output: StepOutput) -> bytes:
         "counts": output.counts,
         "devices": [asdict(state) for state in output.devices],
         "actions": [asdict(action) for action in output.actions],
+        # What a window holds so far is left out: its last result has the same labels and time.
+        "stream_results": [asdict(each) for each in output.stream_results if each.sinks and each.kind != "early"],
     }
     names = [field.name for field in fields(ScoredBatch)]
     columns = [pa.array(getattr(output.points, name)) for name in names]
@@ -63,6 +65,7 @@ def decode_output(data: bytes) -> StepOutput:
             counts=rest["counts"],
             devices=[DevicePresence(**state) for state in rest["devices"]],
             actions=[ActionRecord(**action) for action in rest.get("actions", ())],
+            stream_results=[_result(result) for result in rest.get("stream_results", ())],
         )
     except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:
         raise ValueError(f"{len(data)} bytes are not a stored output: {error}") from error
@@ -70,6 +73,12 @@ def decode_output(data: bytes) -> StepOutput:
 
 def _column(batch: Any, name: str) -> NDArray[Any]:
     return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
+
+
+def _result(stored: dict[str, Any]) -> StreamResult:
+    columns = tuple((name, sql_type) for name, sql_type in stored["columns"])
+    rows = [tuple(row) for row in stored["rows"]]
+    return StreamResult(**stored | {"columns": columns, "rows": rows, "sinks": tuple(stored["sinks"])})
 
 
 def _alarm_fields(record: AlarmRecord) -> dict[str, Any]:

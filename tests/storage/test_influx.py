@@ -23,7 +23,7 @@ from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.external.influx import InfluxSink
 from storage.external.lines import LineProtocol
 from storage.storage_settings import SinkSettings
-from storage.store import DevicePresence, StepOutput
+from storage.store import DevicePresence, StepOutput, StreamResult
 
 NOW = 1_700_000_000 * 10**9
 NAMES = [SeriesRecord(0, "pump 1,a", "flow=x"), SeriesRecord(1, "fan\\", "speed")]
@@ -80,6 +80,26 @@ def test_device_states_become_lines_behind_the_points() -> None:
     assert points == LineProtocol().block(output()).text
     assert one == "driftline_device,device=pump\\ 1 online=1i,open_alarms=2i 7"
     assert other == "driftline_device,device=fan online=0i,open_alarms=0i 8"
+
+
+ROLLUP = StreamResult(
+    "crowd", NOW - 10**9, NOW, '["A"]', "final", 0, 17,
+    (("site", "VARCHAR"), ("os", "VARCHAR"), ("n", "BIGINT"), ("mean", "DOUBLE"), ("ok", "BOOLEAN"),
+     ("at", "TIMESTAMP")),
+    [("hall 1", "iOS", 3, 0.5, True, "2026-01-01T00:00:00Z"), ("hall 1", "iOS", 4, None, False, None),
+     ("hall 1", None, 2**40, 1.0, None, None), ("hall 2", "", None, None, None, None)],
+    sinks=("influx", "other"),
+)  # fmt: skip
+
+
+def test_rows_of_streams_become_lines_with_their_texts_as_labels() -> None:
+    block = LineProtocol().block(output(0, stream_results=[ROLLUP, replace(ROLLUP, sinks=("other",))]), "influx")
+    assert block.text == [
+        f"driftline_stream_crowd,site=hall\\ 1,os=iOS n=3.0,mean=0.5,ok=1.0 {NOW}",
+        f"driftline_stream_crowd,site=hall\\ 1,os=iOS,driftline_row=1 n=4.0,ok=0.0 {NOW}",
+        f"driftline_stream_crowd,site=hall\\ 1 n=1099511627776.0,mean=1.0 {NOW}",
+    ]
+    assert LineProtocol().block(output(0, stream_results=[ROLLUP])).text == []
 
 
 def test_lines_can_be_cut_anywhere() -> None:
@@ -220,6 +240,7 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
         with InfluxSink(SinkSettings(name="s", url=url)) as sink:
             assert sink.write(output(10)) == []
             assert sink.write(output(10)) == []
+            assert sink.write(output(0, stream_results=[replace(ROLLUP, sinks=("s",))])) == []
         assert eventually(lambda: fetch(f"{url}/internal/force_flush") == "")
         export = f'{url}/api/v1/export?match={{__name__="driftline_value",metric="speed"}}&reduce_mem_usage=0'
         [row] = [json.loads(line) for line in fetch(export.replace('"', "%22")).splitlines()]
@@ -227,6 +248,12 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
         assert dict(zip(row["timestamps"], row["values"], strict=False)) == {
             NOW // 10**6 + i: i + 0.5 for i in range(1, 10, 2)
         }
+        rows = fetch(f"{url}/api/v1/export?match=driftline_stream_crowd_n").splitlines()
+        assert sorted((each["metric"]["site"], each["values"]) for each in map(json.loads, rows)) == [
+            ("hall 1", [3]),
+            ("hall 1", [4]),
+            ("hall 1", [2**40]),
+        ]
     finally:
         process.terminate()
         process.wait(timeout=20)

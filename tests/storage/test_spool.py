@@ -15,8 +15,11 @@ from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from storage.external.outputs import decode_output, encode_output
 from storage.external.spool import RefusedLine, SinkLag, Spool, refused_lines
-from storage.store import DevicePresence, StepOutput
+from storage.store import DevicePresence, StepOutput, StreamResult
 
+ROLLUP = StreamResult(
+    "rollup", 0, 10**9, '["A"]', "final", 0, 17, (("site", "VARCHAR"), ("n", "BIGINT")), [("A", 3)], sinks=("influx",)
+)
 floats = st.floats(allow_subnormal=False)
 
 
@@ -36,6 +39,7 @@ def output(position: int, n: int = 3, values: list[float] | None = None) -> Step
         [AlarmRecord(1, 0, AlarmState.OPEN, 4, None, "warning", 3.5, 1.0, float("inf"), "odd", {"zscore": 1.0})],
         {"received": n},
         [DevicePresence("pump", 4, True, 1)],
+        stream_results=[ROLLUP],
     )
 
 
@@ -44,7 +48,7 @@ def assert_same(left: StepOutput, right: StepOutput) -> None:
         a, b = getattr(left.points, field.name), getattr(right.points, field.name)
         assert a.dtype == b.dtype
         assert a.tobytes() == b.tobytes()
-    for name in ("position", "next_position", "series", "alarms", "counts", "devices"):
+    for name in ("position", "next_position", "series", "alarms", "counts", "devices", "stream_results"):
         assert getattr(left, name) == getattr(right, name)
 
 
@@ -58,6 +62,12 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def test_outputs_survive_as_bytes(values: list[float], position: int) -> None:
     whole = output(position, values=values)
     assert_same(decode_output(encode_output(whole)), whole)
+
+
+def test_results_of_streams_that_go_to_no_sink_or_are_early_are_left_out() -> None:
+    results = [ROLLUP, replace(ROLLUP, sinks=()), replace(ROLLUP, kind="early"), replace(ROLLUP, kind="correction")]
+    kept = decode_output(encode_output(replace(output(0), stream_results=results))).stream_results
+    assert [(each.kind, each.rows) for each in kept] == [("final", [("A", 3)]), ("correction", [("A", 3)])]
 
 
 def test_other_bytes_are_refused() -> None:

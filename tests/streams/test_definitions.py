@@ -106,6 +106,7 @@ def test_sql_that_may_not_run_is_refused_with_the_reason(sql: str, reason: str) 
         ('window = { type = "session", gap = "3s", size = "3s" }', "a session window has no size: expected gap"),
         ('window = { size = "0s" }', "expected a duration above 0"),
         ('window = { size = "1s" }\nto = ["mqtt:a/#"]', '"mqtt:a/#": expected "table", "alarm", "mqtt:" with a topic'),
+        ('window = { size = "1s" }\nto = ["sink:plant"]', 'streams[0].to: unknown sink "plant" (known: none)'),
         ('window = { size = "1s" }\nearly = "2s"', "expected less than the window's size"),
         ('window = { type = "session", gap = "1s" }\ncorrections = "2s"', "expected a tumbling or hopping window"),
         ('window = { size = "1s" }\ntopics = ["a"]', 'expected from = "readings", got "points"'),
