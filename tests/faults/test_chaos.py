@@ -61,6 +61,9 @@ every = "5s"
 max_bytes = 134217728
 [store]
 compact_rows = 20000
+[limits]
+# Hostile payloads invent series for as long as they may, and four snapshots of these have to fit the small disk.
+max_series = 4000
 [[sinks]]
 name = "away"
 url = "http://127.0.0.1:9"
