@@ -60,14 +60,20 @@ def connect(client: Client, settings: BrokerSettings, *, version_5: bool, most_b
     )
 
 
-def side_client(settings: BrokerSettings, password: str | None, client_id: str = "") -> Client:
+def side_client(
+    settings: BrokerSettings,
+    password: str | None,
+    client_id: str = "",
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+) -> Client:
     """A client of paho's own beside the session, as the settings say, that has not connected yet: `host_and_port` of
     the settings is where. Its session ends with its connection. Raises OSError where a file cannot be read.
     """
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id,
-        clean_session=True,
+        clean_session=None if protocol == MQTTProtocolVersion.MQTTv5 else True,
+        protocol=protocol,
         transport="websockets" if is_websocket(settings.url) else "tcp",
     )
     client.connect_timeout = seconds(settings.connect_timeout)

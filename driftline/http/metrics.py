@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from driftline.http.stream_routes import COUNTS
 from driftline.http.view import Counts, DeviceLife, FunctionView, ServiceView, Status
 
 MAX_REASONS = 32
@@ -57,6 +58,7 @@ class LedgerCollector(Collector):
         yield health
         yield from _sinks(counts)
         yield from _functions(self._view.functions)
+        yield _streams(self._view)
         lives = Counter(state.life for state in self._view.device_states())
         devices = GaugeMetricFamily("driftline_devices", "Devices, by whether they are heard from.", labels=["life"])
         for life in DeviceLife:
@@ -76,6 +78,17 @@ def _sinks(counts: Counts) -> Iterator[Metric]:
         refused.add_metric([name], sink.refused)
         waiting.add_metric([name], sink.waiting)
     yield from (points, refused, waiting)
+
+
+def _streams(view: ServiceView) -> Metric:
+    found = CounterMetricFamily(
+        "driftline_streams", "Rows and windows of streams, by what became of them.", labels=["stream", "count"]
+    )
+    for name, stream in view.store.streams().items():
+        for count in COUNTS:
+            if count in stream.counts:
+                found.add_metric([name, count], stream.counts[count])
+    return found
 
 
 def _functions(view: FunctionView | None) -> Iterator[Metric]:

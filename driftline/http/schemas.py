@@ -364,7 +364,10 @@ class StreamSummary(BaseModel):
     declared: bool = Field(description="Whether the configuration has it; false for one that left its table behind.")
     definition: dict[str, Any] | None = Field(description="Its settings that differ from the defaults.")
     columns: dict[str, str] = Field(description="Columns that its SQL gives, with their types.")
-    counts: dict[str, int] = Field(description="received = taken + late + over_limit; windows, rows, failed.")
+    counts: dict[str, int] = Field(
+        description="received = taken + late + over_limit; windows, rows, failed. Of rows that go to MQTT: published, "
+        "refused by the broker, unpublished since too many waited."
+    )
     watermark: int | None = Field(description="Event time up to which it has answered; null before the first row.")
     lag_seconds: float | None = Field(description="How far the watermark is behind the clock.")
     problem: str = Field(description="What failed last, in one sentence; empty where nothing did.")

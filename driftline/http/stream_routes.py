@@ -13,10 +13,13 @@ from driftline.http.errors import unknown
 from driftline.http.reply import json_response, plain_value
 from driftline.http.view import ServiceView
 from storage.embedded.database import EmbeddedStore
-from storage.embedded.stream_tables import WRITTEN, StoredStream
+from storage.embedded.stream_tables import PUBLISHED, REFUSED, UNPUBLISHED, WRITTEN, StoredStream
 from streams.stream_settings import StreamSettings
 
-COUNTS = ("received", "taken", "corrected", "late", "over_limit", "windows", "rows", "failed")
+COUNTS = (
+    "received", "taken", "corrected", "late", "over_limit", "windows", "rows", "failed",
+    PUBLISHED, REFUSED, UNPUBLISHED,
+)  # fmt: skip
 """Counts of a stream, in the order in which people read them."""
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
-import paho.mqtt.client as paho
 from pydantic import BaseModel, ValidationError
 
 from alerts.actions import Action, Shelve
@@ -29,11 +27,9 @@ from functions.action_settings import (
 from functions.http_call import call_http
 from functions.templates import filled
 from ingest.broker_settings import BrokerSettings
-from ingest.connecting import host_and_port, side_client
+from ingest.confirmed_publishing import ConfirmedPublisher, Message
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
-
-_TAKEN_WITHIN = 10.0
 
 Act = Callable[[Sequence[Action]], list[ActionRecord]]
 
@@ -47,36 +43,20 @@ class Publishing(Protocol):
 
 
 class MessagePublisher:
-    """Publishes single messages at QoS 1 over one connection, which is made at the first. Any thread may call it."""
+    """Publishes single messages over one connection, which is made at the first. Any thread may call it."""
 
     def __init__(self, settings: BrokerSettings, password: str | None) -> None:
-        self._host, self._port = host_and_port(settings)
-        self._client: paho.Client | None = None
-        self._password = password
-        self._settings = settings
-        self._lock = threading.Lock()
+        self._publisher = ConfirmedPublisher(settings, password)
 
     def __call__(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """Publish it, and wait until the broker has taken it. Raises OSError."""
-        with self._lock:
-            if self._client is None:
-                client = side_client(self._settings, self._password)
-                client.connect(self._host, self._port)
-                client.loop_start()
-                self._client = client
-        sent = self._client.publish(topic, payload, qos=1, retain=retain)
-        try:
-            sent.wait_for_publish(_TAKEN_WITHIN)
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
-        if not sent.is_published():
-            raise TimeoutError(f"the broker at {self._host}:{self._port} did not take it within {_TAKEN_WITHIN:.0f} s")
+        """Publish it, and wait until the broker has taken it. Raises OSError, where the broker refuses it too."""
+        [refusal] = self._publisher.publish([Message(topic, payload, retain)])
+        if refusal:
+            raise OSError(f'the broker refuses what is published on "{topic}": {refusal}')
 
     def close(self) -> None:
         """End the connection."""
-        if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
+        self._publisher.close()
 
 
 class FunctionActions:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from storage.embedded import stream_tables
@@ -34,7 +35,8 @@ class StreamStore(OldPoints):
         with database_errors(self.path, "reading what is to be published"), self._cursor() as cursor:
             return stream_tables.waiting_messages(cursor, after, limit)
 
-    def forget_messages(self, up_to: int) -> None:
-        """Remove rows that have been published, up to and with that number."""
+    def forget_messages(self, up_to: int, outcomes: Mapping[tuple[str, str], int] = MappingProxyType({})) -> None:
+        """Remove rows that have been published, up to and with that number; `outcomes`: how many by stream and count,
+        which is one of `PUBLISHED` and `REFUSED`."""
         with self._maintaining("noting what has been published") as connection:
-            stream_tables.forget_messages(connection, up_to)
+            stream_tables.forget_messages(connection, up_to, outcomes)

@@ -6,9 +6,10 @@ types. The view is made anew where a column is new or has another type than befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -46,6 +47,9 @@ CREATE TABLE IF NOT EXISTS stored.stream_message(
 """
 """Streams by name, their rows, and the rows that wait to be published. They may be added to any database."""
 
+PUBLISHED, REFUSED, UNPUBLISHED = "published", "refused", "unpublished"
+"""Counts of a stream's rows that the broker took, that it refused, and that were left out since too many waited."""
+
 WRITTEN = "written"
 """The count of a table that functions write into; no stream has it."""
 
@@ -78,11 +82,12 @@ class StoredStream:
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """A row that waits to be published; `number` tells the order."""
+    """A row of a stream that waits to be published; `number` tells the order."""
 
     number: int
     topic: str
     payload: bytes
+    stream: str
 
 
 def stored_streams(connection: duckdb.DuckDBPyConnection) -> dict[str, StoredStream]:
@@ -315,26 +320,52 @@ def row_content(result: StreamResult, number: int) -> dict[str, Any]:
 def waiting_messages(connection: duckdb.DuckDBPyConnection, after: int, limit: int) -> list[StreamMessage]:
     """Rows that wait to be published, in order, behind the one of number `after`."""
     rows = connection.execute(
-        "SELECT number, topic, payload FROM stored.stream_message WHERE number > ? ORDER BY number LIMIT ?",
+        "SELECT number, topic, payload, payload ->> '$.stream' FROM stored.stream_message "
+        "WHERE number > ? ORDER BY number LIMIT ?",
         [after, limit],
     ).fetchall()
-    return [StreamMessage(number, topic, payload.encode()) for number, topic, payload in rows]
+    return [StreamMessage(number, topic, payload.encode(), stream) for number, topic, payload, stream in rows]
 
 
-def forget_messages(connection: duckdb.DuckDBPyConnection, up_to: int) -> None:
-    """Remove rows that have been published."""
+def forget_messages(
+    connection: duckdb.DuckDBPyConnection, up_to: int, outcomes: Mapping[tuple[str, str], int] = MappingProxyType({})
+) -> None:
+    """Remove rows that have been published, and count what became of them: `outcomes` by stream and count."""
     connection.execute("DELETE FROM stored.stream_message WHERE number <= ?", [up_to])
+    _add_counts(connection, outcomes)
+
+
+def _add_counts(connection: duckdb.DuckDBPyConnection, added: Mapping[tuple[str, str], int]) -> None:
+    known = stored_streams(connection) if added else {}
+    for stream in {stream for stream, _ in added} & set(known):
+        counts = dict(known[stream].counts)
+        for (name, count), number in added.items():
+            if name == stream:
+                counts[count] = counts.get(count, 0) + number
+        connection.execute(
+            "UPDATE stored.stream SET counts = ? WHERE name = ?", [orjson.dumps(counts).decode(), stream]
+        )
+
+
+def _leave_out_oldest(connection: duckdb.DuckDBPyConnection, most: int) -> None:
+    """Let no more rows wait to be published than `most`; those that go are counted."""
+    [(last,)] = connection.execute("SELECT max(number) FROM stored.stream_message").fetchall()
+    if last is None:
+        return
+    rows = connection.execute(
+        "SELECT payload ->> '$.stream', count(*) FROM stored.stream_message WHERE number <= ? GROUP BY ALL",
+        [last - most],
+    ).fetchall()
+    if rows:
+        forget_messages(connection, last - most, {(stream, UNPUBLISHED): count for stream, count in rows})
 
 
 def remove_old_rows(connection: duckdb.DuckDBPyConnection, keep: int) -> int:
     """Remove rows whose window ended more than `keep` ns before the newest of their stream; returns how many went.
 
-    Of rows that wait to be published the newest `MOST_WAITING` stay.
+    Of rows that wait to be published the newest `MOST_WAITING` stay; the others are counted.
     """
-    connection.execute(
-        "DELETE FROM stored.stream_message WHERE number <= (SELECT max(number) FROM stored.stream_message) - ?",
-        [MOST_WAITING],
-    )
+    _leave_out_oldest(connection, MOST_WAITING)
     [(removed,)] = connection.execute(
         """
         DELETE FROM stored.stream_row r USING (

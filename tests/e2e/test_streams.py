@@ -95,8 +95,8 @@ def test_the_tutorial_is_what_the_audience_example_gives(service: Any, wait_unti
     assert heard == [(500, 300, 125), (500, 300, 125), (500, 300, 125), (10, 6, 3)]
 
     reply = service.get("streams/distinct_users")
-    nothing = dict.fromkeys(("corrected", "late", "over_limit", "failed"), 0)
-    assert reply["counts"] == {"received": 1510, "taken": 1510, "windows": 4, "rows": 4, **nothing}
+    nothing = dict.fromkeys(("corrected", "late", "over_limit", "failed", "refused", "unpublished"), 0)
+    assert reply["counts"] == {"received": 1510, "taken": 1510, "windows": 4, "rows": 4, "published": 4, **nothing}
     assert (reply["problem"], reply["declared"]) == ("", True)
     assert [row[reply["row_columns"].index("id")] for row in reply["newest"]] == [
         each["id"] for each in reversed(listener.heard)

@@ -102,6 +102,8 @@ function tiles(stream) {
     tile("Late", count(counts.late), counts.corrected ? `${count(counts.corrected)} corrected` : "left out", counts.late ? "warn" : ""),
     tile("Over the limit", count(counts.over_limit), "left out", counts.over_limit ? "bad" : ""),
     tile("Answers", count(counts.rows), `${count(counts.windows)} windows`),
+    ...(counts.refused ? [tile("Refused", count(counts.refused), "by the broker", "bad")] : []),
+    ...(counts.unpublished ? [tile("Unpublished", count(counts.unpublished), "too many waited", "bad")] : []),
     tile("Failed", count(counts.failed), stream.problem, counts.failed ? "bad" : ""),
     tile("Answered up to", stream.watermark === null ? "–" : clock(stream.watermark), stream.lag_seconds === null ? "" : `${duration(stream.lag_seconds)} ago`),
   ];
