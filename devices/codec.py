@@ -27,6 +27,8 @@ class Role(IntEnum):
     """States told in words: a row's value is a code of the codec's `words`."""
     AVAILABILITY = 2
     """Whether the device is there: 1 or 0."""
+    TRUTH = 3
+    """Numbers told as truth values: `true`, `ON`, `closed` are 1 or 0."""
 
 
 class MetricName(str):

@@ -46,7 +46,8 @@ _IDENTITIES = frozenset(
     channelid protocol protocolid subtype seq seqno sequence sequencenumber msgid messageid packetid deduplicationid
     uplinkid devaddr address addr slaveid slaveaddress cmdid commandid host hostname clientid userid username
     manufacturer vendor product productid groupid ssid bssid networkid panid meterid equipmentid tenantid
-    applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion
+    applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion slave register reg
+    msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
     """,
     )
 )
@@ -59,7 +60,8 @@ _DIAGNOSTIC = frozenset(
     linkquality lqi rssi snr signal signalstrength wifisignal wifirssi lorasnr esnr dbm spreadingfactor datarate dr sf
     bandwidth frequencyhz batteryok batterylow vcc
     uptime uptimesec heap freeheap freemem freememory loadavg sleep mqttcount fcnt fcntup fcntdown framecounter counter
-    bootcount restarts reboots reconnects lastseen cpu ram rawrssi noise
+    bootcount restarts reboots reconnects lastseen cpu ram rawrssi noise sats satellites numsats hdop vdop pdop
+    errcode errorcode
     """,
     )
 ) - {"cpu", "noise", "counter"}
@@ -71,7 +73,8 @@ _COUNTER = frozenset(
         r"\S+",
         """
     total energy energytotal totalenergy totalforward rain raintotal totalrain rainmm volume totalvolume count pulses
-    pulsecount
+    pulsecount totalin totalout energyin energyout ein eout energyimport energyexport totalimport totalexport
+    totalact totalactret totalactenergy totalactretenergy
     odometer mileage energyexported energyimported kwh wh consumption totalizer
     """,
     )
@@ -97,6 +100,9 @@ _TIME = frozenset(
 )
 _POSITION = frozenset({"lat", "lon", "lng", "latitude", "longitude", "gpslat", "gpslon", "gpslatitude", "gpslongitude"})
 _STATE_INPUT = re.compile(r"(?:relay|switch|input|output|light|led|door|contact|pump|valve|fan)[._:]?\d*")
+_TIME_ENDINGS = ("_ts", "_timestamp", "Timestamp", "_epoch", "Epoch", "_tst")
+_DIAGNOSTIC_ENDINGS = ("accuracy", "errorcount", "outagecount", "failurecount", "resetcount", "restartcount")
+_PARTS = re.compile(r"[./]")
 _SQUASHED = re.compile(r"[_\-\s]")
 
 
@@ -106,19 +112,25 @@ def is_identity(name: str) -> bool:
     return name.endswith(_IDENTITY_ENDINGS) or _squash(name) in _IDENTITIES
 
 
-def kind_of(metric: str, unit: str = "", *, words: bool = False) -> Kind:
-    """The kind of a metric by its name (dotted; the last part counts most) and unit; `words`: its values are words."""
-    if words:
-        return Kind.TEXT
-    last = metric.rpartition(".")[2]
+def kind_of(metric: str, unit: str = "", *, truth: bool = False) -> Kind:
+    """The kind of a metric by its name and unit; `truth`: its values are truth values.
+
+    Of a name of several parts (`ENERGY.Total.1`, `Ac/Energy`) the last one that is no place in a list counts.
+    """
+    parts = [part for part in _PARTS.split(metric) if part and not part.isdecimal()]
+    last = parts[-1] if parts else metric
     squashed = _squash(last)
     if squashed in _DIAGNOSTIC or unit == "dBm":
+        return Kind.DIAGNOSTIC
+    if truth:
+        return Kind.STATE
+    if is_identity(last) or squashed.endswith(_DIAGNOSTIC_ENDINGS):
         return Kind.DIAGNOSTIC
     if squashed in _BATTERY:
         return Kind.BATTERY
     if squashed in _POSITION:
         return Kind.POSITION
-    if squashed in _TIME:
+    if squashed in _TIME or last.endswith(_TIME_ENDINGS):
         return Kind.TIME
     if unit in _COUNTER_UNITS or squashed in _COUNTER:
         return Kind.COUNTER

@@ -104,6 +104,14 @@ def text_to_number(text: str) -> float | None:
     return None
 
 
+def is_truth(value: object) -> bool:
+    """Whether a field tells a truth value: true or false, or a word of those that stand for 1 and 0."""
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        return word in TRUE_WORDS or word in FALSE_WORDS
+    return isinstance(value, bool)
+
+
 def unit_of(text: str) -> str:
     """The unit that is glued to the number in `text`; empty where there is none."""
     found = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -23,6 +24,8 @@ from devices.kinds import Kind
 from devices.rejection_reasons import Reason
 from devices.topics import Pattern, Template, validate_filter
 from devices.vectors import Vector
+
+_Told = TypeVar("_Told")
 
 FOLDER = Path(__file__).parent / "profiles"
 
@@ -76,7 +79,7 @@ class ProfileMessage(BaseModel):
     device: str = Field(default="{topic}", description="Template of the device's name, where the payload names none.")
     metric: str = Field(default="", description="Template of the metric's name; empty: as for any route.")
     codec: ProfileCodec = Field(default=ProfileCodec(type="auto"), description="How readings are read.")
-    describes: Literal["", "homie", "homie5", "homeassistant", "zigbee2mqtt"] = Field(
+    describes: Literal["", "homie", "homie5", "homeassistant", "statestream", "zigbee2mqtt"] = Field(
         default="", description="The form in which metadata tells units; empty: it is counted alone."
     )
 
@@ -141,11 +144,18 @@ class Profile(BaseModel):
 
     def unit(self, metric: str) -> str:
         """The unit of a metric, empty where the profile states none."""
-        return next((unit for glob, unit in self.units.items() if fnmatchcase(metric, glob)), "")
+        return _by_glob(self.units, metric) or ""
 
     def kind(self, metric: str) -> Kind | None:
         """The kind of a metric, None where the profile leaves it to the name."""
-        return next((kind for glob, kind in self.kinds.items() if fnmatchcase(metric, glob)), None)
+        return _by_glob(self.kinds, metric)
+
+
+def _by_glob(table: Mapping[str, _Told], metric: str) -> _Told | None:
+    """What the first glob that matches a metric says; a member of a list (`Power.1`) is as the whole of it."""
+    found = next((told for glob, told in table.items() if fnmatchcase(metric, glob)), None)
+    whole, _, place = metric.rpartition(".")
+    return _by_glob(table, whole) if found is None and whole and place.isdecimal() else found
 
 
 def load_profile(path: Path) -> Profile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SPELLINGS = {
     "C": "°C",
     "ºC": "°C",
@@ -71,6 +73,13 @@ _QUANTITIES: dict[str, dict[str, tuple[float, float]]] = {
 }  # fmt: skip
 """Units by quantity: scale and offset that carry a value to the quantity's first unit."""
 
+_UNIT_AT_END = re.compile(
+    r"(?:(?<=[A-Za-z0-9]_)(degC|degF|hPa|kPa|mbar|kWh|Wh|kW|VA|mV|mA|Hz|kHz|ppm|ppb|lux|dBm|pct|percent|celsius|"
+    r"fahrenheit|km_h|m_s|mm|cm)|(?:[Tt]emp|[Tt]emperature)_?([CF])|[Pp]ower_(W)|(?:[Vv]oltage|[Bb]attery)_(V))$"
+)
+"""A letter alone may as well number a phase or a channel: it counts after the name of its quantity only."""
+_WRITTEN_OUT = {"pct": "%", "km_h": "km/h", "m_s": "m/s"}
+
 _QUANTITY_OF = {unit: name for name, units in _QUANTITIES.items() for unit in units}
 
 
@@ -78,6 +87,15 @@ def canonical(unit: str) -> str:
     """The one spelling of a unit; a unit that is not known stays as it is, without blanks around it."""
     text = unit.strip().replace("μ", "µ")
     return _SPELLINGS.get(text) or _SPELLINGS.get(text.lower(), text)
+
+
+def unit_of_name(metric: str) -> str:
+    """The unit that the end of a metric's name tells (`temperature_C`, `pressure_hPa`, `tempC`); empty if none does."""
+    found = _UNIT_AT_END.search(metric)
+    if found is None:
+        return ""
+    told = next(part for part in found.groups() if part)
+    return canonical(_WRITTEN_OUT.get(told, told))
 
 
 def conversion(source: str, target: str) -> tuple[float, float] | None:

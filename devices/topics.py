@@ -161,6 +161,11 @@ class Template:
                 self._parts.append(self._place(inner, match.start()))
 
     @property
+    def shows_metric(self) -> bool:
+        """Whether the name tells the reading's metric."""
+        return any(isinstance(part, _Metric) for part in self._parts)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The fields of the payload that the name is made of, in order."""
         return tuple(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Field)))

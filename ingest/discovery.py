@@ -108,12 +108,16 @@ class Discovery:
             root = orjson.loads(payload)
         except orjson.JSONDecodeError:
             return
-        if form == "homie5":
+        if form == "statestream" and isinstance(root, str):
+            yield self._by_name, (device, topic.split("/")[-2]), canonical(root)
+        elif form == "homie5":
             for metric, unit in _homie5(root):
                 yield self._by_name, (device, metric), unit
         elif form == "zigbee2mqtt":
+            base = topic.removesuffix("/bridge/devices")
             for name, metric, unit in _zigbee2mqtt(root):
-                yield self._by_name, (name, metric), unit
+                owner = name if base == "zigbee2mqtt" else f"{base}/{name}"
+                yield self._by_name, (owner, metric), unit
         elif isinstance(root, dict):
             for state_topic, field, unit in _homeassistant(root):
                 wild = "+" in state_topic or "#" in state_topic

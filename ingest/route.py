@@ -13,7 +13,7 @@ from devices.codec import MetricName, StatefulCodec
 from devices.codec import Role as ValueRole
 from devices.device_book import DeviceBook
 from devices.kinds import SCORED, Kind
-from devices.quantities import conversion
+from devices.quantities import conversion, unit_of_name
 from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
@@ -87,7 +87,8 @@ class Router(TopicRouter):
         metrics = self.codecs[codec].metrics
         table = self._table(codec)
         if len(table.roles) < len(metrics):
-            table.roles = np.array([name.role for name in metrics], np.uint8)
+            told = [ValueRole.VALUE if name.role == ValueRole.TRUTH else name.role for name in metrics]
+            table.roles = np.array(told, np.uint8)
         return table.roles if table.roles.any() else None
 
     def series(self, readings: Unresolved) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
@@ -264,8 +265,10 @@ class Router(TopicRouter):
         told = said.unit or described
         device = self.book.current(device)
         override = route.override_at(route.override_of(metric))
-        unit = (override.unit if override else "") or told or route.usual_unit(metric)
-        kind = route.kind(metric, unit, words=words)
+        unit = (override.unit if override else "") or told
+        if not unit and said.role == ValueRole.VALUE:
+            unit = route.usual_unit(metric) or unit_of_name(metric)
+        kind = route.kind(metric, unit, said.role)
         series, new = self.registry.find_or_add(device, metric, unit, kind.value)
         if new is not None or words:
             return series, kind

@@ -8,7 +8,9 @@ from typing import Any
 
 from common.durations import parse_duration
 from devices.codec import UNNAMED, Codec
+from devices.codec import Role as ValueRole
 from devices.codecs import codec_registry as codecs
+from devices.codecs.shapes import VALUE_FIELDS
 from devices.kinds import Kind, kind_of
 from devices.profile import Profile, ProfileMessage, Role
 from devices.times import parse_time
@@ -19,6 +21,9 @@ from ingest.knowledge_settings import KnowledgeSettings
 _SEPARATOR = "\x1f"
 """Between the fields of a payload that a device's name is made of."""
 
+
+_UNTELLING = frozenset({UNNAMED, *VALUE_FIELDS})
+"""Names of values that say nothing of what is measured."""
 
 NO_OVERRIDE = -1
 UNSCORED = -(1 << 20)
@@ -55,6 +60,8 @@ class Route:
         self.component = component
         self.device = _template(settings.device or (message.device if message is not None else ""))
         self.metric = _template(settings.metric or (message.metric if message is not None else ""))
+        # A profile's template that leaves the metric out names topics of one value: of several, each keeps its name.
+        self._holds_many = self.metric is not None and not settings.metric and not self.metric.shows_metric
         self.reorder_window = parse_duration(settings.reorder_window)
         self.future_skew = parse_duration(settings.future_skew)
         self.earliest = parse_time(settings.earliest)
@@ -72,7 +79,10 @@ class Route:
                 named = "value"
         else:
             named, parent = metric, "/".join(levels)
-        return self._device(levels, device, named, parent), self._metric(levels, named)
+        name = self._metric(levels, named)
+        if self._holds_many and metric not in _UNTELLING:
+            name = f"{name}.{metric}"
+        return self._device(levels, device, named, parent), name
 
     def owner(self, levels: list[str]) -> str:
         """The device that a message is of, as far as its topic tells."""
@@ -135,13 +145,15 @@ class Route:
         """The unit that a metric of the route's profile has where nothing else tells it."""
         return self.profile.unit(metric) if self.profile is not None else ""
 
-    def kind(self, metric: str, unit: str, *, words: bool) -> Kind:
-        """What the metric is: by the route, its profile, its name and unit."""
+    def kind(self, metric: str, unit: str, role: ValueRole = ValueRole.VALUE) -> Kind:
+        """What the metric is: by the route, its profile, its name and unit, and what its values are."""
         override = self.override_at(self.override_of(metric))
         if override is not None and override.kind is not None:
             return override.kind
-        by_profile = self.profile.kind(metric) if self.profile is not None and not words else None
-        return by_profile or kind_of(metric, unit, words=words)
+        if role == ValueRole.TEXT:
+            return Kind.TEXT
+        by_profile = self.profile.kind(metric) if self.profile is not None else None
+        return by_profile or kind_of(metric, unit, truth=role == ValueRole.TRUTH)
 
 
 def component_of(settings: RouteSettings, message: ProfileMessage | None) -> ComponentSettings:

@@ -8,6 +8,7 @@ text: their routes name the codec, and what is no text is refused with the name 
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import orjson
@@ -18,11 +19,21 @@ from devices.codecs.influx_line import InfluxLineCodec, InfluxLineParameters
 from devices.codecs.json_payload import JsonCodec
 from devices.codecs.plain import PlainCodec, PlainParameters
 from devices.codecs.readings import Rows, excerpt
-from devices.codecs.text_forms import is_line_protocol, is_log_line, key_value_pairs, looks_like, time_and_values
+from devices.codecs.text_forms import (
+    is_line_protocol,
+    is_log_line,
+    key_value_pairs,
+    looks_like,
+    table,
+    time_and_values,
+)
 from devices.codecs.tree_parameters import TreeParameters
 from devices.codecs.wrappers import UnpackError, is_wrapped, unwrapped
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
+
+_BRACKETED_LEVEL = re.compile(rb"\s*\[[A-Z]{4,7}\]")
+_STRUCTURE = re.compile(rb"[=:\n]|\[[A-Z]{4}")
 
 
 class AutoCodec:
@@ -56,18 +67,22 @@ class AutoCodec:
                 rows.reject(message, Reason.MALFORMED, f"{len(payload)} bytes {excerpt(payload)}: {error}")
                 return False
         start = payload.lstrip()[:1]
-        if start in (b"{", b"["):
+        if start == b"<" and payload.rstrip(b"\0 \r\n\t").endswith(b">"):
+            detail = f"{excerpt(payload)} looks like XML or HTML, which no codec reads; expected JSON, text or numbers"
+            rows.reject(message, Reason.MALFORMED, detail)
+            return False
+        if start in (b"{", b"[") and not _BRACKETED_LEVEL.match(payload):
             return self._json.decode_one(message, payload, rows, arrival)
-        if start == b'"':
+        if start in (b'"', b"'"):
             payload = _within_quotes(payload)
             if payload.lstrip()[:1] in (b"{", b"["):
                 self._json.decode_one(message, payload, rows, arrival)
                 return False
-        self._text(message, payload, rows)
+        self._text(message, payload, rows, arrival)
         return False
 
-    def _text(self, message: int, payload: bytes, rows: Rows) -> None:
-        if len(payload) <= 32 and b"=" not in payload and b":" not in payload:
+    def _text(self, message: int, payload: bytes, rows: Rows, arrival: int | None) -> None:
+        if len(payload) <= 32 and not _STRUCTURE.search(payload):
             self._plain_or_binary(message, payload, rows)
             return
         try:
@@ -84,6 +99,8 @@ class AutoCodec:
         elif (dated := time_and_values(text)) is not None:
             time, values = dated
             self._plain.add_list(message, list(values), rows, time, first=1)
+        elif "\n" in text and (lines := table(text)) is not None:
+            self._json.add_records(message, lines, len(payload), rows, arrival)
         else:
             self._plain.decode_one(message, payload, rows)
 
@@ -107,7 +124,10 @@ class AutoCodec:
 
 
 def _within_quotes(payload: bytes) -> bytes:
-    """What a JSON text in quotes says; the payload as it is where it is none."""
+    """What a text in quotes says, of JSON or single ones; the payload as it is where it is none."""
+    text = payload.strip()
+    if text.startswith(b"'"):
+        return text[1:-1] if len(text) > 1 and text.endswith(b"'") else payload
     try:
         inner = orjson.loads(payload)
     except orjson.JSONDecodeError:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from devices.codec import UNNAMED, Decoded, Role
 from devices.codecs.auto import AutoCodec
 from devices.codecs.readings import CodecParameters, Rows
-from devices.codecs.tree_parameters import TreeParameters
+from devices.codecs.tree_parameters import TIME_FIELDS, TreeParameters
+from devices.kinds import is_identity
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 
@@ -35,6 +36,8 @@ class AvailabilityParameters(CodecParameters):
             "init",
             "sleeping",
             "alert",
+            "asleep",
+            "awake",
             "true",
             "1",
             "2",
@@ -42,7 +45,23 @@ class AvailabilityParameters(CodecParameters):
         description="Words that a device is there, in any case.",
     )
     offline: tuple[str, ...] = Field(
-        default=("offline", "disconnected", "unavailable", "dead", "lost", "down", "gone", "false", "0"),
+        default=(
+            "offline",
+            "disconnected",
+            "disconnect",
+            "not connected",
+            "connection lost",
+            "lost connection",
+            "unavailable",
+            "unreachable",
+            "dead",
+            "died",
+            "lost",
+            "down",
+            "gone",
+            "false",
+            "0",
+        ),
         description="Words that it is not.",
     )
 
@@ -85,7 +104,7 @@ class AvailabilityCodec:
             node = orjson.loads(text)
         except orjson.JSONDecodeError:
             return None
-        if len(node) > 3:
+        if len([name for name in node if name not in TIME_FIELDS and not is_identity(name)]) > 3:
             return None
         said = next((node[name] for name in _FIELDS if isinstance(node.get(name), (str, bool))), None)
         return None if said is None else self._states.get(str(said).casefold())

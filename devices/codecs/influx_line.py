@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 from devices.batch import NO_TIME
-from devices.codec import Decoded
+from devices.codec import Decoded, Role
 from devices.codecs.readings import NOTHING, CodecParameters, MetricNames, Names, Rows, TooManyNamesError, excerpt
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
@@ -128,13 +128,13 @@ class InfluxLineCodec:
         device_name, labels = self._device_name(tags)
         device = self._device_names.code(device_name) if device_name else -1
         before = [_unescape(measurement), *labels] if self.parameters.measurement else labels
-        for key, value in fields:
+        for key, value, role in fields:
             path = ".".join([*before, key])
             if not isfinite(value):
                 rows.refuse(message, path, value, value)
                 continue
             try:
-                rows.add(message, self._metric_names.code(path), value, device, time)
+                rows.add(message, self._metric_names.code(path, "", role), value, device, time)
             except TooManyNamesError as error:
                 rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=False)
 
@@ -151,9 +151,9 @@ class InfluxLineCodec:
         keys = self.parameters.device or sorted(values)
         return "/".join(values[key] for key in keys if key in values), []
 
-    def _fields(self, text: str) -> list[tuple[str, float]]:
+    def _fields(self, text: str) -> list[tuple[str, float, Role]]:
         """Fields that are numbers. All are read before any is taken, so that a bad line gives nothing."""
-        fields: list[tuple[str, float]] = []
+        fields: list[tuple[str, float, Role]] = []
         at = 0
         while at < len(text):
             found = _FIELD.match(text, at)
@@ -161,7 +161,8 @@ class InfluxLineCodec:
                 raise _LineError(f"field {excerpt(text[at:])}: expected KEY=VALUE")
             at = found.end()
             if found["text"] is None:
-                fields.append((_unescape(found["key"]), _number(found["key"], found["value"])))
+                role = Role.TRUTH if found["value"] in _TRUTH else Role.VALUE
+                fields.append((_unescape(found["key"]), _number(found["key"], found["value"]), role))
         return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import isinf
 from typing import ClassVar
 
@@ -66,6 +67,10 @@ class JsonCodec:
         self._tree.read(message, root, len(payload), rows, arrival)
         return True
 
+    def add_records(self, message: int, records: Sequence[object], size: int, rows: Rows, arrival: int | None) -> None:
+        """Add the readings of several trees of one payload of `size` bytes."""
+        self._tree.read_all(message, list(records), size, rows, arrival)
+
     def add_fields(self, message: int, fields: dict[str, str], size: int, rows: Rows) -> None:
         """Add the readings of named fields that are text; `size` is the payload's, in bytes."""
         self._tree.read(message, fields, size, rows)
@@ -86,12 +91,16 @@ def loads(payload: bytes) -> object:
 
 
 def _lines(payload: bytes) -> list[object]:
-    """The trees of a payload of one JSON text or several, one a line, with NUL bytes at the end; none if it is not."""
-    lines = [line for line in payload.rstrip(b"\0 \t\r\n").split(b"\n") if line.strip()]
-    try:
-        return [loads(line) for line in lines]
-    except orjson.JSONDecodeError:
-        return []
+    """The trees of a payload of several JSON texts, one a line or end to end, with NUL bytes at the end; none if it is
+    not.
+    """
+    text = payload.rstrip(b"\0 \t\r\n")
+    for whole in (text, _TOUCHING.sub(b"}\n{", text)):
+        try:
+            return [loads(line) for line in whole.split(b"\n") if line.strip()]
+        except orjson.JSONDecodeError:
+            continue
+    return []
 
 
 def _quoted(found: re.Match[bytes]) -> bytes:
@@ -110,6 +119,9 @@ def _overflows(number: bytes) -> bool:
         return False
 
 
+_TOUCHING = re.compile(rb"\}\s*\{")
+_PYTHON = re.compile(rb"^\s*\[?\s*\{\s*'|:\s*(?:True|False|None)\b")
+_DECIMAL_COMMA = re.compile(rb'":\s*-?\d+,\d+\s*[,}]')
 _UNESCAPED = re.compile(rb':\s*"\s*[{\[]\s*"')
 
 
@@ -120,4 +132,8 @@ def _malformed(payload: bytes, error: orjson.JSONDecodeError) -> str:
     shown = f"byte {min(at, len(payload))}: {error.msg} near {excerpt(payload[max(0, at - 20) : at + 20])}"
     if _UNESCAPED.search(payload):
         return f"{shown}: JSON stands in quotes without escapes; whoever wraps it must escape its quotes"
+    if _PYTHON.search(payload):
+        return f"{shown}: it looks like a dict as Python prints it; JSON is what json.dumps writes"
+    if _DECIMAL_COMMA.search(payload):
+        return f"{shown}: a number has a decimal comma; JSON wants a point"
     return shown

@@ -25,6 +25,7 @@ from devices.codecs.kernels import (
 from devices.codecs.readings import Names
 from devices.codecs.shapes import name_fields, value_field
 from devices.codecs.tree import TreeReader
+from devices.codecs.tree_parameters import MAYBE_TIMES
 from devices.kinds import is_identity
 from devices.numbers import LONGEST_STATE, is_state, text_to_number
 
@@ -156,7 +157,7 @@ class Learner(TreeReader):
     def is_time(self, path: str, value: object) -> bool:
         """As the general reader; what the answer demands of the value is noted."""
         result = super().is_time(path, value)
-        if self.implicit_time and path == "t":
+        if self.implicit_time and path in MAYBE_TIMES:
             if isinstance(value, MarkedNumber):
                 self.leaves[value.leaf].demand = FROM_TIME if result else BELOW_TIME
             elif isinstance(value, MarkedText):
@@ -165,6 +166,10 @@ class Learner(TreeReader):
             # Time fields after the first are no readings, whatever they say.
             self.leaves[value.leaf].kind = TEXT
         return result
+
+    def is_truth(self, value: object) -> bool:
+        """As the general reader; a truth value of JSON is marked as one."""
+        return self.leaves[value.leaf].kind == TRUTH if isinstance(value, MarkedNumber) else super().is_truth(value)
 
     def fixed(self, value: object) -> str:
         """As the general reader; the leaf must then say the same in every payload. Raises UnlearnableError."""

@@ -1,10 +1,10 @@
 """Decode, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
 
-`21.5`, `21,5`, `21.5 °C`, `on` are one reading without a name of its own (`UNNAMED`): the route names it by the topic.
-A short text that is no number is a state. Several numbers are the metrics `0`, `1`, ...: split at `;` where there is
-one, else at commas. `21, 5` and `1,2,3` are lists, and so is a JSON array of numbers. One comma between digits is a
-decimal comma where one digit follows, a unit, or nothing but zero stands before it; of `21,40` nothing tells whether it
-is 21.4 or the two numbers 21 and 40, and the parameter `comma` says so.
+`21.5`, `21,5`, `21.5 °C`, `1 234,5`, `on` are one reading without a name of its own (`UNNAMED`): the route names it
+by the topic. A short text that is no number is a state. Several numbers are the metrics `0`, `1`, ...: split at `;`
+where there is one, else at commas. `21, 5` and `1,2,3` are lists, and so is a JSON array of numbers. One comma
+between digits is a decimal comma where one digit follows, a unit, or nothing but zero stands before it; of `21,40`
+nothing tells whether it is 21.4 or the two numbers 21 and 40, and the parameter `comma` says so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from devices.batch import NO_TIME
 from devices.codec import UNNAMED, Decoded, Role
 from devices.codecs.readings import CodecParameters, MetricNames, Names, Rows, TooManyNamesError, excerpt, finite
 from devices.messages import Payloads
-from devices.numbers import is_state, text_to_number, to_number, unit_of
+from devices.numbers import is_state, is_truth, text_to_number, to_number, unit_of
 from devices.rejection_reasons import Reason
 
 _ONE_COMMA = re.compile(r"[+-]?(\d+),(\d+)(?:[eE][+-]?\d+)?(\s*[^\d\s,;][^,;]*)?", re.ASCII)
 _THOUSANDS = re.compile(r"[^,;]*\d,\d{3}\.\d+[^,;]*", re.ASCII)
+_SPACED = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
+_THIN_SPACE = re.compile(r"[ \u00a0\u202f]")
 _LONGEST = 65_536
 
 Comma = Literal["auto", "decimal", "list"]
@@ -88,6 +90,8 @@ class PlainCodec:
         if not text:
             rows.reject(message, Reason.CLEARED, "an empty payload: the topic's retained message is cleared")
             return
+        if _SPACED.fullmatch(text):
+            text = _THIN_SPACE.sub("", text)
         comma = _ONE_COMMA.fullmatch(text)
         if comma is not None and self.parameters.comma == "auto" and _is_doubtful(comma):
             detail = (
@@ -150,7 +154,8 @@ class PlainCodec:
                 rows.refuse(message, metric, number, value, whole=whole)
             else:
                 unit = unit_of(value) if isinstance(value, str) else ""
-                rows.add(message, self._names.code(metric, unit), number, time=time)
+                role = Role.TRUTH if is_truth(value) else Role.VALUE
+                rows.add(message, self._names.code(metric, unit, role), number, time=time)
         except TooManyNamesError as error:
             rows.reject(message, Reason.TOO_MANY_SERIES, str(error), whole=whole)
 

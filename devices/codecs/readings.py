@@ -89,7 +89,7 @@ class MetricNames:
                 raise TooManyNamesError(f"metric {excerpt(name)}: {self._most} names are the limit")
             self._codes[key] = code
             self.items.append(MetricName(*key))
-            self.has_roles |= role != Role.VALUE
+            self.has_roles |= role not in (Role.VALUE, Role.TRUTH)
         return code
 
 

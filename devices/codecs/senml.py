@@ -154,7 +154,8 @@ class SenmlCodec:
         for key, value in values.items():
             metric = f"{name}.sum" if key == "s" else name or UNNAMED
             if finite(value, frozenset()):
-                rows.add(message, self._metric_names.code(metric.lstrip("."), unit), value, device, time)
+                role = Role.TRUTH if key == "vb" else Role.VALUE
+                rows.add(message, self._metric_names.code(metric.lstrip("."), unit, role), value, device, time)
             else:
                 rows.refuse(message, f"{metric}.{key}", value, record[key])
 

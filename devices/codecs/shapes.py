@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from functools import lru_cache
 from typing import Any
 
-from devices.kinds import is_identity
+from devices.kinds import Kind, is_identity, kind_of
 
 Node = dict[Any, object]
 
@@ -27,8 +29,17 @@ NAME_FIELDS = (
 )  # fmt: skip
 """Fields that name the row or record that they stand in, the surest first."""
 
+_RECORD_FIELDS = (
+    "mac", "addr", "address", "serial", "sn", "uid", "uuid", "eui", "devEui", "deviceId", "device_id", "device",
+    "sensorId", "sensor_id", "channel", "ch", "unitId", "unit_id", "slaveId", "slave_id", "slave", "nodeId", "node_id",
+    "node",
+)  # fmt: skip
+"""Identities by which records are told apart where no field names them."""
+
 VALUE_FIELDS = ("value", "v", "val", "Value", "Val")
 UNIT_FIELDS = ("unit", "u", "uom", "units", "unit_of_measurement", "Unit")
+_WITH_UNITS = frozenset({Kind.MEASUREMENT, Kind.COUNTER})
+_UNIT_ENDINGS = ("_unit", "_units", "_uom", "Unit", "Units")
 QUALITY_FIELDS = ("q", "quality", "Quality", "valid")
 
 CONTAINERS = frozenset(
@@ -47,7 +58,7 @@ _BESIDE_VALUE = frozenset(
         r"\S+",
         """
     q quality status t ts time timestamp datetime date unit u uom units unit_of_measurement desc description type tags
-    label datatype valid displayname title source st et
+    label datatype valid displayname title source st et sourcetimestamp servertimestamp statuscode
     """,
     )
 )
@@ -94,23 +105,27 @@ def _all_beside(node: Node, known: set[str]) -> bool:
     return all(key in known or (isinstance(key, str) and key.lower() in _BESIDE_VALUE) for key in node)
 
 
-def record_name(nodes: list[object], container: str) -> str | None:
+def record_name(
+    nodes: list[object], container: str, *, dated: bool = False, without: Container[str] = ()
+) -> str | None:
     """The field by which the maps of a list are told apart; None where there is none.
 
-    They must hold numbers beside it, identities and times aside. It is named as in `NAME_FIELDS`, or
+    They must hold numbers beside it, identities and times aside. It is named as in `NAME_FIELDS`, like an identity, or
     like the list in the singular (`meters`: `meter`), is text or a whole number in every map, and differs from map to
-    map.
+    map, unless each has a time of its own (`dated`). The fields `without` tell something else.
     """
     if not any(isinstance(node, dict) and _has_number(node) for node in nodes):
         return None
     for name in name_fields(container):
+        if name in without:
+            continue
         seen = []
         for node in nodes:
             if not isinstance(node, dict) or not _is_name(node.get(name)):
                 break
             seen.append(str(node[name]))
         else:
-            if seen and len(set(seen)) == len(seen):
+            if seen and (len(set(seen)) == len(seen) or (dated and name not in _STANDALONE)):
                 return name
     return None
 
@@ -118,12 +133,29 @@ def record_name(nodes: list[object], container: str) -> str | None:
 def name_fields(container: str) -> tuple[str, ...]:
     """Fields that may name the maps of a list that is named so."""
     singular = container.rpartition(".")[2].removesuffix("s")
-    return (singular, f"{singular}Id", f"{singular}_id", *NAME_FIELDS) if singular else NAME_FIELDS
+    own = (singular, f"{singular}Id", f"{singular}_id") if singular else ()
+    return (*own, *NAME_FIELDS, *_RECORD_FIELDS)
 
 
 def unit_beside(node: Node) -> object:
     """What the map says of the unit of its value; None where it says nothing."""
     return next((node[name] for name in UNIT_FIELDS if isinstance(node.get(name), str)), None)
+
+
+@lru_cache(maxsize=65_536)
+def unit_is_of(key: str) -> str:
+    """The beginning of the names whose unit a field tells (`TempUnit`: `Temp`); empty where it tells none."""
+    return next((key.removesuffix(each) for each in _UNIT_ENDINGS if key.endswith(each)), "")
+
+
+def only_number(node: Node) -> str | None:
+    """The one field of a map that is a number and measures something; None where there are more, or none."""
+    found = [
+        key
+        for key, value in node.items()
+        if isinstance(key, str) and _is_plain_number(value) and kind_of(key) in _WITH_UNITS and not is_identity(key)
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def is_bad_quality(node: Node) -> bool:
@@ -165,6 +197,10 @@ def is_pair(child: object) -> bool:
         and child[0][:1].isdigit()
         and isinstance(child[1], (int, float, str))
     )
+
+
+def _is_plain_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _has_number(node: Node) -> bool:

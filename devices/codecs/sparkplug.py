@@ -39,6 +39,7 @@ from devices.codecs.sparkplug_wire import (
     check,
     metric_of,
     restored,
+    role_of,
     text_of,
 )
 from devices.messages import Payloads
@@ -319,7 +320,8 @@ class _Reading:
             number = restored(metric.number, datatype)
             if isfinite(number):
                 rows.note_rounded(message, name, number)
-                rows.add(message, codec._metric_names.code(name, unit), float(number), device, at)
+                code = codec._metric_names.code(name, unit, role_of(datatype))
+                rows.add(message, code, float(number), device, at)
             else:
                 rows.refuse(message, name, float(number), number)
 

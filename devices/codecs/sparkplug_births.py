@@ -11,7 +11,7 @@ import numpy as np
 from common.growth import grown
 from devices.codecs.readings import MetricNames, TooManyNamesError
 from devices.codecs.sparkplug_kernels import GENERAL, NO_READING, Born, put_aliases, put_names
-from devices.codecs.sparkplug_wire import BDSEQ, DATE_TIME
+from devices.codecs.sparkplug_wire import BDSEQ, DATE_TIME, role_of
 
 _MOST_LATE = 32
 """So many missing messages may still come, out of their order; where more are missing a birth is needed."""
@@ -203,7 +203,7 @@ class Births:
         if known.datatype == DATE_TIME or is_control(known.name):
             return NO_READING
         try:
-            return self._names.code(known.name, known.unit)
+            return self._names.code(known.name, known.unit, role_of(known.datatype))
         except TooManyNamesError:
             return GENERAL
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from devices.batch import NO_TIME
+from devices.codec import Role
 
 BDSEQ = "bdSeq"
 """The metric that numbers the sessions of an edge node: its birth and its death have the same."""
@@ -44,6 +45,11 @@ class Metric:
     unit: str = ""
     parts: list[Metric] = field(default_factory=list)
     is_definition: bool = False
+
+
+def role_of(datatype: int) -> Role:
+    """What the numbers of a data type are: those of booleans are truth values."""
+    return Role.TRUTH if datatype == _BOOLEAN else Role.VALUE
 
 
 def restored(number: float | int, datatype: int) -> float | int:

@@ -10,7 +10,7 @@ from devices.numbers import NO_VALUE_WORDS, text_to_number
 from devices.times import BadTimeError, parse_time
 
 _LOG = re.compile(
-    r"\x1b\[|\[[DIWEVC]\]\[|(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?(?:DBG|INF|WRN|ERR|MQT|RSL|DEBUG|INFO|WARN|WARNING|ERROR|"
+    r"\x1b\[|\[(?:DEBUG|INFO|WARN|WARNING|ERROR|TRACE|FATAL|NOTICE)\]|\[[DIWEVC]\]\[|(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?(?:DBG|INF|WRN|ERR|MQT|RSL|DEBUG|INFO|WARN|WARNING|ERROR|"
     r"TRACE|FATAL|NOTICE)\b\s*[:\]\s(-]",
 )
 _LINE_PROTOCOL = re.compile(
@@ -73,6 +73,23 @@ def time_and_values(text: str) -> tuple[int, list[str]] | None:
         return parse_time(first), rest
     except BadTimeError:
         return None
+
+
+def table(text: str) -> list[dict[str, str]] | None:
+    """The rows of CSV whose first line names the columns; None where the text is not that."""
+    head, *lines = [line for line in text.strip().splitlines() if line.strip()]
+    separator = next((each for each in (";", "\t", ",") if each in head), None)
+    if separator is None or not lines or len(text) > 65_536:
+        return None
+    names = [name.strip().strip('"') for name in head.split(separator)]
+    rows = [[cell.strip().strip('"') for cell in line.split(separator)] for line in lines]
+    if len(set(names)) < len(names) or any(len(row) != len(names) for row in rows):
+        return None
+    if not all(name and text_to_number(name) is None for name in names):
+        return None
+    if any(all(text_to_number(cell) is None for cell in row) for row in rows):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def looks_like(payload: bytes) -> str:

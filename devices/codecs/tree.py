@@ -58,6 +58,7 @@ class TreeReader(TreeFields):
         """
         self._budget = size + 1
         self._message, self._rows, self._arrival = message, rows, arrival
+        self._empty, self._missing = False, ""
         mark = rows.mark()
         try:
             for root in roots:
@@ -71,7 +72,16 @@ class TreeReader(TreeFields):
             rows.rewind(mark)
             rows.reject(message, Reason.MALFORMED, str(error))
         else:
-            rows.reject_if_empty(message, mark, NOTHING)
+            if mark == rows.mark():
+                rows.reject(message, *self._nothing(roots))
+
+    def _nothing(self, roots: list[object]) -> tuple[Reason, str]:
+        """Why a payload that is well formed gave no reading."""
+        if self._missing:
+            return Reason.NO_READING, f'no "{self._missing}": expected the readings in it'
+        if self._empty or not any(roots):
+            return Reason.NO_VALUE, "it is empty"
+        return Reason.NO_READING, NOTHING
 
     def _walk_from_root(self, node: object) -> None:
         """Walk the part of the tree at the parameter `root`, under the time and device of the maps around it."""
@@ -80,6 +90,7 @@ class TreeReader(TreeFields):
         path = ""
         for name in self.parameters.root.split("."):
             if not isinstance(node, dict) or name not in node:
+                self._missing = self.parameters.root
                 return
             time = self._time(node, path, time)
             if self.device_fields:
@@ -90,6 +101,7 @@ class TreeReader(TreeFields):
                     return
             node = node[name]
             path = f"{path}.{name}" if path else name
+        self._empty = node in ({}, [])
         self._skip = {skipped.removeprefix(inside) for skipped in self._skip if skipped.startswith(inside)}
         if isinstance(node, str):
             node = self._inner(node) or node
@@ -114,7 +126,10 @@ class TreeReader(TreeFields):
         rows = named = None
         if self.parameters.shapes and not self.parameters.metric and children and type(children[0]) is dict:
             rows = all(isinstance(child, dict) and shapes.row_fields(child, alone=False) for child in children)
-            named = None if rows else shapes.record_name(children, path)
+            if not rows:
+                dated = all(isinstance(child, dict) and self._has_time(child) for child in children)
+                own = {field.removesuffix("?") for field in self.device_fields}
+                named = shapes.record_name(children, path, dated=dated, without=own)
         for i, child in enumerate(children):
             inner = f"{path}.{i}" if path else str(i)
             if rows:
@@ -141,6 +156,8 @@ class TreeReader(TreeFields):
             if isinstance(node.get(field), str):
                 self._units.append((glob, self.fixed(node[field])))
                 self._skip.add(joined(path, field))
+        if self.parameters.shapes:
+            self._take_units(node, path)
         if self.parameters.metric and self._is_row(node):
             name = node[self.parameters.metric]
             value = node[self.parameters.value]
@@ -248,7 +265,7 @@ class TreeReader(TreeFields):
         if self._units and not unit:
             unit = next((stated for glob, stated in self._units if fnmatchcase(path, glob)), "")
         try:
-            code = self.metric_code(path, unit)
+            code = self.metric_code(path, unit, Role.TRUTH if self.is_truth(value) else Role.VALUE)
         except TooManyNamesError as error:
             self._rows.reject(self._message, Reason.TOO_MANY_SERIES, str(error), whole=False)
             return

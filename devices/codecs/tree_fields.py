@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC
 from fnmatch import fnmatchcase
 from functools import partial
+from glob import escape as glob_escape
 from typing import Any
 
 import orjson
@@ -20,12 +21,15 @@ from devices.codecs.readings import (
     TooManyNamesError,
     excerpt,
 )
-from devices.codecs.tree_parameters import MAX_NAME, PLAUSIBLE_TIME, TIME_FIELDS, TreeParameters
+from devices.codecs.tree_parameters import MAX_NAME, MAYBE_TIMES, PLAUSIBLE_TIME, TIME_FIELDS, TreeParameters
+from devices.numbers import UNITS, is_truth
+from devices.quantities import canonical
 from devices.rejection_reasons import Reason
 from devices.times import BadTimeError, parse_time, parse_zone
 from devices.topics import without_gaps
 
 _ABSENT = object()
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s*[AaPp][Mm])?")
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -54,6 +58,8 @@ class TreeFields:
         self._other_codes: dict[tuple[str, str, Role], int] = {}
         self._skip: set[str] = set()
         self._units: list[tuple[str, str]] = []
+        self._empty = False
+        self._missing = ""
         self._budget = 0
         self._message = 0
         self._rows = Rows()
@@ -87,15 +93,19 @@ class TreeFields:
         """Whether the value of the time field `path` is meant as a time at all."""
         if value is _ABSENT or value is None or value == "" or isinstance(value, (bool, dict, list)):
             return False
-        if self.implicit_time and path == "t" and not isinstance(value, str):
+        if self.implicit_time and path in MAYBE_TIMES and not isinstance(value, str):
             return isinstance(value, (int, float)) and value >= PLAUSIBLE_TIME
-        if self.implicit_time and path == "t":
+        if self.implicit_time and path in MAYBE_TIMES:
             return isinstance(value, str) and len(value) >= 10 and value[0].isdigit()
         return True
 
     def word(self, text: str) -> float:
         """The value that stands for a state. Raises TooManyNamesError."""
         return float(self.words.code(text))
+
+    def is_truth(self, value: object) -> bool:
+        """Whether a leaf tells a truth value."""
+        return is_truth(value)
 
     def fixed(self, value: object) -> str:
         """Text of a leaf that the readings' names or units depend on."""
@@ -138,10 +148,17 @@ class TreeFields:
             self._skip.add(f"{path}.{name}" if path else name)
             if found is None and value is not None and value != "":
                 try:
-                    found = self._parse_time(value, near=self._arrival)
+                    found = self._parse_time(self._with_date(node, value), near=self._arrival)
                 except BadTimeError as error:
                     self._rows.note(self._message, "time_unread", f"{joined(path, name)}: {error}")
         return inherited if found is None else found
+
+    def _with_date(self, node: dict[Any, object], value: object) -> object:
+        """A time of day with the date that stands beside it; any other time as it is."""
+        if not self.implicit_time or not isinstance(value, str) or _TIME_OF_DAY.fullmatch(value.strip()) is None:
+            return value
+        date = next((node[name] for name in ("date", "Date") if isinstance(node.get(name), str)), None)
+        return value if date is None else f"{date} {value}"
 
     def _pair_time(self, value: object) -> int | None:
         try:
@@ -170,12 +187,36 @@ class TreeFields:
             raise TooManyNamesError(f"device {excerpt(name)}: longer than {MAX_NAME} characters")
         return self.devices.code(name)
 
+    def _take_units(self, node: dict[Any, object], path: str) -> None:
+        """Note what fields of the map say of the units of others: `TempUnit`, `unit` of the one number, `units`."""
+        for key, value in node.items():
+            if not isinstance(key, str) or key in self.parameters.unit_fields:
+                continue
+            if isinstance(value, str) and (stem := shapes.unit_is_of(key)):
+                self._note_unit(glob_escape(joined(path, stem)) + "*", joined(path, key), value)
+            elif isinstance(value, str) and key in shapes.UNIT_FIELDS and (only := shapes.only_number(node)):
+                self._note_unit(glob_escape(joined(path, only)), joined(path, key), value)
+            elif key == "units" and isinstance(value, dict):
+                for name, unit in value.items():
+                    if name in node and isinstance(unit, str):
+                        self._note_unit(glob_escape(joined(path, name)), joined(joined(path, key), name), unit)
+
+    def _note_unit(self, glob: str, field: str, value: str) -> None:
+        unit = self.fixed(value).strip()
+        if canonical(unit) in UNITS:
+            self._units.append((glob, unit))
+            self._skip.add(field)
+
+    def _has_time(self, node: dict[Any, object]) -> bool:
+        """Whether a map has a time of its own."""
+        return not self._time_names.isdisjoint(node) and any(
+            self.is_time(name, _get(node, name)) for name in self.time_fields
+        )
+
     def _is_record(self, node: dict[Any, object]) -> bool:
         """Whether a map in a list stands for itself: it has its own time or device, or is a row."""
-        if not self._time_names.isdisjoint(node):
-            for name in self.time_fields:
-                if self.is_time(name, _get(node, name)):
-                    return True
+        if self._has_time(node):
+            return True
         if any(_get(node, field.removesuffix("?")) not in (_ABSENT, None, "") for field in self.device_fields):
             return True
         if self.parameters.shapes and shapes.is_telegraf(node):

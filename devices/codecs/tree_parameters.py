@@ -27,13 +27,22 @@ TIME_FIELDS = (
     "measured_at",
     "event_time",
     "eventTime",
+    "@timestamp",
+    "measuredAt",
+    "createdAt",
+    "receivedAt",
+    "dateutc",
+    "unixtime",
+    "epoch",
     "t",
 )
 """Fields taken as the time where the parameter `time` is not set, first one first.
 
-`t` is often a temperature: it counts as a time only where it is text of ten characters or more that begins with a
-digit, or a number of at least `PLAUSIBLE_TIME`.
+`t` is often a temperature: it counts as a time, and so do the others of `MAYBE_TIMES`, only where it is text of ten
+characters or more that begins with a digit, or a number of at least `PLAUSIBLE_TIME`.
 """
+
+MAYBE_TIMES = frozenset({"t", "epoch", "unixtime"})
 
 PLAUSIBLE_TIME = 1e8
 """Least number that an unasked-for `t` may be to count as a time: in seconds, March 1973."""
