@@ -131,7 +131,7 @@ class SqliteJournal:
         """The oldest position that is still here; `next_position` in an empty journal."""
         with self._read_lock, storage_errors(self.path, "reading the journal"):
             first = self._open_reader().execute("SELECT min(position) FROM chunk").fetchone()[0]
-        return self._next_position if first is None else int(first)
+        return self._next_position if first is None else self._whole(first)
 
     @property
     def size_bytes(self) -> int:
@@ -244,7 +244,7 @@ class SqliteJournal:
             rows = reader.execute(_SIZES, (before, _COMPACT_BATCH_ROWS)).fetchall()
         batch: list[int] = []
         taken = 0
-        for position, ticked_at, size in rows:
+        for position, ticked_at, size in ((self._whole(number) for number in row) for row in rows):
             if taken > _COMPACT_BATCH_BYTES or (ticked_at >= oldest and used - taken <= limit):
                 break
             batch.append(position)
@@ -277,11 +277,20 @@ class SqliteJournal:
         last = reader.execute("SELECT max(position) FROM chunk").fetchone()[0]
         if last is None:
             return
-        entry = self._entry(int(last))
+        entry = self._entry(self._whole(last))
         count = len(entry.chunk)
         self._next_position = entry.position + 1
         self._next_offset = entry.offset + count
         self._last_arrival = max(entry.chunk.ticked_at, int(entry.chunk.arrival[-1]) if count else 0)
+
+    def _whole(self, number: object) -> int:
+        # Where the file's own words are damaged, a column of whole numbers may hold anything.
+        if not isinstance(number, int):
+            raise StorageCorruptError(
+                f"{self.path}: a position, time or size is damaged: expected a whole number; "
+                "restore the journal from a backup or move it away"
+            )
+        return number
 
     def _open_reader(self) -> sqlite3.Connection:
         if self._reader is None:
