@@ -9,7 +9,7 @@ import pytest
 
 from alerts.actions import Action, Feedback, UndoFeedback, Verdict, encode
 from alerts.alarm_settings import AlarmSettings
-from alerts.feedback import Answer, Answers, just_above
+from alerts.feedback import Answer, Answers, just_above, outcome_of
 from devices.messages import MessageChunk
 from devices.records import AlarmRecord, AlarmState
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
@@ -195,3 +195,43 @@ def test_answers_are_rebuilt_from_what_alarms_carry() -> None:
         for alarm, verdict, peak in ((1, "wrong", 6.0), (2, "right", 9.0), (4, "", 11.0))
     )
     assert (again.state(), again.minimum(3)) == (answers.state(), 6.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "after", "right", "told"),
+    [
+        (Answer(1, "expected", 6.0, {"d": {}}), 4.0, 4.0, None, "what it shows now is taken for normal"),
+        (Answer(1, "right", 6.0, {}), 6.5, 6.0, None, "threshold lowered from 6.50 to 6.00"),
+        (Answer(1, "wrong", 6.0, {}), 6.1, 6.1, None, "threshold stays 6.10, above this alarm"),
+        (Answer(1, "wrong", 6.0, {}), 4.0, 5.1, Answer(2, "right", 6.0, {}), "threshold raised from 4.00 to 5.10; "
+         "threshold cannot be raised above this alarm: alarm 2, marked right, scored no more"),
+        (Answer(1, "wrong", 12.0, {}), 4.0, 12.0, None, "threshold cannot be raised above this alarm, which has the "
+         "highest score there is: change its limit"),
+    ],
+)  # fmt: skip
+def test_what_came_of_an_answer_is_told(
+    answer: Answer, before: float, after: float, right: Answer | None, told: str
+) -> None:
+    assert outcome_of(answer, before, after, right) == told
+
+
+def test_answers_of_one_series_raise_its_minimum_to_the_highest_wrong_one_below_the_lowest_right_one() -> None:
+    answers = Answers()
+    assert (answers.minimum(3), answers.lowest_right(3)) == (0.0, None)
+    for alarm, verdict, peak in ((1, "wrong", 6.0), (2, "wrong", 7.0), (3, "expected", 5.0), (4, "right", 9.0)):
+        answers.put(3, Answer(alarm, verdict, peak, {}))  # type: ignore[arg-type]
+    assert answers.minimum(3) == pytest.approx(7.1)
+    answers.put(3, Answer(5, "right", 7.0, {}))
+    assert answers.minimum(3) == pytest.approx(6.1)
+    assert answers.lowest_right(3) == Answer(5, "right", 7.0, {})
+    answers.put(3, Answer(6, "right", 6.05, {}))
+    assert answers.minimum(3) == 6.05
+    for alarm in (1, 2, 3, 4, 5, 6, 6):
+        answers.withdraw(3, alarm)
+    assert (answers.series, answers.minimum(3)) == ([], 0.0)
+
+
+def test_a_threshold_just_above_is_a_tenth_of_a_decade_or_of_what_is_left() -> None:
+    assert just_above(6.0) == pytest.approx(6.1)
+    assert just_above(11.5) == pytest.approx(11.55)
+    assert just_above(12.0) == 12.0

@@ -68,3 +68,48 @@ def test_a_rate_is_over_the_time_since_the_first_device_was_seen() -> None:
     short = alarm_figures(three[-1:], START, begin, [begin - HOUR // 6])
     assert (short.since, short.verdict) == (three[-1].opened, "too early to tell")
     assert not alarm_figures(three, begin - HOUR, begin, [START]).is_short
+
+
+def test_alarms_at_the_start_count_and_those_at_the_end_do_not() -> None:
+    alarms = [alarm(1, START - 1), alarm(2, START), alarm(3, START + HOUR - 1), alarm(4, START + HOUR, still=True)]
+    figures = alarm_figures(alarms, START, START + HOUR)
+    assert (figures.alarms, figures.open, figures.hours, figures.top) == (2, 0, (2,), ((0, 2),))
+
+
+def test_six_an_hour_are_acceptable_and_twelve_manageable() -> None:
+    def verdict(count: int) -> str:
+        return alarm_figures([alarm(i, START + i, series=i) for i in range(count)], START, START + HOUR).verdict
+
+    assert [verdict(count) for count in (6, 7, 12, 13)] == ["acceptable", "manageable", "manageable", "too many"]
+
+
+def test_three_within_exactly_a_minute_chatter() -> None:
+    def times(length: int) -> tuple[int, ...]:
+        apart = [alarm(i, START + at, series=3) for i, at in enumerate((0, length // 2, length))]
+        return alarm_figures(apart, START, START + HOUR).chattering
+
+    assert (times(MINUTE), times(MINUTE + 1)) == ((3,), ())
+    assert alarm_figures([alarm(1, START), alarm(2, START)], START, START + HOUR).chattering == ()
+
+
+def test_an_alarm_open_for_more_than_a_day_is_stale() -> None:
+    open_ones = [alarm(1, START - 1, still=True), alarm(2, START, still=True, severity="major")]
+    figures = alarm_figures(open_ones, START, START + DAY)
+    assert (figures.stale, figures.severities) == ((1,), {"major": 1})
+
+
+def test_an_alarm_ten_minutes_before_is_no_part_of_a_flood() -> None:
+    eleven = [alarm(i, START + i * MINUTE, series=i) for i in range(11)]
+    assert (alarm_figures(eleven, START, START + HOUR).floods, alarm_figures(eleven, START, START + HOUR).busiest) == (
+        0, 10,
+    )  # fmt: skip
+
+
+def test_floods_that_touch_are_one_and_take_their_time_once() -> None:
+    """Twelve at once, and ten minutes later, of which the flood of the first still lasts, twelve again."""
+    first = [alarm(i, START + HOUR, series=i) for i in range(12)]
+    second = [alarm(20 + i, START + HOUR + 10 * MINUTE, series=i) for i in range(12)]
+    figures = alarm_figures([*first, *second], START, START + 4 * HOUR)
+    assert (figures.floods, figures.flood_share) == (1, 20 * MINUTE / (4 * HOUR))
+    later = [alarm(20 + i, START + HOUR + 10 * MINUTE + 1, series=i) for i in range(12)]
+    assert alarm_figures([*first, *later], START, START + 4 * HOUR).floods == 2

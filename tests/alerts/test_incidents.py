@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alerts.incidents import Topology, incident_of, incidents, site_of
+from alerts.incidents import Incident, Topology, incident_of, incidents, site_of
 from devices.records import AlarmRecord, AlarmState
 
 START = 1_772_366_400 * 1_000_000_000
@@ -88,3 +88,63 @@ def test_a_thousand_sensors_in_an_upset_are_at_most_ten_rows_in_ten_minutes_with
 def test_a_site_is_what_stands_before_the_last_level() -> None:
     assert site_of("plant/hall-1/pump-1") == "plant/hall-1"
     assert site_of("lonely") == "lonely"
+
+
+def test_alarms_of_a_large_site_are_one_incident_up_to_two_minutes_apart() -> None:
+    assert grouped([alarm(1, 0, 0), alarm(2, 1, 120)], LARGE) == [("hall-1/pump-1", [1, 2])]
+    assert grouped([alarm(1, 0, 0), alarm(2, 1, 120.1)], LARGE) == [("hall-1/pump-1", [1]), ("hall-1/pump-2", [2])]
+
+
+def test_a_site_of_sixteen_is_a_group_one_of_seventeen_and_a_lonely_device_are_none() -> None:
+    sixteen = Topology(f"hall/pump-{n}" for n in range(16))
+    seventeen = Topology(f"hall/pump-{n}" for n in range(17))
+    assert (sixteen.group("hall/pump-1"), seventeen.group("hall/pump-1")) == ("hall", "")
+    assert Topology(["lonely"]).group("lonely") == ""
+    labelled = Topology(["hall/pump-1"], {"hall/pump-1": {"group": "line 1"}})
+    assert labelled.group("hall/pump-1") == "hall\nline 1"
+
+
+def test_feeders_are_named_upwards_and_a_circle_ends() -> None:
+    labels = {"a": {"fed_by": "b"}, "b": {"fed_by": "c"}, "c": {"fed_by": "b"}}
+    assert Topology((), labels).feeders("a") == ["b", "c"]
+    assert Topology((), labels).feeders("d") == []
+
+
+def flooded(*sites: tuple[str, float]) -> list[tuple[str, list[int]]]:
+    """One alarm of each site at a second, numbered from 1; every site is large, and so no group."""
+    names = [f"{site}/pump" for site, _ in sites]
+    every = Topology([f"{site}/pump-{n}" for site, _ in sites for n in range(20)])
+    alarms = [alarm(number + 1, number, second) for number, (_, second) in enumerate(sites)]
+    return [(each.device, [one.alarm for one in each.alarms]) for each in incidents(alarms, names.__getitem__, every)]
+
+
+def test_three_sites_under_one_roof_that_begin_together_are_one_incident_and_two_are_two() -> None:
+    two = [("plant/a", 0), ("plant/b", 60)]
+    assert flooded(*two) == [("plant/a/pump", [1]), ("plant/b/pump", [2])]
+    assert flooded(*two, ("plant/c", 120)) == [("plant/a/pump", [1, 2, 3])]
+    assert flooded(*two, ("plant/c", 121)) == [("plant/a/pump", [1]), ("plant/b/pump", [2]), ("plant/c/pump", [3])]
+    assert len(flooded(("a", 0), ("b", 1), ("c", 2))) == 3
+    assert len(flooded(*two, ("other/c", 61))) == 3
+
+
+def test_what_becomes_one_in_a_flood_goes_on_as_one() -> None:
+    late = [("plant/a", 0), ("plant/b", 60), ("plant/c", 100), ("plant/b", 3_000), ("plant/d", 110)]
+    assert flooded(*late) == [("plant/a/pump", [1, 2, 3, 5, 4])]
+
+
+def test_an_incident_is_open_while_one_of_its_alarms_is() -> None:
+    def found(*alarms: AlarmRecord) -> Incident:
+        (incident,) = incidents(alarms, DEVICES.__getitem__)
+        return incident
+
+    ended = found(alarm(1, 0, 0, 100), alarm(2, 0, 10, 20))
+    assert (ended.until, ended.newest, ended.sites) == (START + 100 * SECOND, START + 10 * SECOND, {"hall-1"})
+    assert (ended.is_open(START + 100 * SECOND - 1), ended.is_open(START + 100 * SECOND)) == (True, False)
+    lasting = found(alarm(1, 0, 0, None), alarm(2, 0, 10, 20))
+    assert (lasting.until, lasting.is_open(START + 10**6 * SECOND)) == (None, True)
+
+
+def test_a_device_takes_part_in_what_is_open_still_up_to_a_day_after_its_newest_alarm() -> None:
+    first = [alarm(1, 0, 0, 10**6), alarm(2, 1, 10, 5)]
+    assert len(grouped([*first, alarm(3, 1, 10 + 86_400)], LARGE)) == 1
+    assert len(grouped([*first, alarm(3, 1, 11 + 86_400)], LARGE)) == 2

@@ -45,3 +45,20 @@ def test_a_window_is_for_its_devices_at_its_time(device: str, time: str, name: s
 def test_what_is_no_window_is_said(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         MaintenanceSettings(name="x", **settings)  # type: ignore[arg-type]
+
+
+def test_a_window_is_for_any_of_its_devices_at_any_of_its_hours() -> None:
+    window = MaintenanceSettings(name="x", devices=["a/*", "b/*"], hours=["Mon 02:00-04:00", "Sun 02:00-04:00"])
+    sunday = at("2026-03-01T02:00+00:00")
+    assert [window.includes(device, sunday) for device in ("a/1", "b/1", "c/1")] == [True, True, False]
+    assert not window.includes("a/1", sunday - 1_000_000_000)
+
+
+def test_a_window_without_an_end_or_a_start_is_for_good_on_that_side() -> None:
+    begins = MaintenanceSettings(name="x", start="2026-03-02T08:00Z")
+    ends = MaintenanceSettings(name="x", end="2026-03-02T08:00Z")
+    time = at("2026-03-02T08:00+00:00")
+    assert (begins.includes("a", time - 1), begins.includes("a", time)) == (False, True)
+    assert (ends.includes("a", time - 1), ends.includes("a", time)) == (True, False)
+    with pytest.raises(ValidationError, match="expected a time after start"):
+        MaintenanceSettings(name="x", start="2026-03-02T08:00Z", end="2026-03-02T08:00Z")

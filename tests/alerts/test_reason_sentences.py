@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from alerts.reasons import sentence
+from alerts.reasons import digits, sentence
 from devices.records import SeriesRecord
 
 BAND = (17.012345, 15.1, 18.9)
@@ -56,3 +56,52 @@ def test_an_error_code_says_what_to_set() -> None:
 
 def test_a_detector_without_a_band_gives_its_score_and_no_rarity_that_it_cannot_know() -> None:
     assert said(85.0, "zscore", NONE) == "current 85 A; score 6.0 by zscore"
+
+
+@pytest.mark.parametrize(
+    ("value", "channel", "band", "text"),
+    [
+        (20.0, "level", (17.0, 15.0, 19.0), "current 20.0 A, usually 15.0 to 19.0 A at this hour; "
+         "1.5 times as far off as nearly all readings"),
+        (19.9, "level", (17.0, 15.0, 19.0), "current 19.9 A, usually 15.0 to 19.0 A at this hour"),
+        (1e6, "level", (17.0, 15.0, 19.0), "current 1000000.0 A, usually 15.0 to 19.0 A at this hour; "
+         "1e+03 times as far off as nearly all readings"),
+        (20.0, "joint", (17.0, 15.0, 19.0), "current 20.0 A, usually 15.0 to 19.0 A; "
+         "1.5 times as far off as nearly all readings; score 6.0 by joint"),
+        (17.0, "lasting", (17.0, 15.0, 19.0), "current 17.0 A; the mean of the last readings stays above what is "
+         "usual at this hour, 15.0 to 19.0 A"),
+        (16.9, "lasting", (17.0, 15.0, 19.0), "current 16.9 A; the mean of the last readings stays below what is "
+         "usual at this hour, 15.0 to 19.0 A"),
+        (18.0, "level", (17.0, 17.0, 17.0), "current 18 A, usually 17 to 17 A at this hour"),
+        (85.0, "ewma", (17.0, math.nan, math.nan), "current 85 A, expected 17 A; score 6.0 by ewma"),
+    ],
+)  # fmt: skip
+def test_how_far_off_is_told_where_it_is_worth_saying(
+    value: float, channel: str, band: tuple[float, float, float], text: str
+) -> None:
+    assert said(value, channel, band) == text
+
+
+def test_without_parts_and_unit_there_is_the_value_and_the_score() -> None:
+    assert sentence(SeriesRecord(0, "press", "load"), 3.0, 4.25, NONE, {}) == "load 3; score 4.2"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [
+        (12.345678, 100.0, "12"),
+        (12.345678, 10.0, "12"),
+        (12.345678, 9.99, "12.3"),
+        (12.345678, 1.0, "12.3"),
+        (12.345678, 0.99, "12.35"),
+        (0.123456789, 1e-9, "0.123457"),
+        (1e9, 1.0, "1e+09"),
+        (999_999_999.0, 1.0, "999999999.0"),
+        (12.345678, 0.0, "12.3457"),
+        (12.345678, math.inf, "12.3457"),
+        (12.345678, math.nan, "12.3457"),
+        (math.inf, 1.0, "inf"),
+    ],
+)
+def test_a_number_has_digits_down_to_a_tenth_of_its_band(value: float, half: float, text: str) -> None:
+    assert digits(value, half) == text

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.siblings import beside
+from alerts.siblings import ODD, UNKNOWN, USUAL, Siblings, beside, findings
+from devices.batch import Batch
 from devices.messages import MessageChunk
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
@@ -77,3 +78,38 @@ def test_it_is_the_same_after_restarts() -> None:
 )
 def test_names_are_listed_as_one_says_them(odd: list[str], usual: list[str], text: str) -> None:
     assert beside(odd, usual) == text
+
+
+def noted(series: list[int], times: list[int], found: list[int]) -> tuple[Siblings, Batch]:
+    """What is known of three series, of which some had readings at these times (minutes from the start)."""
+    siblings = Siblings()
+    siblings.grow(3)
+    batch = batch_of(series, times)
+    siblings.note(batch, np.array(found, np.int8))
+    return siblings, batch
+
+
+def batch_of(series: list[int], times: list[int]) -> Batch:
+    n = len(series)
+    return Batch(np.array(series, np.int32), START + MINUTE * np.array(times, np.int64), np.zeros(n))
+
+
+def test_a_reading_tells_of_an_alarm_for_ten_minutes_and_none_of_what_was_neither() -> None:
+    siblings, _ = noted([0, 1], [0, 0], [ODD, UNKNOWN])
+    now, unknown = np.zeros(1, np.int64), np.array([UNKNOWN], np.int8)
+    assert siblings.at(batch_of([2], [10]), now, unknown, 0, [0, 1]) == {0: ODD}
+    assert siblings.at(batch_of([2], [11]), now, unknown, 0, [0, 1]) == {}
+
+
+def test_of_the_same_message_what_comes_after_counts_too_and_of_the_next_not() -> None:
+    siblings, _ = noted([0, 1], [0, 0], [USUAL, USUAL])
+    batch, found = batch_of([2, 0, 1, 0], [1, 1, 1, 1]), np.array([ODD, ODD, USUAL, USUAL], np.int8)
+    assert siblings.at(batch, np.array([5, 5, 6, 6]), found, 0, [0, 1]) == {0: ODD, 1: USUAL}
+    batch = batch_of([2, 0, 1], [1, 2, 2])
+    assert siblings.at(batch, np.array([5, 5, 5]), found[:3], 0, [0]) == {0: USUAL}
+
+
+def test_a_score_below_two_is_usual_and_one_between_is_neither() -> None:
+    score = np.array([1.99, 2.0, 9.0, 0.0, np.nan])
+    anomaly = np.array([False, False, True, True, False])
+    assert findings(score, anomaly).tolist() == [USUAL, UNKNOWN, ODD, ODD, UNKNOWN]
