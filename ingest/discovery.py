@@ -1,4 +1,4 @@
-"""Beside route: what descriptions on the broker tell of the readings: units, and the names of devices.
+"""Beside route: what descriptions on the broker tell of the readings: units, how often they come, names of devices.
 
 Read are the attributes of Homie 3 and 4 (`.../$unit`), Homie 5's `$description`, Home Assistant's discovery messages
 and zigbee2mqtt's list of devices. A description may come before or after the first reading; nothing of it is a reading.
@@ -13,17 +13,21 @@ from typing import Any
 import orjson
 
 from alerts.home_assistant import NODE
+from common.time_units import SECOND
 from devices.codec import UNNAMED
 from devices.quantities import canonical
 from devices.topics import matches
 
 _LONGEST_NAME = 200
+_LONGEST_EXPIRY = 366 * 86_400
+"""Seconds beyond which an expiry says nothing."""
 MOST_DESCRIBED = 200_000
 """Most metrics that descriptions are kept of; beyond, new ones are passed over."""
 
 _ABBREVIATIONS = {
     "stat_t": "state_topic", "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template", "~": "~",
     "cmps": "components", "stat_cla": "state_class", "dev_cla": "device_class", "dev": "device",
+    "exp_aft": "expire_after",
 }  # fmt: skip
 """Home Assistant's short keys (its MQTT integration, "Supported abbreviations in MQTT discovery messages")."""
 
@@ -39,6 +43,11 @@ class Discovery:
         self._by_topic: dict[tuple[str, str], str] = {}
         self._by_filter: dict[tuple[str, str], str] = {}
         self._names: dict[str, str] = {}
+        self._expiries: dict[tuple[str, str], int] = {}
+
+    def within(self, topic: str, field: str) -> int:
+        """The nanoseconds within which a reading comes again by its description; 0 where nothing says."""
+        return self._expiries.get((topic, field), 0)
 
     def name(self, topic: str) -> str:
         """What the device is called whose readings come on a topic; empty where nothing says."""
@@ -57,7 +66,7 @@ class Discovery:
         before = len(self._by_name), len(self._by_topic), len(self._by_filter)
         if sum(before) >= MOST_DESCRIBED:
             return False
-        changed = self._learn_names(topic, payload) if form == "homeassistant" else False
+        changed = self._learn_entities(topic, payload) if form == "homeassistant" else False
         for table, key, unit in self._described(form, device, topic, payload):
             if unit and table.get(key) != unit:
                 table[key] = unit
@@ -68,7 +77,8 @@ class Discovery:
         """All that was learned, as JSON."""
         tables = {"name": self._by_name, "topic": self._by_topic, "filter": self._by_filter}
         units = {name: [[*key, unit] for key, unit in table.items()] for name, table in tables.items()}
-        return {**units, "names": dict(self._names)}
+        expiries = [[*key, within] for key, within in self._expiries.items()]
+        return {**units, "names": dict(self._names), "expiries": expiries}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
@@ -77,9 +87,13 @@ class Discovery:
             for name in ("name", "topic", "filter")
         )
         self._names = dict(saved.get("names", {}))
+        self._expiries = {(topic, field): within for topic, field, within in saved.get("expiries", [])}
 
-    def _learn_names(self, topic: str, payload: bytes) -> bool:
-        """Note what a discovery message calls the device; returns whether that is new. Our own is no news."""
+    def _learn_entities(self, topic: str, payload: bytes) -> bool:
+        """Note what a discovery message calls the device, and how often its values come; returns whether that is new.
+
+        Our own is no news.
+        """
         try:
             root = orjson.loads(payload)
         except orjson.JSONDecodeError:
@@ -93,7 +107,20 @@ class Discovery:
             if state_topic and isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME:
                 changed |= self._names.get(state_topic) != name
                 self._names[state_topic] = name
+            changed |= bool(state_topic) and self._learn_expiry(state_topic, said)
         return changed
+
+    def _learn_expiry(self, state_topic: str, said: dict[str, Any]) -> bool:
+        template, seconds = said.get("value_template"), said.get("expire_after")
+        field = _field(template) if isinstance(template, str) else UNNAMED
+        if field is None:
+            return False
+        told = isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_EXPIRY
+        within = round(seconds * SECOND) if told else 0
+        if self._expiries.get((state_topic, field), 0) == within:
+            return False
+        self._expiries[state_topic, field] = within
+        return True
 
     def _described(
         self, form: str, device: str, topic: str, payload: bytes

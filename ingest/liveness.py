@@ -146,6 +146,8 @@ class Liveness:
 
     def __init__(self) -> None:
         self._activity = _Activity(**{name: _fresh(name, 0) for name in _FRESH})
+        self._limit, self._limited_from = np.zeros((2, 0), np.int64)
+        """How long each may be silent for by what describes it (ns; 0: nothing does), and since which arrival."""
 
     @property
     def last_event(self) -> NDArray[np.int64]:
@@ -160,8 +162,28 @@ class Liveness:
     def grow(self, size: int) -> None:
         """Make room for that many."""
         if size > len(self._activity.last_event):
+            # Those who ask what is silent meanwhile find at least as many limits as they find others.
+            self._limit, self._limited_from = (grown(each, size, 0) for each in (self._limit, self._limited_from))
             now = self._activity._asdict()
             self._activity = _Activity(**{name: grown(now[name], size, _FRESH[name][1]) for name in _FRESH})
+
+    def limit(self, one: int, within: int, arrival: int) -> bool:
+        """Let one be silent for `within` ns at most (0: as long as it ever is); returns whether that is new."""
+        if not within and one >= len(self._limit):
+            return False
+        self.grow(one + 1)
+        if self._limit[one] == within:
+            return False
+        self._limit[one], self._limited_from[one] = within, arrival
+        return True
+
+    def limits(self, now: int) -> NDArray[np.float64]:
+        """The nanoseconds that a description lets each be silent for, as of `now`; infinite where none says."""
+        return np.where((self._limit > 0) & (self._limited_from <= now), self._limit, np.inf)
+
+    def limited_after(self, now: int) -> bool:
+        """Whether a limit begins later than `now`: its description is among what has been read ahead."""
+        return bool((self._limited_from > now).any())
 
     def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""
@@ -169,7 +191,9 @@ class Liveness:
 
     def silent(self, now: int) -> NDArray[np.bool_]:
         """Which devices have been silent by `now` (arrival clock, ns) for longer than they ever are."""
-        return (now - self.last_arrival > self.patience()) & (self.last_arrival >= 0)
+        patience = self.patience()
+        patience = np.minimum(patience, self.limits(now)[: len(patience)])
+        return (now - self.last_arrival > patience) & (self.last_arrival >= 0)
 
     def new(self) -> NDArray[np.bool_]:
         """Which devices have not shown yet how often they send."""
@@ -200,7 +224,8 @@ class Liveness:
 
     def state(self) -> State:
         """A copy of the whole state."""
-        return {name: array.copy() for name, array in self._activity._asdict().items()}
+        limits = {"limit": self._limit.copy(), "limited_from": self._limited_from.copy()}
+        return {name: array.copy() for name, array in self._activity._asdict().items()} | limits
 
     def load(self, state: State) -> None:
         """Take over a state that `state` returned, by this version or one before it."""
@@ -213,3 +238,7 @@ class Liveness:
             length = np.clip(np.log2(np.maximum(saved["longest"], SECOND) / SECOND), 0, _LENGTHS - 1).astype(int)
             saved["lengths"][np.arange(size), length] = _MEMORY / DAY
         self._activity = _Activity(**{name: np.array(saved[name], kind) for name, (kind, _) in _FRESH.items()})
+        nothing = np.zeros(size, np.int64)
+        self._limit, self._limited_from = (
+            np.array(state.get(name, nothing), np.int64) for name in ("limit", "limited_from")
+        )

@@ -94,6 +94,7 @@ class Engine:
             self.registry,
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
+            expect=self._expect,
             book=self.book,
             profiles=Profiles(profiles),
         )
@@ -337,6 +338,11 @@ class Engine:
         names = self.choices.detectors(series)
         if not names or self.admission.admits(series, arrival):
             self.host.assign(series, names, self.choices.knowledge(series), arrival)
+
+    def _expect(self, series: int, within: int, arrival: int) -> None:
+        """A series comes at least every `within` ns by what describes it (0: nothing says so)."""
+        device_of = self.registry.device_of()
+        self.silence.expect(series, int(device_of[series]), within, arrival, device_of)
 
     def _describe(self) -> None:
         """Give every series to its detectors again: to those that start anew, and with what people know of it."""

@@ -34,6 +34,10 @@ Assign = Callable[[int, int, int, int], object]
 """Takes a series that a topic brings for the first time, the place of its route in the configuration, what the route
 decides for it (`Route.override_of`), and the arrival of the message, in ns."""
 
+Expect = Callable[[int, int, int], object]
+"""Takes a series that a topic brings, the ns within which it comes again by its description (0: none says), and the
+arrival of the message, in ns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
@@ -73,13 +77,14 @@ class Router(TopicRouter):
         *,
         max_topics: int,
         assign: Assign = lambda _series, _place, _override, _arrival: None,
+        expect: Expect = lambda _series, _within, _arrival: None,
         book: DeviceBook | None = None,
         profiles: Profiles | None = None,
     ) -> None:
         super().__init__(routes, detector_names, max_topics=max_topics, book=book, profiles=profiles)
         self.registry = registry
         self.discovery = Discovery()
-        self._assign = assign
+        self._assign, self._expect = assign, expect
         self._tables: list[_CodecTables] = []
 
     def roles(self, codec: int) -> NDArray[np.uint8] | None:
@@ -249,12 +254,18 @@ class Router(TopicRouter):
         except TooManySeriesError as error:
             return Refusal(Reason.TOO_MANY_SERIES, str(error))
         self.book.meet(self.registry.records[series].device, self._levels[topic], arrival)
-        if device_said is None and (name := self.discovery.name("/".join(self._levels[topic]))):
-            self.book.suggest_name(self.registry.records[series].device, name)
+        self._take_description(series, topic, said, arrival, names_device=device_said is None)
         if kind != Kind.TEXT:
             which = chosen.override_of(metric, scored=kind in SCORED)
             self._assign(series, self._places[int(self._route_of[topic])], which, arrival)
         return series
+
+    def _take_description(self, series: int, topic: int, said: MetricName, arrival: int, *, names_device: bool) -> None:
+        """Let what a discovery message says of a reading hold: the name of its device, how often it comes."""
+        full = "/".join(self._levels[topic])
+        if names_device and (name := self.discovery.name(full)):
+            self.book.suggest_name(self.registry.records[series].device, name)
+        self._expect(series, self.discovery.within(full, str(said)), arrival)
 
     def _find(self, route: Route, topic: int, said: MetricName, device: str, metric: str) -> tuple[int, Kind]:
         """The series and kind of a metric, in the unit that the route states, else the payload, a description, the

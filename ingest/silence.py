@@ -37,7 +37,8 @@ _UNKNOWN = -1
 class Silence:
     """What begins or ends at `time` (arrival, ns): the silence of a whole device, or of one metric (`series`, else -1).
 
-    `last` is when it was heard last, `usual` the longest that keeps coming between two signs of life, ns.
+    `last` is when it was heard last, `usual` the longest that keeps coming between two signs of life, or where `told`
+    the longest by what describes the sensor, ns.
     """
 
     device: int
@@ -46,10 +47,14 @@ class Silence:
     time: int
     last: int
     usual: float
+    told: bool = False
 
     def sentence(self, metric: str) -> str:
         """What a person reads."""
         lasted, usual = spoken_duration(self.time - self.last), spoken_duration(round(self.usual))
+        if self.told:
+            what = "the device has been silent" if self.series < 0 else f"{metric} has not come"
+            return f"{what} for {lasted}; its description says that it comes at least every {usual} (expire_after)"
         if self.series < 0:
             return f"the device has been silent for {lasted}; it is heard from at least every {usual} otherwise"
         return f"{metric} has not come for {lasted}, though its device sends; it comes at least every {usual} otherwise"
@@ -85,6 +90,18 @@ class SilenceWatch:
         self._silent_devices = grown(self._silent_devices, len(self.devices.last_arrival), _NOT_SILENT)
         self._silent_metrics = grown(self._silent_metrics, len(self.metrics.last_arrival), _NOT_SILENT)
         self._back_since = grown(self._back_since, len(self.devices.last_arrival), 0)
+
+    def expect(self, series: int, device: int, within: int, arrival: int, device_of: NDArray[np.int32]) -> None:
+        """By what describes a series it comes at least every `within` ns (0: nothing is said), and so its device does.
+
+        `device_of` gives the device of each series.
+        """
+        if not self.metrics.limit(series, within, arrival):
+            return
+        told = self.metrics.limits(arrival)[: len(device_of)]
+        least = told.min(where=device_of[: len(told)] == device, initial=np.inf)
+        self.devices.limit(device, int(least) if np.isfinite(least) else 0, arrival)
+        self._nobody_before = _UNKNOWN
 
     def wants_tick(self, now: int) -> bool:
         """Whether nothing has arrived for so long that a tick is to say how late it is."""
@@ -172,35 +189,47 @@ class SilenceWatch:
         """Who falls silent now; until when nobody can be due, whoever sends, is kept for the next look."""
         changes: list[Silence] = []
         last = self.devices.last_arrival
-        left = self.devices.patience() - (self._moment - np.maximum(last, self._listens_from))
-        able = (last >= 0) & ~self.devices.new() & (self._silent_devices[: len(last)] == _NOT_SILENT)
+        limits = self.devices.limits(self._moment)
+        usual = np.where(self.devices.new(), np.inf, self.devices.patience())
+        left = np.minimum(usual, limits) - (self._moment - np.maximum(last, self._listens_from))
+        able = (last >= 0) & np.isfinite(left) & (self._silent_devices[: len(last)] == _NOT_SILENT)
         for one in np.flatnonzero(able & (left < 0)).tolist():
             self._silent_devices[one] = self._moment
-            changes.append(Silence(one, -1, True, self._moment, int(last[one]), float(self.devices.longest[one])))
+            told = bool(limits[one] <= usual[one])
+            longest = float(limits[one] if told else self.devices.longest[one])
+            changes.append(Silence(one, -1, True, self._moment, int(last[one]), longest, told))
         soonest = left.min(where=able & (left >= 0), initial=float(LEAST_SILENCE))
-        able, since, patience = self._metrics_waited_for(device_of)
+        able, since, patience, limits = self._metrics_waited_for(device_of)
         # A metric is missing by what its device has sent since.
         missing = able & (patience - (last[device_of] - since) < 0)
         for one in np.flatnonzero(missing).tolist():
             self._silent_metrics[one] = self._moment
             if is_watched(one):
+                told = bool(limits[one] <= patience[one])
                 heard, longest = int(self.metrics.last_arrival[one]), float(self.metrics.longest[one])
-                changes.append(Silence(int(device_of[one]), one, True, self._moment, heard, longest))
+                longest = float(limits[one]) if told else longest
+                changes.append(Silence(int(device_of[one]), one, True, self._moment, heard, longest, told))
         # Who sends next has the shortest patience at least.
         soonest = (patience - (self._moment - since)).min(where=able & ~missing, initial=soonest)
-        self._nobody_before = self._moment + int(soonest) - _ROUNDING
+        later = self.devices.limited_after(self._moment) or self.metrics.limited_after(self._moment)
+        self._nobody_before = self._moment + (0 if later else int(soonest) - _ROUNDING)
         return changes
 
     def _metrics_waited_for(
         self, device_of: NDArray[np.int32]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64]]:
-        """Which metrics come steadily, of devices that send; since when each is waited for, and for how long (ns)."""
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Which metrics come steadily, of devices that send; since when each is waited for, for how long (ns), and how
+        long by what describes it.
+        """
         count = len(device_of)
         last = self.metrics.last_arrival[:count]
         since = np.maximum(np.maximum(last, self._listens_from), self._back_since[device_of])
-        able = (last >= 0) & self.metrics.known()[:count] & ~self.metrics.on_change()[:count]
+        limits = self.metrics.limits(self._moment)[:count]
+        steady = self.metrics.known()[:count] & ~self.metrics.on_change()[:count]
+        patience = np.minimum(np.where(steady, self.metrics.patience()[:count], np.inf), limits)
+        able = (last >= 0) & np.isfinite(patience)
         able &= (self._silent_metrics[:count] == _NOT_SILENT) & (self._silent_devices[device_of] == _NOT_SILENT)
-        return able, since, self.metrics.patience()[:count]
+        return able, since, patience, limits
 
     def _both(self) -> tuple[tuple[NDArray[np.int64], Liveness], tuple[NDArray[np.int64], Liveness]]:
         return (self._silent_devices, self.devices), (self._silent_metrics, self.metrics)

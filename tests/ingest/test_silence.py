@@ -77,6 +77,58 @@ def test_a_device_that_stops_opens_an_alarm_without_a_message_and_ends_it_when_i
     assert plant.alarms[1].cleared == plant.now
 
 
+def discovery(plant: Plant, **more: object) -> None:
+    said = {"state_topic": "hall/pump", "value_template": "{{ value_json.level }}", "dev": {"name": "Pump"}, **more}
+    row = (b"homeassistant/sensor/pump/config", json.dumps(said).encode(), plant.now, FLAG_RETAIN)
+    plant._step(MessageChunk.of([row]))
+
+
+def test_what_discovery_expects_to_come_again_is_silent_once_it_does_not() -> None:
+    plant = Plant()
+    discovery(plant, expire_after=120)
+    plant.send("hall/pump", level=3.0, speed=7.0)
+    plant.send("hall/fan", level=3.0)
+    for _ in range(15):
+        plant.now += 10 * SECOND
+        plant.send("hall/pump", speed=7.0)
+    # A new device, of which nothing is known by habit; and the fan, of which nothing is described.
+    assert plant.seen() == [("hall/pump", "level", AlarmState.OPEN)]
+    assert plant.alarms[0].reason == (
+        "level has not come for 2.17 min; its description says that it comes at least every 2 min (expire_after)"
+    )
+    plant.send("hall/pump", level=3.0, speed=7.0)
+    assert plant.seen()[1:] == [("hall/pump", "level", AlarmState.CLEARED)]
+    for _ in range(13):
+        plant.now += 10 * SECOND
+        plant.tick()
+    assert plant.seen()[2:] == [("hall/pump", "device:silent", AlarmState.OPEN)]
+    assert plant.alarms[-1].reason == (
+        "the device has been silent for 2.17 min; its description says that it comes at least every 2 min "
+        "(expire_after)"
+    )
+    names = plant.engine.registry.device_names
+    silent = plant.engine.liveness.silent(plant.now)
+    assert {name: bool(silent[number]) for number, name in enumerate(names)} == {"hall/pump": True, "hall/fan": False}
+
+
+def test_an_expiry_that_discovery_takes_back_holds_no_more_and_a_restart_keeps_one() -> None:
+    plant = Plant()
+    discovery(plant, expire_after=120)
+    plant.send("hall/pump", level=3.0)
+    arrays, rest = plant.engine.state()
+    later = Plant()
+    later.engine.load(plant.engine.position, arrays, rest)
+    for each, told in ((plant, {}), (later, {"expire_after": 120})):
+        each.now = plant.now + 10 * SECOND
+        discovery(each, **told)
+        each.send("hall/pump", level=3.0)
+        for _ in range(14):
+            each.now += 10 * SECOND
+            each.tick()
+    assert plant.seen() == []
+    assert later.seen() == [("hall/pump", "device:silent", AlarmState.OPEN)]
+
+
 def test_nobody_is_silent_while_the_broker_is_away_and_everybody_has_their_time_anew_after_it() -> None:
     plant = Plant()
     plant.rounds(60, "hall/pump")
