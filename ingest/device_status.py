@@ -67,6 +67,11 @@ class DeviceStatus:
         return ""
 
     @property
+    def is_refused(self) -> bool:
+        """Whether every message of the device has been refused."""
+        return 0 < self.messages == self.refused
+
+    @property
     def refusal(self) -> str:
         """What is refused of the device's messages, as a sentence; empty where nothing is."""
         if not self.refused:
@@ -172,6 +177,6 @@ def mostly_refused(statuses: DeviceStatuses) -> str:
     if not found:
         return ""
     name, status = max(found, key=lambda each: each[1].refused_at)
-    others = f", and so are those of {len(found) - 1:,} other devices" if len(found) > 1 else ""
-    remedy = "; `driftline explain TOPIC PAYLOAD` shows one step by step"
-    return f'most messages of device "{name}" are refused{others}: {status.reason}: {status.detail}{remedy}'
+    others = len(found) - 1
+    beside = f" (and of {others:,} other device{'s' if others > 1 else ''})" if others else ""
+    return f'most messages of device "{name}"{beside} are refused as {status.reason}; see the dead letters for why'

@@ -195,6 +195,15 @@ class Liveness:
         patience = np.minimum(patience, self.limits(now)[: len(patience)])
         return (now - self.last_arrival > patience) & (self.last_arrival >= 0)
 
+    def quiet(self, now: int) -> NDArray[np.bool_]:
+        """Which devices have sent nothing by `now` (arrival clock, ns) for far longer than they ever took so far.
+
+        Not yet a reason to call one silent: what is known of it may be one burst, or it may send on change alone.
+        """
+        far = np.maximum(LEAST_SILENCE, _STEADY_FACTOR * self._activity.longest_of_all)
+        described = np.isfinite(self.limits(now)[: len(far)])
+        return (now - self.last_arrival > far) & (self._activity.intervals > 0) & ~described
+
     def new(self) -> NDArray[np.bool_]:
         """Which devices have not shown yet how often they send."""
         return self._activity.intervals < _FEWEST

@@ -130,7 +130,10 @@ class DeviceReply(BaseModel):
     labels: dict[str, str]
     first_seen: int | None = Field(description="Arrival of its first message; null where that was not noted.")
     muted_at: int | None = Field(description="Since when nobody is told of its alarms; null where somebody is.")
-    life: DeviceLife
+    life: DeviceLife = Field(
+        description="quiet: nothing for far longer than it took so far, too little known to call it silent. "
+        "refused: none of its messages can be read, see `refusal`."
+    )
     last_event: int | None = Field(description="Newest reading, by the device's own time.")
     last_arrival: int | None = Field(description="Newest message, by the server's clock.")
     open_alarms: int

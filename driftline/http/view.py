@@ -128,13 +128,18 @@ class About:
 
 
 class DeviceLife(StrEnum):
-    """Whether a device is heard from: `new` has hardly sent yet, `offline` was said to be gone, by it or the broker.
+    """Whether a device is heard from.
 
-    `retired` was taken out of service by a person, whatever it sends.
+    `offline` was said to be gone, by it or the broker. `silent` has sent nothing for longer than it ever does, `quiet`
+    for far longer than it took so far, though too little is known of how often it sends to call it silent. Of a device
+    that is `refused` no message can be read. `new` has hardly sent yet. `retired` was taken out of service by a person,
+    whatever it sends.
     """
 
     ONLINE = "online"
     SILENT = "silent"
+    QUIET = "quiet"
+    REFUSED = "refused"
     NEW = "new"
     OFFLINE = "offline"
     RETIRED = "retired"

@@ -58,6 +58,8 @@ from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
 
 _NOTHING_NOTED = DeviceStatus()
+_BEHIND = 5.0
+"""An engine that is so many seconds behind does not tell who has fallen silent since."""
 
 
 class ServiceStatus:
@@ -175,7 +177,7 @@ class ServiceStatus:
         names = engine.registry.device_names[:]
         count = min(len(names), len(engine.liveness.last_event))
         there = np.flatnonzero(engine.registry.there()[:count])
-        silent = engine.liveness.silent(self._clock())
+        silent = engine.liveness.silent(self._heard_by())
         open_alarms = np.zeros(len(names) + 1, np.int64)
         np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
         return [names[i] for i in there.tolist()], there, ~silent[there].astype(np.bool_), open_alarms[there]
@@ -195,21 +197,18 @@ class ServiceStatus:
         shown = kept[start : start + most]
         at = np.array(shown, np.intp)
         of, liveness = numbers[at], engine.liveness
-        columns = (liveness.new()[of], online[at], liveness.last_event[of], liveness.last_arrival[of], open_alarms[at])
+        heard = (online[at], liveness.quiet(self._heard_by())[of], liveness.new()[of])
+        columns = (*heard, liveness.last_event[of], liveness.last_arrival[of], open_alarms[at])
         states = []
-        for place, (is_new, is_online, event, arrival, alarms) in zip(
+        for place, (is_online, is_quiet, is_new, event, arrival, alarms) in zip(
             shown, zip(*(column.tolist() for column in columns), strict=True), strict=True
         ):
             status = statuses.get(names[place]) or _NOTHING_NOTED
-            life = DeviceLife.NEW if is_new else DeviceLife.ONLINE
-            if status.online is False:
-                life = DeviceLife.OFFLINE
-            elif not is_online:
-                life = DeviceLife.SILENT
+            life = _life(status, is_silent=not is_online, is_quiet=is_quiet, is_new=is_new)
             states.append(_device_state(book.get(names[place]), status, (_time(event), _time(arrival)), life, alarms))
         first_other = max(0, start - len(kept))
         for name, status in others[first_other : first_other + most - len(shown)]:
-            life = DeviceLife.OFFLINE if status.online is False else DeviceLife.NEW
+            life = _life(status, is_silent=False, is_quiet=False, is_new=True)
             states.append(_device_state(book.get(name), status, (None, status.refused_at or None), life, 0))
         series = self._series_of(of) + [[] for _ in range(len(states) - len(shown))]
         return DevicePage(len(kept) + len(others), states, series)
@@ -313,10 +312,18 @@ class ServiceStatus:
         settings: dict[str, Any] = self.config.model_dump(mode="json")
         return settings
 
+    def _heard_by(self) -> int:
+        """The time (ns) by which nobody else was heard: earlier than now where the engine is behind what arrived."""
+        return self._reached() if self._lag_seconds() > _BEHIND else self._clock()
+
+    def _reached(self) -> int:
+        """The arrival (ns) that the engine has come to, since this start or, before its first step, until then."""
+        return self._engine.last_arrival or int(self._engine.engine.liveness.last_arrival.max(initial=0))
+
     def _lag_seconds(self) -> float:
-        if not self._engine.backlog or not self._engine.last_arrival:
+        if not self._engine.backlog or self._reached() <= 0:
             return 0.0
-        return max(0.0, (self._journal.last_arrival - self._engine.last_arrival) / 1e9)
+        return max(0.0, (self._journal.last_arrival - self._reached()) / 1e9)
 
     def _sink_states(self) -> list[SinkState]:
         return self._sinks.states() if self._sinks is not None else []
@@ -324,6 +331,18 @@ class ServiceStatus:
 
 def _with_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+
+def _life(status: DeviceStatus, *, is_silent: bool, is_quiet: bool, is_new: bool) -> DeviceLife:
+    """Whether a device in service is heard from; what says most comes first."""
+    found = (
+        (status.online is False, DeviceLife.OFFLINE),
+        (is_silent, DeviceLife.SILENT),
+        (status.is_refused, DeviceLife.REFUSED),
+        (is_quiet, DeviceLife.QUIET),
+        (is_new, DeviceLife.NEW),
+    )
+    return next((life for holds, life in found if holds), DeviceLife.ONLINE)
 
 
 def _device_state(

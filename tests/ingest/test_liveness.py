@@ -58,6 +58,17 @@ def test_a_device_that_has_sent_once_is_new_and_not_silent() -> None:
     assert liveness.silent(START + 4 * 24 * HOUR)[0]
 
 
+def test_a_burst_that_ends_is_quiet_soon_and_silent_once_it_is_sure() -> None:
+    liveness = heard([START + tenth * SECOND // 10 for tenth in range(10)])
+    last = START + SECOND
+    assert not liveness.quiet(last + 29 * SECOND)[0]
+    assert liveness.quiet(last + 31 * SECOND)[0]
+    assert not liveness.silent(last + 24 * HOUR)[0]
+    again = heard([START, START + HOUR, START + 2 * HOUR])
+    assert not again.quiet(START + 6 * HOUR)[0], "it has taken an hour before"
+    assert again.quiet(START + 8 * HOUR)[0]
+
+
 def test_a_steady_device_is_silent_soon_after_it_stops() -> None:
     arrivals = [START + s * SECOND for s in range(100)]
     liveness = heard(arrivals)

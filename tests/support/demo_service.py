@@ -85,6 +85,7 @@ class DemoService:
         ]
         self.counted = Counts(time=0)
         self.silent: set[str] = set()
+        self.refused: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.taken: list[tuple[bytes, bytes]] = []
         self.full = False
@@ -178,6 +179,9 @@ class DemoService:
                 muted_at=self.clock() if name in self.muted else None,
             )
             for name in names
+        ] + [
+            DeviceState(name, None, None, DeviceLife.REFUSED, 0, name=name, refusal=why)
+            for name, why in self.refused.items()
         ]
 
     def device_page(self, start: int, most: int, *, retired: bool) -> DevicePage:

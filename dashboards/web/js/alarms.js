@@ -3,7 +3,7 @@
 import { actions, mayAct, toldOf, unshelve } from "./alarm_actions.js";
 import { deviceLink, follow, get, instant, repeat, report } from "./api.js";
 import { alarmRange } from "./device.js";
-import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
+import { buttonGroup, fill, h, keepInAddress, setText, slash } from "./dom.js";
 import { ago, count, duration, moment, number } from "./format.js";
 
 const maxScore = 12;
@@ -28,7 +28,7 @@ export async function showAlarms({ root, search, signal }) {
   const selected = new Set();
   let focused = null;
 
-  const filter = h("input", { type: "search", placeholder: "Filter by device, metric or reason  ( / )", "aria-label": "Filter by device, metric or reason", value: search.get("filter") ?? "", oninput: () => { remember(); draw(); } });
+  const filter = h("input", { type: "search", placeholder: `Filter by device, metric or reason${slash()}`, "aria-label": "Filter by device, metric or reason", value: search.get("filter") ?? "", oninput: () => { remember(); draw(); } });
   const choice = buttonGroup("State", states, state, (value) => {
     state = value;
     choice.choose(value);
@@ -45,7 +45,7 @@ export async function showAlarms({ root, search, signal }) {
   const nothing = h("div", { class: "panel empty", hidden: true });
   fill(root, h("h1", { class: "unseen" }, "Alarms"),
     h("div", { class: "bar" }, filter, choice, h("span", { class: "grow" }), found, h("a", { class: "link", href: "#/figures" }, "Figures")), bulk, table, nothing,
-    mayAct() ? h("p", { class: "hint" }, "Keys: ↑ ↓ or j k move, Space selects, Enter opens, ", actions.map(([key, word], i) => [i ? ", " : "", h("b", {}, key), ` ${word.toLowerCase()}`]).flat(), ".") : null);
+    mayAct() ? h("p", { class: "hint keys" }, "Keys: ↑ ↓ or j k move, Space selects, Enter opens, ", actions.map(([key, word], i) => [i ? ", " : "", h("b", {}, key), ` ${word.toLowerCase()}`]).flat(), ".") : null);
 
   function remember() {
     keepInAddress("#/alarms", { state: state === "active" ? undefined : state, filter: filter.value || undefined, incident: [...open] });

@@ -1,7 +1,7 @@
 // The API's reference, drawn from its own description: works without any other host.
 
 import { get } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, prose } from "./dom.js";
 
 export async function showApi({ root, signal }) {
   const document_ = await get("openapi.json", {}, signal);
@@ -22,9 +22,9 @@ export async function showApi({ root, signal }) {
     const answer = example(responses?.["200"]?.content);
     const isPlain = method === "get" && !path.includes("{") && !path.endsWith("/events");
     return h("details", { class: "panel operation" },
-      h("summary", {}, h("span", { class: `chip ${method === "get" ? "ok" : "warning"}` }, method.toUpperCase()), h("code", {}, path), h("span", { class: "dim" }, (description ?? summary ?? "").split("\n")[0])),
-      h("p", {}, description ?? ""),
-      parameters.length ? h("table", {}, h("tbody", {}, parameters.map((each) => h("tr", {}, h("td", {}, h("code", {}, each.name), each.required ? " (required)" : ""), h("td", {}, kind(each.schema)), h("td", {}, each.description ?? ""))))) : null,
+      h("summary", {}, h("span", { class: `chip ${method === "get" ? "ok" : "warning"}` }, method.toUpperCase()), h("code", {}, path), h("span", { class: "dim" }, prose((description ?? summary ?? "").split("\n")[0]))),
+      h("p", {}, prose(description ?? "")),
+      parameters.length ? h("table", {}, h("tbody", {}, parameters.map((each) => h("tr", {}, h("td", {}, h("code", {}, each.name), each.required ? " (required)" : ""), h("td", {}, kind(each.schema)), h("td", {}, prose(each.description ?? "")))))) : null,
       ask ? [h("h3", {}, "Request"), code(ask)] : null,
       answer ? [h("h3", {}, "Reply"), code(answer)] : null,
       isPlain ? h("p", {}, h("a", { href: path.slice(1) }, h("u", {}, "Ask it now"))) : null);
@@ -32,6 +32,6 @@ export async function showApi({ root, signal }) {
 
   fill(root,
     h("div", { class: "crumbs" }, h("h1", {}, "API"), h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description"))),
-    h("p", { class: "prose" }, document_.info.description ?? ""),
+    h("p", { class: "prose" }, prose(document_.info.description ?? "")),
     tags.map((tag) => h("section", { class: "operations" }, h("h2", {}, tag), operations.filter((each) => (each.tags?.[0] ?? "service") === tag).map(draw))));
 }

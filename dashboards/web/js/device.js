@@ -8,6 +8,7 @@ import { deviceStates } from "./device_states.js";
 import { ask, attempt, field } from "./dialog.js";
 import { buttonGroup, fill, h, setText } from "./dom.js";
 import { ago, duration, local, moment } from "./format.js";
+import { lives, silence } from "./lives.js";
 import { newChannel } from "./settings.js";
 
 const spans = [["300", "5 min"], ["900", "15 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "24 h"], ["604800", "7 d"], ["all", "All"]];
@@ -27,6 +28,7 @@ export async function showDevice({ root, name, search, signal }) {
   if (search.get("from") && search.get("to")) range = { from: Number(search.get("from")) / 1e9, to: Number(search.get("to")) / 1e9 };
 
   const life = h("span", { class: "chip" });
+  const alarmed = h("span", { class: "chip alarm", hidden: true });
   const seen = h("span", { class: "dim" });
   const title = h("h1", {}, device.name);
   const card = deviceCard(() => refresh());
@@ -50,14 +52,14 @@ export async function showDevice({ root, name, search, signal }) {
 
   const said = deviceStates(name, signal);
   fill(root,
-    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), title, life, seen, h("span", { class: "grow" }),
-      h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), title, alarmed, life, seen, h("span", { class: "grow" }),
+      device.metrics.length === 0 ? null : h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
       may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
     card.element, notices,
     h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), h("div", { class: "buttons" }, ahead), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
     grid, more, said.element,
-    h("p", { class: "hint" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
+    h("p", { class: "hint keys" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
 
   const actions = {
     zoom: (from, to) => setRange({ from, to: Math.max(to, from + shortest) }),
@@ -137,7 +139,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   function arrange() {
     const rank = new Map([...alarms].reverse().map((alarm) => [alarm.series, alarm.state === "cleared" ? alarm.opened : Infinity]));
-    const metrics = device.metrics.filter((each) => each.kind !== "text").sort((a, b) => Number(wanted(b)) - Number(wanted(a)) || compare(rank.get(b.series), rank.get(a.series)));
+    const metrics = device.metrics.filter((each) => each.kind !== "text" && each.metric !== silence).sort((a, b) => Number(wanted(b)) - Number(wanted(a)) || compare(rank.get(b.series), rank.get(a.series)));
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);
@@ -154,8 +156,12 @@ export async function showDevice({ root, name, search, signal }) {
   function describe() {
     const open = alarms.filter((alarm) => alarm.state !== "cleared");
     setText(title, device.name);
-    life.className = `chip ${open.length ? "alarm" : device.life}`;
-    setText(life, open.length ? `${open.length} open alarm${open.length > 1 ? "s" : ""}` : device.life);
+    const { word, kind, meaning } = lives[device.life] ?? { word: device.life, kind: "", meaning: "" };
+    life.className = `chip ${kind}`;
+    life.title = meaning;
+    setText(life, word);
+    alarmed.hidden = !open.length;
+    setText(alarmed, `${open.length} open alarm${open.length > 1 ? "s" : ""}`);
     const last = Math.max(device.last_event ?? 0, ...[...charts.values()].map((chart) => (chart.newest ?? 0) * 1e9));
     setText(seen, last ? `last reading ${ago(last, Date.now() * 1e6)}` : "no reading yet that could be used");
   }
@@ -265,7 +271,8 @@ export async function showDevice({ root, name, search, signal }) {
   }
 
   async function fetchAlarms() {
-    ({ alarms } = await get("alarms", { device: name, limit: 100 }, signal));
+    // A device whose every message is refused has no series, and so no alarms to ask for.
+    if (device.metrics.length) ({ alarms } = await get("alarms", { device: name, limit: 100 }, signal));
     for (const chart of charts.values()) chart.alarms = alarms.filter((alarm) => alarm.series === chart.metric.series);
     drawNotices();
   }

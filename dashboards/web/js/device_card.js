@@ -2,7 +2,7 @@
 
 import { get, may, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
-import { fill, h, setText } from "./dom.js";
+import { fill, h, prose, setText } from "./dom.js";
 import { moment } from "./format.js";
 
 // The line below the device's name, and its buttons. `refresh` is called after each change.
@@ -12,6 +12,7 @@ export function deviceCard(refresh) {
   const buttons = h("span", { class: "acts" });
   const element = h("div", { class: "bar device-card" }, facts, troubles, h("span", { class: "grow" }), buttons);
 
+  let said = "";
   function draw(device) {
     const labels = Object.entries(device.labels).map(([name, value]) => `${name}: ${value}`);
     const known = [
@@ -21,7 +22,10 @@ export function deviceCard(refresh) {
       device.first_seen ? `first seen ${moment(device.first_seen)}` : "",
     ];
     setText(facts, known.filter(Boolean).join(" · "));
-    setText(troubles, [device.clock, device.refusal].filter(Boolean).join(" · "));
+    const trouble = [device.clock, device.refusal].filter(Boolean).join(" · ");
+    // Said once only, since it is read out.
+    if (trouble !== said) fill(troubles, prose(trouble));
+    said = trouble;
     const retired = device.life === "retired";
     const acts = [
       ["operator", "Rename", () => rename(device, refresh)],

@@ -21,8 +21,18 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A sentence whose words in backticks are code.
+export function prose(text) {
+  return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+}
+
 export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+// What a filter says of its key, where there are keys.
+export function slash() {
+  return matchMedia("(max-width: 720px)").matches ? "" : "  ( / )";
 }
 
 export function buttonGroup(label, choices, chosen, choose) {

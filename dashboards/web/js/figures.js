@@ -24,9 +24,9 @@ export async function showFigures({ root, search, signal }) {
   const list = (title, rows, none) => h("section", { class: "panel" }, h("h2", {}, title), rows.length ? h("table", {}, h("tbody", {}, rows.map(named))) : h("p", { class: "pad dim" }, none));
 
   const few = (number) => (number < 1 ? number.toPrecision(2) : number.toFixed(1));
-  const budgets = (title, rows) => h("section", { class: "panel" }, h("h2", {}, title), rows.some((each) => each.raised) ? h("table", {},
+  const budgets = (title, rows) => h("section", { class: "panel scroll", tabindex: "0", "aria-label": title }, h("h2", {}, title), rows.some((each) => each.raised) ? h("table", {},
     h("thead", {}, h("tr", {}, ["", "Allowed", "Raised", "Right", "Wrong", "Not judged"].map((word, i) => h(word ? "th" : "td", { scope: word ? "col" : null, class: i ? "right" : "" }, word)))),
-    h("tbody", {}, rows.filter((each) => each.raised).slice(0, mostBudgets).map((each) => h("tr", {}, h("td", {}, h("b", {}, each.name), each.exceeded ? h("span", { class: "sub bad" }, "over its budget") : null),
+    h("tbody", {}, rows.filter((each) => each.raised).slice(0, mostBudgets).map((each) => h("tr", {}, h("td", { class: "still" }, h("b", {}, each.name), each.exceeded ? h("span", { class: "sub bad" }, "over its budget") : null),
       h("td", { class: "right" }, each.allowed === null ? "" : few(each.allowed)), ["raised", "right", "wrong", "unjudged"].map((key) => h("td", { class: "right" }, count(each[key]))))))) : h("p", { class: "pad dim" }, "No alarm in this time."));
 
   async function draw() {

@@ -1,8 +1,10 @@
 // The fleet: every device, those in trouble first. Rows exist only where they are seen, so thousands of devices are fine.
 
 import { allDevices, deviceLink, follow, get, repeat, report } from "./api.js";
-import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
+import { buttonGroup, fill, h, keepInAddress, setText, slash } from "./dom.js";
+import { lastWords } from "./device_states.js";
 import { ago, count, number, rate } from "./format.js";
+import { lives, silence } from "./lives.js";
 import { newest, pulse, rateOf } from "./pulse.js";
 import { drawSpark, Spark, sparkColors, sparkPoints } from "./spark.js";
 
@@ -11,14 +13,21 @@ const cellWidth = 244;
 const beyond = 4;
 const looked = 12;
 const recent = 600e9;
-const order = { alarm: 0, silent: 1, odd: 2, warming: 3, ok: 4 };
-const words = { alarm: "Alarm", silent: "Silent", odd: "Unusual", warming: "Warming up", ok: "Normal" };
+const order = { alarm: 0, silent: 1, refused: 2, odd: 3, quiet: 4, warming: 5, ok: 6 };
+const words = { alarm: "Alarm", silent: "Silent", refused: "Refused", odd: "Unusual", quiet: "Quiet", warming: "Warming up", ok: "Normal" };
 const collator = new Intl.Collator("en", { numeric: true });
-const chips = { alarm: "alarm", silent: "silent", odd: "warning", warming: "warming", ok: "ok" };
+const chips = { alarm: "alarm", silent: "silent", refused: "warning", odd: "warning", quiet: "silent", warming: "warming", ok: "ok" };
+// Offered to choose from only where a device is so.
+const rare = ["refused", "quiet"];
+// Of states, unlike numbers, the last word is shown.
+const spoken = new Set(["state", "text"]);
+
+const isAway = (device) => device.life === "silent" || device.life === "offline";
 
 export async function showFleet({ root, search, signal }) {
   const sparks = new Map();
   const asked = new Set();
+  let said = new Map();
   const rows = new Map();
   let devices = [];
   let deviceOf = new Map();
@@ -47,8 +56,8 @@ export async function showFleet({ root, search, signal }) {
     tileRow.append(h("div", { class: "tile" }, h("span", {}, label), value, small));
   }
 
-  const filter = h("input", { type: "search", placeholder: "Filter by device, label or metric  ( / )", "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
-  const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["odd", "Unusual"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
+  const filter = h("input", { type: "search", placeholder: `Filter by device, label or metric${slash()}`, "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
+  const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["refused", "Refused"], ["odd", "Unusual"], ["quiet", "Quiet"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
   const groups = h("select", { "aria-label": "Group by", onchange: () => { grouping = groups.value; folded.clear(); remember(); arrange(); } });
   const body = h("div", { class: "rows" });
@@ -97,7 +106,7 @@ export async function showFleet({ root, search, signal }) {
 
   // Whether the metric's newest points hold an anomaly, or its last alarm began within ten minutes of its last reading.
   function isOdd(device, metric) {
-    return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? 0) > (device.last_event ?? 0) - recent;
+    return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? -Infinity) > (device.last_event ?? 0) - recent;
   }
 
   // What the filter looks for beside the metrics.
@@ -107,20 +116,31 @@ export async function showFleet({ root, search, signal }) {
 
   function stateOf(device) {
     if (device.open_alarms) return "alarm";
-    if (device.life === "silent") return "silent";
+    if (isAway(device)) return "silent";
+    if (device.life === "refused") return "refused";
     if (device.metrics.some((metric) => isOdd(device, metric))) return "odd";
-    return device.metrics.some((metric) => metric.warming) ? "warming" : "ok";
+    if (device.life === "quiet") return "quiet";
+    return device.life === "new" || device.metrics.some((metric) => metric.warming) ? "warming" : "ok";
+  }
+
+  // A silent device counts as such whether its alarm is open or not.
+  function isIn(device, state) {
+    return device.state === state || (state === "silent" && isAway(device));
+  }
+
+  function wordOf(device) {
+    if (device.open_alarms > 1) return `${device.open_alarms} alarms`;
+    if (isAway(device)) return lives[device.life].word;
+    return device.state === "warming" && !device.metrics.some((metric) => metric.warming) ? lives.new.word : words[device.state];
   }
 
   function arrange() {
     const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const tally = { alarm: 0, silent: 0, odd: 0, warming: 0, ok: 0 };
-    for (const device of devices) {
-      device.state = stateOf(device);
-      tally[device.state] += 1;
-    }
+    for (const device of devices) device.state = stateOf(device);
+    const tally = Object.fromEntries(Object.keys(order).map((state) => [state, devices.filter((device) => isIn(device, state)).length]));
+    for (const state of rare) states.querySelector(`[data-value="${state}"]`).hidden = !tally[state] && trouble !== state;
     shown = devices.filter((device) =>
-      (trouble === "all" || device.state === trouble) &&
+      (trouble === "all" || isIn(device, trouble)) &&
       words.every((word) => named(device).includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
     shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || collator.compare(a.device, b.device));
     const many = shown.length;
@@ -157,7 +177,7 @@ export async function showFleet({ root, search, signal }) {
   function makeRow() {
     const parts = { path: h("span", { class: "path" }), leaf: h("span"), chip: h("span", { class: "chip" }), cells: h("div", { class: "cells" }), seen: h("span", { class: "seen" }) };
     const element = h("a", { class: "device-row" }, h("div", { class: "name" }, parts.leaf, parts.path), h("div", {}, parts.chip), parts.cells, parts.seen);
-    return { element, ...parts, shownCells: [], more: h("span", { class: "more" }) };
+    return { element, ...parts, shownCells: [], more: h("span", { class: "more" }), why: h("span", { class: "why" }) };
   }
 
   function makeGroup(group) {
@@ -177,13 +197,14 @@ export async function showFleet({ root, search, signal }) {
 
   function makeCell() {
     const parts = { metric: h("span", { class: "metric" }), canvas: h("canvas", { "aria-hidden": "true" }), number: document.createTextNode(""), unit: h("small") };
-    return { element: h("div", { class: "cell" }, parts.metric, parts.canvas, h("span", { class: "value" }, parts.number, parts.unit)), ...parts };
+    const value = h("span", { class: "value" }, parts.number, parts.unit);
+    return { element: h("div", { class: "cell" }, parts.metric, parts.canvas, value), value, ...parts };
   }
 
   function draw() {
     const top = body.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor(-top / rowHeight) - beyond);
-    const last = Math.min(shown.length, Math.ceil((innerHeight - top) / rowHeight) + beyond);
+    const last = Math.max(first, Math.min(shown.length, Math.ceil((innerHeight - top) / rowHeight) + beyond));
     const seen = new Set();
     const missing = [];
     const cellsWide = Math.max(1, Math.floor((body.clientWidth - (innerWidth > 900 ? 540 : 300)) / cellWidth));
@@ -226,12 +247,15 @@ export async function showFleet({ root, search, signal }) {
     setText(row.path, renamed ? device.device : cut > 0 ? device.device.slice(0, cut) : "");
     row.element.title = device.device;
     row.chip.className = `chip ${chips[device.state]}`;
-    setText(row.chip, device.open_alarms > 1 ? `${device.open_alarms} alarms` : words[device.state]);
-    setText(row.seen, ago(device.last_event, now));
-    const metrics = [...device.metrics].sort((a, b) => Number(isOdd(device, b)) - Number(isOdd(device, a)));
+    setText(row.chip, wordOf(device));
+    row.chip.title = device.refusal || lives[device.life]?.meaning || "";
+    setText(row.seen, device.last_event === null && device.metrics.length ? "–" : ago(device.last_event, now));
+    const metrics = device.metrics.filter((metric) => metric.metric !== silence).sort((a, b) => Number(isOdd(device, b)) - Number(isOdd(device, a)));
     const fitting = metrics.slice(0, metrics.length > cellsWide ? cellsWide : metrics.length);
     while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
-    fill(row.cells, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);
+    const why = device.state === "refused" ? device.refusal : "";
+    setText(row.why, why);
+    fill(row.cells, why ? row.why : null, row.shownCells.slice(0, fitting.length).map((cell) => cell.element), metrics.length > fitting.length ? row.more : null);
     setText(row.more, `+${metrics.length - fitting.length}`);
     fitting.forEach((metric, i) => drawCell(row.shownCells[i], device, metric));
     // Those that do not fit are known too, up to a bound, so that the odd one among them moves to the front.
@@ -242,9 +266,11 @@ export async function showFleet({ root, search, signal }) {
     const spark = sparks.get(metric.series);
     cell.element.className = isOdd(device, metric) ? "cell odd" : "cell";
     setText(cell.metric, metric.warming ? `${metric.metric} · warming ${metric.warming.seen}/${metric.warming.needed}` : metric.metric);
-    const text = spark ? number(spark.last) : "";
+    const word = spoken.has(metric.kind) ? said.get(device.device)?.get(metric.metric) : undefined;
+    const text = word ?? (spark && spark.last !== null ? number(spark.last) : "");
     if (cell.number.data !== text) cell.number.data = text;
-    setText(cell.unit, spark ? metric.unit : "");
+    cell.value.title = text;
+    setText(cell.unit, spark && spark.last !== null ? metric.unit : "");
     drawSpark(cell.canvas, spark, colors);
   }
 
@@ -258,7 +284,18 @@ export async function showFleet({ root, search, signal }) {
         report(error);
       }
     }
-    if (!signal.aborted) arrange();
+    if (signal.aborted) return;
+    arrange();
+    loadWords().catch(report);
+  }
+
+  // What the devices on the screen said last, of their states in words.
+  async function loadWords() {
+    const asked = devices.filter((device) => rows.has(device.device) && device.metrics.some((metric) => spoken.has(metric.kind))).map((device) => device.device);
+    if (!asked.length) return;
+    const found = await lastWords(asked);
+    said = new Map([...said, ...found]);
+    if (!signal.aborted) draw();
   }
 
   let queued = 0;
@@ -291,6 +328,7 @@ export async function showFleet({ root, search, signal }) {
   drawCounts();
   get("about", {}, signal).then((found) => { about = found; if (!devices.length) arrange(); }).catch(report);
 
+  let looks = 0;
   await repeat(async () => {
     const [reply, { alarms }] = await Promise.all([allDevices(signal), get("alarms", { limit: 500 }, signal)]);
     alarmed = new Map(alarms.map((alarm) => [alarm.series, alarm.opened]).sort((a, b) => a[1] - b[1]));
@@ -300,6 +338,8 @@ export async function showFleet({ root, search, signal }) {
     now = reply.time;
     deviceOf = new Map(devices.flatMap((device) => device.metrics.map((metric) => [metric.series, device])));
     arrange();
+    if (looks % 4 === 0) loadWords().catch(report);
+    looks += 1;
   }, 4, signal);
 
   follow({ points: "latest" }, {

@@ -40,7 +40,7 @@ export async function showFunctions({ root, name, signal }) {
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 async function showList(root, signal) {
   const place = h("div", { class: "panel scroll" });
-  fill(root, h("h1", { class: "unseen" }, "Functions"), place);
+  fill(root, h("div", { class: "crumbs" }, h("h1", {}, "Functions"), h("span", { class: "dim" }, "code that is called for what happens")), place);
   await repeat(async () => {
     /** @type {{functions: FunctionState[]}} */
     const { functions } = await get("functions", {}, signal);
@@ -49,9 +49,11 @@ async function showList(root, signal) {
 }
 
 function nothing() {
-  return h("div", { class: "empty" }, h("b", {}, "Nothing is called yet"),
-    "A function is code of your own, or a ready-made action, called for what happens. Declare one in the configuration:",
-    h("pre", {}, '[[functions]]\nname = "on_alarm"\nfile = "on_alarm.py"\ntrigger = { type = "alarm" }'));
+  return h("div", { class: "empty" }, h("b", {}, "No function is declared yet"),
+    h("p", {}, "A function is code of your own, or a ready-made action, called for what happens: for an alarm, say, or every hour."),
+    h("p", {}, "To declare one, write this into the ", h("a", { href: "#/settings?tab=configuration" }, h("u", {}, "configuration")), ", with a file beside it that defines a function ", h("code", {}, "handler"), ":"),
+    h("pre", {}, '[[functions]]\nname = "on_alarm"\nfile = "on_alarm.py"\ntrigger = { type = "alarm" }'),
+    h("p", {}, "It appears here once it is in force, with its calls and what they say."));
 }
 
 /** @param {FunctionState[]} functions */

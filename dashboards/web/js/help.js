@@ -12,6 +12,9 @@ const words = [
   ["Incident", "Alarms that belong together: of one device, or of one site within two minutes. The device that began it stands first."],
   ["Acknowledge", "Say that you have taken an alarm on. It stays open, and the next person to call is not called."],
   ["Shelve", "Put an alarm aside for a time. It is recorded, but shown among the shelved ones, and notifies nobody."],
+  ["Silent, quiet", "Silent: nothing has come for longer than it ever takes, and an alarm says so. Quiet: nothing for far longer than it took so far, but too little is known of how often it sends to raise an alarm."],
+  ["Refused", "None of the device's messages can be read. Its page gives the reason, and the messages are among the dead letters."],
+  ["Dropped", "What holds no number to store: ignored as configured, state (told in words, and kept as the device's state), cleared (an empty retained message), and the like. Nothing is lost by it."],
   ["Dead letter", "A message that could not be read, kept with the reason. Nothing is dropped in silence."],
 ];
 const keys = [

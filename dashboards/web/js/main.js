@@ -37,7 +37,9 @@ function show() {
   const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
+    if (here) link.hidden = false;
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+    if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   document.title = view === "device" ? `${name} · Driftline` : "Driftline";
   const place = history.state?.place;
@@ -49,13 +51,19 @@ function show() {
     return;
   }
   if (!views[view]) {
-    fill(main, h("div", { class: "empty" }, h("b", {}, "There is no such view"), h("a", { href: "#/" }, "Go to the fleet")));
+    fill(main, h("div", { class: "empty" }, h("b", {}, "There is no such view"), wayBack("")));
     return;
   }
   views[view]({ root: main, name, search, signal: current.signal }).then(() => { if (place) scrollTo(0, place); }).catch((error) => {
     if (error.name === "AbortError") return;
-    fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), error.message));
+    fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), h("p", {}, error.message), wayBack(view)));
   });
+}
+
+// From what cannot be shown to where there is something.
+function wayBack(view) {
+  const [href, place] = { figures: ["#/alarms", "alarms"], streams: ["#/streams", "streams"], functions: ["#/functions", "functions"] }[view] ?? ["#/", "fleet"];
+  return h("p", {}, h("a", { href }, h("u", {}, `Go to the ${place}`)));
 }
 
 function startHeader() {
@@ -134,20 +142,20 @@ function drawMe() {
 // A plant without simulated devices needs no link to them; the view is there all the same. Some start after the service.
 async function showLinkToSimulator(again = true) {
   const { fleets } = await get("simulator", { faults: 0 });
-  document.querySelector('nav a[data-view="simulator"]').toggleAttribute("hidden", fleets.length === 0);
+  document.querySelector('nav a[data-view="simulator"]').toggleAttribute("hidden", fleets.length === 0 && readAddress().view !== "simulator");
   if (!fleets.length && again) setTimeout(() => showLinkToSimulator(false).catch(() => {}), 30000);
 }
 
 // Where nothing is asked of the streams, no link leads there; the view is there all the same, and says how to ask.
 async function showLinkToStreams() {
   const { streams } = await get("streams");
-  document.querySelector('nav a[data-view="streams"]').toggleAttribute("hidden", streams.length === 0);
+  document.querySelector('nav a[data-view="streams"]').toggleAttribute("hidden", streams.length === 0 && readAddress().view !== "streams");
 }
 
 // The same of functions.
 async function showLinkToFunctions() {
   const { functions } = await get("functions");
-  document.querySelector('nav a[data-view="functions"]').toggleAttribute("hidden", functions.length === 0);
+  document.querySelector('nav a[data-view="functions"]').toggleAttribute("hidden", functions.length === 0 && readAddress().view !== "functions");
 }
 
 startHeader();

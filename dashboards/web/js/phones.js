@@ -18,5 +18,5 @@ export function drawPhones(content) {
   fill(content, h("section", { class: "panel pad" },
     h("h2", {}, "A phone as a sensor"),
     h("p", {}, "A phone sends its motion, orientation, sound level and battery, up to 50 times a second, under an anonymous name. Nothing is installed on it. After it has lain still for a while, shaking it is an anomaly."),
-    h("p", {}, h("button", { type: "button", class: "primary", onclick: make }, "Make a code for a phone")), code));
+    h("p", { class: "acts" }, h("button", { type: "button", class: "primary", onclick: make }, "Make a code for a phone")), code));
 }

@@ -3,8 +3,9 @@
 import { mayAct } from "./alarm_actions.js";
 import { get, repeat, send } from "./api.js";
 import { attempt, tell } from "./dialog.js";
-import { color, fill, h } from "./dom.js";
+import { color, fill, h, prose } from "./dom.js";
 import { count, duration, moment, rate } from "./format.js";
+import { reasons as meanings } from "./reasons.js";
 import { newest, pulse, rateOf, sum } from "./pulse.js";
 
 const mostAgain = 1000;
@@ -17,7 +18,7 @@ export async function showPipeline({ root, signal }) {
   const letters = h("div", { class: "scroll" });
   const bulk = h("div", { class: "bar pad", hidden: true });
   fill(root, h("h1", { class: "unseen" }, "Pipeline"), stages, tiles,
-    h("div", { class: "two" },
+    h("div", { class: "two uneven" },
       h("section", { class: "panel" }, h("h2", {}, "Flow, per second"),
         h("div", { class: "legend inset" }, h("span", { class: "key" }, "messages"), h("span", { class: "key expected" }, "points stored")), plot),
       h("section", { class: "panel" }, h("h2", {}, "Where every reading went"), h("table", { class: "ledger" }, ledger))),
@@ -30,7 +31,7 @@ export async function showPipeline({ root, signal }) {
 
   function drawHealth() {
     fill(stages, (pulse.health?.stages ?? []).map((stage) =>
-      h("section", { class: "panel stage" }, h("h2", {}, h("span", { class: "dot", "data-status": stage.status }), stage.stage), h("p", {}, stage.message))));
+      h("section", { class: "panel stage" }, h("h2", {}, h("span", { class: "dot", "data-status": stage.status }), stage.stage), h("p", {}, prose(stage.message)))));
   }
 
   function drawCounts() {
@@ -48,18 +49,18 @@ export async function showPipeline({ root, signal }) {
   }
 
   function drawLedger(now) {
-    const row = (label, value, kind = "", name = "") => {
+    const row = (label, value, kind = "", name = "", title = "") => {
       const bar = h("i", { class: `share ${kind} ${value ? "" : "none"}` });
       bar.style.width = `${now.received ? (100 * value) / now.received : 0}%`;
-      return h("tr", { class: name === "sum" ? "sum" : "" }, h("td", { class: name }, label), h("td", { class: "right" }, count(value)), h("td", {}, bar));
+      return h("tr", { title: title || undefined }, h("td", { class: name }, label), h("td", { class: "right" }, count(value)), h("td", {}, bar));
     };
-    const reasons = (counts) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([reason, value]) => row(reason.replaceAll("_", " "), value, "bad", "indent"));
+    const reasons = (counts, kind) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([reason, value]) => row(reason.replaceAll("_", " "), value, kind, "indent", meanings[reason]));
     const placed = now.stored + now.late + now.duplicates + sum(now.rejected) + sum(now.dropped) + now.in_flight;
     const off = now.received - placed;
     fill(ledger,
-      row("Stored", now.stored), row("Stored late", now.late, "warn"), row("Duplicates", now.duplicates, "warn"),
-      row("Rejected", sum(now.rejected), "bad"), reasons(now.rejected),
-      row("Dropped", sum(now.dropped), "bad"), reasons(now.dropped),
+      row("Stored", now.stored), row("Stored late", now.late, "warn", "", "Stored too, behind newer ones of their series"), row("Duplicates", now.duplicates, "warn", "", "Come already: stored once"),
+      row("Rejected", sum(now.rejected), "bad", "", "Could not be read: kept among the dead letters below"), reasons(now.rejected, "bad"),
+      row("Dropped", sum(now.dropped), "", "", "Holds no number to store, or is left out as configured: nothing is lost"), reasons(now.dropped, ""),
       row("On the way", now.in_flight),
       h("tr", { class: "sum" }, h("td", {}, "Received"), h("td", { class: "right" }, count(now.received)),
         h("td", {}, off === 0 ? h("span", { class: "ok" }, "✓ the sum closes") : h("span", { class: "bad" }, `${count(Math.abs(off))} ${off > 0 ? "unaccounted for" : "too many"}`))),
@@ -91,7 +92,7 @@ export async function showPipeline({ root, signal }) {
         h("td", { class: "still" }, moment(letter.arrival)),
         h("td", {}, letter.topic),
         h("td", {}, h("span", { class: "chip warning" }, letter.reason.replaceAll("_", " "))),
-        h("td", {}, letter.detail),
+        h("td", {}, prose(letter.detail)),
         h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`)),
         mayAct() ? h("td", {}, h("button", { type: "button", "aria-label": `Try the message on ${letter.topic} again`, onclick: () => again({ offsets: [letter.offset] }) }, "Try again")) : null))))
       : h("div", { class: "empty" }, "Nothing was rejected."));

@@ -9,14 +9,29 @@ import { count } from "./format.js";
  */
 
 /** @param {Figure} figure */
-export function withInterval(figure, digits = 2) {
-  if (figure?.value === null || figure?.value === undefined) return "–";
+function isKnown(figure) {
+  return figure?.value !== null && figure?.value !== undefined;
+}
+
+/** @param {Figure} figure */
+function withInterval(figure, digits = 2) {
+  if (!isKnown(figure)) return "–";
   return `${figure.value.toFixed(digits)} [${figure.low.toFixed(digits)}, ${figure.high.toFixed(digits)}]`;
 }
 
 /** @param {Figure} figure */
 export function plain(figure, digits = 2) {
-  return figure?.value === null || figure?.value === undefined ? "–" : figure.value.toFixed(digits);
+  return isKnown(figure) ? figure.value.toFixed(digits) : "–";
+}
+
+/** @param {Figure} figure */
+export function share(figure) {
+  return isKnown(figure) ? `${Math.round(100 * figure.value)} %` : "–";
+}
+
+/** @param {Figure} figure */
+function shareWithInterval(figure) {
+  return isKnown(figure) ? `${share(figure)} [${Math.round(100 * figure.low)}, ${Math.round(100 * figure.high)}]` : "–";
 }
 
 /**
@@ -24,10 +39,10 @@ export function plain(figure, digits = 2) {
  * @type {[string, string, string, ((value: number) => boolean) | null][]}
  */
 const targets = [
-  ["found", "Faults found", "at least 0.85", (v) => v >= 0.85],
+  ["found", "Faults found", "at least 85 %", (v) => v >= 0.85],
   ["again", "Recurrences found", "as many as of first ones", null],
-  ["precision", "Alarms that are at a fault", "at least 0.90", (v) => v >= 0.9],
-  ["open_share", "Share of a fault's time with an alarm open", "at least 0.80", (v) => v >= 0.8],
+  ["precision", "Alarms that are at a fault", "at least 90 %", (v) => v >= 0.9],
+  ["open_share", "Share of a fault's time with an alarm open", "at least 80 %", (v) => v >= 0.8],
   ["alarms_a_fault", "Alarms a fault", "at most 1.1", (v) => v <= 1.1],
   ["delay_readings", "Readings until the alarm, of what is there at once", "under 10", (v) => v < 10],
   ["false_rate", "False alarms a sensor and week", "", null],
@@ -43,12 +58,13 @@ function section(title, content) {
   return h("section", { class: "panel scroll" }, h("h2", {}, title), content);
 }
 
+const shares = new Set(["found", "again", "precision", "open_share"]);
+
 function summary(card) {
   const rows = targets.map(([name, label, target, reaches]) => {
     const figure = card.overall[name];
-    const known = figure?.value !== null && figure?.value !== undefined;
-    const mark = reaches && known ? h("span", { class: `chip ${reaches(figure.value) ? "ok" : "warning"}` }, reaches(figure.value) ? "reached" : "missed") : "";
-    return [label, withInterval(figure), target, mark];
+    const mark = reaches && isKnown(figure) ? h("span", { class: `chip ${reaches(figure.value) ? "ok" : "warning"}` }, reaches(figure.value) ? "reached" : "missed") : "";
+    return [label, shares.has(name) ? shareWithInterval(figure) : withInterval(figure), target, mark];
   });
   return section("Against the targets", table(["Figure", "Value, with its 95 % interval", "Target", "Result"], rows));
 }
@@ -57,19 +73,19 @@ function kinds(card) {
   const worst = Object.entries(card.kinds).filter(([, f]) => f.faults > f.unseen).sort((a, b) => (a[1].found.value ?? 0) - (b[1].found.value ?? 0));
   return section("By kind of fault, the least found first", table(
     ["Kind", "Faults", "Found", "Again", "Delay, readings", "Open", "Alarms a fault"],
-    worst.map(([kind, f]) => [kind.replaceAll("_", " "), count(f.faults - f.unseen), withInterval(f.found), plain(f.again), plain(f.delay_readings, 0), plain(f.open_share), plain(f.alarms_a_fault)])));
+    worst.map(([kind, f]) => [kind.replaceAll("_", " "), count(f.faults - f.unseen), shareWithInterval(f.found), share(f.again), plain(f.delay_readings, 0), share(f.open_share), plain(f.alarms_a_fault)])));
 }
 
 function worlds(card) {
   if (Object.keys(card.worlds).length < 2) return null;
   return section("By world", table(["World", "Found", "Precision", "False a week"],
-    Object.entries(card.worlds).map(([world, f]) => [world, withInterval(f.found), withInterval(f.precision), plain(f.false_rate)])));
+    Object.entries(card.worlds).map(([world, f]) => [world, shareWithInterval(f.found), shareWithInterval(f.precision), plain(f.false_rate)])));
 }
 
 function detectors(card) {
   const named = Object.entries(card.detectors).filter(([name]) => name);
   return named.length ? section("By what raised the alarm", table(["Detector", "First at faults", "Precision", "False a week"],
-    named.map(([name, f]) => [name, count(f.faults), withInterval(f.precision), plain(f.false_rate)]))) : null;
+    named.map(([name, f]) => [name, count(f.faults), shareWithInterval(f.precision), plain(f.false_rate)]))) : null;
 }
 
 function missed(card) {

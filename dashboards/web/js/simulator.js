@@ -4,7 +4,7 @@ import { deviceLink, get, instant, may, repeat, send } from "./api.js";
 import { attempt } from "./dialog.js";
 import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
 import { count, duration, moment } from "./format.js";
-import { plain, scorecardSections } from "./scorecard.js";
+import { plain, scorecardSections, share } from "./scorecard.js";
 
 const durations = [["", "as usual for it"], ["30", "30 s"], ["120", "2 min"], ["600", "10 min"], ["3600", "1 h"], ["21600", "6 h"], ["86400", "1 day"]];
 const sizes = [["5", "5 usual scatters"], ["10", "10 usual scatters"], ["20", "20 usual scatters"]];
@@ -28,7 +28,7 @@ export async function showSimulator({ root, search, signal }) {
   fill(root,
     h("div", { class: "crumbs" }, h("h1", {}, "Simulator"), h("span", { class: "dim" }, "devices whose faults are known, and what was found of them")),
     tiles,
-    state.fleets.length ? h("div", { class: "two" },
+    state.fleets.length ? h("div", { class: "two uneven" },
       h("section", { class: "panel scroll" }, h("h2", {}, "Faults, the newest first"), rows),
       injection(state.fleets, () => refresh())) : nothing(state.worlds),
     h("div", { class: "bar crumbs" }, h("h2", {}, "Score card"), choice), card);
@@ -40,8 +40,8 @@ export async function showSimulator({ root, search, signal }) {
     fill(tiles,
       state.fleets.map((fleet) => tile(fleet.world, count(fleet.count), `device${fleet.count === 1 ? "" : "s"}, seed ${fleet.seed}`)),
       tile("Faults that last now", count(lasting), live ? `${count(live.overall.faults)} so far` : ""),
-      tile("Found", plain(live?.overall.found), "share of those that can be seen"),
-      tile("Alarms at a fault", plain(live?.overall.precision), "share of all alarms"),
+      tile("Found", share(live?.overall.found), "of the faults that can be seen"),
+      tile("Alarms at a fault", share(live?.overall.precision), "of all alarms"),
       tile("False alarms", plain(live?.overall.false_rate), "a sensor and week"));
   }
 

@@ -29,7 +29,7 @@ export async function showStreams({ root, name, signal }) {
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 async function showList(root, signal) {
   const place = h("div", { class: "panel scroll" });
-  fill(root, h("h1", { class: "unseen" }, "Streams"), place);
+  fill(root, h("div", { class: "crumbs" }, h("h1", {}, "Streams"), h("span", { class: "dim" }, "questions in SQL that are answered all the time")), place);
   await repeat(async () => {
     /** @type {{streams: Stream[]}} */
     const { streams } = await get("streams", {}, signal);
@@ -38,9 +38,11 @@ async function showList(root, signal) {
 }
 
 function nothing() {
-  return h("div", { class: "empty" }, h("b", {}, "No question is asked yet"),
-    "A stream is SQL over windows of what devices send, answered all the time. Declare one in the configuration:",
-    h("pre", {}, '[[streams]]\nname = "readings_a_minute"\nfrom = "readings"\nwindow = { size = "1m" }\nsql = "select count(*) as n from window"'));
+  return h("div", { class: "empty" }, h("b", {}, "No stream is declared yet"),
+    h("p", {}, "A stream is SQL over windows of what devices send, answered as each window ends."),
+    h("p", {}, "To declare one, write this into the ", h("a", { href: "#/settings?tab=configuration" }, h("u", {}, "configuration")), ":"),
+    h("pre", {}, '[[streams]]\nname = "readings_a_minute"\nfrom = "readings"\nwindow = { size = "1m" }\nsql = "select count(*) as n from window"'),
+    h("p", {}, "Its first answer appears here once its first window is over, a minute later."));
 }
 
 /** @param {Stream[]} streams */

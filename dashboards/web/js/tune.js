@@ -1,6 +1,6 @@
 // Drag the budget, see the month: what a device's last days would have alarmed under other settings, beside what they did.
 
-import { deviceLink, get, may, send } from "./api.js";
+import { allDevices, deviceLink, get, may, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
 import { buttonGroup, fill, h, keepInAddress, setText } from "./dom.js";
 import { count, duration } from "./format.js";
@@ -10,6 +10,7 @@ import { TunedSeries } from "./tune_series.js";
 const budgets = ["10 per sensor per day", "3 per sensor per day", "1 per sensor per day", "3 per sensor per week", "1 per sensor per week", "2 per sensor per month", "1 per sensor per month", "4 per sensor per year", "1 per sensor per year"];
 const spans = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
 const mostShown = 12;
+const mostOffered = 100;
 
 // "22-6, 12:30-13" as pairs of hours.
 function hoursOf(text) {
@@ -23,7 +24,23 @@ function hoursOf(text) {
 const hourText = (hour) => `${Math.floor(hour)}${hour % 1 ? `:${String(Math.round((hour % 1) * 60)).padStart(2, "0")}` : ""}`;
 const hoursText = (hours) => (hours ?? []).map(([from, to]) => `${hourText(from)}-${hourText(to)}`).join(", ");
 
+// Without a device: which of them it is about, those with alarms first.
+async function chooseDevice(root, signal) {
+  const devices = (await allDevices(signal)).devices.filter((device) => device.metrics.length > 0);
+  devices.sort((a, b) => b.open_alarms - a.open_alarms);
+  fill(root,
+    h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), h("h1", {}, "Tune")),
+    devices.length
+      ? h("section", { class: "panel scroll" }, h("h2", {}, "Which device alarms too often, or too seldom?"),
+        h("table", {}, h("tbody", {}, devices.slice(0, mostOffered).map((each) => h("tr", {},
+          h("td", { class: "device" }, h("a", { href: `#/tune/${encodeURIComponent(each.device)}` }, h("b", {}, each.name)), each.name === each.device ? null : h("span", { class: "sub" }, each.device)),
+          h("td", { class: "right" }, each.open_alarms ? h("span", { class: "chip alarm" }, `${each.open_alarms} open alarm${each.open_alarms > 1 ? "s" : ""}`) : null))))),
+        devices.length > mostOffered ? h("p", { class: "pad dim" }, `${count(devices.length - mostOffered)} more: choose one in the `, h("a", { href: "#/" }, h("u", {}, "fleet")), ".") : null)
+      : h("div", { class: "panel empty" }, h("b", {}, "No device yet"), h("a", { href: "#/" }, h("u", {}, "Go to the fleet"))));
+}
+
 export async function showTune({ root, name, search, signal }) {
+  if (!name) { await chooseDevice(root, signal); return; }
   let days = search.get("days") ?? "30";
   let metric = search.get("metric") ?? "";
   let at = budgets.indexOf(search.get("budget"));
@@ -137,6 +154,12 @@ export async function showTune({ root, name, search, signal }) {
     slider.setAttribute("aria-valuetext", budgets[at]);
   }
 
+  // The time in which there are readings, where that is less than was asked for.
+  function lookedAt() {
+    const seconds = (found.end - found.start) / 1e9;
+    return seconds < 0.95 * 86400 * Number(days) ? `in the ${duration(seconds)} that there are readings of` : `in these ${days} days`;
+  }
+
   function draw() {
     drawBudget();
     setText(inForce, `In force: ${found.budget_now}. Drag, and see what the past would have been.`);
@@ -144,7 +167,7 @@ export async function showTune({ root, name, search, signal }) {
     const gone = were.filter((was) => !was.kept);
     const would = found.series.reduce((sum, each) => sum + each.would.length, 0);
     const marked = found.verdict.split("; ").slice(1).join("; ");
-    setText(verdict, [`${count(would)} alarm${would === 1 ? "" : "s"} would have been raised in these ${days} days; ${count(were.length)} ${were.length === 1 ? "was" : "were"}${gone.length ? `, of which ${count(gone.length)} would not have been` : ""}`,
+    setText(verdict, [`${count(would)} alarm${would === 1 ? "" : "s"} would have been raised ${lookedAt()}; ${count(were.length)} ${were.length === 1 ? "was" : "were"}${gone.length ? `, of which ${count(gone.length)} would not have been` : ""}`,
       marked, found.rescored ? `Scored again from the readings in ${duration(found.took)}` : ""].filter(Boolean).join(". ").concat("."));
     fill(compare, h("button", { type: "button", onclick: () => { compared = compared ? null : { found, text: `Kept: ${chosen.textContent}, ${found.verdict}` }; draw(); } }, compared ? "Compare no more" : "Keep, to compare with the next"),
       compared ? h("span", { class: "dim" }, compared.text) : null);

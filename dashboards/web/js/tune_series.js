@@ -41,8 +41,8 @@ export class TunedSeries {
     this.each = each;
     const { element } = this;
     Object.assign(element.dataset, { series: each.series, would: each.would.length, were: each.were.length, marked: each.marked.length });
-    fill(this.title, each.metric, h("span", { class: "dim" }, ` score ${each.threshold.toFixed(1)} raises an alarm${each.threshold_now === null ? "" : `, now ${each.threshold_now.toFixed(1)}`}`),
-      mayAct() ? h("button", { type: "button", class: "plain", onclick: () => this.askStretch(found) }, "Mark a stretch") : null);
+    fill(this.title, h("span", {}, each.metric), h("span", { class: "dim" }, `score ${each.threshold.toFixed(1)} raises an alarm${each.threshold_now === null ? "" : `, now ${each.threshold_now.toFixed(1)}`}`),
+      mayAct() ? h("button", { type: "button", onclick: () => this.askStretch(found) }, "Mark a stretch") : null);
     const lane = (name, alarms, kind, title) => [h("span", { class: "dim" }, `${name} ${alarms.length}`), h("div", { class: "lane" }, this.marks(alarms, kind, title, found))];
     fill(this.lanes, ...lane("was", each.were, "was", (alarm) => `${moment(alarm.opened)}: ${alarm.reason}`),
       ...(compared ? lane("compared", compared.would, "other", (alarm) => `${moment(alarm.opened)}, score ${alarm.peak.toFixed(1)}`) : []),
