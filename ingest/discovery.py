@@ -115,8 +115,9 @@ class Discovery:
         field = _field(template) if isinstance(template, str) else UNNAMED
         if field is None:
             return False
-        told = isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_EXPIRY
-        within = round(seconds * SECOND) if told else 0
+        within = 0
+        if isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_EXPIRY:
+            within = round(seconds * SECOND)
         if self._expiries.get((state_topic, field), 0) == within:
             return False
         self._expiries[state_topic, field] = within

@@ -105,8 +105,7 @@ class Engine:
         self.settings |= {n: s.settings for n, s in (("streams", streams), ("functions", functions)) if s is not None}
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes, self.registry, series)
-        self.not_learned = NotLearned(self.registry)
-        self.admission = Admission(limits)
+        self.not_learned, self.admission = NotLearned(self.registry), Admission(limits)
         self.alarms = Alarms(alarm)
         self._stream_alarms = StreamAlarms(streams, self.registry, self.alarms, self.book, self._in_service)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
