@@ -84,7 +84,7 @@ class AlarmSettings(BaseModel):
         default=0.6, gt=0, lt=1, description="An alarm may clear below this share of the score that raises it."
     )
     clear_after: Duration = Field(
-        default="5m",
+        default="10m",
         description="An alarm ends when its series has stayed below the clearing score for so long; "
         "what recurs sooner belongs to it.",
     )
@@ -92,7 +92,7 @@ class AlarmSettings(BaseModel):
         default=5, ge=1, description="And for at least so many readings: silence alone ends no alarm."
     )
     adopt_after: Duration = Field(
-        default="12h",
+        default="24h",
         description="What has stayed for so long, and twenty readings, is taken as normal: its alarm ends and says so. "
         "A young series adopts after as long as it was known before the alarm, at least `clear_after`.",
     )

@@ -81,7 +81,8 @@ def spoken_duration(nanoseconds: int) -> str:
     seconds = abs(nanoseconds) / 1e9
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
+            count = f"{seconds / size:.3g}"
+            return f"{count} {'day' if (count, unit) == ('1', 'days') else unit}"
     return f"{seconds:.0f} s"
 
 

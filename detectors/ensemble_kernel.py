@@ -27,7 +27,7 @@ from detectors.channels.deviation import (
 )
 from detectors.channels.special import SPECIAL_NAMES
 from detectors.channels.special import STUCK as STUCK_PLACE
-from detectors.channels.value_range import is_switch, mode_around, range_learn, range_score
+from detectors.channels.value_range import is_asleep, is_switch, mode_around, range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
@@ -45,7 +45,7 @@ DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
 """Channels whose excursions are counted; the others count for themselves."""
 RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE = range(4)
 
-CAUTION_READINGS, CAUTION_NS = 500.0, 3600e9
+CAUTION_READINGS, CAUTION_NS = 500.0, 900e9
 """What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
 NORMAL_DECADES = 3.0
 """A reading below this widens the range."""
@@ -170,6 +170,12 @@ def _cautious(score: float, readings: float, interval: float) -> float:
     if score <= seen:
         return score
     return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
+
+
+@subkernel
+def _most_claimed(state: Any, age: int, readings: float) -> float:
+    """Decades that deviation and range claim at most: of what may never have been on, once in the readings seen."""
+    return math.log10(readings + 1.0) if is_asleep(state, age) else math.inf
 
 
 @subkernel
@@ -306,7 +312,8 @@ def _ask(
     interval = max(state.interval, 1.0) if state.interval > 0.0 else 60e9
     readings = float(state.learned)
     of_deviation = deviation_score(state, time, clock, value, view)
-    of_range = range_score(series.range, value)
+    age = time - state.first
+    of_range = range_score(series.range, value, age)
     raw[RAW_DEVIATION], raw[RAW_RANGE] = of_deviation, of_range
     raw[RAW_NOVELTY] = novelty_score(series.novelty, value)
     trust = mix.trust[slot] if with_shape else 0.0
@@ -326,6 +333,8 @@ def _ask(
         score = min(score, DAILY_DECADES)
     if score > NORMAL_DECADES and (view.decades[LEVEL] < USUAL_HERE or _is_switch(series.range, value, view)):
         score = switch_score(counted[DEVIATION_CHANNEL], score)
+    most = _most_claimed(series.range, age, readings)
+    score, of_range = min(score, most), min(of_range, most)
     if highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
         for k in range(SIZES):
             answers[k] = score * view.decades[k] / highest

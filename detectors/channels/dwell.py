@@ -61,8 +61,9 @@ _USUAL = 0.02
 _HELD_AT_MOST = DAY
 """For how long a visit that began oddly keeps the score of its beginning."""
 _MOST_STRAY, _STRAY_RATE = 0.02, 0.01
-_QUICK = 2.5
-"""Usual gaps within which a change comes right after the one before."""
+_QUICK, _QUICK_SHARE = 2.5, 0.125
+"""A change comes right after the one before within so many usual gaps where the state is read at a pace of its own, and
+within this share of the usual time of one change where it is sent when it changes."""
 _QUICK_PRIOR = 0.2
 """Share of the changes of a typical state that do."""
 _SAMPLED = 8.0
@@ -160,13 +161,16 @@ def _long_visit(state: Any, row: int, expected: float) -> float:
 def _is_quick(present: Any, time: int) -> bool:
     """Whether a change now comes right after the last one."""
     last = present[RING + (int(present[SWITCHED]) + SWITCHES - 1) % SWITCHES]
-    return bool(present[SWITCHED] > 0.0 and time - last <= _QUICK * present[USUAL_GAP])
+    longest = _QUICK * present[USUAL_GAP]
+    if present[LEARNED] < _SAMPLED * present[SWITCHED]:
+        longest = _QUICK_SHARE * present[USUAL_SWITCHES] / SWITCHES
+    return bool(present[SWITCHED] > 0.0 and time - last <= longest)
 
 
 @subkernel
 def _run_of_changes(present: Any, time: int, switch: bool) -> float:
     """Decades of so many changes in a row, each right after the one before; 0 where that is how this state changes."""
-    if present[LEARNED] < _SAMPLED * present[SWITCHED] or not _is_quick(present, time):
+    if not _is_quick(present, time):
         return 0.0
     run = present[QUICK_RUN] + (1.0 if switch else 0.0)
     if run < _LEAST_RUN:

@@ -15,11 +15,16 @@ import numpy as np
 
 from common.compiled import subkernel
 from detectors.fleet_detector import Column
+from detectors.statistics.calendar_time import DAY
 
 FULL_EXCESS = 0.5
 """How far beyond the range, in ranges, a reading has to lie for the readings within it to count in full."""
 STEEPNESS = 4.0
 """Decades for each tenfold distance: a lone reading of ten times the range speaks at a reading a second too."""
+YOUNG = DAY
+YOUNG_FULL_EXCESS, YOUNG_STEEPNESS = 4.0, 2.5
+"""The same of a series' first reading; at the age YOUNG they have become the others. Before that what was seen is not
+yet the whole of what is normal: no night, no shift, no start has been seen."""
 
 CELLS, EACH = 24, 61
 """Cells of a histogram of readings, of which one in EACH is counted: a prime, so that no hour of a day is left out."""
@@ -166,8 +171,17 @@ def mode_around(state: Any, value: float) -> tuple[float, float]:
 
 
 @subkernel
-def range_score(state: Any, value: float) -> float:
-    """Decades of a reading outside the range; 0 within it, and before the second reading."""
+def is_asleep(state: Any, age: int) -> bool:
+    """Whether a series less than a day old may have been switched off all the time: it has come down to about 0.
+
+    What it will show once it is switched on is not known: a motor's first start is no fault. `age` in ns.
+    """
+    return bool(age < YOUNG and 0.0 <= state.low <= state.high - state.low)
+
+
+@subkernel
+def range_score(state: Any, value: float, age: int) -> float:
+    """Decades of a reading outside the range, of a series `age` ns old; 0 within it, and before the second reading."""
     low, high, inside = state.low, state.high, state.inside
     excess = max(low - value, value - high)
     if inside < 2.0 or excess <= 0.0:
@@ -176,7 +190,10 @@ def range_score(state: Any, value: float) -> float:
     if width <= 0.0:
         return math.log10(inside + 2.0)
     ratio = excess / width
-    return float(math.log10(inside + 1.0) * min(1.0, ratio / FULL_EXCESS) + STEEPNESS * math.log10(1.0 + ratio))
+    young = max(0.0, 1.0 - age / YOUNG)
+    full = FULL_EXCESS + young * (YOUNG_FULL_EXCESS - FULL_EXCESS)
+    steepness = STEEPNESS + young * (YOUNG_STEEPNESS - STEEPNESS)
+    return float(math.log10(inside + 1.0) * min(1.0, ratio / full) + steepness * math.log10(1.0 + ratio))
 
 
 @subkernel

@@ -87,3 +87,18 @@ def test_a_state_of_the_version_before_is_taken_over() -> None:
     assert after.open_series.tolist() == [0]
     with pytest.raises(KeyError):
         after.load({name: array for name, array in state.items() if name != "peak"})
+
+
+def test_by_default_a_fault_of_twenty_hours_is_one_alarm_until_ten_minutes_after_its_end() -> None:
+    hours = 20 * 60
+    values = np.r_[np.full(3000, NORMAL), np.full(hours, FAULT), np.full(60, NORMAL)]
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0))
+    policy.grow(1)
+    score, usual = np.zeros(len(values)), np.full(len(values), NORMAL)
+    score[3000 : 3000 + 480] = 8.0  # The detector gets used to it after eight hours.
+    band = Band(values, usual, usual - 2.0, usual + 2.0)
+    times = START + MINUTE * np.arange(len(values), dtype=np.int64)
+    verdicts = policy.step(np.zeros(len(values), np.int32), times, score, band)
+    opened, _, cleared = events(verdicts)
+    assert (opened, cleared[1]) == ((3000, OPENED), CLEARED)
+    assert 3000 + hours + 10 <= cleared[0] <= 3000 + hours + 14

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from common.durations import Duration, format_duration, parse_duration
+from common.durations import Duration, format_duration, parse_duration, spoken_duration
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,13 @@ def test_writes_durations_as_people_do(nanoseconds: int, text: str) -> None:
 def test_refuses_to_write_a_negative_duration() -> None:
     with pytest.raises(ValueError, match="-5 is not a duration"):
         format_duration(-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"), [(40, "40 s"), (180, "3 min"), (16_200, "4.5 h"), (86_400, "1 day"), (129_600, "1.5 days")]
+)
+def test_speaks_durations(seconds: int, spoken: str) -> None:
+    assert spoken_duration(seconds * 10**9) == spoken
 
 
 def test_settings_field_checks_at_construction() -> None:

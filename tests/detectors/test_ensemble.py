@@ -95,6 +95,27 @@ def test_an_absurd_reading_is_found_from_the_fiftieth_on_at_a_reading_a_second()
     assert score(values, step=MINUTE // 60).score[60] >= 5.8
 
 
+def test_a_machine_that_is_switched_on_for_the_first_time_is_no_fault_on_its_first_day_and_one_later() -> None:
+    rng = np.random.default_rng(3)
+    current = np.abs(0.1 * rng.normal(size=3 * DAY))
+    running = 15.0 + 0.3 * rng.normal(size=3 * DAY)
+    for starts, told in ((360, False), (2 * DAY, True)):
+        values = np.where(np.arange(3 * DAY) < starts, current, running)
+        assert bool((score(values[: starts + 60]).score[starts:] >= WEEKLY).any()) is told
+
+
+def test_a_room_that_warms_up_beyond_its_first_night_is_no_fault() -> None:
+    rng = np.random.default_rng(3)
+    values = np.concatenate([np.full(360, 17.0), 17.0 + 5.0 * np.arange(300) / 300]) + 0.2 * rng.normal(size=660)
+    assert np.nanmax(score(values).score) < WEEKLY
+
+
+def test_a_shift_of_forty_usual_deviations_is_found_in_the_first_half_hour_at_a_reading_a_second() -> None:
+    values = noise(1800)
+    values[1700:1740] += 40.0
+    assert score(values, step=MINUTE // 60).score[1700:1740].max() >= 5.8
+
+
 def test_an_outlier_hides_no_threefold_fault() -> None:
     rng = np.random.default_rng(1)
     latency = 100 * np.exp(0.15 * rng.normal(size=12 * DAY))

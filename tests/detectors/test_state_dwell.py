@@ -152,6 +152,22 @@ def test_chatter_is_told_and_passes() -> None:
     assert score[:at].max() < 3.0
 
 
+def test_a_contact_that_chatters_is_told_until_it_stops_and_ordinary_use_after_it_is_quiet() -> None:
+    time, value = door(30)
+    begin = MONDAY + 20 * DAY + 12 * HOUR
+    loose = begin + np.arange(1440) * 20 * 10**9
+    before, after = time < begin, time > loose[-1] + HOUR
+    assert value[before][-1] == 0.0
+    detector = fresh()
+    feed(detector, time[before], value[before])
+    chatter = feed(detector, loose, np.tile([1.0, 0.0], 720))
+    assert int(np.argmax(chatter >= 4.8)) == 20, "seven minutes after it began"
+    assert chatter[20:].min() >= 4.8
+    assert cause(detector) == dwell.CHATTER
+    ordinary = feed(detector, time[after], value[after])
+    assert ordinary.max() < 3.0
+
+
 def test_a_leak_sensor_that_was_dry_for_a_month_is_told_each_of_the_first_times() -> None:
     count = 30 * 1440
     value = np.zeros(count)
