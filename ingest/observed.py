@@ -13,6 +13,8 @@ from devices.series_registry import SeriesRegistry
 from ingest.decoded import Readings
 from ingest.device_status import DeviceStatuses
 
+_PARTS = frozenset({"state", "data", "telemetry", "sensor", "sensors", "values", "readings", "measurements", "json"})
+"""Last levels of topics that hold a device's readings as JSON: what the device is called is before them."""
 _CLOCK_KINDS = frozenset({"clock_not_set", "clock_ahead", "clock_behind"})
 
 
@@ -28,17 +30,24 @@ class Observer:
         self.last_state: dict[int, str] = {}
         self.last_known: dict[int, float | str] = {}
         self._registry = registry
+        self._parts: dict[str, list[str]] = {}
+        self._met = 0
 
     def step(self, readings: Readings, chunk: MessageChunk) -> list[StateRecord]:
         """Take in what a chunk told; the changes of states in it."""
+        self._meet_parts()
         for rejection in readings.rejections:
             if rejection.whole and rejection.device:
                 arrival = int(chunk.arrival[rejection.message])
                 self.statuses.refuse(rejection.device, rejection.reason.value, rejection.detail, arrival)
         self._clocks(readings)
-        self._note_signs_of_life(readings, chunk)
+        said: dict[str, int] = {}
         for presence in readings.presence:
-            self.statuses.set_online(presence.device, presence.online, int(chunk.arrival[presence.message]))
+            arrival = int(chunk.arrival[presence.message])
+            for device in self._parts.get(presence.device) or [presence.device]:
+                self.statuses.set_online(device, presence.online, arrival)
+                said[device] = arrival
+        self._note_signs_of_life(readings, chunk, said)
         self.last_known.update(readings.last_known)
         if self.last_known and len(readings.series):
             for series in self.last_known.keys() & set(readings.series.tolist()):
@@ -72,6 +81,20 @@ class Observer:
         self.last_state = dict(map(tuple, saved.get("last_state", [])))
         self.last_known = dict(map(tuple, saved.get("last_known", [])))
 
+    def _meet_parts(self) -> None:
+        """Let what `site/pump/status` says hold for `site/pump/state`, whose JSON holds the readings of the pump."""
+        names = self._registry.device_names
+        for name in names[self._met :]:
+            device, _, last = name.rpartition("/")
+            if last.lower() not in _PARTS or not device or self._registry.knows_device(device):
+                continue
+            self._parts.setdefault(device, []).append(name)
+            said = self.statuses.get(device)
+            if said is not None and said.online is not None and not said.refused:
+                self.statuses.set_online(name, said.online, said.online_since)
+                self.statuses.forget(device)
+        self._met = len(names)
+
     def _clocks(self, readings: Readings) -> None:
         for odd in readings.odd:
             if odd.kind == "clock_not_set":
@@ -83,8 +106,11 @@ class Observer:
                 status.time_unread += 1
                 status.time_detail = odd.detail[:200]
 
-    def _note_signs_of_life(self, readings: Readings, chunk: MessageChunk) -> None:
-        """Count the messages of devices that have notes, and take back what does not hold any more."""
+    def _note_signs_of_life(self, readings: Readings, chunk: MessageChunk, said: Mapping[str, int]) -> None:
+        """Count the messages of devices that have notes, and take back what does not hold any more.
+
+        `said` is when a device was last said to be there or not, in this chunk: what came before that is no news.
+        """
         if not len(self.statuses) or not len(readings.series):
             return
         device = self._registry.device_of()[readings.series]
@@ -97,5 +123,6 @@ class Observer:
             if name not in odd:
                 self.statuses.on_time(name)
             message = int(pairs[1, place + count - 1])
-            if not chunk.flags[message] & FLAG_RETAIN:
-                self.statuses.observe(name, int(chunk.arrival[message]))
+            arrival = int(chunk.arrival[message])
+            if not chunk.flags[message] & FLAG_RETAIN and arrival > said.get(name, -1):
+                self.statuses.observe(name, arrival)
