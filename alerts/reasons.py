@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alerts.detector_words import LIMITS, told_by_detector, usual_words
 from devices.records import SeriesRecord
 
+DEFAULT = "ensemble"
+"""The type of the default detector, which speaks through its channels."""
 _NAMED = 3
 """Contributors that a sentence names."""
 _BANDED = ("jump", "shift", "level", "lasting", "range")
@@ -37,23 +40,32 @@ _KNOWN = {
 
 
 def sentence(
-    series: SeriesRecord, value: float, score: float, band: tuple[float, float, float], parts: Mapping[str, float]
+    series: SeriesRecord,
+    value: float,
+    score: float,
+    band: tuple[float, float, float],
+    parts: Mapping[str, float],
+    kind: str = DEFAULT,
 ) -> str:
-    """What was seen, what is usual, how far off it is, in the words of the channel that gave the score.
+    """What was seen, what is usual, how far off it is, in the words of the channel or detector that gave the score.
 
     `band` is expected, lower, upper in the series' unit, NaN where unknown; `parts` is decades by contributor,
-    largest first.
+    largest first; `kind` is the type of the detector that gave the score, of which they are.
     """
     unit = f" {series.unit}" if series.unit else ""
     expected, lower, upper = band
     half = 0.5 * (upper - lower)
-    seen = f"{series.metric} {digits(value, half)}{unit}"
-    channel = next(iter(parts), "")
+    # At a limit every digit counts.
+    seen = f"{series.metric} {digits(value, math.nan if kind in LIMITS else half)}{unit}"
+    name = next(iter(parts), "")
+    channel = name if kind == DEFAULT else ""
     if channel in _KNOWN:
         return f"{seen} {_KNOWN[channel]}"
+    if kind != DEFAULT and (told := told_by_detector(seen, kind, name, value, band, unit)) is not None:
+        return told
     if math.isnan(half):
         told = f", expected {digits(expected, half)}{unit}" if not math.isnan(expected) else ""
-        return f"{seen}{told}; {_scored(score, channel)}"
+        return f"{seen}{told}; {_scored(score, name)}"
     usual = f"{digits(lower, half)} to {digits(upper, half)}{unit}"
     if channel == "lasting":
         side = "above" if value >= expected else "below"
@@ -63,11 +75,11 @@ def sentence(
     elif channel in ("jump", "shift"):
         text = f"{seen}, after the last readings expected {usual}"
     else:
-        text = f"{seen}, usually {usual}" + (" at this hour" if channel == "level" else "")
+        text = seen + usual_words("seasonal" if channel == "level" else kind, usual)
     times = abs(value - expected) / half if half > 0.0 else 0.0
     if times >= _WORTH_SAYING and channel != "lasting":
         text += f"; {min(times, _MOST):.2g} times as far off as nearly all readings"
-    if channel not in _BANDED:
+    if channel not in _BANDED and kind == DEFAULT:
         text += f"; {_scored(score, channel)}"
     return text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_step import Opening
+from alerts.detector_words import LIMITS
 from alerts.reasons import sentence
 from common.compiled import njit
 from common.growth import grown
@@ -26,11 +27,45 @@ _ALL_ROWS = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)
+class DetectorScores:
+    """What one detector gave: its name and type, its rows (m,), or None for all, and its Scores of those rows."""
+
+    name: str
+    kind: str
+    rows: NDArray[np.intp] | None
+    scores: Scores
+
+    def at(self, row: int) -> int | None:
+        """Where a row of the batch is among its own; None where it did not score it."""
+        if self.rows is None:
+            return row
+        at = int(np.searchsorted(self.rows, row))
+        return at if at < len(self.rows) and self.rows[at] == row else None
+
+    def parts(self, at: int) -> dict[str, float]:
+        """What contributed to its score, in decades, largest first; its own name where it has no parts."""
+        scores = self.scores
+        if scores.parts is None:
+            found = {self.name: float(scores.score[at])}
+        else:
+            found = {part: float(v) for part, v in zip(scores.part_names, scores.parts[at], strict=True)}
+        return _largest_first(found)
+
+    def band(self, at: int) -> tuple[float, float, float]:
+        """Its expected, lower and upper value, NaN where it has none."""
+        return float(self.scores.expected[at]), float(self.scores.lower[at]), float(self.scores.upper[at])
+
+
+def _largest_first(parts: Mapping[str, float]) -> dict[str, float]:
+    positive = {name: round(value, 3) for name, value in parts.items() if value > 0}
+    return dict(sorted(positive.items(), key=lambda item: -item[1]))
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesScores:
     """Scores of n readings over all their detectors: the highest wins; the band is the first detector's that has one.
 
-    `novelty` is the highest too. `by_detector` keeps each detector's own part for reasons: name, rows (m,) or None for
-    all, its Scores of those rows.
+    `novelty` is the highest too. `by_detector` keeps each detector's own part for reasons.
     """
 
     score: NDArray[np.float64]
@@ -38,7 +73,7 @@ class SeriesScores:
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     novelty: NDArray[np.float64]
-    by_detector: list[tuple[str, NDArray[np.intp] | None, Scores]] = field(default_factory=list)
+    by_detector: list[DetectorScores] = field(default_factory=list)
 
     @classmethod
     def empty(cls, n: int) -> SeriesScores:
@@ -48,24 +83,30 @@ class SeriesScores:
     def parts(self, row: int) -> dict[str, float]:
         """What contributed to the score of one row: "detector" or "detector.part" to decades, largest first."""
         found: dict[str, float] = {}
-        for name, rows, scores in self.by_detector:
-            at = row if rows is None else int(np.searchsorted(rows, row))
-            if rows is not None and (at == len(rows) or rows[at] != row):
-                continue
-            if scores.parts is None:
-                found[name] = float(scores.score[at])
-            else:
-                found.update({part: float(v) for part, v in zip(scores.part_names, scores.parts[at], strict=True)})
-        positive = {name: round(value, 3) for name, value in found.items() if value > 0}
-        return dict(sorted(positive.items(), key=lambda item: -item[1]))
+        for detector in self.by_detector:
+            if (at := detector.at(row)) is not None:
+                found.update(detector.parts(at))
+        return _largest_first(found)
 
     def opening(self, batch: Batch, row: int, registry: SeriesRegistry) -> Opening:
-        """What an alarm that opens at a row says of it."""
+        """What an alarm that opens at a row says of it: the reason is that of the detector that scored the most."""
         value, score = float(batch.value[row]), float(self.score[row])
         band = (float(self.expected[row]), float(self.lower[row]), float(self.upper[row]))
         parts = self.parts(row)
-        reason = sentence(registry.records[int(batch.series[row])], value, score, band, parts)
-        return Opening(value, band[0], reason, parts)
+        told = (registry.records[int(batch.series[row])], value, score)
+        if (found := self._most(row)) is None:
+            return Opening(value, band[0], sentence(*told, band, parts), parts)
+        detector, at = found
+        own = detector.band(at)
+        # One that has no band is read against that of the others, but a limit is not.
+        shown = band if np.isnan(own).all() and detector.kind not in LIMITS else own
+        return Opening(value, band[0], sentence(*told, shown, detector.parts(at), detector.kind), parts)
+
+    def _most(self, row: int) -> tuple[DetectorScores, int] | None:
+        """The detector with the highest score of a row, of equal ones that of a limit, and where it has the row."""
+        scored = [(each, at) for each in self.by_detector if (at := each.at(row)) is not None]
+        scored = [(each, at) for each, at in scored if not np.isnan(each.scores.score[at])]
+        return max(scored, key=lambda each: (each[0].scores.score[each[1]], each[0].kind in LIMITS), default=None)
 
 
 class SeriesSlots(DetectorSlots):
@@ -158,15 +199,19 @@ class SeriesSlots(DetectorSlots):
 
 def score_series(hosted: Iterable[SeriesSlots], batch: Batch, learn: NDArray[np.bool_]) -> SeriesScores:
     """Score each reading against what its series' detectors know, then learn it where `learn`."""
-    found = [(slots.name, made) for slots in hosted if len(batch) and (made := slots.step(batch, learn)) is not None]
-    if len(found) == 1 and found[0][1][0] is None:
-        name, (_, only) = found[0]
+    found = [
+        DetectorScores(slots.name, slots.detector.name, *made)
+        for slots in hosted
+        if len(batch) and (made := slots.step(batch, learn)) is not None
+    ]
+    if len(found) == 1 and found[0].rows is None:
+        only = found[0].scores
         novelty = only.novelty if only.novelty is not None else np.full(len(batch), np.nan)
-        return SeriesScores(only.score, only.expected, only.lower, only.upper, novelty, [(name, None, only)])
+        return SeriesScores(only.score, only.expected, only.lower, only.upper, novelty, found)
     merged = SeriesScores.empty(len(batch))
-    for name, (rows, scores) in found:
-        _merge(merged, rows, scores)
-        merged.by_detector.append((name, rows, scores))
+    for detector in found:
+        _merge(merged, detector.rows, detector.scores)
+        merged.by_detector.append(detector)
     return merged
 
 

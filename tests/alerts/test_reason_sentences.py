@@ -105,3 +105,63 @@ def test_without_parts_and_unit_there_is_the_value_and_the_score() -> None:
 )
 def test_a_number_has_digits_down_to_a_tenth_of_its_band(value: float, half: float, text: str) -> None:
     assert digits(value, half) == text
+
+
+LIMITED = (math.nan, 5.0, 95.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "band", "text"),
+    [
+        ("threshold", 96.0, LIMITED, "current 96 A is above 95 A"),
+        ("threshold", 4.99, LIMITED, "current 4.99 A is below 5 A"),
+        ("threshold", 96.0, (math.nan, math.nan, 95.0), "current 96 A is above 95 A"),
+        ("physical_range", -999.0, LIMITED, "current -999 A is below what is possible, 5 A"),
+        (
+            "rate_of_change",
+            60.0,
+            (50.0, 48.0, 52.0),
+            "current 60 A rose by 10 A since the reading before; the limit allows 2 A in that time",
+        ),
+        (
+            "rate_of_change",
+            40.0,
+            (50.0, 48.0, math.nan),
+            "current 40 A fell by 10 A since the reading before; the limit allows 2 A in that time",
+        ),
+        ("stuck", 85.0, NONE, "current 85 A stands still for longer than this sensor ever did"),
+        ("zscore", 32.1, BAND, "current 32.1 A, usually 15.1 to 18.9 A; 7.9 times as far off as nearly all readings"),
+        (
+            "holt_winters",
+            32.1,
+            BAND,
+            "current 32.1 A, after the last readings expected 15.1 to 18.9 A; "
+            "7.9 times as far off as nearly all readings",
+        ),
+        ("cusum", 17.9, BAND, "current 17.9 A; the mean of the last readings has moved away from 17.01 A"),
+        (
+            "river",
+            85.0,
+            NONE,
+            'current 85 A is unusual to the detector "mine" (river), which does not say what it expected',
+        ),
+        (
+            "file",
+            85.0,
+            (80.0, math.nan, math.nan),
+            'current 85 A is unusual to the detector "mine" (file), which expected 80 A',
+        ),
+    ],
+)
+def test_a_detector_of_the_configuration_speaks_in_the_words_of_its_kind(
+    kind: str, value: float, band: tuple[float, float, float], text: str
+) -> None:
+    record = SeriesRecord(0, "press", "current", "A")
+    assert sentence(record, value, 12.0, band, {"mine": 12.0}, kind) == text
+
+
+def test_the_name_of_a_detector_is_not_taken_for_a_channel() -> None:
+    record = SeriesRecord(0, "press", "current", "A")
+    text = "current 32.1 A, usually 15.1 to 18.9 A; 7.9 times as far off as nearly all readings"
+    for name in ("stuck", "lasting", "level", "range"):
+        assert sentence(record, 32.1, 12.0, BAND, {name: 12.0}, "zscore") == text

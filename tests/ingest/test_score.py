@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from detectors.knowledge import Knowledge
 from devices.batch import NO_TIME, Batch
@@ -15,12 +16,17 @@ SECOND = 1_000_000_000
 
 
 def host(*types: dict[str, object]) -> DetectorHost:
-    registry = SeriesRegistry(max_series=10, max_series_per_device=10)
-    registry.find_or_add("pump", "t")
+    registry = made_registry()
     named = {f"d{number}": ComponentSettings.model_validate(each) for number, each in enumerate(types)}
     made = DetectorHost(named, registry)
     made.assign(0, list(named), Knowledge(), NO_TIME)
     return made
+
+
+def made_registry() -> SeriesRegistry:
+    registry = SeriesRegistry(max_series=10, max_series_per_device=10)
+    registry.find_or_add("pump", "t")
+    return registry
 
 
 def ordered(values: list[float]) -> Ordered:
@@ -48,6 +54,15 @@ def test_contributors_come_with_the_largest_first() -> None:
     assert list(parts) == ["d1", "d0"]
     assert parts["d1"] == 12.0
     assert 0 < parts["d0"] < 12.0
+
+
+def test_the_reason_is_that_of_the_limit_even_where_another_detector_scores_as_much() -> None:
+    made = host({"type": "zscore", "warmup": 5}, {"type": "threshold", "upper": 95.0})
+    given = ordered([*[1.0, 2.0] * 10, 96.5])
+    opening = made.step(given, np.ones(21, np.bool_)).readings.opening(given.batch, 20, made_registry())
+    assert opening.reason == "t 96.5 is above 95"
+    assert opening.parts == {"d0": 12.0, "d1": 12.0}
+    assert opening.expected == pytest.approx(1.5, abs=0.2)
 
 
 def test_a_series_is_learning_as_long_as_its_nearest_detector_is() -> None:
