@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from devices.message_properties import MessageProperties, parse_properties
 
 FLAG_QOS = 0b0000_0011
 FLAG_RETAIN = 0b0000_0100
@@ -146,16 +149,38 @@ class MessageChunk:
         """A tick up to which nothing was received since the entry before it."""
         return replace(cls.of([], ticked_at=ticked_at), data=_GAP_MARK)
 
+    def between(self, index: int) -> bytes:
+        """What stands between topic and payload of message `index`: packet identifier, and properties of MQTT 5."""
+        return self.data[self.spans[index, 1] : self.spans[index, 2]]
+
+    def encoded_properties(self, index: int) -> bytes:
+        """The properties of message `index` as `encode_properties` gives them, empty where it has none."""
+        encoded = self.between(index)[2 if self.flags[index] & FLAG_QOS else 0 :]
+        return b"" if encoded == b"\0" else encoded
+
+    def properties(self, index: int) -> MessageProperties:
+        """The properties of message `index`."""
+        return parse_properties(self.between(index), has_packet_id=bool(self.flags[index] & FLAG_QOS))
+
     @classmethod
-    def of(cls, messages: list[tuple[bytes, bytes, int, int]], *, ticked_at: int = 0) -> MessageChunk:
-        """Build a chunk from (topic, payload, arrival ns, flags) tuples."""
+    def of(
+        cls,
+        messages: list[tuple[bytes, bytes, int, int]],
+        *,
+        ticked_at: int = 0,
+        properties: Sequence[bytes] = (),
+    ) -> MessageChunk:
+        """Build a chunk from (topic, payload, arrival ns, flags) tuples, and the encoded properties of each, if any."""
         spans = np.empty((len(messages), 4), np.int32)
         parts: list[bytes] = []
         position = 0
-        for i, (topic, payload, _, _) in enumerate(messages):
-            spans[i] = (position, position + len(topic), position + len(topic), position + len(topic) + len(payload))
-            position += len(topic) + len(payload)
-            parts += (topic, payload)
+        for i, (topic, payload, _, flags_) in enumerate(messages):
+            between = (bytes(2) if flags_ & FLAG_QOS else b"") + properties[i] if properties and properties[i] else b""
+            middle = position + len(topic)
+            begin = middle + len(between)
+            spans[i] = (position, middle, begin, begin + len(payload))
+            position = begin + len(payload)
+            parts += (topic, between, payload)
         arrival = np.array([m[2] for m in messages], np.int64)
         flags = np.array([m[3] for m in messages], np.uint8)
         return cls(b"".join(parts), spans, arrival, flags, int(arrival[-1]) if messages else ticked_at)

@@ -70,7 +70,7 @@ class DeadLetter:
     `offset` is the message's place in the journal, and the key. `payload` is the first `MOST_PAYLOAD_KEPT` bytes of
     the `payload_bytes` that came. `rejected` tells how many readings each reason took (`devices.rejection_reasons`); a
     message that was rejected whole counts as one. `reason` is the first of them, `detail` has a line with place, value
-    and expectation for each of the first readings.
+    and expectation for each of the first readings. `properties` are those of MQTT 5, as a frame has them.
     """
 
     offset: int
@@ -81,6 +81,7 @@ class DeadLetter:
     reason: str
     detail: str
     rejected: dict[str, int]
+    properties: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,13 +123,22 @@ class _Field:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Property:
+    """Stands for what a user property of the message says."""
+
+    name: str
+
+
 _PLACE = re.compile(r"\{([^{}]*)\}|(\{\{)|(\}\})|([{}])|([^{}]+)")
 _TOPIC = re.compile(r"topic(?:\[(?:(-?\d+)|(-?\d*):(-?\d*))\])?")
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*\??")
 _EXPECTED = (
     "expected {topic}, {topic[1]}, {topic[-1]}, {topic[0:-1]}, {metric}, {device} as the payload names it, or a field "
-    "of the payload such as {serial}, or {channel?} where it may be missing; write {{ and }} for braces"
+    "of the payload such as {serial}, or {channel?} where it may be missing, or a user property of MQTT 5 such as "
+    "{property:serial}; write {{ and }} for braces"
 )
+_PROPERTY = "property:"
 DEVICE = "device"
 """The field that stands for the device as the payload names it, in whatever field that is."""
 
@@ -148,7 +157,7 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._parts: list[str | _Level | slice | _Metric | _Field] = []
+        self._parts: list[str | _Level | slice | _Metric | _Field | _Property] = []
         if not text:
             raise ValueError(f"template is empty: {_EXPECTED}")
         for match in _PLACE.finditer(text):
@@ -170,9 +179,16 @@ class Template:
         """The fields of the payload that the name is made of, in order."""
         return tuple(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Field)))
 
-    def _place(self, inner: str, position: int) -> _Level | slice | _Metric | _Field:
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The user properties that the name is made of, in order."""
+        return tuple(dict.fromkeys(part.name for part in self._parts if isinstance(part, _Property)))
+
+    def _place(self, inner: str, position: int) -> _Level | slice | _Metric | _Field | _Property:
         if inner == "metric":
             return _Metric()
+        if inner.startswith(_PROPERTY) and inner != _PROPERTY:
+            return _Property(inner.removeprefix(_PROPERTY))
         found = _TOPIC.fullmatch(inner)
         if found is None and _NAME.fullmatch(inner) and nearest(inner.partition(".")[0], ("topic", "metric")) is None:
             return _Field(inner)
@@ -183,8 +199,15 @@ class Template:
             return _Level(int(index))
         return slice(int(first) if first else None, int(last) if last else None)
 
-    def render(self, topic_levels: list[str], metric: str, fields: Mapping[str, str] | None = None) -> str:
-        """The name for a message on the topic of these levels and a reading of `metric`; `fields` of its payload.
+    def render(
+        self,
+        topic_levels: list[str],
+        metric: str,
+        fields: Mapping[str, str] | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> str:
+        """The name for a message on the topic of these levels and a reading of `metric`; `fields` of its payload, and
+        its user `properties`.
 
         Raises TopicTooShortError where the topic lacks a level that the template names.
         """
@@ -196,6 +219,8 @@ class Template:
                 out.append(metric)
             elif isinstance(part, _Field):
                 out.append((fields or {}).get(part.name, ""))
+            elif isinstance(part, _Property):
+                out.append((properties or {}).get(part.name, ""))
             elif isinstance(part, slice):
                 levels = topic_levels[part]
                 if not levels:

@@ -19,7 +19,7 @@ from driftline.components import codec_models, detector_models
 from driftline.config_errors import SECRET_KEYS, Path, model_errors
 from functions.definitions import mistakes_of
 from functions.function_settings import FunctionSettings
-from ingest.ingest_settings import DEFAULT_DETECTORS
+from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
 from storage.external.sink_registry import libraries_of
 from storage.journal.journal_registry import journal_libraries
 from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
@@ -36,6 +36,7 @@ def errors_between_tables(data: dict[str, Any], *, refused: set[Path]) -> list[t
         *_component_errors(data),
         *_reference_errors(data),
         *_missing_extras(data),
+        *_properties_without_mqtt_5(data),
         *_stream_errors(data),
         *_function_errors(data),
     ]
@@ -71,6 +72,9 @@ def _component_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
     codecs: list[tuple[Path, Any]] = [
         (("routes", number, "codec"), route.get("codec")) for number, route in _tables(data.get("routes"))
     ]
+    for number, route in _tables(data.get("routes")):
+        by_type = route["properties"].get("codecs") if isinstance(route.get("properties"), dict) else None
+        codecs += [(("routes", number, "properties", "codecs", name), codec) for name, codec in _items(by_type)]
     errors: list[tuple[Path, str]] = []
     if tables:
         models = detector_models()
@@ -151,6 +155,19 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
         (path, f"needs the library {module}, which is not installed: {how_to_install(extra)}")
         for path, extra, module in wanted
         if not is_installed(module)
+    ]
+
+
+def _properties_without_mqtt_5(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Routes that ask for properties, which messages of MQTT 3.1.1 do not have."""
+    broker = data.get("broker")
+    if not isinstance(broker, dict) or broker.get("protocol") != "3.1.1":
+        return []
+    sentence = 'it asks for properties, which MQTT 3.1.1 does not have: expected broker.protocol = "5"'
+    return [
+        (("routes", number), sentence)
+        for number, route in _valid(RouteSettings, data.get("routes")).items()
+        if route.asks_properties or (route.properties is not None and route.properties.time)
     ]
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC
+
 import numpy as np
 from numpy.typing import NDArray
 
 from common.compiled import njit
 from common.growth import grown
 from devices.batch import NO_TIME
-from devices.codec import Codec, Decoded
+from devices.codec import Codec, Decoded, Note
 from devices.codec import Role as ValueRole
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.profile import Role
 from devices.rejection_reasons import Reason
+from devices.times import parse_time, parse_zone
 from ingest.decoded import Readings, State, Taken, Texts
 from ingest.route import Router
 from ingest.topic_routes import IGNORED
@@ -47,10 +51,12 @@ class Decoder:
         self._any_undecoded = any(undecoded)
         self._future_skew = np.array([route.future_skew for route in routes], np.int64)
         self._earliest = np.array([route.earliest for route in routes], np.int64)
+        asks_time = [route.settings.properties is not None and route.settings.properties.time != "" for route in routes]
+        self._asks_time = np.array([*asks_time, False, False], np.bool_)
 
     def decode(self, chunk: MessageChunk) -> Readings:
         """All readings of the chunk, and what was refused."""
-        topics, refused = self._router.topics(chunk.data, chunk.spans)
+        topics, refused = self._router.topics(chunk)
         self._fit()
         taken = Taken(self._router, chunk, topics)
         for message, refusal in refused.items():
@@ -72,11 +78,32 @@ class Decoder:
             messages = np.flatnonzero(codecs == codec)
             if len(messages):
                 parts.append(self._decode_codec(codec, messages, taken))
+        if self._asks_time.any():
+            times = self._times_told(chunk, routes, taken)
+            parts = [(codec, _at_times(decoded, times[message]), message) for codec, decoded, message in parts]
         if len(parts) > 1:
             self._router.meet([taken.unresolved(*part) for part in parts])
         for part in parts:
             self._take_readings(*part, routes, taken)
         return taken.readings(ignored=int(np.count_nonzero(routes == IGNORED)))
+
+    def _times_told(self, chunk: MessageChunk, routes: NDArray[np.int32], taken: Taken) -> NDArray[np.int64]:
+        """The time that a user property of each message tells, (messages,); NO_TIME where none does."""
+        times = np.full(len(chunk), NO_TIME, np.int64)
+        for message in np.flatnonzero(self._asks_time[routes]).tolist():
+            settings = self._router.routes[routes[message]].settings
+            name = settings.properties.time if settings.properties is not None else ""
+            text = chunk.properties(message).user.get(name)
+            if text is None:
+                continue
+            try:
+                zone = parse_zone(settings.time_zone) if settings.time_zone else UTC
+                near = int(chunk.arrival[message])
+                times[message] = parse_time(_number_or_text(text), zone=zone, form=settings.time_format, near=near)
+            except ValueError as error:
+                detail = f'user property "{name[:80]}": {error}'
+                taken.note([Note(0, "time_unread", detail)], np.array([message], np.intp))
+        return times
 
     def _take_undecoded(
         self, chunk: MessageChunk, topics: NDArray[np.int32], routes: NDArray[np.int32], taken: Taken
@@ -116,8 +143,9 @@ class Decoder:
         self, codec: int, decoded: Decoded, message: NDArray[np.int32], routes: NDArray[np.int32], taken: Taken
     ) -> None:
         chunk = taken.chunk
-        series, refused = self._router.series(taken.unresolved(codec, decoded, message))
-        value = self._router.convert(codec, series, decoded.metric, decoded.value)
+        unresolved = taken.unresolved(codec, decoded, message)
+        series, refused = self._router.series(unresolved)
+        value = self._router.convert(unresolved, series, decoded.value)
         words = self._router.roles(codec)
         if words is None and _all_plain(
             series, decoded.time, message, chunk.arrival, routes, self._future_skew, self._earliest
@@ -251,6 +279,22 @@ class Decoder:
         for row in np.flatnonzero(retained).tolist():
             taken.retained(int(message[row]), int(series[row]), float(value[row]))
         keep &= ~retained
+
+
+def _at_times(decoded: Decoded, times: NDArray[np.int64]) -> Decoded:
+    """Readings at the times that their messages' properties tell, where they do."""
+    return replace(decoded, time=np.where(times == NO_TIME, decoded.time, times))
+
+
+def _number_or_text(text: str) -> int | float | str:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _device_of(codec: Codec, code: int) -> str | None:

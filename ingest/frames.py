@@ -258,12 +258,16 @@ class ReceiveBuffer:
             self._rewind()
         return frame
 
-    def add(self, topic: bytes, payload: bytes, flags: int, packet_id: int) -> None:
-        """Add a message that was split elsewhere. The group must not be full."""
+    def add(self, topic: bytes, payload: bytes, flags: int, packet_id: int, properties: bytes = b"") -> None:
+        """Add a message that was split elsewhere, with its encoded properties, of which 32 kB are the most that are
+        kept. The group must not be full.
+        """
         if len(payload) > self._max_payload:
             payload = payload[: self._max_payload + 1]
             self.truncated += 1
-        between = packet_id.to_bytes(2) if packet_id else b""
+        if len(properties) > _HEADER_ROOM - LONGEST_TOPIC - _FIXED_HEADER:
+            properties = b"\0"
+        between = (packet_id.to_bytes(2) if packet_id else b"") + properties
         start, middle = self._split, self._split + len(topic)
         begin = middle + len(between)
         end = begin + len(payload)

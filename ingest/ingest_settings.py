@@ -95,6 +95,31 @@ class MetricSettings(KnowledgeSettings):
     ignore: bool = Field(default=False, description="Drop these metrics: neither stored nor scored, but counted.")
 
 
+class PropertySettings(BaseModel):
+    """What MQTT 5 properties of a message decide, beside `{property:NAME}` in the names of devices and metrics."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit: str = Field(
+        default="", description="The user property that has the unit of values that come without one in the payload."
+    )
+    time: str = Field(
+        default="", description="The user property that has the time of the readings, in place of one in the payload."
+    )
+    codecs: dict[str, ComponentSettings | str] = Field(
+        default={},
+        description='The codec by content type, such as { "application/cbor" = "cbor" }; others are read by `codec`.',
+    )
+
+    @field_validator("codecs")
+    @classmethod
+    def _are_content_types(cls, codecs: dict[str, ComponentSettings | str]) -> dict[str, ComponentSettings | str]:
+        for name in codecs:
+            if "/" not in name or name != name.strip().lower() or ";" in name:
+                raise ValueError(f'"{name}": expected a content type in small letters, such as "application/json"')
+        return codecs
+
+
 class RouteSettings(KnowledgeSettings):
     """Which messages, how they are read, whose they are, and what scores them. The first route that matches wins."""
 
@@ -120,8 +145,9 @@ class RouteSettings(KnowledgeSettings):
         default="",
         description='Device name as a template over the topic: "{topic}", "{topic[1]}", "{topic[0:-1]}", and over '
         'fields of the payload: "{model}/{id}", "{device}" for the device that the payload names. That one counts '
-        "before a template over the topic alone. Empty: the device in the payload, else the whole topic; for a plain "
-        "number the topic without its last level.",
+        'before a template over the topic alone. "{property:NAME}" is a user property of MQTT 5, which comes first; a '
+        "message without it is named as if nothing were set. Empty: the device in the payload, else the whole topic; "
+        "for a plain number the topic without its last level.",
     )
     metric: TemplateText = Field(
         default="",
@@ -134,6 +160,9 @@ class RouteSettings(KnowledgeSettings):
     time_format: str = Field(
         default="",
         description='Form of times that are text, as in strftime(3): "%d/%m/%Y %H:%M". Empty: by their looks.',
+    )
+    properties: PropertySettings | None = Field(
+        default=None, description="What MQTT 5 properties of a message decide: its unit, time and codec."
     )
     detectors: list[str] = Field(default=["default"], description="Names of the detectors that score the readings.")
     reorder_window: Duration = Field(
@@ -150,6 +179,19 @@ class RouteSettings(KnowledgeSettings):
         description="Times before this are of clocks that were never set: the reading's arrival counts instead.",
     )
     metrics: list[MetricSettings] = Field(default=[], description="Overrides by metric; the first match wins.")
+
+    @property
+    def named_properties(self) -> tuple[str, ...]:
+        """The user properties that name devices, metrics and units."""
+        names = [name for text in (self.device, self.metric) if text for name in Template(text).properties]
+        if self.properties is not None and self.properties.unit:
+            names.append(self.properties.unit)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def asks_properties(self) -> bool:
+        """Whether properties of a message decide on its names or its codec."""
+        return bool(self.named_properties) or (self.properties is not None and bool(self.properties.codecs))
 
     @property
     def is_open(self) -> bool:

@@ -44,6 +44,7 @@ def dead_letters_of(readings: Readings, entry: JournalEntry, whole: JournalEntry
                 reason=rejections[0].reason.value,
                 detail="\n".join(each.detail[:_MOST_DETAIL] for each in rejections),
                 rejected=dict(rejected),
+                properties=chunk.encoded_properties(message),
             )
         )
     return letters

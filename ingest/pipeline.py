@@ -403,7 +403,7 @@ class Engine:
         window = np.zeros(len(readings.series), np.int64)
         windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
         if windows.any() and len(window):
-            topics, _ = self.router.topics(new.chunk.data, new.chunk.spans)
+            topics, _ = self.router.topics(new.chunk)
             window = windows[self.router.route_of(topics)[readings.message]]
         return Incoming(
             Batch(readings.series, readings.time, readings.value),
@@ -497,8 +497,13 @@ def _as_json(
     if device_labels:
         said["device_labels"] = [rule.model_dump(mode="json") for rule in device_labels]
     return said | {
-        "routes": [route.model_dump(mode="json") for route in routes],
+        "routes": [_route_as_json(route) for route in routes],
         "detectors": {name: chosen.model_dump(mode="json") for name, chosen in detectors.items()},
         "alarm": alarm.model_dump(mode="json"),
         "limits": limits.model_dump(mode="json"),
     }
+
+
+def _route_as_json(route: RouteSettings) -> dict[str, Any]:
+    # A route that asks for no properties is the same as one of a version before it could.
+    return {name: value for name, value in route.model_dump(mode="json").items() if name != "properties" or value}

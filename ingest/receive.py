@@ -176,15 +176,18 @@ class Receiver:
 
         return self._journaled(chunk, timeout)[0]
 
-    def append_again(self, messages: Sequence[tuple[bytes, bytes, int]], *, timeout: float = 5.0) -> tuple[int, int]:
-        """Journal messages that came before once more: topic, payload and first arrival (ns) of each, at least one.
+    def append_again(
+        self, messages: Sequence[tuple[bytes, bytes, int]], properties: Sequence[bytes] = (), *, timeout: float = 5.0
+    ) -> tuple[int, int]:
+        """Journal messages that came before once more: topic, payload and first arrival (ns) of each, at least one, and
+        the encoded properties of each.
 
         Their readings count at the times that they had. Returns the position, and the offset of the first message.
         Raises as `append_actions`.
         """
         first = itertools.accumulate((arrival for *_, arrival in messages), lambda last, own: max(last + 1, own))
         rows = [(topic, payload, arrival, 0) for (topic, payload, _), arrival in zip(messages, first, strict=True)]
-        return self._journaled(lambda _now: MessageChunk.of(rows), timeout)
+        return self._journaled(lambda _now: MessageChunk.of(rows, properties=properties), timeout)
 
     def _journaled(self, make: Callable[[int], MessageChunk], timeout: float) -> tuple[int, int]:
         """Position and offset of a chunk that the receiving thread makes and journals; `make` is given the time."""

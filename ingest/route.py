@@ -28,6 +28,7 @@ from ingest.topic_routes import IGNORED, LONGEST_TOPIC, Refusal, TopicRouter
 REFUSED = -3
 """In place of a series number: refused, with a reason of its own."""
 _UNKNOWN = -1
+_ANY_TOPIC = -1
 
 
 Assign = Callable[[int, int, int, int], object]
@@ -58,7 +59,8 @@ class _CodecTables:
 
     series: SeriesTable = field(default_factory=SeriesTable)
     by_device: dict[tuple[int, int, int], int] = field(default_factory=dict)
-    conversions: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    conversions: dict[tuple[int, int, int], tuple[float, float]] = field(default_factory=dict)
+    """By series, metric code, and topic where properties tell the unit."""
     roles: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
@@ -138,15 +140,17 @@ class Router(TopicRouter):
         return series, bool(unknown) or has_device
 
     def convert(
-        self, codec: int, series: NDArray[np.int32], metric: NDArray[np.int32], value: NDArray[np.float64]
+        self, readings: Unresolved, series: NDArray[np.int32], value: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The values in the units of their series: a payload may tell another unit than the series began with."""
-        conversions = self._table(codec).conversions
+        """The values in the units of their series: a message may tell another unit than the series began with."""
+        conversions = self._table(readings.codec).conversions
         if not conversions:
             return value
         value = value.copy()
-        for (number, code), (scale, offset) in conversions.items():
-            rows = (series == number) & (metric == code)
+        for (number, code, topic), (scale, offset) in conversions.items():
+            rows = (series == number) & (readings.metric == code)
+            if topic != _ANY_TOPIC:
+                rows &= readings.topic == topic
             value[rows] = value[rows] * scale + offset
         return value
 
@@ -220,10 +224,10 @@ class Router(TopicRouter):
         series = self._series_of(topic, device_said, said, int(readings.arrival[row]))
         if isinstance(series, Refusal):
             return series
-        if said.unit and series >= 0:
-            carried = conversion(said.unit, self.registry.records[series].unit) or (1.0, 0.0)
+        if series >= 0 and (unit := said.unit or self.unit_told(topic)):
+            carried = conversion(unit, self.registry.records[series].unit) or (1.0, 0.0)
             if carried != (1.0, 0.0):
-                table.conversions[series, metric] = carried
+                table.conversions[series, metric, _ANY_TOPIC if said.unit else topic] = carried
         if device >= 0:
             table.by_device[key] = series
         else:
@@ -234,7 +238,7 @@ class Router(TopicRouter):
         """The series of a metric as its codec names it, with its detectors; IGNORED by an override."""
         chosen = self.routes[int(self._route_of[topic])]
         try:
-            device, metric = chosen.names(self._levels[topic], device_said, said)
+            device, metric = chosen.names(self._levels[topic], device_said, said, self._properties[topic])
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
         if len(device) > LONGEST_TOPIC or len(metric) > LONGEST_TOPIC:
@@ -273,7 +277,8 @@ class Router(TopicRouter):
         """
         words = said.role == ValueRole.TEXT
         described = "" if words else self.discovery.unit("/".join(self._levels[topic]), str(said), device, metric)
-        told = said.unit or described
+        by_message = said.unit or ("" if words else self.unit_told(topic))
+        told = by_message or described
         device = self.book.current(device)
         override = route.override_at(route.override_of(metric))
         unit = (override.unit if override else "") or told
@@ -284,12 +289,12 @@ class Router(TopicRouter):
         if new is not None or words:
             return series, kind
         known = self.registry.records[series]
-        if said.unit and known.unit and conversion(said.unit, known.unit) is None:
+        if by_message and known.unit and conversion(by_message, known.unit) is None:
             # Nothing carries one unit to the other: two quantities under one name are two series.
-            series, _ = self.registry.find_or_add(device, f"{metric} ({said.unit})", said.unit, kind.value)
+            series, _ = self.registry.find_or_add(device, f"{metric} ({by_message})", by_message, kind.value)
         elif known.kind == Kind.TEXT:
             self.registry.describe(series, unit=unit, kind=kind.value)
-        elif (unit and not known.unit) or (described and not said.unit and known.unit != unit):
+        elif (unit and not known.unit) or (described and not by_message and known.unit != unit):
             self.registry.describe(series, unit=unit)
         return series, kind
 

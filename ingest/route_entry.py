@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 from common.durations import parse_duration
@@ -70,8 +71,13 @@ class Route:
                 if name not in detector_names:
                     raise RouteError(f'route "{self.name}": detector "{name}" is not among {sorted(detector_names)}')
 
-    def names(self, levels: list[str], device: str | None, metric: str) -> tuple[str, str]:
-        """Device and metric name of a reading. `device` is what the payload says, if anything: it comes first."""
+    def names(
+        self, levels: list[str], device: str | None, metric: str, properties: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str, str]:
+        """Device and metric name of a reading. `device` is what the payload says, if anything: it comes first.
+
+        User `properties` that the templates name come before that; where one is missing, the template is left.
+        """
         if metric == UNNAMED:
             named = levels[-1] if len(levels) > 1 else "value"
             parent = "/".join(levels[:-1]) if len(levels) > 1 else levels[0]
@@ -79,32 +85,38 @@ class Route:
                 named = "value"
         else:
             named, parent = metric, "/".join(levels)
-        name = self._metric(levels, named)
+        name = self._metric(levels, named, properties)
         if self._holds_many and metric not in _UNTELLING:
             name = f"{name}.{metric}"
-        return self._device(levels, device, named, parent), name
+        return self._device(levels, device, named, parent, properties), name
 
-    def owner(self, levels: list[str]) -> str:
-        """The device that a message is of, as far as its topic tells."""
+    def owner(self, levels: list[str], properties: Mapping[str, str] = MappingProxyType({})) -> str:
+        """The device that a message is of, as far as its topic and properties tell."""
         try:
-            return self.names(levels, None, "value")[0]
+            return self.names(levels, None, "value", properties)[0]
         except ValueError:
             return "/".join(levels)
 
-    def _device(self, levels: list[str], said: str | None, metric: str, parent: str) -> str:
+    def _device(
+        self, levels: list[str], said: str | None, metric: str, parent: str, properties: Mapping[str, str]
+    ) -> str:
         template = self.device
-        if template is None:
+        if template is None or not all(name in properties for name in template.properties):
             return parent if said is None else said
         if not template.fields:
-            return template.render(levels, metric) if said is None else said
+            comes_first = said is None or template.properties
+            return template.render(levels, metric, None, properties) if comes_first else str(said)
         if said is None:
             return parent
         fields = [name for name in template.fields if name != DEVICE]
         values = dict(zip(fields, said.split(_SEPARATOR), strict=False)) if fields else {}
-        return template.render(levels, metric, {DEVICE: said.rpartition(_SEPARATOR)[2], **values})
+        return template.render(levels, metric, {DEVICE: said.rpartition(_SEPARATOR)[2], **values}, properties)
 
-    def _metric(self, levels: list[str], named: str) -> str:
-        return self.metric.render(levels, named) if self.metric is not None else named
+    def _metric(self, levels: list[str], named: str, properties: Mapping[str, str]) -> str:
+        template = self.metric
+        if template is None or not all(name in properties for name in template.properties):
+            return named
+        return template.render(levels, named, None, properties)
 
     def override_of(self, metric: str, *, scored: bool = True) -> int:
         """What the settings decide for a metric: the number of the first override whose pattern matches its name, -1
@@ -156,12 +168,20 @@ class Route:
         return by_profile or kind_of(metric, unit, truth=role == ValueRole.TRUTH)
 
 
-def component_of(settings: RouteSettings, message: ProfileMessage | None) -> ComponentSettings:
-    """The codec of a route for a kind of message, with all parameters that bear on it. Raises ValueError."""
-    chosen = settings.codec
-    if message is not None and (message.role != Role.READINGS or "codec" not in settings.model_fields_set):
+def component_of(
+    settings: RouteSettings, message: ProfileMessage | None, asked: ComponentSettings | str | None = None
+) -> ComponentSettings:
+    """The codec of a route for a kind of message, with all parameters that bear on it; `asked` is the one that the
+    content type of the message chooses, if any. Raises ValueError.
+    """
+    chosen = settings.codec if asked is None else asked
+    if (
+        asked is None
+        and message is not None
+        and (message.role != Role.READINGS or "codec" not in settings.model_fields_set)
+    ):
         chosen = ComponentSettings(type=message.codec.type, **message.codec.parameters)
-    elif not isinstance(chosen, ComponentSettings):
+    if not isinstance(chosen, ComponentSettings):
         chosen = ComponentSettings(type=chosen)
     known = codecs.find(chosen.type).Parameters.model_fields
     parameters: dict[str, Any] = dict(chosen.parameters)

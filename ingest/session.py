@@ -407,7 +407,8 @@ class MqttSession:
         flags = message.qos | (FLAG_RETAIN if message.retain else 0) | (FLAG_DUPLICATE if message.dup else 0)
         topic: bytes = getattr(message, "_topic", _NO_TOPIC)
         self.bytes_received += len(topic) + len(message.payload)
-        self.buffer.add(topic, bytes(message.payload), flags, message.mid if message.qos else 0)
+        properties = bytes(message.properties.pack()) if message.properties is not None else b""  # type: ignore[no-untyped-call]
+        self.buffer.add(topic, bytes(message.payload), flags, message.mid if message.qos else 0, properties)
 
 
 def _ignore(_session_present: bool) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from common.growth import grown
 from devices.codec import Codec
 from devices.codecs import codec_registry as codecs
 from devices.device_book import DeviceBook
+from devices.message_properties import MessageProperties
+from devices.messages import MessageChunk
 from devices.profile import Profile
 from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
@@ -27,6 +30,7 @@ LONGEST_TOPIC, MOST_LEVELS = 1_024, 32
 _OWN = f"{TOPICS}/#"
 """What the service publishes of its alarms: taken for readings it would be scored, and published again."""
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
 
@@ -63,13 +67,17 @@ class TopicRouter:
         self.routes: list[Route] = []
         self._detector_names = list(detector_names)
         self._codec_numbers: dict[str, int] = {}
-        self._numbers: dict[tuple[int, str, int], int] = {}
+        self._numbers: dict[tuple[int, str, int, str], int] = {}
         self._places: list[int] = []
         self._recognised: dict[str, str] = {}
         self._max_topics = max_topics
         self._topics = TopicTable()
         self._levels: list[list[str]] = []
         self._chosen: list[Route] = []
+        self._properties: list[Mapping[str, str]] = []
+        self._told_apart: dict[tuple[int, str, tuple[tuple[str, str], ...]], int] = {}
+        self._asks_properties = any(settings.asks_properties for settings in self.settings)
+        self._is_asking = np.zeros(64, np.bool_)
         self._route_of = np.empty(64, np.int32)
         self.first_routes: list[Route] = []
         for place, settings in enumerate(self.settings):
@@ -99,8 +107,12 @@ class TopicRouter:
             if not any(wide != narrow and wanted[wide] >= qos and covers(wide, narrow) for wide in wanted)
         }
 
-    def topics(self, data: bytes, spans: NDArray[np.int32]) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
-        """Topic number of each message, (n,) int32, -1 where refused, and why, by message."""
+    def topics(self, chunk: MessageChunk) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+        """Topic number of each message, (n,) int32, -1 where refused, and why, by message.
+
+        Where the route of a topic asks for properties, the topic has a number of its own for each set of them.
+        """
+        data, spans = chunk.data, chunk.spans
         found, unknown = self._topics.find(data, spans)
         refused: dict[int, Refusal] = {}
         if unknown:
@@ -115,7 +127,56 @@ class TopicRouter:
                     refused[message] = outcome
                 else:
                     found[message] = outcome
+        if self._asks_properties:
+            self._tell_apart(chunk, found, refused)
         return found, refused
+
+    def _tell_apart(self, chunk: MessageChunk, found: NDArray[np.int32], refused: dict[int, Refusal]) -> None:
+        """Put the number for topic and properties in the place of that of the topic, where its route asks for them."""
+        for message in np.flatnonzero(self._is_asking[found] & (found >= 0)).tolist():
+            outcome = self._with_properties(int(found[message]), chunk.properties(message))
+            if isinstance(outcome, Refusal):
+                refused[message] = outcome
+                found[message] = -1
+            else:
+                found[message] = outcome
+
+    def _with_properties(self, topic: int, given: MessageProperties) -> int | Refusal:
+        settings = self._chosen[topic].settings
+        named = {name: given.user[name] for name in settings.named_properties if name in given.user}
+        for name, value in named.items():
+            if not value.strip() or len(value) > LONGEST_TOPIC or any(ord(c) < 0x20 or c == "\x7f" for c in value):
+                detail = f"expected text of at most {LONGEST_TOPIC} characters, without control characters"
+                return Refusal(Reason.BAD_TOPIC, f'user property "{name[:80]}": {value[:80]!r}: {detail}')
+        codecs_ = settings.properties.codecs if settings.properties is not None else {}
+        content_type = given.media_type if given.media_type in codecs_ else ""
+        if not named and not content_type:
+            return topic
+        key = (topic, content_type, tuple(named.items()))
+        number = self._told_apart.get(key)
+        if number is None:
+            if len(self._topics) >= self._max_topics:
+                detail = f"{self._max_topics} topics, and properties on them, are known already"
+                return Refusal(Reason.TOO_MANY_SERIES, f'topic "{"/".join(self._levels[topic])[:200]}": {detail}')
+            route = int(self._route_of[topic])
+            if content_type and route >= 0:
+                profile, kind = self._chosen[topic].profile, self._chosen[topic].message
+                message = profile.messages.index(kind) if profile is not None and kind is not None else 0
+                route = self._number(self._places[route], profile, message, content_type)
+            # No topic has the character that stands between it and its properties here.
+            raw = "/".join(self._levels[topic]) + f"\0{key[1:]!r}"
+            number = self._told_apart[key] = self._topics.add(raw.encode("utf-8", "surrogatepass"))
+            self._note(number, self._levels[topic], route, self._chosen[topic], named)
+        return number
+
+    def _note(
+        self, number: int, levels: list[str], route: int, chosen: Route, properties: Mapping[str, str] = _NOTHING
+    ) -> None:
+        self._levels.append(levels)
+        self._chosen.append(self.routes[route] if route >= 0 else chosen)
+        self._properties.append(properties)
+        self._route_of = grown(self._route_of, number + 1, IGNORED)
+        self._route_of[number] = route
 
     def route_of(self, topics: NDArray[np.int32]) -> NDArray[np.int32]:
         """Route number of each topic number; -1 stays -1, and a topic that its route ignores has IGNORED."""
@@ -145,15 +206,23 @@ class TopicRouter:
         """The device that messages on a topic are of, as far as the topic tells."""
         route = int(self._route_of[topic])
         levels = self._levels[topic]
-        return self.book.current(self.routes[route].owner(levels) if route >= 0 else "/".join(levels))
+        named = self._properties[topic]
+        return self.book.current(self.routes[route].owner(levels, named) if route >= 0 else "/".join(levels))
 
-    def _number(self, place: int, profile: Profile | None, message: int) -> int:
-        """The number of the route at a place of the configuration, for a kind of message of a profile."""
-        key = (place, "" if profile is None else profile.name, message)
+    def unit_told(self, topic: int) -> str:
+        """The unit that the properties of messages tell, by the number of topic and properties; "" where none is."""
+        asked = self._chosen[topic].settings.properties
+        return self._properties[topic].get(asked.unit, "") if asked is not None else ""
+
+    def _number(self, place: int, profile: Profile | None, message: int, content_type: str = "") -> int:
+        """The number of the route at a place of the configuration, for a kind of message of a profile, or for messages
+        of a content type that chooses their codec."""
+        key = (place, "" if profile is None else profile.name, message, content_type)
         if key not in self._numbers:
             settings = self.settings[place]
             kind = None if profile is None else profile.messages[message]
-            component = component_of(settings, kind)
+            asked = settings.properties.codecs[content_type] if settings.properties and content_type else None
+            component = component_of(settings, kind, asked)
             codec = self._codec(component)
             route = Route(settings, self._detector_names, codec, component, profile=profile, message=kind)
             self._numbers[key] = len(self.routes)
@@ -192,11 +261,10 @@ class TopicRouter:
                 Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
             )
         number = self._topics.add(raw)
-        self._levels.append(topic.split("/"))
-        self._chosen.append(self.routes[route])
-        self._route_of = grown(self._route_of, number + 1, IGNORED)
         ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, _OWN))
-        self._route_of[number] = IGNORED if ignored else route
+        self._note(number, topic.split("/"), IGNORED if ignored else route, self.routes[route])
+        self._is_asking = grown(self._is_asking, number + 1, False)
+        self._is_asking[number] = self.settings[place].asks_properties and not ignored
         return number
 
     def _choose(self, place: int, topic: str, payload: bytes) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,15 @@ CREATE TABLE letter(
     size INTEGER NOT NULL
 )
 """
+_PROPERTIES = """
+CREATE TABLE IF NOT EXISTS letter_properties("offset" INTEGER PRIMARY KEY, properties BLOB NOT NULL);
+CREATE TRIGGER IF NOT EXISTS properties_of_removed AFTER DELETE ON letter BEGIN
+    DELETE FROM letter_properties WHERE "offset" = old."offset";
+END
+"""
+"""The properties of letters that have any: a table that a file of an earlier version is given when it is opened."""
+_PUT_PROPERTIES = "INSERT OR REPLACE INTO letter_properties VALUES (?, ?)"
+_PROPERTIES_AT = 'SELECT properties FROM letter_properties WHERE "offset" = ?'
 _PUT = "INSERT OR REPLACE INTO letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = 'SELECT "offset", arrival, topic, payload, payload_bytes, reason, detail, rejected FROM letter '
 _NEWEST = f'{_SELECT} WHERE "offset" < ? ORDER BY "offset" DESC LIMIT ?'
@@ -126,7 +136,8 @@ class DeadLetters:
                 rows = self._connection.execute(_OF_REASON, (reason, limit)).fetchall()
             else:
                 rows = [row for each in offsets for row in self._connection.execute(_AT, (each,))]
-            return sorted((_letter(row) for row in rows), key=lambda letter: letter.offset)
+            found = [replace(letter, properties=self._properties(letter.offset)) for letter in map(_letter, rows)]
+            return sorted(found, key=lambda letter: letter.offset)
 
     def reasons(self) -> dict[str, int]:
         """How many there are by reason, the most first."""
@@ -154,6 +165,13 @@ class DeadLetters:
                 self._set_aside(error)
                 self._connect()
                 return []
+
+    def _properties(self, offset: int) -> bytes:
+        assert self._connection is not None
+        if self._read_only:
+            return b""
+        row = self._connection.execute(_PROPERTIES_AT, (offset,)).fetchone()
+        return b"" if row is None else bytes(row[0])
 
     def _newest(self, limit: int, before: int, max_bytes: int | None) -> list[DeadLetter]:
         found: list[DeadLetter] = []
@@ -183,6 +201,9 @@ class DeadLetters:
             rows = [_row(letter) for letter in letters]
             with transaction(connection):
                 connection.executemany(_PUT, rows)
+                connection.executemany(
+                    _PUT_PROPERTIES, [(each.offset, each.properties) for each in letters if each.properties]
+                )
                 self._bytes += sum(row[-1] for row in rows)
                 self._letters += len(rows)
                 if self._bytes > self._max_bytes or self._letters > self._max_letters:
@@ -212,6 +233,7 @@ class DeadLetters:
             try:
                 if not self._read_only:
                     ensure_schema(connection, self.path, kind="dead letters", version=VERSION, schema=_SCHEMA)
+                    connection.executescript(_PROPERTIES)
                 self._connection = connection
                 self._measure()
             except BaseException:
@@ -236,7 +258,13 @@ def _letter(row: tuple[Any, ...]) -> DeadLetter:
 
 
 def _size(letter: DeadLetter) -> int:
-    return _BYTES_BESIDE + len(letter.payload) + len(letter.topic.encode()) + len(letter.detail.encode())
+    return (
+        _BYTES_BESIDE
+        + len(letter.properties)
+        + len(letter.payload)
+        + len(letter.topic.encode())
+        + len(letter.detail.encode())
+    )
 
 
 def _row(letter: DeadLetter) -> tuple[int, int, str, bytes, int, str, str, str, int]:

@@ -148,7 +148,7 @@ class Streams:
                 sources[name] = self._devices.rows(facts) if name == "devices" else SOURCE_ROWS[name](facts)
             return _with_columns(sources[name], reads)
         if name not in sources:
-            topics, _ = facts.router.topics(facts.chunk.data, facts.chunk.spans)
+            topics, _ = facts.router.topics(facts.chunk)
             rows, message = self._fields.rows(facts)
             sources[name] = rows, topics[message]
         rows, topics = sources[name]

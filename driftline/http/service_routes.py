@@ -92,7 +92,9 @@ def _dead_letter(letter: DeadLetter) -> dict[str, Any]:
     except UnicodeDecodeError:
         text = None
     encoded = base64.b64encode(letter.payload).decode()
-    return dataclasses.asdict(letter) | {"payload": text, "payload_base64": encoded}
+    shown = dataclasses.asdict(letter) | {"payload": text, "payload_base64": encoded}
+    del shown["properties"]
+    return shown
 
 
 _SECRET_WORDS = ("password", "secret", "token", "credential", "private_key", "api_key")

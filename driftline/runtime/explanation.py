@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors import detector_registry as detectors
+from devices.message_properties import NO_PROPERTIES, MessageProperties, encode_properties
 from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.recognition import Profiles
 from devices.series_registry import SeriesRegistry
@@ -30,7 +31,15 @@ class Line:
     lost: bool = False
 
 
-def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retained: bool = False) -> Iterator[Line]:
+def explain(
+    config: Config,
+    topic: bytes,
+    payload: bytes,
+    *,
+    arrival: int,
+    retained: bool = False,
+    properties: MessageProperties = NO_PROPERTIES,
+) -> Iterator[Line]:
     """What becomes of a message that arrives at `arrival` (ns since the epoch) when nothing has been learned yet."""
     limits = config.limits
     registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
@@ -39,18 +48,21 @@ def explain(config: Config, topic: bytes, payload: bytes, *, arrival: int, retai
         config.routes,
         list(config.detectors),
         registry,
-        max_topics=1,
+        max_topics=2,
         profiles=Profiles(config.own_profiles),
         assign=lambda series, *choice: chosen.setdefault(series, choice),
     )
-    chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)])
+    encoded = encode_properties(properties.content_type, list(properties.user.items()))
+    chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)], properties=[encoded])
     readings = Decoder(router, max_payload=limits.max_payload).decode(chunk)
     assigned = {
         series: router.first_routes[route].detectors_at(override) for series, (route, override, _) in chosen.items()
     }
 
     yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
+    yield from _properties(properties)
     yield from _routes(router, topic)
+    yield from _asked(router, properties)
     yield from _outcomes(readings)
     for row in range(len(readings.series)):
         yield from _reading(config, registry, assigned, readings, row, arrival)
@@ -86,6 +98,37 @@ _ODD = {
     "clock_behind": "{detail}: well before its arrival. Local time without a zone? `time_zone` on the route says which",
     "time_unread": "its time cannot be read, and its arrival counts instead: {detail}",
 }
+
+
+def _properties(properties: MessageProperties) -> Iterator[Line]:
+    """What MQTT 5 properties a message has."""
+    if properties.content_type:
+        yield Line("receive", f'content type "{properties.content_type}"')
+    for name, value in properties.user.items():
+        yield Line("receive", f'user property "{name}" = "{value}"')
+
+
+def _asked(router: Router, properties: MessageProperties) -> Iterator[Line]:
+    """What the route that takes the message makes of its properties."""
+    route = router.taken(0)
+    if route is None or router.is_ignored(0):
+        return
+    settings = route.settings
+    asked = settings.properties
+    names = dict.fromkeys(settings.named_properties, "names")
+    names |= {name: what for what in ("unit", "time") if asked and (name := getattr(asked, what))}
+    for name, what in names.items():
+        if name in properties.user:
+            means = f"says its {what}" if what != "names" else "is in the name of its device or metric"
+            yield Line("route", f'user property "{name}" {means}')
+        else:
+            yield Line("route", f'it asks for a user property "{name}", which the message does not have')
+    if asked and properties.media_type in asked.codecs:
+        chosen = router.taken(1)
+        component = route.component if chosen is None else chosen.component
+        yield Line("route", f'content type "{properties.media_type}" chooses the codec {_codec(component)}')
+    if not names and not (asked and asked.codecs) and properties.user:
+        yield Line("route", "it asks for no properties: they decide nothing")
 
 
 def _routes(router: Router, topic: bytes) -> Iterator[Line]:

@@ -265,6 +265,24 @@ def test_explain_shows_each_stage(tmp_path: Path, capsys: Captured) -> None:
     assert "1 point would be stored" in out
 
 
+def test_explain_shows_properties_and_what_the_route_makes_of_them(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_text(
+        '[[routes]]\nfilter = "#"\ndevice = "{topic[0]}/{property:serial}"\n'
+        'properties = { unit = "unit", time = "at", codecs = { "application/json" = "json" } }\n'
+    )
+    given = ["--property", "serial=A1", "--property", "unit=°C", "--content-type", "application/json"]
+    assert main(["explain", "hall", '{"heat": 20}', *given]) == 0
+    out = capsys.readouterr().out
+    assert 'user property "serial" = "A1"' in out
+    assert 'user property "serial" is in the name of its device or metric' in out
+    assert 'user property "unit" says its unit' in out
+    assert 'it asks for a user property "at", which the message does not have' in out
+    assert 'content type "application/json" chooses the codec json' in out
+    assert '"hall/A1" "heat" = 20 °C on arrival' in out
+    assert main(["explain", "hall", "1", "--property", "serial"]) == 2
+    assert '--property: got "serial", expected NAME=VALUE' in capsys.readouterr().err
+
+
 def test_explain_says_what_makes_a_row_of_a_device(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "driftline.toml").write_text(
         '[[routes]]\nfilter = "#"\ndetectors = ["default", "whole"]\n[detectors.whole]\ntype = "pca"\nwarmup = 90\n'

@@ -16,6 +16,11 @@ def explain(
         str, typer.Argument(metavar="PAYLOAD", help="Its payload; @FILE for a file's bytes.", show_default=False)
     ],
     retained: Annotated[bool, typer.Option("--retained", help="As a message that the broker had retained.")] = False,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", metavar="NAME=VALUE", help="A user property of MQTT 5; as often as needed."),
+    ] = None,
+    content_type: Annotated[str, typer.Option("--content-type", help="The content type of MQTT 5.")] = "",
     config: ConfigOption = None,
 ) -> None:
     """Show what each stage makes of one message: route, codec, readings, names, detectors, rejects and their reasons.
@@ -29,18 +34,30 @@ def explain(
 
     from rich.console import Console
 
+    from devices.message_properties import MessageProperties
     from driftline.runtime.explanation import explain as explain_message
 
     settings = read_config(config)
+    given = MessageProperties(content_type, dict(_property(each) for each in properties or ()))
     console = Console(highlight=False, soft_wrap=True)
     stage, stored = "", False
     body = _payload(payload)
-    for line in explain_message(settings, os.fsencode(topic), body, arrival=time.time_ns(), retained=retained):
+    lines = explain_message(
+        settings, os.fsencode(topic), body, arrival=time.time_ns(), retained=retained, properties=given
+    )
+    for line in lines:
         console.print(f"[bold]{line.stage if line.stage != stage else '':<9}[/]", end="")
         console.print(line.text, markup=False, style="red" if line.lost else "")
         stage, stored = line.stage, not line.lost
     if not stored:
         raise typer.Exit(Exit.FAILED)
+
+
+def _property(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise CommandError(f'--property: got "{text}", expected NAME=VALUE', code=Exit.USAGE)
+    return name, value
 
 
 def _payload(text: str) -> bytes:
