@@ -42,6 +42,20 @@ def test_everyone_can_use_it(page: Page, route: str, theme: str) -> None:
     assert page.browser.accessibility_violations() == []
 
 
+def test_nothing_is_wider_than_a_phone(page: Page) -> None:
+    page.browser.be_phone(390, 844)
+    try:
+        tune = f"tune/{ODD.replace('/', '%2F')}"
+        wide = {}
+        for view in ("", "alarms?state=all", "figures", "pipeline", "settings?tab=people", "functions", "help", tune):
+            page.show(f"#/{view}")
+            page.browser.wait_for("return document.querySelector('main h1') !== null", "the view")
+            wide[view] = page.browser.run("return document.documentElement.scrollWidth")
+        assert set(wide.values()) == {390}, wide
+    finally:
+        page.browser.be_window()
+
+
 def test_the_theme_is_chosen_and_kept(page: Page) -> None:
     page.show("#/")
     theme = "return document.documentElement.dataset.theme"

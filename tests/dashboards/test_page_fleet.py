@@ -53,6 +53,7 @@ def test_a_device_whose_every_message_is_refused_says_why_and_has_a_page(page: P
         page.show("#/device/plant%2Fbroken")
         page.browser.wait(lambda: page.text(".device-card [role=status]") == why, "the reason")
         assert page.text(".crumbs .chip:not([hidden])") == "Refused"
+        assert page.text("main .empty b") == "No reading of it yet"
     finally:
         page.show("#/help")
         page.service.refused.clear()

@@ -29,6 +29,8 @@ _FLAGS = [
 ]
 _AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 """axe-core 4.12.1, MPL 2.0: rules of accessibility (WCAG 2.2)."""
+_NARROWEST = 500
+"""The least width of a window of Chromium, in pixels."""
 _KEEPS_NETWORK_LOG = {"browser": "ALL", "performance": "ALL"}
 
 
@@ -63,7 +65,18 @@ class Browser:
         reply = self._http.post(f"{base}/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
         assert "sessionId" in reply, reply
         self._session = f"{base}/session/{reply['sessionId']}"
+        if self._size[0] < _NARROWEST:
+            self.be_phone(*self._size)
         return self
+
+    def be_phone(self, width: int, height: int) -> None:
+        """Show pages as a phone of that width does: no window is as narrow."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+        self._call("goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+
+    def be_window(self) -> None:
+        """Show pages as a window again."""
+        self._call("goog/cdp/execute", {"cmd": "Emulation.clearDeviceMetricsOverride", "params": {}})
 
     def _ready(self, base: str) -> bool:
         try:

@@ -91,7 +91,9 @@ export async function showAlarms({ root, search, signal }) {
       const isOpen = open.has(key);
       const visible = isOpen ? members : members.slice(0, 1);
       shown.push(...visible);
-      rows.push(...visible.map((alarm, i) => makeRow(alarm, now, i ? null : { key, others: members.length - 1, isOpen })));
+      const others = members.slice(1);
+      const active = others.filter((alarm) => alarm.state !== "cleared").length;
+      rows.push(...visible.map((alarm, i) => makeRow(alarm, now, i ? null : { key, others: others.length, active, isOpen })));
     }
     const had = body.contains(document.activeElement);
     fill(body, rows);
@@ -127,7 +129,7 @@ export async function showAlarms({ root, search, signal }) {
       h("td", { class: "pick" }, box),
       h("td", {}, h("span", { class: `chip ${isActive ? (isShelved(alarm) ? "" : alarm.state) : ""}` }, isShelved(alarm) ? (alarm.is_muted ? "muted" : "shelved") : alarm.state), h("span", { class: "sub" }, alarm.severity), whose(alarm)),
       h("td", { class: "device" }, h("a", { href: link }, h("b", {}, alarm.device)), h("span", { class: "sub" }, alarm.metric),
-        incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident`) : null),
+        incident?.others ? h("button", { type: "button", class: "more-alarms", "aria-expanded": String(incident.isOpen), onclick: () => unfold(incident.key) }, incident.isOpen ? "Show the first alone" : `+ ${count(incident.others)} more of this incident${alarm.state === "cleared" && incident.active ? `, ${count(incident.active)} open` : ""}`) : null),
       h("td", { class: "wide" }, alarm.reason, alarm.note ? h("span", { class: "sub note" }, `“${alarm.note}”`) : null, alarm.feedback ? h("span", { class: "sub" }, `marked ${alarm.feedback}`) : null, toldOf(alarm)),
       h("td", { class: "right" }, alarm.value === null ? "" : `${number(alarm.value)}${unit}`, h("span", { class: "sub" }, alarm.expected === null ? "" : `expected ${number(alarm.expected)}${unit}`)),
       h("td", { class: "still" }, h("span", { class: "meter bad" }, bar), ` ${alarm.peak_score.toFixed(1)}`),

@@ -3,6 +3,9 @@
 import { get } from "./api.js";
 import { fill, h, prose } from "./dom.js";
 
+// Paragraphs without the line breaks that they have in the source.
+const flowing = (text = "") => text.replace(/(\S)\n(?=\S)(?![-*] )/g, "$1 ");
+
 export async function showApi({ root, signal }) {
   const document_ = await get("openapi.json", {}, signal);
   const schemas = document_.components?.schemas ?? {};
@@ -23,7 +26,7 @@ export async function showApi({ root, signal }) {
     const isPlain = method === "get" && !path.includes("{") && !path.endsWith("/events");
     return h("details", { class: "panel operation" },
       h("summary", {}, h("span", { class: `chip ${method === "get" ? "ok" : "warning"}` }, method.toUpperCase()), h("code", {}, path), h("span", { class: "dim" }, prose((description ?? summary ?? "").split("\n")[0]))),
-      h("p", {}, prose(description ?? "")),
+      h("p", {}, prose(flowing(description))),
       parameters.length ? h("table", {}, h("tbody", {}, parameters.map((each) => h("tr", {}, h("td", {}, h("code", {}, each.name), each.required ? " (required)" : ""), h("td", {}, kind(each.schema)), h("td", {}, prose(each.description ?? "")))))) : null,
       ask ? [h("h3", {}, "Request"), code(ask)] : null,
       answer ? [h("h3", {}, "Reply"), code(answer)] : null,
@@ -32,6 +35,6 @@ export async function showApi({ root, signal }) {
 
   fill(root,
     h("div", { class: "crumbs" }, h("h1", {}, "API"), h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description"))),
-    h("p", { class: "prose" }, prose(document_.info.description ?? "")),
+    h("p", { class: "prose" }, prose(flowing(document_.info.description))),
     tags.map((tag) => h("section", { class: "operations" }, h("h2", {}, tag), operations.filter((each) => (each.tags?.[0] ?? "service") === tag).map(draw))));
 }

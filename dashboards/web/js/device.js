@@ -51,15 +51,18 @@ export async function showDevice({ root, name, search, signal }) {
   let lastSpan = 900;
 
   const said = deviceStates(name, signal);
+  // So until its first reading, after which the view is drawn anew.
+  const isEmpty = device.metrics.length === 0;
   fill(root,
     h("div", { class: "crumbs" }, h("a", { href: "#/" }, "Fleet"), h("span", { class: "dim" }, "/"), title, alarmed, life, seen, h("span", { class: "grow" }),
       device.metrics.length === 0 ? null : h("a", { class: "link button", href: `#/tune/${encodeURIComponent(name)}` }, "Too many alarms? Tune"),
       may("admin") ? h("button", { type: "button", onclick: tellMe }, "Tell me next time") : null),
     card.element, notices,
-    h("div", { class: "bar" }, span, h("div", { class: "buttons" }, live), h("div", { class: "buttons" }, ahead), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
+    h("div", { class: "bar", hidden: isEmpty }, span, h("div", { class: "buttons" }, live), h("div", { class: "buttons" }, ahead), steps, h("button", { type: "button", onclick: pickTime }, "From … to …"), shownRange, h("span", { class: "grow" }),
       h("div", { class: "legend" }, h("span", { class: "key" }, "value"), h("span", { class: "key expected" }, "expected"), h("span", { class: "key band" }, "expected band"), h("span", { class: "key odd" }, "anomaly"))),
     grid, more, said.element,
-    h("p", { class: "hint keys" }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
+    isEmpty ? h("div", { class: "panel empty" }, h("b", {}, "No reading of it yet"), h("p", {}, "Messages that cannot be read are kept, with the reason, among the ", h("a", { href: "#/pipeline" }, h("u", {}, "dead letters")), ".")) : null,
+    h("p", { class: "hint keys", hidden: isEmpty }, "Drag to zoom, Shift and drag to pan, Ctrl and wheel to zoom, double click to go back to live. Keys: ← → + − and 0."));
 
   const actions = {
     zoom: (from, to) => setRange({ from, to: Math.max(to, from + shortest) }),
@@ -324,6 +327,7 @@ export async function showDevice({ root, name, search, signal }) {
 
   async function refresh() {
     device = await get(devicePath(name), {}, signal);
+    if (isEmpty && device.metrics.length) { dispatchEvent(new Event("hashchange")); return; }
     for (const metric of device.metrics) {
       const chart = charts.get(metric.series);
       if (!chart) continue;

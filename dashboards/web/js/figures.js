@@ -51,8 +51,8 @@ export async function showFigures({ root, search, signal }) {
         tile("Stale", count(f.stale.length), "open for more than a day", f.stale.length ? "warn" : "ok")),
       h("section", { class: "panel" }, h("h2", {}, "Alarms by hour"), h("div", { class: "hours", role: "img", "aria-label": `Alarms by hour; at most ${most} in one hour` }, bars)),
       h("p", { class: "hint" }, "By severity: ", Object.entries(f.severities).map(([name, n]) => `${name} ${count(n)}`).join(", ") || "none", "."),
-      h("div", { class: "two" }, list("Most alarms", f.top, "No alarm in this time."), list("Chattering", f.chattering, "None. Flapping readings make one alarm.")),
-      h("div", { class: "two" }, budgets("False alarms by site", report.sites), budgets("False alarms by device", report.devices)),
+      h("div", { class: "two uneven" }, list("Most alarms", f.top, "No alarm in this time."), list("Chattering", f.chattering, "None. Flapping readings make one alarm.")),
+      h("div", { class: "two uneven" }, budgets("False alarms by site", report.sites), budgets("False alarms by device", report.devices)),
       h("p", { class: "hint" }, `The budget is ${report.budget}. An alarm is false where somebody has marked it wrong or expected. The same, with what is silent and how storage grows: `, h("b", {}, "driftline report"), "."));
   }
   await draw();
