@@ -94,13 +94,13 @@ _TIME = frozenset(
         r"\S+",
         """
         time timestamp ts date datetime epoch unixtime lastseen lastupdate lastupdated minutets createdat updatedat
-        receivedat totalstarttime sunrise sunset localtime utc tst
+        receivedat updated totalstarttime sunrise sunset localtime utc tst
         """,
     )
 )
 _POSITION = frozenset({"lat", "lon", "lng", "latitude", "longitude", "gpslat", "gpslon", "gpslatitude", "gpslongitude"})
 _STATE_INPUT = re.compile(r"(?:relay|switch|input|output|light|led|door|contact|pump|valve|fan)[._:]?\d*")
-_TIME_ENDINGS = ("_ts", "_timestamp", "Timestamp", "_epoch", "Epoch", "_tst")
+_TIME_ENDINGS = ("_ts", "_timestamp", "Timestamp", "_epoch", "Epoch", "_tst", "ed_at", "edAt")
 _DIAGNOSTIC_ENDINGS = ("accuracy", "errorcount", "outagecount", "failurecount", "resetcount", "restartcount")
 _PARTS = re.compile(r"[./]")
 _SQUASHED = re.compile(r"[_\-\s]")

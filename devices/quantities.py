@@ -74,8 +74,9 @@ _QUANTITIES: dict[str, dict[str, tuple[float, float]]] = {
 """Units by quantity: scale and offset that carry a value to the quantity's first unit."""
 
 _UNIT_AT_END = re.compile(
-    r"(?:(?<=[A-Za-z0-9]_)(degC|degF|hPa|kPa|mbar|kWh|Wh|kW|VA|mV|mA|Hz|kHz|ppm|ppb|lux|dBm|pct|percent|celsius|"
-    r"fahrenheit|km_h|m_s|mm|cm)|(?:[Tt]emp|[Tt]emperature)_?([CF])|[Pp]ower_(W)|(?:[Vv]oltage|[Bb]attery)_(V))$"
+    r"(?:(?<=[A-Za-z0-9]_)(degC|degF|hPa|kPa|mbar|kWh|Wh|kW|VA|mV|mA|Hz|kHz|inHg|mph|ppm|ppb|lux|dBm|pct|percent|"
+    r"celsius|fahrenheit|km_h|m_s|mm|cm)|(?:[Tt]emp|[Tt]emperature)_?([CF])|"
+    r"(?:[Pp]ower|[Cc]onsumption|[Pp]roduction)_(W)|(?:[Vv]oltage|[Bb]attery)_(V))$"
 )
 """A letter alone may as well number a phase or a channel: it counts after the name of its quantity only."""
 _WRITTEN_OUT = {"pct": "%", "km_h": "km/h", "m_s": "m/s"}

@@ -432,8 +432,13 @@ def test_what_is_told_as_true_or_false_is_a_state_whatever_its_name() -> None:
 
 
 def test_identities_by_topic_are_kept_and_not_scored() -> None:
-    sent = Broker().send(("d/serial", b"12345"), ("d/firmware", b"1.2"), ("d/level", b"3"))
-    assert sent.kinds == {"serial": "diagnostic", "firmware": "diagnostic", "level": "measurement"}
+    sent = Broker().send(("d/serial", b"12345"), ("d/firmware", b"1.2"), ("d/level", b"3"), ("d/reported_at", b"1"))
+    assert sent.kinds == {
+        "serial": "diagnostic",
+        "firmware": "diagnostic",
+        "level": "measurement",
+        "reported_at": "time",
+    }
 
 
 def test_records_are_told_apart_by_their_addresses() -> None:
@@ -459,6 +464,7 @@ def test_units_that_a_field_beside_the_value_or_its_name_tells() -> None:
         ("u/3", b'{"units":{"hum":"%"},"hum":40}'),
         ("u/4", b'{"value":3.5,"unit":"kPa"}'),
         ("u/5", b'{"temperature_C":21.5,"pressure_hPa":1012,"wind_m_s":3,"phase_A":230,"level_unit":"cats","level":2}'),
+        ("u/6", b'{"Consumption_W":410,"barometer_inHg":"29.9"}'),
     )
     assert sent.units == {
         "temp": "°F",
@@ -468,6 +474,8 @@ def test_units_that_a_field_beside_the_value_or_its_name_tells() -> None:
         "temperature_C": "°C",
         "pressure_hPa": "hPa",
         "wind_m_s": "m/s",
+        "Consumption_W": "W",
+        "barometer_inHg": "inHg",
     }
 
 
