@@ -8,7 +8,17 @@ import numpy as np
 import orjson
 import pytest
 
-from alerts.actions import Acknowledge, Action, ActionError, Clear, Comment, Feedback, Shelve, Unacknowledge, Unshelve
+from alerts.actions import (
+    Acknowledge,
+    ActionError,
+    AlarmAction,
+    Clear,
+    Comment,
+    Feedback,
+    Shelve,
+    Unacknowledge,
+    Unshelve,
+)
 from alerts.alarm_life import KEPT_CLEARED, Alarms
 from alerts.alarm_settings import AlarmOverride, AlarmSettings
 from alerts.alarm_step import SILENT, AlarmStep, Opening, Scored, SilenceChange
@@ -50,7 +60,7 @@ class Plant:
         )  # fmt: skip
         return self.alarms.step([scored], silences)[1]
 
-    def act(self, action: Action) -> AlarmRecord:
+    def act(self, action: AlarmAction) -> AlarmRecord:
         return self.alarms.act(action, NoLevels())[0]
 
     def comment(self, alarm: int) -> AlarmRecord:

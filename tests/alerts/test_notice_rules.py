@@ -193,8 +193,10 @@ def test_a_test_says_that_nothing_is_wrong_and_a_subject_is_one_line_of_two_hund
         ({}, replace(ALARM, device="driftline", about_channel="bus"), False),
     ],
 )
-def test_an_alarm_is_told_to_those_it_is_for(bus: Bus, settings: dict[str, object], alarm: AlarmView, is_told: bool):
-    notifier = bus.notifier(channel(**settings))
+def test_an_alarm_is_told_to_those_it_is_for(
+    bus: Bus, settings: dict[str, object], alarm: AlarmView, is_told: bool
+) -> None:
+    notifier = bus.notifier(NoticeSettings.model_validate({"name": "bus", "kind": "mqtt"} | settings))
     notifier.offer(alarm)
     bus.now += 5 * MINUTE
     assert bus.flush(notifier) == (["alarm-7-opened"] if is_told else [])
