@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from alerts.alarm_life import Alarms
-from alerts.alarm_settings import AlarmSettings
+from alerts.alarm_settings import AlarmSettings, read_former_names
 from alerts.feedback import HIGHEST_SCORE
 from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.threshold import MAX_THRESHOLD, MIN_THRESHOLD
@@ -150,3 +150,22 @@ def test_a_budget_of_many_is_shared_by_the_sensors_there_are(budget: str, shares
 def test_a_budget_that_is_none_is_refused_with_what_it_may_be(budget: str) -> None:
     with pytest.raises(ValidationError, match=r"N per sensor per hour.*per site.*N per day for all"):
         AlarmSettings(budget=budget)
+
+
+def test_the_names_of_the_version_before_are_read_with_what_to_write_instead() -> None:
+    given = {"rest": 3, "clear_after": 7, "threshold": 4.0}
+    table, notes = read_former_names(given)
+    assert table == {"cooldown": 3, "clear_readings": 7, "clear_after": "0s", "threshold": 4.0}
+    assert notes["rest"] == "is called cooldown now: write cooldown = 3 in its place"
+    assert "write clear_readings = 7 in its place" in notes["clear_after"]
+    assert (given["rest"], read_former_names({"clear_after": "5m"})) == (3, ({"clear_after": "5m"}, {}))
+    settings = AlarmSettings.model_validate({"rest": 3, "cooldown": 5, "clear_after": 7, "clear_readings": 9})
+    assert (settings.cooldown, settings.clear_readings, settings.clear_after) == (5, 9, "0s")
+
+
+@pytest.mark.parametrize("rest", ["3", 3.5, True])
+def test_a_former_name_with_a_value_that_it_never_took_is_refused(rest: object) -> None:
+    with pytest.raises(ValueError, match=f"rest: got {rest!r}, expected a number of readings; it is called cooldown"):
+        read_former_names({"rest": rest})
+    with pytest.raises(ValidationError, match="clear_after"):
+        AlarmSettings.model_validate({"clear_after": True})
