@@ -39,8 +39,8 @@ function show() {
     const here = link.dataset.view === (within[view] ?? view);
     if (here) link.hidden = false;
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
-    if (here) link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
+  showLinkHere();
   document.title = view === "device" ? `${name} · Driftline` : "Driftline";
   const place = history.state?.place;
   if (!history.state) history.replaceState({ place: 0 }, "");
@@ -58,6 +58,11 @@ function show() {
     if (error.name === "AbortError") return;
     fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), h("p", {}, error.message), wayBack(view)));
   });
+}
+
+// Where the links are wider than the screen, the one to the view that is shown is in sight.
+function showLinkHere() {
+  document.querySelector("nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 // From what cannot be shown to where there is something.
@@ -164,8 +169,6 @@ whoAmI().catch(report).finally(() => {
   drawMe();
   show();
   if (!me?.sign_in || me.name) {
-    showLinkToSimulator().catch(() => {});
-    showLinkToStreams().catch(() => {});
-    showLinkToFunctions().catch(() => {});
+    Promise.allSettled([showLinkToSimulator(), showLinkToStreams(), showLinkToFunctions()]).then(showLinkHere);
   }
 });
