@@ -26,7 +26,7 @@ from alerts.alarm_settings import AlarmSettings, Scope, budget_per_second
 from alerts.alarm_step import NO_READING, SILENT, AlarmStep, Opening, Scored, SilenceChange, is_of_scores
 from alerts.budget_rates import budget_rates
 from alerts.feedback import Answer, Answers, Levels, changed_threshold, outcome_of
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, PeakWatch, Verdicts
 from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
@@ -95,7 +95,9 @@ class Alarms:
 
     def step(self, sets: Sequence[Scored], silences: Sequence[SilenceChange] = ()) -> tuple[list[Verdicts], AlarmStep]:
         """Judge readings of one or more sets, whose series are not shared, and follow their alarms and `silences`."""
-        verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band) for scored in sets]
+        answered = self._answers.answered(self._open)
+        watch = PeakWatch(answered, self._peak_changed) if answered else None
+        verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band, watch) for scored in sets]
         events = [
             (int(scored.at[row]), number, row)
             for number, (scored, verdict) in enumerate(zip(sets, verdicts, strict=True))
@@ -353,9 +355,13 @@ class Alarms:
         else:
             after = replace(before, severity=severity, peak_score=peak)
             self._open[series] = after
-        if self._answers.note_peak(after):
-            self._policy.set_minimum(series, self._answers.minimum(series))
         return after
+
+    def _peak_changed(self, series: int, peak: float) -> None:
+        """An open alarm that somebody has judged has another highest score: what follows is judged by that."""
+        record = self._open[series]
+        if is_of_scores(record) and self._answers.note_peak(record, peak):
+            self._policy.set_minimum(series, self._answers.minimum(series))
 
     def _lasting(self, series: int, opening: Opening) -> Opening:
         """The opening, which says how long its deviation had to last where a person has set that."""

@@ -9,7 +9,7 @@ then the threshold and the level are what they were without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from alerts.actions import Verdict
@@ -85,12 +85,16 @@ class Answers:
         if not answers:
             self._answers.pop(series, None)
 
-    def note_peak(self, record: AlarmRecord) -> bool:
-        """Take a new highest score of an alarm; True where that changes the series' minimum."""
+    def answered(self, alarms: Mapping[int, AlarmRecord]) -> list[int]:
+        """Those series whose one alarm of `alarms`, by series, has an answer."""
+        return [each for each in alarms.keys() & self._answers.keys() if alarms[each].alarm in self._answers[each]]
+
+    def note_peak(self, record: AlarmRecord, peak: float) -> bool:
+        """Take a new highest score of an alarm; True where that may change the series' minimum."""
         answer = self.of(record.series, record.alarm)
-        if answer is None or answer.peak == record.peak_score:
+        if answer is None or answer.peak == peak:
             return False
-        self.put(record.series, Answer(answer.alarm, answer.verdict, record.peak_score, answer.adopted))
+        self.put(record.series, replace(answer, peak=peak))
         return True
 
     def lowest_right(self, series: int) -> Answer | None:

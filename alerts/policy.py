@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -127,6 +127,14 @@ class Verdicts:
     peak: NDArray[np.float64]
     severity: NDArray[np.int8]
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeakWatch:
+    """Who is to be told when an open alarm of these series rises in severity or ends: the series, and its peak."""
+
+    series: Sequence[int]
+    changed: Callable[[int, float], None]
 
 
 @subkernel
@@ -282,14 +290,17 @@ def _step(
     own_budget: NDArray[np.float64],
     minimum: NDArray[np.float64],
     shortest: NDArray[np.int64],
+    watched: NDArray[np.bool_],
     state: PolicyState,
+    first: int,
     anomaly: NDArray[np.bool_],
     event: NDArray[np.int8],
     peak: NDArray[np.float64],
     severity: NDArray[np.int8],
-) -> int:
+) -> tuple[int, int]:
+    """Judge readings from `first` on, up to an event of a `watched` series; the events, and where to go on."""
     events = 0
-    for i in range(len(series)):
+    for i in range(first, len(series)):
         s = series[i]
         _learn_cadence(s, time[i], state)
         event[i] = 0
@@ -314,8 +325,11 @@ def _step(
                 anomaly[i] = event[i] == OPENED or (anomaly[i] and shortest[s] == 0)
         peak[i] = state.peak[s]
         severity[i] = state.severity[s]
-        events += event[i] != 0
-    return events
+        if event[i] != 0:
+            events += 1
+            if watched[s]:
+                return events, i + 1
+    return events, len(series)
 
 
 class AlarmPolicy:
@@ -340,6 +354,7 @@ class AlarmPolicy:
         self._own_budget = np.empty(0)
         self._minimum = np.empty(0)
         self._shortest = np.empty(0, np.int64)
+        self._watched = np.empty(0, np.bool_)
         self._ignored: dict[int, SeriesRules] = {}
         self._state = PolicyState(*(np.empty(0, kind) for kind, _ in _FRESH.values()))
 
@@ -348,6 +363,7 @@ class AlarmPolicy:
         self._own_budget = grown(self._own_budget, size, math.nan)
         self._minimum = grown(self._minimum, size, 0.0)
         self._shortest = grown(self._shortest, size, 0)
+        self._watched = grown(self._watched, size, False)
         now = self._state._asdict()
         self._state = PolicyState(**{name: grown(now[name], size, fill) for name, (_, fill) in _FRESH.items()})
 
@@ -380,13 +396,19 @@ class AlarmPolicy:
         self._state.is_open[series] = False
 
     def step(
-        self, series: NDArray[np.int32], time: NDArray[np.int64], score: NDArray[np.float64], band: Band | None = None
+        self,
+        series: NDArray[np.int32],
+        time: NDArray[np.int64],
+        score: NDArray[np.float64],
+        band: Band | None = None,
+        watch: PeakWatch | None = None,
     ) -> Verdicts:
         """Judge n readings in order; a NaN score (warming up) is no verdict and changes no alarm.
 
         So it is with readings at hours and on dates that do not count.
 
-        Without a `band`, as of scores of a whole device, an alarm ends by the score alone.
+        Without a `band`, as of scores of a whole device, an alarm ends by the score alone. `watch` is told of changes
+        of open alarms where they happen, so that it may set another minimum for what follows.
         """
         n = len(series)
         if self._ignored:
@@ -396,11 +418,23 @@ class AlarmPolicy:
             band = Band(unknown, unknown, unknown, unknown)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
-        events = _step(
-            series, time, score, band, self._limits, self._own_budget, self._minimum, self._shortest, self._state,
-            anomaly, event, peak, severity,
-        )  # fmt: skip
-        return Verdicts(anomaly, event, peak, severity, int(events))
+        at = events = 0
+        if watch is not None:
+            self._watched[watch.series] = True
+        while at < n:
+            found, at = _step(
+                series, time, score, band, self._limits, self._own_budget, self._minimum, self._shortest,
+                self._watched, self._state, at, anomaly, event, peak, severity,
+            )  # fmt: skip
+            events += int(found)
+            number = int(series[at - 1])
+            if watch is not None and self._watched[number] and event[at - 1]:
+                # One that has ended is watched no more, nor is one that opens behind it.
+                self._watched[number] = event[at - 1] == ESCALATED
+                watch.changed(number, float(peak[at - 1]))
+        if watch is not None:
+            self._watched[watch.series] = False
+        return Verdicts(anomaly, event, peak, severity, events)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""

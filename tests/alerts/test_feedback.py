@@ -145,6 +145,30 @@ def test_a_right_answer_lowers_a_threshold_that_another_one_raised(plant: Plant)
     assert told == f"right; threshold lowered from {higher:.2f} to {raised:.2f}"
 
 
+def test_what_follows_a_new_peak_is_judged_by_it_however_the_journal_was_cut() -> None:
+    """Alarm 1 is wrong and scored more than alarm 2, which is right: once that goes further, alarm 1 counts."""
+    found = []
+    for together in (True, False):
+        plant = Plant()
+        assert opened(plant.read(25.8)) == [1]
+        plant.noise(20)
+        assert opened(plant.read(24.7)) == [2]
+        plant.answer(judge(2, "right"))
+        _, said = plant.answer(judge(1, "wrong"))
+        assert "cannot be raised above this alarm: alarm 2, marked right, scored no more" in said
+        rows = (30.0, 14.8, 14.8)
+        before = len(plant.entries)
+        for part in [rows] if together else [(row,) for row in rows]:
+            plant.read(*part)
+        engine = plant.fresh()
+        outputs = [engine.step(entry) for entry in plant.entries]
+        flags = np.concatenate([output.points.anomaly for output in outputs[before:]])
+        found.append((flags.tolist(), plant.engine.alarms.threshold(0), plant.engine.alarms.state()[1]))
+    assert found[0][0] == [True, False, False], "alarm 1 scored as much as the readings behind the peak"
+    assert found[0][1] > 6.0
+    assert found[0] == found[1]
+
+
 def test_a_replay_of_the_journal_gives_the_same_thresholds_and_alarms(plant: Plant) -> None:
     plant.answer(judge(1, "wrong"))
     plant.read(25.0)
