@@ -160,9 +160,12 @@ def _write_part(connection: sqlite3.Connection, snapshot: int | None, name: str,
 
 
 def _read(connection: sqlite3.Connection, snapshot: int, warnings: list[str]) -> Snapshot:
-    position, fingerprint, meta, count, crc = connection.execute(
+    head = connection.execute(
         "SELECT position, fingerprint, meta, parts, crc FROM snapshot WHERE id = ?", (snapshot,)
     ).fetchone()
+    if head is None:
+        raise _DamageError("its head is not found where the index says")
+    position, fingerprint, meta, count, crc = head
     if crc != _head_checksum(position, fingerprint, meta, count):
         raise _DamageError("wrong checksum of its head")
     rows = connection.execute(

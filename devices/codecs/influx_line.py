@@ -115,7 +115,7 @@ class InfluxLineCodec:
 
     def _line(self, message: int, line: str, rows: Rows) -> None:
         found = _LINE.fullmatch(line)
-        if found is None:
+        if found is None or found["head"].startswith(","):
             raise _LineError(f"{excerpt(line)}: expected MEASUREMENT,TAG=VALUE FIELD=VALUE TIME")
         measurement, *tags = _COMMA.findall(found["head"])
         time = NO_TIME
