@@ -14,10 +14,11 @@ from common.time_units import DAY, HOUR, MINUTE, SECOND
 
 START = 1_750_000_000 * SECOND
 NORMAL, FAULT = 20.0, 30.0
+USUAL = {"threshold": 4.0, "clear_ratio": 0.6, "clear_after": "5m", "clear_readings": 5, "adopt_after": "12h"}
 
 
 def policy_of(**settings: object) -> AlarmPolicy:
-    policy = AlarmPolicy(AlarmSettings.model_validate({"threshold": 4.0} | settings))
+    policy = AlarmPolicy(AlarmSettings.model_validate(USUAL | settings))
     policy.grow(1)
     return policy
 
