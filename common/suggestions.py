@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 _MOST_NAMED = 40
 _LEAST_CONTAINED = 3
+_LONGEST_SHOWN = 200
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -32,9 +33,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def unknown(name: str, known: Iterable[str], kind: str = "") -> str:
     """`unknown detector "emwa"; did you mean "ewma"? (known: cusum, ewma)`, where `kind` is "detector".
 
-    Of many known names, the first are listed.
+    Of many known names, the first are listed; a very long one is cut.
     """
     names = sorted(known)
     beyond = len(names) - _MOST_NAMED
     listed = ", ".join(names[:_MOST_NAMED]) + (f" and {beyond} more" if beyond > 0 else "")
-    return f'unknown {kind}{" " * bool(kind)}"{name}"{did_you_mean(name, names)} (known: {listed or "none"})'
+    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+    return f'unknown {kind}{" " * bool(kind)}"{shown}"{did_you_mean(name, names)} (known: {listed or "none"})'

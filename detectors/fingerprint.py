@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 
 from detectors.detector import BaseDetector
 
+NEW = "nothing is saved of it"
+"""Why a detector begins that was not in the configuration before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -40,7 +43,7 @@ class Fingerprint:
     def changed_from(self, saved: dict[str, str] | None) -> str:
         """Why a state with this saved fingerprint does not fit, as the end of a sentence: "its parameters changed"."""
         if saved is None:
-            return "nothing is saved of it"
+            return NEW
         if saved["type"] != self.type:
             return f'its type changed from "{saved["type"]}" to "{self.type}"'
         if saved["parameters"] != self.parameters:

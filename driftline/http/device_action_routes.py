@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -74,6 +75,8 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         devices = list(dict.fromkeys(given.devices))
         now = view.counts().time
         before = {each.device: each for each in view.store.devices()}
+        if given.action == "rename":
+            _check_name(given.name, devices[0], view, before)
         done = carried_out(view, lambda: [_action(given, device, who.name, now) for device in devices])
         after = {each.device: each for each in view.store.devices()}
         for device, each in zip(devices, done, strict=True):
@@ -103,6 +106,14 @@ def _changed(before: DeviceRecord | None, after: DeviceRecord | None) -> tuple[s
 def _check_role(who: Identity, action: str) -> None:
     if action in _FOR_ADMINS and not who.role.includes(Role.ADMIN):
         raise ApiError(403, "forbidden", f'{who.name} is {who.role}; {action} needs the role "{Role.ADMIN}"')
+
+
+def _check_name(name: str | None, device: str, view: ServiceView, records: Mapping[str, DeviceRecord]) -> None:
+    """Two devices that read alike could not be told apart: the name is no other device's identity."""
+    if not name or name == device or (name in records and records[name].merged_into):
+        return
+    if name in records or any(series.device == name for series in view.store.series()):
+        raise ApiError(409, "refused", f'name: "{name}" is another device; choose a name that no device sends under')
 
 
 def _action(given: DeviceRequest, device: str, by: str, at: int) -> DeviceAction:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from alerts.alarm_settings import AlarmSettings
 from detectors.detector import State
+from detectors.fingerprint import NEW
 from devices.profile import Profile
 from devices.records import DeviceRecord, SeriesRecord
 from driftline.config import Config
@@ -197,9 +198,9 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
 
 
 def say_anew(anew: Mapping[str, str], say: Say) -> None:
-    """A line for each detector that starts anew, with the reason."""
+    """A line for each detector that starts anew, with the reason, or that is new."""
     for name, reason in anew.items():
-        say(f'detector "{name}" starts anew: {reason}')
+        say(f'detector "{name}" is new' if reason == NEW else f'detector "{name}" starts anew: {reason}')
 
 
 def _load(

@@ -44,6 +44,8 @@ def act(client: TestClient, token: str = "", **given: object) -> tuple[int, str]
 
 
 def test_a_device_is_renamed_and_labelled_and_shown_so(client: TestClient, service: DemoService) -> None:
+    taken = f'name: "{FAN}" is another device; choose a name that no device sends under'
+    assert act(client, action="rename", devices=[PUMP], name=FAN) == (409, taken)
     assert act(client, action="rename", devices=[PUMP], name="Feed pump")[0] == 200
     assert act(client, action="label", devices=[PUMP], labels={"site": "north", "owner": None}, note="moved")[0] == 200
     assert service.acted == [

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detectors.fingerprint import NEW
 from devices.messages import MessageChunk
 from devices.records import AlarmState
 from driftline.config import parse_config
-from driftline.runtime.recovery import restored_engine
+from driftline.runtime.recovery import restored_engine, say_anew
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
@@ -68,3 +69,9 @@ def test_a_folder_of_an_earlier_version_goes_on(packed: Path, tmp_path: Path) ->
     assert 'detector "default" starts anew: ' in text
     assert "learned from stored history: default, joint, on 2 series" in text
     assert again.position <= 9
+
+
+def test_a_detector_that_is_new_is_said_to_be_new() -> None:
+    said: list[str] = []
+    say_anew({"overflow": NEW, "slow": "its parameters changed"}, said.append)
+    assert said == ['detector "overflow" is new', 'detector "slow" starts anew: its parameters changed']
