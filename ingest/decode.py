@@ -17,6 +17,7 @@ from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.profile import Role
 from devices.rejection_reasons import Reason
 from devices.times import parse_time, parse_zone
+from ingest import careful_decode
 from ingest.decoded import Readings, State, Taken, Texts
 from ingest.route import Router
 from ingest.topic_routes import IGNORED
@@ -131,7 +132,7 @@ class Decoder:
         chunk = taken.chunk
         everything = len(messages) == len(chunk)
         payloads = chunk.payloads()
-        decoded = self._router.codecs[codec].decode(payloads if everything else payloads.take(messages))
+        decoded = careful_decode.decode(self._router.codecs[codec], payloads if everything else payloads.take(messages))
         message = decoded.message if everything else messages[decoded.message].astype(np.int32)
         for rejected in decoded.rejected:
             at = int(messages[rejected.message])
