@@ -32,6 +32,7 @@ from driftline.config import parse_config
 from driftline.http.metrics import LedgerCollector
 from driftline.http.view import Counts, DeviceLife, DeviceState, Health, StageHealth, Status
 from ingest.pipeline import Engine
+from storage.embedded.stream_tables import StoredStream
 from storage.external.influx import InfluxSink
 from storage.storage_settings import SinkSettings
 from storage.store import DevicePresence, JournalEntry, StepOutput
@@ -136,6 +137,13 @@ def _answers(url: str) -> bool:
         return False
 
 
+class PlantStore:
+    """As much of a store as the metrics ask of it: the plant has no streams."""
+
+    def streams(self) -> dict[str, StoredStream]:
+        return {}
+
+
 class ReplayView:
     """As much of `ServiceView` as the metrics ask of it, over an engine that is stepped by hand."""
 
@@ -145,6 +153,7 @@ class ReplayView:
         self.stored = self.late = 0
         self.now = 0
         self.functions = None
+        self.store = PlantStore()
 
     def take(self, output: StepOutput) -> None:
         self.counted.update(output.counts)
