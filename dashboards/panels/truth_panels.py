@@ -24,7 +24,11 @@ _FAULTY = (
 )
 _FOUND = f"max by (device, metric) (max_over_time((({_ACTIVE}) and on (device, metric) ({_ODD}))[$__range:30s]))"
 _OPENED = f"max by (device, metric) (max_over_time({series('alarm_open')}[30s])) == 1"
-_DEVICE_FAULTY = f"max by (device) (max_over_time((last_over_time({_TRUTH}[{LONGEST_FAULT}]))[{AFTERMATH}:5s])) == 1"
+# A spike is over between two steps of the subquery: its label is asked for by itself.
+_DEVICE_FAULTY = (
+    f"max by (device) (max_over_time({_TRUTH}[{AFTERMATH}]) == 1 "
+    f"or max_over_time((last_over_time({_TRUTH}[{LONGEST_FAULT}]))[{AFTERMATH}:5s]) == 1)"
+)
 _ALL_ALARMS = f"sum(sum_over_time(({_OPENED})[$__range:30s]))"
 _TRUE_ALARMS = f"sum(sum_over_time((({_OPENED}) and on (device) ({_DEVICE_FAULTY}))[$__range:30s]))"
 

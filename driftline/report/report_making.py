@@ -142,7 +142,7 @@ def _storage(store: StoreQueries, folder: Path, start: int, end: int, kept: int 
     [[stored, readings, first]] = store.query(sql, 1).rows
     since = end if first is None else int(first)
     # Readings that are a while apart do not make a whole time short.
-    is_short = end - since < min(DAY, (end - start) * _NEARLY_WHOLE)
+    is_short = since >= end or end - since < min(DAY, (end - start) * _NEARLY_WHOLE)
     size = sum(_size(path) for path in folder.rglob("*") if path.is_file())
     return Storage(
         bytes=size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -125,7 +125,7 @@ def _taken_over(
     anew = engine.load(before.position, kept, rest)
     if unfit:
         _adopt_stored_alarms(engine, store)
-    say_anew({name: unfit.get(name, reason) for name, reason in anew.items()}, say)
+    say_anew({name: unfit.get(name, reason) for name, reason in anew.items()}, say, _saved_detectors(parts))
     warm_start(engine, anew, {**parts, **arrays}, store, say)
     return engine
 
@@ -197,10 +197,21 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
         return None
 
 
-def say_anew(anew: Mapping[str, str], say: Say) -> None:
-    """A line for each detector that starts anew, with the reason, or that is new."""
+def say_anew(anew: Mapping[str, str], say: Say, saved: Collection[str] = ()) -> None:
+    """A line for each detector that starts anew, with the reason, or that is new: none of that name was `saved`."""
     for name, reason in anew.items():
-        say(f'detector "{name}" is new' if reason == NEW else f'detector "{name}" starts anew: {reason}')
+        if reason != NEW:
+            say(f'detector "{name}" starts anew: {reason}')
+        elif name in saved:
+            say(f'detector "{name}" starts anew: its state was saved by an earlier version, which this one cannot read')
+        else:
+            say(f'detector "{name}" is new')
+
+
+def _saved_detectors(parts: Mapping[str, State]) -> set[str]:
+    """Names of the detectors that a snapshot has states of; its parts were called otherwise in earlier versions."""
+    named = (part.split("|")[0].partition("/") for part in parts)
+    return {name for kind, _, name in named if kind in ("detectors", "fleet", "rows")}
 
 
 def _load(

@@ -17,10 +17,16 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("command", ["users", "tokens"])
-def test_listing_accounts_makes_nothing(command: str, tmp_path: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("users", "No users, so nobody has to sign in: `driftline users add NAME --role admin` makes the first, "),
+        ("tokens", "No tokens: make one with `driftline tokens add NAME`, "),
+    ],
+)
+def test_listing_accounts_makes_nothing(command: str, said: str, tmp_path: Path, capsys: Captured) -> None:
     assert main([command, "list"]) == 0
-    assert capsys.readouterr().out.startswith("name")
+    assert capsys.readouterr().out == f"{said}see docs/sign-in.md\n"
     assert not (tmp_path / "var").exists()
 
 

@@ -179,7 +179,10 @@ def test_a_fault_that_was_found_or_that_none_could_see_has_no_cause() -> None:
     assert missed_reasons(score) == []
 
 
-def test_the_command_scores_the_alarms_of_any_product(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_scores_the_alarms_of_any_product(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # it is read in a pipe, which has no width
     write_labels(
         tmp_path / "truth.csv",
         [label("a", 8 * DAY, 8 * DAY + HOUR), label("b", 9 * DAY, 9 * DAY + HOUR, kind="spike", unseen="too small")],
