@@ -162,7 +162,7 @@ def _of_readings(function: _Function, facts: StepFacts) -> Iterable[FunctionEven
     chunk, readings, registry = facts.chunk, facts.readings, facts.registry
     if not len(chunk):
         return
-    topics, _ = facts.router.topics(chunk)
+    topics = facts.topics
     wanted = function.topics.mask(topics, facts.router)
     if not wanted.any():
         return

@@ -7,8 +7,6 @@ that they are worth it, and behind the most that may be scored none is taken up 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,25 +65,29 @@ class Admission:
         self._take(series)
         return True
 
-    def due(self, series: NDArray[np.int32], arrival: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """Series that these readings show to be worth it, and the arrival from which on they are taken up."""
-        if not self._waiting or not len(series):
-            return
-        self._grow(int(series.max()) + 1)
-        for row in np.flatnonzero(self._waits[series]).tolist():
-            number = int(series[row])
-            self._seen[number] = min(int(self._seen[number]) + 1, _WORTH_IT)
-            if self._seen[number] >= _WORTH_IT and self._waits[number] and not self.full:
-                self._take(number)
-                self._since[number] = arrival[row]
-                yield number, int(arrival[row])
+    def are_waiting(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of these (n,) wait; a negative one is no series."""
+        self._grow(int(series.max(initial=-1)) + 1)
+        return self._waits[series] & (series >= 0)
 
-    def learns(self, series: NDArray[np.int32], arrival: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Readings (n,) that came, by their arrival, once their series was taken up: the others are not learned."""
+    def hears(self, series: int, arrival: int) -> bool:
+        """A reading of a series came: whether it shows that the series is worth it, and is taken up from now on."""
+        if series >= len(self._waits) or not self._waits[series]:
+            return False
+        self._seen[series] = min(int(self._seen[series]) + 1, _WORTH_IT)
+        if self._seen[series] < _WORTH_IT or self.full:
+            return False
+        self._take(series)
+        self._since[series] = arrival
+        return True
+
+    def taken_up(self, series: NDArray[np.int32], arrival: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Which readings (n,) came, by their arrival, once their series was taken up; None for all."""
         if not len(series):
-            return np.empty(0, np.bool_)
+            return None
         self._grow(int(series.max()) + 1)
-        return arrival >= self._since[series]
+        came = arrival >= self._since[series]
+        return None if came.all() else came
 
     def is_admitted(self, series: int) -> bool:
         """Whether detectors may score the series."""

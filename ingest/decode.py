@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC
 
@@ -19,8 +20,9 @@ from devices.rejection_reasons import Reason
 from devices.times import parse_time, parse_zone
 from ingest import careful_decode
 from ingest.decoded import Readings, State, Taken, Texts
-from ingest.route import Router
-from ingest.topic_routes import IGNORED
+from ingest.route import Router, Unresolved
+from ingest.routed import RoutedChunk
+from ingest.topic_routes import IGNORED, Refusal
 
 _FAR_BEHIND = 840_000_000_000
 """From so long behind its arrival (ns) a reading's time may tell a clock without a zone."""
@@ -50,23 +52,53 @@ class Decoder:
         undecoded = [route.role.outcome is not None for route in routes]
         self._undecoded = np.array([*undecoded, False, False], np.bool_)
         self._any_undecoded = any(undecoded)
+        describes = [route.message is not None and bool(route.message.describes) for route in routes]
+        self._describes = np.array([*describes, False, False], np.bool_)
+        self._any_describe = any(describes)
         self._future_skew = np.array([route.future_skew for route in routes], np.int64)
         self._earliest = np.array([route.earliest for route in routes], np.int64)
         asks_time = [route.settings.properties is not None and route.settings.properties.time != "" for route in routes]
         self._asks_time = np.array([*asks_time, False, False], np.bool_)
 
-    def decode(self, chunk: MessageChunk) -> Readings:
-        """All readings of the chunk, and what was refused."""
+    def route(self, chunk: MessageChunk) -> RoutedChunk:
+        """The chunk with the topics and routes of its messages."""
         topics, refused = self._router.topics(chunk)
         self._fit()
+        return RoutedChunk(chunk, topics, self._router.route_of(topics), refused)
+
+    def until_news(self, routed: RoutedChunk) -> int:
+        """How many messages are to be decoded together: those before a description that changes how others are read.
+
+        What stands before such a description is read without it, as if each message had come alone.
+        """
+        routes = routed.routes
+        if not self._any_describe or not self._describes[routes].any():
+            return len(routed)
+        decoded = (self._codec_of_route[routes] >= 0) & ~self._undecoded[routes]
+        first = int(decoded.argmax()) if decoded.any() else len(routed)
+        learned = False
+        for message in np.flatnonzero(self._describes[routes]).tolist():
+            if learned or self._router.is_news(int(routed.topics[message]), routed.chunk.payload(message)):
+                if message > first:
+                    return message
+                learned = True
+        return len(routed)
+
+    def decode(self, chunk: MessageChunk) -> Readings:
+        """All readings of the chunk, and what was refused."""
+        return self.decode_routed(self.route(chunk))
+
+    def decode_routed(self, routed: RoutedChunk) -> Readings:
+        """The same of messages whose topics have been looked up."""
+        chunk, topics, routes = routed.chunk, routed.topics, routed.routes
         taken = Taken(self._router, chunk, topics)
-        for message, refusal in refused.items():
+        for message, refusal in routed.refused.items():
             taken.reject(message, refusal.reason, refusal.detail, whole=True)
-        routes = self._router.route_of(topics)
         if self._any_undecoded:
             routes = self._take_undecoded(chunk, topics, routes, taken)
         lengths = chunk.spans[:, 3] - chunk.spans[:, 2]
         if len(lengths) and lengths.max() > self._max_payload:
+            routes = routes.copy()
             for message in np.flatnonzero((lengths > self._max_payload) & (routes >= 0)).tolist():
                 detail = (
                     f"payload of {lengths[message]} bytes: expected at most limits.max_payload = {self._max_payload}"
@@ -82,10 +114,10 @@ class Decoder:
         if self._asks_time.any():
             times = self._times_told(chunk, routes, taken)
             parts = [(codec, _at_times(decoded, times[message]), message) for codec, decoded, message in parts]
-        if len(parts) > 1:
-            self._router.meet([taken.unresolved(*part) for part in parts])
-        for part in parts:
-            self._take_readings(*part, routes, taken)
+        unresolved = [taken.unresolved(*part) for part in parts]
+        refused = self._router.meet(unresolved)
+        for (_, decoded, at), readings, met in zip(parts, unresolved, refused, strict=True):
+            self._take_readings(decoded, at, (readings, met), routes, taken)
         return taken.readings(ignored=int(np.count_nonzero(routes == IGNORED)))
 
     def _times_told(self, chunk: MessageChunk, routes: NDArray[np.int32], taken: Taken) -> NDArray[np.int64]:
@@ -141,12 +173,16 @@ class Decoder:
         return codec, *self._take_presence(codec, decoded, message, taken)
 
     def _take_readings(
-        self, codec: int, decoded: Decoded, message: NDArray[np.int32], routes: NDArray[np.int32], taken: Taken
+        self,
+        decoded: Decoded,
+        message: NDArray[np.int32],
+        met: tuple[Unresolved, Mapping[int, Refusal]],
+        routes: NDArray[np.int32],
+        taken: Taken,
     ) -> None:
-        chunk = taken.chunk
-        unresolved = taken.unresolved(codec, decoded, message)
-        series, refused = self._router.series(unresolved)
-        value = self._router.convert(unresolved, series, decoded.value)
+        chunk, codec = taken.chunk, met[0].codec
+        series, refused = self._router.series(*met)
+        value = self._router.convert(met[0], series, decoded.value)
         words = self._router.roles(codec)
         if words is None and _all_plain(
             series, decoded.time, message, chunk.arrival, routes, self._future_skew, self._earliest
@@ -225,13 +261,16 @@ class Decoder:
             told = rows & ~((said == NO_TIME) & ((taken.chunk.flags[message] & FLAG_RETAIN) != 0))
             text = np.array(words, object)[value[told].astype(np.intp)]
             taken.texts.append(Texts(series[told], time[told], text, message[told]))
-        rows = rows & ~self._repeated(codec, series, value, rows, said, taken)
+        retained = rows & (said == NO_TIME)
+        retained &= (taken.chunk.flags[message] & FLAG_RETAIN) != 0
+        for row in np.flatnonzero(retained).tolist():
+            taken.retained(int(message[row]), int(series[row]), words[int(value[row])])
+        rows = rows & ~retained
+        taken.tell(series[rows], message[rows])
+        rows = rows & ~self._repeated(codec, series, value, rows, taken)
         for row in np.flatnonzero(rows).tolist():
             text = words[int(value[row])]
-            if said[row] == NO_TIME and taken.is_retained(int(message[row])):
-                taken.retained(int(message[row]), int(series[row]), text)
-            else:
-                taken.states.append(State(int(message[row]), int(series[row]), int(time[row]), text))
+            taken.states.append(State(int(message[row]), int(series[row]), int(time[row]), text))
 
     def _repeated(
         self,
@@ -239,7 +278,6 @@ class Decoder:
         series: NDArray[np.int32],
         value: NDArray[np.float64],
         rows: NDArray[np.bool_],
-        said: NDArray[np.int64],
         taken: Taken,
     ) -> NDArray[np.bool_]:
         """Which rows say the state that their series has said before in all of them: counted, and nothing else.
@@ -248,7 +286,7 @@ class Decoder:
         """
         self._last_state = last = grown(self._last_state, len(self._router.registry), -1)
         of, text = series[rows], self._numbers_of(codec)[value[rows].astype(np.intp)]
-        changed = np.unique(of[(last[of] != text) | (said[rows] == NO_TIME)])
+        changed = np.unique(of[last[of] != text])
         repeated = rows & ~np.isin(series, changed) if len(changed) else rows
         taken.repeated_states += int(np.count_nonzero(repeated))
         last[of] = text

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from devices.codec import Decoded, Note
 from devices.codecs.readings import MOST_NAMED
-from devices.messages import FLAG_RETAIN, MessageChunk
+from devices.messages import MessageChunk
 from devices.rejection_reasons import NO_DATA, Reason
 from ingest.route import Router, Unresolved
 
@@ -54,6 +54,15 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Retained:
+    """The value of a retained message without a time: what stood at the broker, of an unknown age."""
+
+    message: int
+    series: int
+    value: float | str
+
+
+@dataclass(frozen=True, slots=True)
 class Odd:
     """Something odd about the time of a device's message, or about the message as a whole.
 
@@ -85,8 +94,8 @@ class Readings:
 
     `ignored` counts readings, and whole messages, that the configuration drops; `no_data` those that hold no data, by
     reason, of which `no_data_details` tell the first. `states` are texts, without `repeated_states` that say what their
-    series has said before. `last_known` are the values of retained messages without a time, by series: what stood at
-    the broker, of an unknown age. `texts` are all readings that are text, where the decoder keeps them.
+    series has said before; `told` are series and message of all of them, (t,) each. `texts` are all readings that are
+    text, where the decoder keeps them.
     """
 
     series: NDArray[np.int32]
@@ -99,9 +108,10 @@ class Readings:
     states: list[State] = field(default_factory=list)
     presence: list[Presence] = field(default_factory=list)
     odd: list[Odd] = field(default_factory=list)
-    last_known: dict[int, float | str] = field(default_factory=dict)
+    retained: list[Retained] = field(default_factory=list)
     no_data_details: list[tuple[int, Reason, str]] = field(default_factory=list)
     repeated_states: int = 0
+    told: tuple[NDArray[np.int32], NDArray[np.int32]] = (_NO_ROWS[0], _NO_ROWS[3])
     texts: list[Texts] = field(default_factory=list)
 
 
@@ -123,7 +133,8 @@ class Taken:
         self._details: list[tuple[int, Reason, str]] = []
         self._presence: list[Presence] = []
         self._odd: list[Odd] = []
-        self._last_known: dict[int, float | str] = {}
+        self._retained: list[Retained] = []
+        self._told: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
 
     def add(
         self, series: NDArray[np.int32], time: NDArray[np.int64], value: NDArray[np.float64], message: NDArray[np.int32]
@@ -148,7 +159,8 @@ class Taken:
 
     def unresolved(self, codec: int, decoded: Decoded, message: NDArray[np.int32]) -> Unresolved:
         """Readings of one codec as the router takes them."""
-        return Unresolved(codec, self.topics[message], decoded.metric, decoded.device, self.chunk.arrival[message])
+        topics = self.topics[message]
+        return Unresolved(codec, topics, decoded.metric, decoded.device, decoded.time, message, self.chunk)
 
     def owner(self, message: int) -> str:
         """The device that a message is of, as far as its topic tells."""
@@ -167,15 +179,15 @@ class Taken:
         self._presence.append(Presence(message, name, online))
         self.no_data(message, Reason.AVAILABILITY, f'"{name}" is {"online" if online else "offline"}')
 
-    def is_retained(self, message: int) -> bool:
-        """Whether the broker had retained the message."""
-        return bool(self.chunk.flags[message] & FLAG_RETAIN)
-
     def retained(self, message: int, series: int, value: float | str) -> None:
         """Keep the value of a retained message without a time as the last known one."""
-        self._last_known[series] = value
+        self._retained.append(Retained(message, series, value))
         detail = "retained by the broker without a time of its own: kept as the last known value, of an unknown age"
         self.no_data(message, Reason.RETAINED, detail)
+
+    def tell(self, series: NDArray[np.int32], message: NDArray[np.int32]) -> None:
+        """Take note that these messages tell states of these series, (t,) each."""
+        self._told.append((series, message))
 
     def odd_times(
         self,
@@ -206,6 +218,7 @@ class Taken:
         for (at, reason), count in (self._named - shown).items():
             detail = f"{count:,} readings more"
             self._rejections.append(Rejection(at, reason, detail, whole=False, count=count, device=self.owner(at)))
+        told = self._told or [(_NO_ROWS[0], _NO_ROWS[3])]
         series, time, value, message = self._columns[0] if self._columns else _NO_ROWS
         if len(self._columns) > 1:
             message = np.concatenate([part[3] for part in self._columns])
@@ -222,11 +235,16 @@ class Taken:
             self._rejections,
             ignored + self.ignored,
             self._no_data,
-            self.states,
+            sorted(self.states, key=_message_of),
             self._presence,
             self._odd,
-            self._last_known,
+            sorted(self._retained, key=_message_of),
             self._details,
             self.repeated_states,
+            (np.concatenate([part[0] for part in told]), np.concatenate([part[1] for part in told])),
             self.texts,
         )
+
+
+def _message_of(told: State | Retained) -> int:
+    return told.message

@@ -76,15 +76,16 @@ class DetectorHost:
         """The detectors that score the series now."""
         return [name for name, slots in self._slots.items() if slots.has(series)]
 
-    def step(self, ordered: Ordered, learn: NDArray[np.bool_]) -> HostScores:
+    def step(self, ordered: Ordered, learn: NDArray[np.bool_], taken_up: NDArray[np.bool_] | None = None) -> HostScores:
         """Score readings that are not late against what their detectors know, then learn each where `learn` (n,).
 
-        Then the same with the rows that they complete.
+        Then the same with the rows that they complete. Those that are not `taken_up` (n,) came before their series had
+        its detectors.
         """
-        readings = score_series(self._single.values(), ordered.batch, learn)
+        readings = score_series(self._single.values(), ordered.batch, learn, taken_up)
         if not len(ordered.batch):
             return HostScores(readings, DeviceScores.of([]))
-        made = [slots.step(ordered, readings.score, learn) for slots in self._together.values()]
+        made = [slots.step(ordered, readings.score, learn, taken_up) for slots in self._together.values()]
         return HostScores(readings, DeviceScores.of([part for part in made if part is not None]))
 
     def is_replaced(self, series: int, at: int) -> bool:

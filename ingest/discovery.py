@@ -62,16 +62,16 @@ class Discovery:
         return next((unit for (filter_, _), unit in of_field if matches(filter_, topic)), "")
 
     def learn(self, form: str, device: str, topic: str, payload: bytes) -> bool:
-        """Take in a description of one of the forms of a profile; returns whether anything is new in it."""
-        before = len(self._by_name), len(self._by_topic), len(self._by_filter)
-        if sum(before) >= MOST_DESCRIBED:
-            return False
-        changed = self._learn_entities(topic, payload) if form == "homeassistant" else False
-        for table, key, unit in self._described(form, device, topic, payload):
-            if unit and table.get(key) != unit:
-                table[key] = unit
-                changed = True
+        """Take in a description of one of the forms of a profile, "" for none; returns whether it tells news."""
+        changed = False
+        for table, key, told in self._news(form, device, topic, payload):
+            table[key] = told
+            changed = True
         return changed
+
+    def is_news(self, form: str, device: str, topic: str, payload: bytes) -> bool:
+        """Whether `learn` would tell news."""
+        return next(self._news(form, device, topic, payload), None) is not None
 
     def state(self) -> dict[str, Any]:
         """All that was learned, as JSON."""
@@ -89,39 +89,38 @@ class Discovery:
         self._names = dict(saved.get("names", {}))
         self._expiries = {(topic, field): within for topic, field, within in saved.get("expiries", [])}
 
-    def _learn_entities(self, topic: str, payload: bytes) -> bool:
-        """Note what a discovery message calls the device, and how often its values come; returns whether that is new.
+    def _news(self, form: str, device: str, topic: str, payload: bytes) -> Iterator[tuple[dict[Any, Any], Any, Any]]:
+        """What a description tells that is not known: the table, the key in it, and the name, unit or time."""
+        if not form or sum(map(len, (self._by_name, self._by_topic, self._by_filter))) >= MOST_DESCRIBED:
+            return
+        for said in self._entities(topic, payload) if form == "homeassistant" else ():
+            yield from self._news_of_entity(said)
+        for table, key, unit in self._described(form, device, topic, payload):
+            if unit and table.get(key) != unit:
+                yield table, key, unit
 
-        Our own is no news.
-        """
+    def _entities(self, topic: str, payload: bytes) -> Iterator[dict[str, Any]]:
+        """What a discovery message says of each entity that has a topic. Our own says nothing."""
         try:
             root = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            return False
-        if not isinstance(root, dict) or f"/{NODE}/" in topic or len(self._names) >= MOST_DESCRIBED:
-            return False
-        changed = False
-        for said in _components(root):
-            device, state_topic = said.get("device"), _state_topic(said)
-            name = device.get("name") if isinstance(device, dict) else None
-            if state_topic and isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME:
-                changed |= self._names.get(state_topic) != name
-                self._names[state_topic] = name
-            changed |= bool(state_topic) and self._learn_expiry(state_topic, said)
-        return changed
+            return
+        if isinstance(root, dict) and f"/{NODE}/" not in topic and len(self._names) < MOST_DESCRIBED:
+            yield from filter(_state_topic, _components(root))
 
-    def _learn_expiry(self, state_topic: str, said: dict[str, Any]) -> bool:
+    def _news_of_entity(self, said: dict[str, Any]) -> Iterator[tuple[dict[Any, Any], Any, Any]]:
+        """What the device is called that sends an entity's state, and how often that comes."""
+        device, state_topic = said.get("device"), _state_topic(said)
+        name = device.get("name") if isinstance(device, dict) else None
+        if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and self._names.get(state_topic) != name:
+            yield self._names, state_topic, name
         template, seconds = said.get("value_template"), said.get("expire_after")
         field = _field(template) if isinstance(template, str) else UNNAMED
-        if field is None:
-            return False
         within = 0
         if isinstance(seconds, (int, float)) and 0 < seconds <= _LONGEST_EXPIRY:
             within = round(seconds * SECOND)
-        if self._expiries.get((state_topic, field), 0) == within:
-            return False
-        self._expiries[state_topic, field] = within
-        return True
+        if field is not None and self._expiries.get((state_topic, field), 0) != within:
+            yield self._expiries, (state_topic, field), within
 
     def _described(
         self, form: str, device: str, topic: str, payload: bytes

@@ -73,7 +73,7 @@ class Followed:
     """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
 
     `own` are the verdicts on the readings on time, `together` those on devices' rows. `ahead` are the forecasts that
-    were made for warnings.
+    were made for warnings, `ahead_at` the places of the readings that brought them about.
     """
 
     ordered: Ordered
@@ -83,6 +83,7 @@ class Followed:
     together: Verdicts
     alarms: AlarmStep
     ahead: ScoredBatch
+    ahead_at: NDArray[np.intp]
 
     def points(self) -> ScoredBatch:
         """All points: readings with their scores, devices' scores, forecasts, then late readings without a score."""
@@ -113,3 +114,9 @@ class Followed:
         if len(batch) < len(self.ordered.batch):
             parts.append(ScoredBatch.unscored(self.ordered.batch.take(self.ordered.late), late=True))
         return ScoredBatch.concatenate(parts)
+
+    def moments(self) -> NDArray[np.int64]:
+        """The arrival, ns, of what brought each of `points`."""
+        on_time = self.on_time.released
+        late = self.ordered.released[self.ordered.late]
+        return np.concatenate([on_time, on_time[self.scores.devices.at], on_time[self.ahead_at], late])

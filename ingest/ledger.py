@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 
-from devices.messages import FLAG_REDELIVERED
+from devices.messages import FLAG_REDELIVERED, MessageChunk
 from devices.records import MOST_PAYLOAD_KEPT, DeadLetter
 from ingest.decoded import Readings, Rejection
 from storage.store import JournalEntry
@@ -16,10 +15,10 @@ _MOST_DETAIL = 300
 """Characters of one reason: a name in it may be as long as a payload."""
 
 
-def without_redelivered(entry: JournalEntry) -> JournalEntry:
-    """The entry without messages that stand earlier in the journal: they were scored there."""
-    again = entry.chunk.flags & FLAG_REDELIVERED
-    return replace(entry, chunk=entry.chunk.take(np.flatnonzero(again == 0))) if again.any() else entry
+def without_redelivered(chunk: MessageChunk) -> MessageChunk:
+    """The chunk without messages that stand earlier in the journal: they were scored there."""
+    again = chunk.flags & FLAG_REDELIVERED
+    return chunk.take(np.flatnonzero(again == 0)) if again.any() else chunk
 
 
 def dead_letters_of(readings: Readings, entry: JournalEntry, whole: JournalEntry) -> list[DeadLetter]:

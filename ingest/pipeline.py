@@ -49,6 +49,7 @@ from ingest.observed import Observer
 from ingest.order import Arrived, Ordered, Orderer
 from ingest.route import Router
 from ingest.route_choices import RouteChoices
+from ingest.routed import RoutedChunk
 from ingest.silence import Silence, SilenceWatch, adopt_silences, alarm_changes
 from ingest.step_facts import FunctionStage, StepFacts, StreamStage
 from ingest.stream_alarms import StreamAlarms
@@ -86,6 +87,7 @@ class Engine:
         self.registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
         self.registry.load(known_series)
         self._stored_series = len(self.registry)
+        self.admission = Admission(limits)
         self.book = DeviceBook(rules_of(device_labels))
         self.book.load(noted(known_devices, known_series))
         self.router = Router(
@@ -95,6 +97,8 @@ class Engine:
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
             assign=self._assign,
             expect=self._expect,
+            heard=self._heard,
+            waits=self.admission,
             book=self.book,
             profiles=Profiles(profiles),
         )
@@ -105,7 +109,7 @@ class Engine:
         self.settings |= {n: s.settings for n, s in (("streams", streams), ("functions", functions)) if s is not None}
         self.host = DetectorHost(detectors, self.registry)
         self.choices = RouteChoices(self.router.first_routes, self.registry, series)
-        self.not_learned, self.admission = NotLearned(self.registry), Admission(limits)
+        self.not_learned = NotLearned(self.registry)
         self.alarms = Alarms(alarm)
         self._stream_alarms = StreamAlarms(streams, self.registry, self.alarms, self.book, self._in_service)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
@@ -151,41 +155,45 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
-        outputs = [self._step(part) for part in self._parts(entry)]
+        outputs = [self._step(part, routed) for part, routed in self._parts(entry)]
         self.position = entry.position + 1
         return outputs[0] if len(outputs) == 1 else StepOutput.merged(outputs)
 
-    def _parts(self, entry: JournalEntry) -> Iterator[JournalEntry]:
-        """The entry in parts that are stepped one after the other: mostly whole.
+    def _parts(self, entry: JournalEntry) -> Iterator[tuple[JournalEntry, RoutedChunk]]:
+        """The entry in parts that are stepped one after the other, mostly whole, and what is to be decoded of each.
 
         A message by whose arrival somebody may have fallen silent is a part of its own, so that the alarms, and the
-        series that they are of, are numbered as they come.
+        series that they are of, are numbered as they come. A description that changes how readings are read, or what
+        they are called, begins a part.
         """
         start, count = 0, len(entry.chunk)
         while start < count or not start:
             length = self.silence.until_look(entry.chunk.arrival[start:])
             if self.streams is not None:
                 length = self.streams.until_condition(entry.chunk.arrival[start : start + length])
-            if length == count:
-                yield entry
-                return
-            yield replace(entry, offset=entry.offset + start, chunk=entry.chunk.part(start, start + length))
-            start += length
+            part = _part(entry, start, start + length)
+            routed = self._decoder.route(without_redelivered(part.chunk))
+            while (known := self._decoder.until_news(routed)) < len(routed):
+                cut = int(np.searchsorted(part.chunk.arrival, routed.chunk.arrival[known]))
+                yield _part(part, 0, cut), routed.part(0, known)
+                part, routed = _part(part, cut, len(part.chunk)), routed.part(known, len(routed))
+            yield part, routed
+            start += max(length, 1)
 
-    def _step(self, entry: JournalEntry) -> StepOutput:
+    def _step(self, entry: JournalEntry, routed: RoutedChunk) -> StepOutput:
         waited, known_devices = self.waiting, len(self.registry.device_names)
         raised = self._stream_alarms.step(entry.chunk)
         changed, actions = self._act(entry)
-        new = without_redelivered(entry)
-        readings = self._decoder.decode(new.chunk)
+        new = replace(entry, chunk=routed.chunk)
+        readings = self._decoder.decode_routed(routed)
         states = self.observer.step(readings, new.chunk)
-        incoming = self._incoming(readings, new, entry)
+        incoming = self._incoming(readings, routed, entry)
         followed = self._follow(incoming, self._silences(incoming))
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
         facts = StepFacts(
-            entry, new.chunk, readings, followed, changed.alarms, letters, known_devices, self.registry, self.router,
-            raised,
+            entry, new.chunk, routed.topics, readings, followed, changed.alarms, letters, known_devices, self.registry,
+            self.router, raised,
         )  # fmt: skip
         results, progress = self.streams.step(facts) if self.streams is not None else ([], [])
         output = StepOutput(
@@ -343,6 +351,11 @@ class Engine:
         device_of = self.registry.device_of()
         self.silence.expect(series, int(device_of[series]), within, arrival, device_of)
 
+    def _heard(self, series: int, arrival: int) -> None:
+        """Give a series that has waited to its detectors, where this reading shows that it goes on."""
+        if self.admission.hears(series, arrival):
+            self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), arrival)
+
     def _describe(self) -> None:
         """Give every series to its detectors again: to those that start anew, and with what people know of it."""
         for series in self.choices.chosen():
@@ -396,20 +409,18 @@ class Engine:
         self.silence.grow(len(self.registry.device_names), len(self.registry))
         self.alarms.grow(self.registry.records)
 
-    def _incoming(self, readings: Readings, new: JournalEntry, entry: JournalEntry) -> Incoming:
+    def _incoming(self, readings: Readings, routed: RoutedChunk, entry: JournalEntry) -> Incoming:
         """Decoded readings on their way; `entry` is the whole one, in which redelivered messages pass time too."""
-        for series, arrival in self.admission.due(readings.series, new.chunk.arrival[readings.message]):
-            self.host.assign(series, self.choices.detectors(series), self.choices.knowledge(series), arrival)
+        chunk = routed.chunk
         window = np.zeros(len(readings.series), np.int64)
         windows = np.array([route.reorder_window for route in self.router.routes], np.int64)
         if windows.any() and len(window):
-            topics, _ = self.router.topics(new.chunk)
-            window = windows[self.router.route_of(topics)[readings.message]]
+            window = windows[routed.routes[readings.message]]
         return Incoming(
             Batch(readings.series, readings.time, readings.value),
-            arrival=new.chunk.arrival[readings.message],
+            arrival=chunk.arrival[readings.message],
             window=window,
-            live=((new.chunk.flags & FLAG_RETAIN) == 0)[readings.message],
+            live=((chunk.flags & FLAG_RETAIN) == 0)[readings.message],
             moments=entry.chunk.arrival if len(entry.chunk) else np.array([entry.chunk.ticked_at], np.int64),
             after_gap=entry.chunk.after_reception_gap,
         )
@@ -431,8 +442,8 @@ class Engine:
         device = self.registry.device_of()[batch.series]
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
         taken = ordered.on_time()
-        learn = self.not_learned.learn(taken.batch) & self.admission.learns(taken.batch.series, taken.arrival)
-        scores = self.host.step(taken, learn)
+        taken_up = self.admission.taken_up(taken.batch.series, taken.arrival)
+        scores = self.host.step(taken, self.not_learned.learn(taken.batch), taken_up)
         changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
         self.alarms.grow(self.registry.records)
         ahead = self.ahead.step(taken.batch)
@@ -441,7 +452,14 @@ class Engine:
         verdicts, alarms = self.alarms.step(sets, changes)
         self.siblings.note(taken.batch, findings(scores.readings.score, verdicts[0].anomaly))
         return Followed(
-            ordered, taken, scores, verdicts[0], verdicts[1], alarms, ahead_points(ahead, verdicts[2].anomaly)
+            ordered,
+            taken,
+            scores,
+            verdicts[0],
+            verdicts[1],
+            alarms,
+            ahead_points(ahead, verdicts[2].anomaly),
+            np.array([row.at for row in ahead], np.intp),
         )
 
     def _sets(self, taken: Ordered, scores: HostScores) -> list[Scored]:
@@ -482,6 +500,13 @@ class Engine:
         """Which of these (n,) are of devices that are not retired: the others raise no alarm."""
         retired = [each for record in self.book.retired for each in self.registry.series_of(record)]
         return ~np.isin(series, retired) if retired else np.ones(len(series), np.bool_)
+
+
+def _part(entry: JournalEntry, start: int, end: int) -> JournalEntry:
+    """The messages of an entry from `start` to `end`, exclusive; the entry itself where that is all of them."""
+    if end - start == len(entry.chunk):
+        return entry
+    return replace(entry, offset=entry.offset + start, chunk=entry.chunk.part(start, end))
 
 
 def _as_json(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.batch import NO_TIME
 from devices.codec import MetricName, StatefulCodec
 from devices.codec import Role as ValueRole
 from devices.device_book import DeviceBook
 from devices.kinds import SCORED, Kind
+from devices.messages import FLAG_RETAIN, MessageChunk
 from devices.quantities import conversion, unit_of_name
 from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
@@ -40,17 +43,40 @@ Expect = Callable[[int, int, int], object]
 arrival of the message, in ns."""
 
 
+class Waits(Protocol):
+    """Series that are known and wait until they have sent enough to be scored."""
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+        ...
+
+    def are_waiting(self, series: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which of these (n,) wait; a negative one is no series."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """Readings of one codec before they have a series, all (n,): topic numbers, the codec's codes, and the arrival of
-    the message of each, in ns.
+    """Readings of one codec before they have a series, all (n,): topic numbers, the codec's codes, their time as the
+    payload says it, and their message. `chunk` are all messages.
     """
 
     codec: int
     topic: NDArray[np.int32]
     metric: NDArray[np.int32]
     device: NDArray[np.int32]
-    arrival: NDArray[np.int64]
+    time: NDArray[np.int64]
+    message: NDArray[np.int32]
+    chunk: MessageChunk
+
+    def arrival(self, row: int) -> int:
+        """The arrival of a row's message, in ns."""
+        return int(self.chunk.arrival[self.message[row]])
+
+    def is_measured(self, row: int) -> bool:
+        """Whether it is known when a row was measured: not of retained messages that do not say it."""
+        return bool(self.time[row] != NO_TIME or not self.chunk.flags[self.message[row]] & FLAG_RETAIN)
 
 
 @dataclass(slots=True)
@@ -67,8 +93,9 @@ class _CodecTables:
 class Router(TopicRouter):
     """All routes, and the series that their topics have brought so far.
 
-    `assign` is called for each topic that brings a series, before the next series is met: series that it adds to the
-    registry are so numbered in the order of the messages, however the journal was cut.
+    `assign` is called for each topic that brings a series, and `heard` for each reading of a new series or one that
+    `waits`, before the next series is met: series that they add to the registry are so numbered in the order of the
+    messages, however the journal was cut.
     """
 
     def __init__(
@@ -80,13 +107,16 @@ class Router(TopicRouter):
         max_topics: int,
         assign: Assign = lambda _series, _place, _override, _arrival: None,
         expect: Expect = lambda _series, _within, _arrival: None,
+        heard: Callable[[int, int], object] = lambda _series, _arrival: None,
+        waits: Waits | None = None,
         book: DeviceBook | None = None,
         profiles: Profiles | None = None,
     ) -> None:
         super().__init__(routes, detector_names, max_topics=max_topics, book=book, profiles=profiles)
         self.registry = registry
         self.discovery = Discovery()
-        self._assign, self._expect = assign, expect
+        self._assign, self._expect, self._heard = assign, expect, heard
+        self._waits = waits
         self._tables: list[_CodecTables] = []
 
     def roles(self, codec: int) -> NDArray[np.uint8] | None:
@@ -98,15 +128,17 @@ class Router(TopicRouter):
             table.roles = np.array(told, np.uint8)
         return table.roles if table.roles.any() else None
 
-    def series(self, readings: Unresolved) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
+    def series(
+        self, readings: Unresolved, met: Mapping[int, Refusal] = MappingProxyType({})
+    ) -> tuple[NDArray[np.int32], Mapping[int, Refusal]]:
         """Series of each reading of one codec, (n,) int32, and why for each row that is REFUSED. IGNORED by settings.
 
-        New series are added to the registry in row order.
+        New series are added to the registry in row order. `met` are the rows that `meet` refused.
         """
         series, unknown = self._known(readings)
         refused: dict[int, Refusal] = {}
         for row in np.flatnonzero(series == _UNKNOWN).tolist() if unknown else ():
-            known = self._resolve(readings, row)
+            known = met.get(row) or self._meet(readings, row)
             if isinstance(known, Refusal):
                 refused[row] = known
                 series[row] = REFUSED
@@ -114,17 +146,35 @@ class Router(TopicRouter):
                 series[row] = known
         return series, refused
 
-    def meet(self, parts: Sequence[Unresolved]) -> None:
-        """Resolve what is new in the readings of several codecs, in the order of their messages.
+    def meet(self, parts: Sequence[Unresolved]) -> list[dict[int, Refusal]]:
+        """Resolve what is new in the readings of all codecs, in the order of their messages.
 
-        Series are numbered as if each message had come alone; `series` then finds them all.
+        Series are numbered as if each message had come alone; `series` then finds them all, and is enough by itself
+        where there is one codec and no series waits. Returns the rows of each part that are refused, and why.
         """
+        refused: list[dict[int, Refusal]] = [{} for _ in parts]
+        waits = self._waits if self._waits is not None and self._waits.waiting else None
+        if len(parts) < 2 and waits is None:
+            return refused
         found: list[tuple[int, int, int]] = []
         for number, part in enumerate(parts):
             series, _ = self._known(part)
-            found += [(int(part.arrival[row]), number, row) for row in np.flatnonzero(series == _UNKNOWN).tolist()]
+            rows = series == _UNKNOWN
+            if waits is not None:
+                rows |= waits.are_waiting(series)
+            found += [(int(part.message[row]), number, row) for row in np.flatnonzero(rows).tolist()]
         for _, number, row in sorted(found):
-            self._resolve(parts[number], row)
+            known = self._meet(parts[number], row)
+            if isinstance(known, Refusal):
+                refused[number][row] = known
+        return refused
+
+    def _meet(self, readings: Unresolved, row: int) -> int | Refusal:
+        """Resolve a row, and tell that its series was heard."""
+        known = self._resolve(readings, row)
+        if not isinstance(known, Refusal) and known >= 0 and readings.is_measured(row):
+            self._heard(known, readings.arrival(row))
+        return known
 
     def _known(self, readings: Unresolved) -> tuple[NDArray[np.int32], bool]:
         """Series of each reading, `_UNKNOWN` where it is to be resolved yet, and whether any is."""
@@ -156,12 +206,17 @@ class Router(TopicRouter):
 
     def describe(self, topic: int, payload: bytes) -> None:
         """Take in a message that describes devices: units of series that are known and of those that will be."""
-        route = self.routes[int(self._route_of[topic])]
-        form = route.message.describes if route.message is not None else ""
-        levels = self._levels[topic]
-        if not form or not self.discovery.learn(form, route.owner(levels), "/".join(levels), payload):
-            return
-        self.resolve_anew()
+        if self.discovery.learn(*self._described(topic), payload):
+            self.resolve_anew()
+
+    def is_news(self, topic: int, payload: bytes) -> bool:
+        """Whether a message describes devices, and otherwise than they are known."""
+        return self.discovery.is_news(*self._described(topic), payload)
+
+    def _described(self, topic: int) -> tuple[str, str, str]:
+        """How messages on a topic describe devices ("": not at all), the device that they are of, and the topic."""
+        route, levels = self.routes[int(self._route_of[topic])], self._levels[topic]
+        return route.message.describes if route.message is not None else "", route.owner(levels), "/".join(levels)
 
     def resolve_anew(self) -> None:
         """Forget which series topics and metrics stand for: units, or devices, have changed."""
@@ -221,7 +276,7 @@ class Router(TopicRouter):
         codec = self.codecs[readings.codec]
         device_said = codec.devices[device] if device >= 0 else None
         said = codec.metrics[metric]
-        series = self._series_of(topic, device_said, said, int(readings.arrival[row]))
+        series = self._series_of(topic, device_said, said, readings.arrival(row))
         if isinstance(series, Refusal):
             return series
         if series >= 0 and (unit := said.unit or self.unit_told(topic)):

@@ -161,15 +161,23 @@ class DeviceSlots(DetectorSlots):
         found[self.derived[: self._slots]] = np.arange(self._slots, dtype=np.int32)
         return found
 
-    def step(self, ordered: Ordered, score: NDArray[np.float64], learn: NDArray[np.bool_]) -> ScoredRows | None:
+    def step(
+        self,
+        ordered: Ordered,
+        score: NDArray[np.float64],
+        learn: NDArray[np.bool_],
+        taken_up: NDArray[np.bool_] | None = None,
+    ) -> ScoredRows | None:
         """Rows that the batch completes, scored, then learned where `learn`; None where none has a score.
 
-        `score` (n,) is what the readings' own detectors gave.
+        `score` (n,) is what the readings' own detectors gave; those that are not `taken_up` (n,) are of no row.
         """
         batch = ordered.batch
         self._first_score_at.clear()
         self._fit(int(batch.series.max()) + 1)
         slot = self.slot_of[batch.series]
+        if taken_up is not None:
+            slot = np.where(taken_up, slot, np.int32(NONE))
         if slot.max() < 0:
             return None
         if self._begins:

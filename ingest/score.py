@@ -154,12 +154,19 @@ class SeriesSlots(DetectorSlots):
         """Each series' own slot."""
         return self._slot_of
 
-    def step(self, batch: Batch, learn: NDArray[np.bool_]) -> tuple[NDArray[np.intp] | None, Scores] | None:
-        """Scores of the rows whose series have a slot, and which rows these are, None for all; None without any."""
+    def step(
+        self, batch: Batch, learn: NDArray[np.bool_], taken_up: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.intp] | None, Scores] | None:
+        """Scores of the rows whose series have a slot, and which rows these are, None for all; None without any.
+
+        `taken_up` (n,) says which rows came once their series had it.
+        """
         if not self._slots:
             return None
         self._fit(int(batch.series.max()) + 1)
         slot = self._slot_of[batch.series]
+        if taken_up is not None:
+            slot = np.where(taken_up, slot, np.int32(NONE))
         if slot.min() >= 0:
             return None, self._detector.step(slot, batch.time, batch.value, learn)
         if slot.max() < 0:
@@ -197,12 +204,17 @@ class SeriesSlots(DetectorSlots):
         )
 
 
-def score_series(hosted: Iterable[SeriesSlots], batch: Batch, learn: NDArray[np.bool_]) -> SeriesScores:
-    """Score each reading against what its series' detectors know, then learn it where `learn`."""
+def score_series(
+    hosted: Iterable[SeriesSlots], batch: Batch, learn: NDArray[np.bool_], taken_up: NDArray[np.bool_] | None = None
+) -> SeriesScores:
+    """Score each reading against what its series' detectors know, then learn it where `learn`.
+
+    Those that are not `taken_up` (n,) came before their series had detectors; None where all did.
+    """
     found = [
         DetectorScores(slots.name, slots.detector.name, *made)
         for slots in hosted
-        if len(batch) and (made := slots.step(batch, learn)) is not None
+        if len(batch) and (made := slots.step(batch, learn, taken_up)) is not None
     ]
     if len(found) == 1 and found[0].rows is None:
         only = found[0].scores

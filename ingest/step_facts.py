@@ -24,13 +24,14 @@ from storage.store import FunctionEvent, JournalEntry, StreamProgress, StreamRes
 class StepFacts:
     """One journal entry and all that followed from it.
 
-    `chunk` are its messages without those that were delivered again, which `readings` count in. `acted` are the alarms
-    that people changed, `known_devices` how many devices there were before, `raised` the alarms of streams' conditions
-    that changed before the entry.
+    `chunk` are its messages without those that were delivered again, which `readings` count in, `topics` int32 (n,) the
+    numbers of their topics. `acted` are the alarms that people changed, `known_devices` how many devices there were
+    before, `raised` the alarms of streams' conditions that changed before the entry.
     """
 
     entry: JournalEntry
     chunk: MessageChunk
+    topics: NDArray[np.int32]
     readings: Readings
     followed: Followed
     acted: list[AlarmRecord]

@@ -112,12 +112,9 @@ class TopicMatch:
 
 
 def point_rows(facts: StepFacts) -> Rows:
-    """Points with their scores: of each message those on time, those of devices as a whole, and the late ones."""
+    """Points with their scores: of each message those on time, those of devices, forecasts, and the late ones."""
     followed, points = facts.followed, facts.followed.points()
-    at = followed.scores.devices.at
-    moment = np.concatenate(
-        [followed.on_time.released, followed.on_time.released[at], followed.ordered.released[followed.ordered.late]]
-    )
+    moment = followed.moments()
     order = np.argsort(moment, kind="stable")
     points, moment = points.take(order), moment[order]
     records = facts.registry.records

@@ -148,9 +148,8 @@ class Streams:
                 sources[name] = self._devices.rows(facts) if name == "devices" else SOURCE_ROWS[name](facts)
             return _with_columns(sources[name], reads)
         if name not in sources:
-            topics, _ = facts.router.topics(facts.chunk)
             rows, message = self._fields.rows(facts)
-            sources[name] = rows, topics[message]
+            sources[name] = rows, facts.topics[message]
         rows, topics = sources[name]
         columns = {
             column: rows.columns[self._field_names.get(column.lower(), column)] for column in reads if column != "topic"

@@ -72,7 +72,7 @@ def explain(
     yield from _devices(config, registry, assigned, readings)
     stored = len(readings.series)
     kept = f", {len(readings.states)} states" if readings.states else ""
-    nothing = not stored and not readings.states and not readings.presence and not readings.last_known
+    nothing = not stored and not readings.states and not readings.presence and not readings.retained
     yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored{kept}", lost=nothing)
 
 

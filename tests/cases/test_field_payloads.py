@@ -362,7 +362,7 @@ def test_66_retained_values_are_the_last_known(case: Open) -> None:
     assert sent.points == []
     assert sent.no_data == {"retained": 2}
     assert sent.refused == []
-    assert sorted(sent.readings.last_known.values()) == [21.5, 40.0]
+    assert sorted(each.value for each in sent.readings.retained) == [21.5, 40.0]
     assert sent.devices == ["site/a", "site/b"]
 
 
