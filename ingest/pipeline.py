@@ -95,13 +95,9 @@ class Engine:
             list(detectors),
             self.registry,
             max_topics=_TOPICS_PER_SERIES * limits.max_series,
-            assign=self._assign,
-            expect=self._expect,
-            heard=self._heard,
-            waits=self.admission,
-            book=self.book,
-            profiles=Profiles(profiles),
-        )
+            assign=self._assign, expect=self._expect, heard=self._heard, waits=self.admission,
+            book=self.book, profiles=Profiles(profiles),
+        )  # fmt: skip
         self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
         if profiles:
             self.settings["profiles"] = [profile.model_dump(mode="json", exclude_unset=True) for profile in profiles]
