@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +37,14 @@ from ingest.decode import Decoder
 from ingest.decoded import Readings
 from ingest.detector_host import DetectorHost, HostScores
 from ingest.device_changes import Changed, DeviceChanges
+from ingest.engine_settings import settings_as_json
+from ingest.entry_parts import entry_parts
 from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
 from ingest.knowledge_settings import rules_of as alarm_rules_of
 from ingest.label_settings import LabelSettings, rules_of
-from ingest.ledger import counts_of, dead_letters_of, without_redelivered
+from ingest.ledger import counts_of, dead_letters_of
 from ingest.liveness import Liveness
 from ingest.not_learned import NotLearned, Stretch
 from ingest.observed import Observer
@@ -98,7 +100,7 @@ class Engine:
             assign=self._assign, expect=self._expect, heard=self._heard, waits=self.admission,
             book=self.book, profiles=Profiles(profiles),
         )  # fmt: skip
-        self.settings = _as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
+        self.settings = settings_as_json(self.router.settings, detectors, alarm, limits, series, device_labels)
         if profiles:
             self.settings["profiles"] = [profile.model_dump(mode="json", exclude_unset=True) for profile in profiles]
         self.streams, self.functions = streams, functions
@@ -151,30 +153,15 @@ class Engine:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
-        outputs = [self._step(part, routed) for part, routed in self._parts(entry)]
+        outputs = [self._step(part, routed) for part, routed in entry_parts(entry, self._until_look, self._decoder)]
         self.position = entry.position + 1
         return outputs[0] if len(outputs) == 1 else StepOutput.merged(outputs)
 
-    def _parts(self, entry: JournalEntry) -> Iterator[tuple[JournalEntry, RoutedChunk]]:
-        """The entry in parts that are stepped one after the other, mostly whole, and what is to be decoded of each.
-
-        A message by whose arrival somebody may have fallen silent is a part of its own, so that the alarms, and the
-        series that they are of, are numbered as they come. A description that changes how readings are read, or what
-        they are called, begins a part.
-        """
-        start, count = 0, len(entry.chunk)
-        while start < count or not start:
-            length = self.silence.until_look(entry.chunk.arrival[start:])
-            if self.streams is not None:
-                length = self.streams.until_condition(entry.chunk.arrival[start : start + length])
-            part = _part(entry, start, start + length)
-            routed = self._decoder.route(without_redelivered(part.chunk))
-            while (known := self._decoder.until_news(routed)) < len(routed):
-                cut = int(np.searchsorted(part.chunk.arrival, routed.chunk.arrival[known]))
-                yield _part(part, 0, cut), routed.part(0, known)
-                part, routed = _part(part, cut, len(part.chunk)), routed.part(known, len(routed))
-            yield part, routed
-            start += max(length, 1)
+    def _until_look(self, arrival: NDArray[np.int64]) -> int:
+        """How many messages of these arrivals (n,) are stepped together: the last may be one by which somebody has
+        fallen silent, or a stream's condition may have come to hold."""
+        length = self.silence.until_look(arrival)
+        return length if self.streams is None else self.streams.until_condition(arrival[:length])
 
     def _step(self, entry: JournalEntry, routed: RoutedChunk) -> StepOutput:
         waited, known_devices = self.waiting, len(self.registry.device_names)
@@ -496,35 +483,3 @@ class Engine:
         """Which of these (n,) are of devices that are not retired: the others raise no alarm."""
         retired = [each for record in self.book.retired for each in self.registry.series_of(record)]
         return ~np.isin(series, retired) if retired else np.ones(len(series), np.bool_)
-
-
-def _part(entry: JournalEntry, start: int, end: int) -> JournalEntry:
-    """The messages of an entry from `start` to `end`, exclusive; the entry itself where that is all of them."""
-    if end - start == len(entry.chunk):
-        return entry
-    return replace(entry, offset=entry.offset + start, chunk=entry.chunk.part(start, end))
-
-
-def _as_json(
-    routes: Sequence[RouteSettings],
-    detectors: Mapping[str, ComponentSettings],
-    alarm: AlarmSettings,
-    limits: LimitSettings,
-    series: Sequence[SeriesSettings],
-    device_labels: Sequence[LabelSettings],
-) -> dict[str, Any]:
-    # A configuration that says nothing of single series is the same as one of a version before it could.
-    said = {"series": [each.model_dump(mode="json") for each in series]} if series else {}
-    if device_labels:
-        said["device_labels"] = [rule.model_dump(mode="json") for rule in device_labels]
-    return said | {
-        "routes": [_route_as_json(route) for route in routes],
-        "detectors": {name: chosen.model_dump(mode="json") for name, chosen in detectors.items()},
-        "alarm": alarm.model_dump(mode="json"),
-        "limits": limits.model_dump(mode="json"),
-    }
-
-
-def _route_as_json(route: RouteSettings) -> dict[str, Any]:
-    # A route that asks for no properties is the same as one of a version before it could.
-    return {name: value for name, value in route.model_dump(mode="json").items() if name != "properties" or value}
