@@ -204,7 +204,10 @@ class Service(Stages):
 
     @property
     def _from_file(self) -> str:
-        return f", by the routes of {self._config_file}" if self._config_file else ""
+        if self._config_file is None:
+            return ""
+        there = self._config_file.exists()
+        return f", by the routes of {self._config_file}" if there else f"; there is no {self._config_file} yet"
 
     def _warn_of_configuration(self) -> None:
         for line in config_warnings(self.config):

@@ -310,10 +310,12 @@ def test_a_service_without_a_page_says_so_and_to_commands_too(
 ) -> None:
     said = StringIO()
     config = without_broker(parse_config("[http]\nenabled = false\n"))
-    service = Service(config, var_dir=tmp_path / "var", console=Console(file=said, width=1000))
+    file = tmp_path / "driftline.toml"
+    service = Service(config, var_dir=tmp_path / "var", config_file=file, console=Console(file=said, width=1000))
     try:
         service.start()
         service.say_what_runs()
+        assert f"topics    #; there is no {file} yet\n" in said.getvalue()
         assert "page      not served (http.enabled = false)" in said.getvalue()
         assert main(["devices", "--data", str(tmp_path / "var")]) == 3
         assert "serves no API: http.enabled = false in its configuration" in capsys.readouterr().err
