@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
@@ -81,7 +82,8 @@ class BrokerLosses:
     """Follows the broker's count of dropped messages over a connection of its own, in a thread of paho's.
 
     A broker that is away is tried again; one that does not let us read the count is taken to drop nothing. `remember`
-    is called with `DroppedCount.state` whenever more was dropped, and at the end.
+    is called with `DroppedCount.state` whenever the broker counts more, and at the end. Where it raises OSError (a full
+    disk), it is called again with the broker's next word.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class BrokerLosses:
         self._client.on_message = self._on_message
         self._count = DroppedCount(saved)
         self._remember = remember
+        self._remembered = self._count.state().get("count")
         self._clock = clock
 
     @property
@@ -121,7 +124,7 @@ class BrokerLosses:
         """End the connection and the thread."""
         self._client.disconnect()
         self._client.loop_stop()
-        self._remember(self._count.state())
+        self._save()
 
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
@@ -135,10 +138,15 @@ class BrokerLosses:
             number = int(message.payload.split()[0])
         except (ValueError, IndexError):
             return
-        before = self._count.state().get("count")
         if message.topic == DROPPED:
             self._count.count(number)
         elif not message.retain:  # a retained one may be as old as the broker's interval
             self._count.started(self._clock() // 10**9 - number)
-        if self._count.state().get("count") != before:
-            self._remember(self._count.state())
+        if self._count.state().get("count") != self._remembered:
+            self._save()
+
+    def _save(self) -> None:
+        state = self._count.state()
+        with suppress(OSError):  # the journal and store stages say what a full disk does
+            self._remember(state)
+            self._remembered = state.get("count")

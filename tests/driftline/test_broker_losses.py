@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from driftline.runtime.broker_losses import DroppedCount
+from collections.abc import Mapping
+
+from paho.mqtt.client import MQTTMessage
+
+from driftline.runtime.broker_losses import DROPPED, UPTIME, BrokerLosses, DroppedCount
+from ingest.broker_settings import BrokerSettings
 
 
 def told(count: DroppedCount, *words: tuple[str, int]) -> tuple[int, int]:
@@ -43,3 +48,31 @@ def test_what_was_dropped_while_the_service_was_down_is_seen_at_its_start() -> N
     told(before, ("started", 100), ("count", 3), ("count", 5))
     after = DroppedCount(before.state())
     assert told(after, ("started", 101), ("count", 105)) == (102, 100)
+
+
+def test_what_could_not_be_written_is_written_at_the_next_word_of_the_broker() -> None:
+    """A full disk neither ends the watch nor makes it forget."""
+    written: list[int] = []
+    full = True
+
+    def remember(state: Mapping[str, int]) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+        written.append(state["count"])
+
+    losses = BrokerLosses(BrokerSettings(url="mqtt://127.0.0.1:1"), remember=remember, clock=lambda: 100 * 10**9)
+
+    def says(topic: str, payload: bytes) -> None:
+        message = MQTTMessage(topic=topic.encode())
+        message.payload = payload
+        losses._on_message(losses._client, None, message)
+
+    for topic, payload in ((UPTIME, b"50 seconds"), (DROPPED, b"3"), (DROPPED, b"5")):
+        says(topic, payload)
+    assert (losses.dropped, written) == (2, [])
+    full = False
+    says(UPTIME, b"50 seconds")
+    says(UPTIME, b"50 seconds")
+    assert (losses.dropped, written) == (2, [5])
+    says(DROPPED, b"6")
+    assert (losses.dropped, written) == (3, [5, 6])
