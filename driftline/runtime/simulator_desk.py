@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmware_sim.fleet_description import FleetDescription, describe
-from firmware_sim.injection import Injection, ask
-from firmware_sim.publisher import BrokerAddress
+from firmware_sim.injection import ANSWER_SECONDS, Injection, ask
+from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
 
 from devices.fault_labels import FaultLabel, read_labels
 from ingest.broker_settings import BrokerSettings, split_url
 
 KEPT_SECONDS = 5.0
 """An answer of the simulators is used for so long: a page asks again and again."""
+
+_BUSY_SECONDS = 20.0
+"""How long the simulator of a device that is known may take to answer."""
 
 
 def simulator_desk(settings: BrokerSettings, password: str | None, folder: Path) -> SimulatorDesk:
@@ -52,10 +55,16 @@ class SimulatorDesk:
     def inject(self, wanted: Injection) -> str | None:
         """Ask for a fault; what the simulator answers that has the device, None where none has it.
 
-        Raises BrokerUnreachableError.
+        Raises BrokerUnreachableError, also where the device's simulator is known and does not answer.
         """
-        answer = ask(self._address, wanted)
+        known = any(one.device == wanted.device for fleet in self.fleets() for one in fleet.devices)
+        answer = ask(self._address, wanted, seconds=_BUSY_SECONDS if known else ANSWER_SECONDS)
         self._known_until = float("-inf")
+        if answer is None and known:
+            raise BrokerUnreachableError(
+                f"the simulator of {wanted.device!r} did not answer within {_BUSY_SECONDS:g} s; "
+                "the fault may still begin: look at the list of faults"
+            )
         return answer
 
     def labels(self) -> list[FaultLabel]:

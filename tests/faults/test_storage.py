@@ -242,7 +242,7 @@ def test_a_journal_that_lost_its_tail_goes_on_behind_what_is_stored(
         newest = database.execute("SELECT max(position) FROM chunk").fetchone()[0]
         database.execute("DELETE FROM chunk WHERE position > ?", (newest - 20,))
     service.start()
-    assert "has lost its newest 20 entries" in service.log
+    wait_until(lambda: "has lost its newest 20 entries" in service.log, what="the word of it")
     more(service, mosquitto, stopped, wait_until)
     assert service.end() == 0
     assert points(service) == 4_000
@@ -257,7 +257,7 @@ def test_a_journal_that_is_gone_is_said(
     for file in service.data.glob("journal.db*"):
         file.unlink()
     service.start()
-    assert "has lost its newest" in service.log
+    wait_until(lambda: "has lost its newest" in service.log, what="the word of it")
     more(service, mosquitto, stopped, wait_until)
     assert service.end() == 0
     assert points(service) == 4_000
