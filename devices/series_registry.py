@@ -40,6 +40,7 @@ class SeriesRegistry:
         self._device_of = np.empty(0, np.int32)
         self.records: list[SeriesRecord] = []
         self._changed: set[int] = set()
+        self._before: dict[int, list[tuple[int, SeriesRecord]]] = {}
         self.device_names: list[str] = []
 
     def __len__(self) -> int:
@@ -140,19 +141,29 @@ class SeriesRegistry:
         self._series[device, metric] = record.series
         return record.series, record
 
-    def describe(self, series: int, *, unit: str | None = None, kind: str | None = None) -> None:
-        """Change what is known of a series."""
+    def describe(self, series: int, *, arrival: int, unit: str | None = None, kind: str | None = None) -> None:
+        """Change what is known of a series, by a message of this `arrival`, ns."""
         was = self.records[series]
         now = replace(was, unit=was.unit if unit is None else unit, kind=was.kind if kind is None else kind)
         if now == was:
             return
         self.records[series] = now
+        self._before.setdefault(series, []).append((arrival, was))
         self._changed.add(series)
+
+    def record_at(self, series: int, moment: int) -> SeriesRecord:
+        """The record as the messages up to the arrival `moment`, ns, described it.
+
+        What came before the changes were taken last is in it anyway.
+        """
+        before = (was for arrival, was in self._before.get(series, ()) if moment < arrival)
+        return next(before, self.records[series])
 
     def take_changed(self, known: int) -> list[SeriesRecord]:
         """The records of the first `known` series that have changed since this was called last."""
         changed = [self.records[series] for series in sorted(self._changed) if series < known]
         self._changed.clear()
+        self._before.clear()
         return changed
 
     def near_limit(self, share: float) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -61,22 +62,22 @@ class FunctionTriggers:
                 events += _of_readings(function, facts)
         return events
 
-    def _changed_alarms(self, facts: StepFacts) -> list[tuple[AlarmRecord, int]]:
-        """Alarms whose state or severity is another than before, with the time of the change."""
+    def _changed_alarms(self, facts: StepFacts) -> list[tuple[AlarmRecord, int, int]]:
+        """Alarms whose state or severity is another, the time of the change, and the arrival that brought it."""
         changed = []
-        changes, times, _ = alarm_changes(facts)
-        for alarm, time in zip(changes, times.tolist(), strict=True):
+        changes, times, moments = alarm_changes(facts)
+        for alarm, time, moment in zip(changes, times.tolist(), moments.tolist(), strict=True):
             stands = (alarm.state.value, alarm.severity)
             if self._alarms.get(alarm.alarm) == stands:
                 continue
             self._alarms[alarm.alarm] = stands
             if alarm.state is AlarmState.CLEARED:
                 del self._alarms[alarm.alarm]
-            changed.append((alarm, time))
+            changed.append((alarm, time, moment))
         return changed
 
     def _changed_devices(self, facts: StepFacts) -> list[tuple[str, str, int]]:
-        """Devices with what has changed, and when."""
+        """Devices with what has changed, and when, which is an arrival."""
         rows = self._devices.rows(facts)
         columns = (rows.columns["device"].tolist(), rows.columns["change"].tolist(), rows.time.tolist())
         changed = list(zip(*columns, strict=True))
@@ -131,30 +132,34 @@ def with_stream_targets(
 
 
 def _of_alarms(
-    function: _Function, alarms: Sequence[tuple[AlarmRecord, int]], facts: StepFacts
+    function: _Function, alarms: Sequence[tuple[AlarmRecord, int, int]], facts: StepFacts
 ) -> Iterable[FunctionEvent]:
-    trigger = function.trigger
-    for number, (alarm, time) in enumerate(alarms):
-        series = facts.registry.records[alarm.series]
+    trigger, met = function.trigger, Counter[str]()
+    for alarm, time, moment in alarms:
+        series = facts.registry.record_at(alarm.series, moment)
+        key = _nth(met, f"alarm-{alarm.alarm}-{alarm.state.value}-{alarm.severity}-{moment}")
         wanted = alarm.state.value in trigger.states and alarm.severity in trigger.severities
         if wanted and _is_for(trigger, series.device):
-            yield _event(function, facts, f"alarm-{alarm.alarm}-{number}", alarm_content(alarm, series, time))
+            yield _event(function, facts, key, moment, alarm_content(alarm, series, time))
 
 
 def _of_devices(
     function: _Function, devices: Sequence[tuple[str, str, int]], facts: StepFacts
 ) -> Iterable[FunctionEvent]:
-    for number, (device, change, time) in enumerate(devices):
+    met = Counter[str]()
+    for device, change, time in devices:
         if change in function.trigger.changes and _is_for(function.trigger, device):
-            content = device_content(device, change, time)
-            yield _event(function, facts, f"device-{device}-{number}", content)
+            key = _nth(met, f"device-{device}-{change}-{time}")
+            yield _event(function, facts, key, time, device_content(device, change, time))
 
 
 def _of_rows(function: _Function, results: Sequence[StreamResult], facts: StepFacts) -> Iterable[FunctionEvent]:
+    chunk = facts.entry.chunk
     for result in results:
         if result.stream == function.trigger.stream:
+            moment = int(chunk.arrival[result.journal_offset - facts.entry.offset]) if len(chunk) else chunk.ticked_at
             for row in row_contents(result):
-                yield _event(function, facts, row["id"], row, result.key)
+                yield _event(function, facts, row["id"], moment, row, result.key)
 
 
 def _of_readings(function: _Function, facts: StepFacts) -> Iterable[FunctionEvent]:
@@ -179,23 +184,31 @@ def _of_readings(function: _Function, facts: StepFacts) -> Iterable[FunctionEven
     for (number, device, at), fields in sorted(rows.items(), key=lambda row: row[0]):
         name = registry.device_names[device]
         topic = "/".join(facts.router.levels(int(topics[number])))
-        content = reading_content(name, topic, at, int(chunk.arrival[number]), fields)
-        yield _event(function, facts, f"reading-{number}-{name}-{at}", content, name)
+        arrival = int(chunk.arrival[number])
+        content = reading_content(name, topic, at, arrival, fields)
+        yield _event(function, facts, f"reading-{arrival}-{name}-{at}", arrival, content, name)
 
 
 def _event(
-    function: _Function, facts: StepFacts, key: str, content: Mapping[str, Any], lane: str = ""
+    function: _Function, facts: StepFacts, key: str, moment: int, content: Mapping[str, Any], lane: str = ""
 ) -> FunctionEvent:
+    """An event; `moment` is the arrival, ns, of the message or tick that brings it."""
     position = facts.entry.position
     return FunctionEvent(
         function=function.name,
-        key=f"{position}/{key}",
+        key=key,
         shard=zlib.crc32(lane.encode()) % function.trigger.shards,
         position=position,
-        time=int(facts.entry.chunk.ticked_at),
+        time=moment,
         trigger={"type": function.trigger.type, "position": position},
         content=orjson.dumps(content),
     )
+
+
+def _nth(met: Counter[str], key: str) -> str:
+    """The key, with a number of its own where the same one message brings it again."""
+    met[key] += 1
+    return key if met[key] == 1 else f"{key}-{met[key]}"
 
 
 def _is_for(trigger: TriggerSettings, device: str) -> bool:

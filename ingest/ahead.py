@@ -23,6 +23,7 @@ from common.time_units import DAY
 from detectors.detector import State
 from detectors.horizon import Forecast, History, NoForecastError, forecast, reach
 from devices.batch import Batch, ScoredBatch
+from devices.records import SeriesRecord
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.knowledge_settings import KnowledgeSettings
 
@@ -129,8 +130,8 @@ class AheadWatch:
             with suppress(TooManySeriesError):
                 self._series_of(series)
 
-    def step(self, batch: Batch) -> list[AheadRow]:
-        """Take readings on time, in order; the forecasts that they bring about."""
+    def step(self, batch: Batch, moments: NDArray[np.int64]) -> list[AheadRow]:
+        """Take readings on time, in order; the forecasts that they bring about. `moments` (n,) released each."""
         if not self._any_wanted or not len(batch):
             return []
         rows: list[AheadRow] = []
@@ -140,8 +141,10 @@ class AheadWatch:
             course = self._courses[series]
             assert course is not None
             history = course.add(int(batch.time[at]), float(batch.value[at]))
-            if history is not None and (row := self._forecast(series, course, history, at)) is not None:
-                rows.append(row)
+            if history is not None:
+                record = self._registry.record_at(series, int(moments[at]))
+                row = self._forecast(record, course, history, at)
+                rows += [] if row is None else [row]
         return rows
 
     def _course(self, series: int) -> Course | None:
@@ -153,16 +156,16 @@ class AheadWatch:
             self._courses[series] = course
         return self._courses[series]
 
-    def _forecast(self, series: int, course: Course, history: History, at: int) -> AheadRow | None:
-        facts = self._facts(series)
+    def _forecast(self, record: SeriesRecord, course: Course, history: History, at: int) -> AheadRow | None:
+        facts = self._facts(record.series)
         ahead = parse_duration(facts.warn_ahead or "")
         try:
             made = forecast(history, round(BEYOND * ahead / course.step))
-            own = self._series_of(series)
+            own = self._series_of(record.series)
         except (NoForecastError, TooManySeriesError):
             return None
         level = float(history.mean[np.isfinite(history.mean)][-1])
-        share, sentence = self._nearest(series, made, level, allowed_limits(facts), ahead)
+        share, sentence = self._nearest(record, made, level, allowed_limits(facts), ahead)
         course.warns = share >= (STAYS if course.warns else LIKELY)
         last = ahead // course.step - 1
         return AheadRow(
@@ -177,10 +180,9 @@ class AheadWatch:
         )
 
     def _nearest(
-        self, series: int, made: Forecast, level: float, limits: Sequence[Limit], ahead: int
+        self, record: SeriesRecord, made: Forecast, level: float, limits: Sequence[Limit], ahead: int
     ) -> tuple[float, str]:
         """The share of the likely courses that come to the nearest limit within `ahead`, ns, and the sentence on it."""
-        record = self._registry.records[series]
         found = []
         for limit in limits:
             one = reach(made, limit.value, above=limit.above, within=ahead)

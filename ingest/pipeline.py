@@ -179,6 +179,7 @@ class Engine:
             self.router, raised,
         )  # fmt: skip
         results, progress = self.streams.step(facts) if self.streams is not None else ([], [])
+        events = self.functions.step(facts, results) if self.functions is not None else []
         output = StepOutput(
             position=entry.position,
             next_position=entry.position + 1,
@@ -208,7 +209,7 @@ class Engine:
             stream_results=results,
             stream_progress=progress,
             marked=changed.marked,
-            function_events=self.functions.step(facts, results) if self.functions is not None else [],
+            function_events=events,
         )
         self._stored_series = len(self.registry)
         return output
@@ -429,7 +430,7 @@ class Engine:
         scores = self.host.step(taken, self.not_learned.learn(taken.batch), taken_up)
         changes = alarm_changes(silences, self.registry, taken.released, self._in_service)
         self.alarms.grow(self.registry.records)
-        ahead = self.ahead.step(taken.batch)
+        ahead = self.ahead.step(taken.batch, taken.released)
         self.siblings.grow(len(self.registry))
         sets = [*self._sets(taken, scores), ahead_scored(ahead, self._in_service)]
         verdicts, alarms = self.alarms.step(sets, changes)
@@ -448,6 +449,10 @@ class Engine:
     def _sets(self, taken: Ordered, scores: HostScores) -> list[Scored]:
         """The readings' own scores, then those of devices as a whole, as the alarms take them."""
         batch, devices, readings = taken.batch, scores.devices, scores.readings
+
+        def record_of(series: int, row: int) -> SeriesRecord:
+            return self.registry.record_at(series, int(taken.released[row]))
+
         own, together = self._in_service(batch.series), self._in_service(devices.batch.series)
         return [
             Scored(
@@ -455,7 +460,7 @@ class Engine:
                 batch.time,
                 np.where(own, readings.score, np.nan),
                 np.arange(len(batch)),
-                opening=lambda row: readings.opening(batch, row, self.registry),
+                opening=lambda row: readings.opening(batch, row, record_of(int(batch.series[row]), row)),
                 is_replaced=lambda row: self.host.is_replaced(int(batch.series[row]), row),
                 band=Band(batch.value, readings.expected, readings.lower, readings.upper),
                 beside=lambda row, verdicts: self._beside(taken, findings(readings.score, verdicts.anomaly), row),
@@ -465,7 +470,7 @@ class Engine:
                 devices.batch.time,
                 np.where(together, devices.batch.value, np.nan),
                 devices.at,
-                opening=lambda row: devices.opening(row, self.registry),
+                opening=lambda row: devices.opening(row, lambda series: record_of(series, devices.at[row])),
             ),
         ]
 

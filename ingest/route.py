@@ -309,7 +309,7 @@ class Router(TopicRouter):
         if override is not None and override.ignore:
             return IGNORED
         try:
-            series, kind = self._find(chosen, topic, said, device, metric)
+            series, kind = self._find(chosen, topic, said, device, metric, arrival)
         except TooManySeriesError as error:
             return Refusal(Reason.TOO_MANY_SERIES, str(error))
         self.book.meet(self.registry.records[series].device, self._levels[topic], arrival)
@@ -326,7 +326,9 @@ class Router(TopicRouter):
             self.book.suggest_name(self.registry.records[series].device, name)
         self._expect(series, self.discovery.within(full, str(said)), arrival)
 
-    def _find(self, route: Route, topic: int, said: MetricName, device: str, metric: str) -> tuple[int, Kind]:
+    def _find(
+        self, route: Route, topic: int, said: MetricName, device: str, metric: str, arrival: int
+    ) -> tuple[int, Kind]:
         """The series and kind of a metric, in the unit that the route states, else the payload, a description, the
         profile. Raises TooManySeriesError.
         """
@@ -348,9 +350,9 @@ class Router(TopicRouter):
             # Nothing carries one unit to the other: two quantities under one name are two series.
             series, _ = self.registry.find_or_add(device, f"{metric} ({by_message})", by_message, kind.value)
         elif known.kind == Kind.TEXT:
-            self.registry.describe(series, unit=unit, kind=kind.value)
+            self.registry.describe(series, arrival=arrival, unit=unit, kind=kind.value)
         elif (unit and not known.unit) or (described and not by_message and known.unit != unit):
-            self.registry.describe(series, unit=unit)
+            self.registry.describe(series, arrival=arrival, unit=unit)
         return series, kind
 
     def _table(self, codec: int) -> _CodecTables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from detectors.fingerprint import Fingerprint
 from detectors.knowledge import Knowledge
 from detectors.multivariate.row_detector import BAND, RowDetector, RowScores
 from devices.batch import NO_TIME, Batch
+from devices.records import SeriesRecord
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.align import Aligner, Rows
 from ingest.ingest_settings import ComponentSettings
@@ -67,19 +68,19 @@ class DeviceScores:
         )
         return cls(scored, np.concatenate([part.rows.at[part.kept] for part in parts]), parts)
 
-    def channels(self, row: int, registry: SeriesRegistry) -> list[ChannelReason]:
-        """The channels that contribute to the score of a row, largest share first."""
+    def channels(self, row: int, record_of: Callable[[int], SeriesRecord]) -> list[ChannelReason]:
+        """The channels that contribute to the score of a row, largest share first. `record_of` tells of a series."""
         for scored in self.parts:
             if row < len(scored.kept):
-                return _channels(scored, int(scored.kept[row]), registry)
+                return _channels(scored, int(scored.kept[row]), record_of)
             row -= len(scored.kept)
         raise IndexError(f"row {row} is beyond the last")
 
-    def opening(self, row: int, registry: SeriesRegistry) -> Opening:
+    def opening(self, row: int, record_of: Callable[[int], SeriesRecord]) -> Opening:
         """What an alarm that opens at a row says: its parts are the channels that contribute."""
         score = float(self.batch.value[row])
-        channels = self.channels(row, registry)
-        detector = registry.records[int(self.batch.series[row])].metric.removeprefix(PREFIX)
+        channels = self.channels(row, record_of)
+        detector = record_of(int(self.batch.series[row])).metric.removeprefix(PREFIX)
         parts = {channel.series.metric: round(channel.share, 3) for channel in channels}
         return Opening(score, math.nan, device_sentence(detector, score, channels), parts)
 
@@ -287,7 +288,7 @@ class DeviceSlots(DetectorSlots):
         self.slot_of, self.channel_of = (grown(array, series, NONE) for array in (self.slot_of, self.channel_of))
 
 
-def _channels(scored: ScoredRows, row: int, registry: SeriesRegistry) -> list[ChannelReason]:
+def _channels(scored: ScoredRows, row: int, record_of: Callable[[int], SeriesRecord]) -> list[ChannelReason]:
     scores, rows = scored.scores, scored.rows
     assert scores.parts is not None
     shares = scores.parts[row]
@@ -299,7 +300,7 @@ def _channels(scored: ScoredRows, row: int, registry: SeriesRegistry) -> list[Ch
         usual, reach = float(scores.usual[row, channel]), BAND * float(scores.deviation[row, channel])
         found.append(
             ChannelReason(
-                registry.records[series],
+                record_of(series),
                 float(rows.value[row, channel]),
                 (usual, usual - reach, usual + reach),
                 float(shares[channel]),

@@ -19,7 +19,7 @@ from detectors.detector import Detector, Scores, State
 from detectors.fingerprint import Fingerprint
 from detectors.knowledge import Knowledge
 from devices.batch import Batch
-from devices.series_registry import SeriesRegistry
+from devices.records import SeriesRecord
 from ingest.ingest_settings import ComponentSettings
 from ingest.slots import NONE, DetectorSlots, History, with_prefix, without_prefix
 
@@ -88,12 +88,12 @@ class SeriesScores:
                 found.update(detector.parts(at))
         return _largest_first(found)
 
-    def opening(self, batch: Batch, row: int, registry: SeriesRegistry) -> Opening:
-        """What an alarm that opens at a row says of it: the reason is that of the detector that scored the most."""
+    def opening(self, batch: Batch, row: int, series: SeriesRecord) -> Opening:
+        """What an alarm of a series that opens at a row says: the reason is that of the detector that scored most."""
         value, score = float(batch.value[row]), float(self.score[row])
         band = (float(self.expected[row]), float(self.lower[row]), float(self.upper[row]))
         parts = self.parts(row)
-        told = (registry.records[int(batch.series[row])], value, score)
+        told = (series, value, score)
         if (found := self._most(row)) is None:
             return Opening(value, band[0], sentence(*told, band, parts), parts)
         detector, at = found

@@ -22,7 +22,7 @@ from storage.store import FunctionEvent, JournalEntry, StreamProgress, StreamRes
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """One journal entry and all that followed from it.
+    """One journal entry, or a part of one, and all that followed from it.
 
     `chunk` are its messages without those that were delivered again, which `readings` count in, `topics` int32 (n,) the
     numbers of their topics. `acted` are the alarms that people changed, `known_devices` how many devices there were

@@ -143,7 +143,8 @@ def alarm_changes(facts: StepFacts) -> tuple[list[AlarmRecord], NDArray[np.int64
     moments, read = made.copy(), places >= 0
     made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]
     raised = np.array([each.opened if each.cleared is None else each.cleared for each in facts.raised], np.int64)
-    now = np.full(len(raised), facts.entry.chunk.ticked_at, np.int64)
+    chunk = facts.entry.chunk
+    now = np.full(len(raised), chunk.arrival[0] if len(chunk) else chunk.ticked_at, np.int64)
     return (
         [*facts.acted, *facts.raised, *records],
         np.concatenate([acted, raised, made]),

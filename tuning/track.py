@@ -158,11 +158,14 @@ class TrackBuilder:
         devices = followed.scores.devices
         device_row = row[devices.at]
         self._device_rows.append(_DeviceRows(device_row, devices.batch.value, followed.together.anomaly))
-        registry = self._engine.registry
+        records = self._engine.registry.records
         for at in np.flatnonzero(followed.own.anomaly).tolist():
-            self._reasons[int(row[at]), int(channel[at])] = scores.opening(batch, at, registry).reason
+            self._reasons[int(row[at]), int(channel[at])] = scores.opening(batch, at, records[batch.series[at]]).reason
         for at in np.flatnonzero(followed.together.anomaly).tolist():
-            text, before = devices.opening(at, registry).reason, self._device_reasons.get(int(device_row[at]))
+            text, before = (
+                devices.opening(at, records.__getitem__).reason,
+                self._device_reasons.get(int(device_row[at])),
+            )
             self._device_reasons[int(device_row[at])] = f"{before}; {text}" if before else text
         self._opened_rows += row[followed.alarms.opened_at].tolist() if followed.alarms.opened else []
         self._alarms |= {record.alarm: record for record in followed.alarms.records}

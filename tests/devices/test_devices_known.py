@@ -155,11 +155,16 @@ def test_stored_series_are_numbered_without_a_gap() -> None:
 
 def test_what_is_known_of_a_series_is_told_when_it_changes() -> None:
     registry = registry_of(("pump", "a"), ("pump", "b"))
-    registry.describe(0, unit="")
+    registry.describe(0, arrival=0, unit="")
     assert registry.take_changed(2) == []
-    registry.describe(1, unit="bar")
-    registry.describe(1, kind="state")
-    registry.describe(0, unit="A")
+    registry.describe(1, arrival=5, unit="bar")
+    registry.describe(1, arrival=6, kind="state")
+    registry.describe(0, arrival=7, unit="A")
+    assert [(registry.record_at(1, at).unit, registry.record_at(1, at).kind) for at in (4, 5, 6)] == [
+        ("", "measurement"),
+        ("bar", "measurement"),
+        ("bar", "state"),
+    ]
     assert registry.take_changed(1) == [SeriesRecord(0, "pump", "a", "A")]
     assert registry.take_changed(2) == []
     assert registry.records[1] == SeriesRecord(1, "pump", "b", "bar", "state")

@@ -34,6 +34,7 @@ DETECTORS = {
 ROUTES = (
     RouteSettings(filter="slow/#", reorder_window="4s", detectors=["default", "joint"]),
     RouteSettings(filter="plain/#", codec="plain", detectors=["limits", "joint"]),
+    RouteSettings(filter="told/#", codec="senml", detectors=["limits"]),
     RouteSettings(filter="#"),
 )
 SERIES = (
@@ -104,9 +105,9 @@ def tables(outputs: Sequence[StepOutput]) -> dict[str, Any]:
     progress: dict[str, Counter[str]] = {}
     for each in whole.stream_progress:
         progress.setdefault(each.stream, Counter()).update(each.counts)
-    events: dict[str, list[bytes]] = {}
+    events: dict[str, list[tuple[str, int, int, bytes]]] = {}
     for event in whole.function_events:
-        events.setdefault(event.function, []).append(event.content)
+        events.setdefault(event.function, []).append((event.key, event.time, event.shard, event.content))
     results: dict[str, list[str]] = {}
     for result in whole.stream_results:
         results.setdefault(result.stream, []).append(repr(result))
@@ -127,6 +128,10 @@ def tables(outputs: Sequence[StepOutput]) -> dict[str, Any]:
         "stream progress": progress,
         "function events": events,
     }
+
+
+def keys(made: dict[str, Any], function: str) -> list[str]:
+    return [key for key, _, _, _ in made["function events"][function]]
 
 
 def state(engine: Engine) -> dict[str, Any]:
@@ -328,3 +333,23 @@ def test_a_reading_that_is_refused_names_the_limit_that_was_reached_when_it_came
     expected = assert_cuts_change_nothing(items, {1}, streams=False)
     (letter,) = expected["dead letters"]
     assert 'device "rest/press" has reached limits.max_series_per_device = 6' in letter
+
+
+def test_an_alarm_names_the_unit_that_was_known_when_it_opened() -> None:
+    def told(second: int, value: float, **unit: str) -> Message:
+        pack = json.dumps([{"n": "press", "v": value, **unit}]).encode()
+        return b"told/press", pack, START + second * SECOND, 0
+
+    items = [told(0, 20.0), told(1, 55.0), told(2, 20.0, u="bar"), *(told(second, 20.0) for second in range(3, 9))]
+    made = assert_cuts_change_nothing([*items, told(9, 56.0)], {2})
+    opened = [json.loads(content) for _, _, _, content in made["function events"]["alarmed"]]
+    opened = [alarm for alarm in opened if alarm["state"] == "open"]
+    assert [(alarm["value"], alarm["unit"]) for alarm in opened] == [(55.0, ""), (56.0, "bar")]
+    assert opened[0]["reason"] == "press 55 is above 50"
+    assert opened[1]["reason"] == "press 56 bar is above 50 bar"
+
+
+def test_every_event_of_a_function_has_a_key_of_its_own_though_an_entry_is_stepped_in_parts() -> None:
+    oven: list[Drawn] = [("plain/oven/power", 0, [value], 0, 2 * SECOND) for value in (20, 99, 20, 20, 99, 20, 20)]
+    made = assert_cuts_change_nothing(encoded(oven), {4})
+    assert len(keys(made, "alarmed")) == len(set(keys(made, "alarmed"))) == 4, "opened and cleared, twice"

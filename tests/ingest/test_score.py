@@ -59,7 +59,7 @@ def test_contributors_come_with_the_largest_first() -> None:
 def test_the_reason_is_that_of_the_limit_even_where_another_detector_scores_as_much() -> None:
     made = host({"type": "zscore", "warmup": 5}, {"type": "threshold", "upper": 95.0})
     given = ordered([*[1.0, 2.0] * 10, 96.5])
-    opening = made.step(given, np.ones(21, np.bool_)).readings.opening(given.batch, 20, made_registry())
+    opening = made.step(given, np.ones(21, np.bool_)).readings.opening(given.batch, 20, made_registry().records[0])
     assert opening.reason == "t 96.5 is above 95"
     assert opening.parts == {"d0": 12.0, "d1": 12.0}
     assert opening.expected == pytest.approx(1.5, abs=0.2)
