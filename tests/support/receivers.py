@@ -63,7 +63,11 @@ class HttpReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed in the middle: nobody has been told
+                    self.close_connection = True
+                    return
                 if receiver.status == 200:
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     receiver.posted.append(Posted(self.path, headers, body))
