@@ -361,7 +361,8 @@ def _match(
             value = values[a]
             if (b == BELOW_TIME and value >= rules.plausible) or (b == FROM_TIME and value < rules.plausible):
                 return False
-            if kind == NUMBER and not fraction and abs(value) > _MOST_EXACT:
+            # 2^53 + 1 reads as 2^53 too: from there on the general path says what was rounded.
+            if kind == NUMBER and not fraction and abs(value) >= _MOST_EXACT:
                 return False
             if kind == TIME_NUMBER:
                 good, times[a] = _epoch(value, fraction, magnitude, negative, rules)

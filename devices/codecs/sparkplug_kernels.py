@@ -305,7 +305,7 @@ def look_up(
             value = _signed(told.bits[m], datatype) if kind == WHOLE else number[m]
             if (
                 code < 0 or is_odd or kind == NONE or kind > DOUBLE
-                or not np.isfinite(value) or (kind == WHOLE and abs(value) > _MOST_EXACT)
+                or not np.isfinite(value) or (kind == WHOLE and abs(value) >= _MOST_EXACT)
             ):  # fmt: skip
                 found.outcome[m] = LEFT
                 left += 1

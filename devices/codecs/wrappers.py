@@ -9,6 +9,9 @@ import zstandard
 MOST_UNPACKED = 16 << 20
 """Most bytes that a compressed payload may unfold to."""
 
+_ZSTD_STEP = 256
+"""Bytes of zstd unpacked at a time. A block of four bytes unfolds to 128 KiB at most, so a step to 8 MiB."""
+
 _UTF8_MARK = b"\xef\xbb\xbf"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _ZLIB = (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
@@ -68,11 +71,17 @@ def _inflated(payload: bytes) -> bytes:
 
 
 def _zstd(payload: bytes) -> bytes:
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    parts: list[bytes] = []
+    size = 0
     try:
-        with zstandard.ZstdDecompressor().stream_reader(payload) as reader:
-            unpacked = reader.read(MOST_UNPACKED + 1)
+        for at in range(0, len(payload), _ZSTD_STEP):
+            parts.append(reader.decompress(payload[at : at + _ZSTD_STEP]))
+            size += len(parts[-1])
+            if size > MOST_UNPACKED:
+                raise UnpackError(f"unfolds to more than {MOST_UNPACKED} bytes")
+            if reader.eof:
+                return b"".join(parts)
     except zstandard.ZstdError as error:
         raise UnpackError(f"begins like zstd, and is none: {error}") from error
-    if len(unpacked) > MOST_UNPACKED:
-        raise UnpackError(f"unfolds to more than {MOST_UNPACKED} bytes")
-    return unpacked
+    raise UnpackError("is zstd that is cut off")

@@ -65,16 +65,18 @@ def test_a_mutant_that_a_test_notices_is_told_from_one_that_lives(tmp_path: Path
 def test_the_tests_that_call_a_function_are_found_the_quickest_first(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text(
         "import functools\n\ndef f(a):\n    return a\n\n"
-        "@functools.cache\ndef g(a):\n    return f(a)\n\ndef h():\n    pass\n"
+        "@functools.cache\ndef g(a):\n    return f(a)\n\ndef h():\n    pass\n\n"
+        "def made_at_import():\n    return 2\n\nTWO = made_at_import()\n"
     )
     (tmp_path / "test_module.py").write_text(
-        "import module\n\ndef test_slow():\n    for a in range(3_000):\n        module.f(a)\n\n"
+        "import module\n\ndef test_slow():\n    for a in range(100_000):\n        module.f(a)\n\n"
         "def test_quick():\n    assert module.g(0) == 0\n"
     )
     found = mutants.tests_by_function(tmp_path, ["test_module.py"])
     assert found["module.py:3"] == ["test_module.py::test_quick", "test_module.py::test_slow"]
     assert found["module.py:6"] == ["test_module.py::test_quick"]
     assert "module.py:10" not in found
+    assert found["module.py:13"] == ["test_module.py"]
     (tmp_path / "test_module.py").write_text("def test_f():\n    assert False\n")
     with pytest.raises(SystemExit, match="the tests fail without any change"):
         mutants.tests_by_function(tmp_path, ["test_module.py"])

@@ -144,8 +144,8 @@ def mutants(path: Path) -> Iterator[Mutant]:
 def tests_by_function(copied: Path, tests: Sequence[str]) -> dict[str, list[str]]:
     """By a function's place ("alerts/policy.py:12"), the tests that call it, the quickest first.
 
-    They run once before they are watched, so that what is compiled is compiled by then. Raises SystemExit where a test
-    fails although nothing was changed.
+    What runs at import alone is a matter of all tests. They run once before they are watched, so that what is compiled
+    is compiled by then. Raises SystemExit where a test fails although nothing was changed.
     """
     target = copied / "functions-reached.json"
     environment = _environment(copied) | {functions_reached.TARGET_VARIABLE: str(target)}
@@ -154,11 +154,13 @@ def tests_by_function(copied: Path, tests: Sequence[str]) -> dict[str, list[str]
         ran = subprocess.run(command, cwd=copied, env=environment, capture_output=True, text=True, check=False)
         if ran.returncode != 0:
             raise SystemExit(f"the tests fail without any change:\n{ran.stdout[-2_000:]}{ran.stderr[-2_000:]}")
+    told = json.loads(target.read_text())
+    _, at_import = told.pop(functions_reached.COLLECTED)
     found: dict[str, list[str]] = {}
-    for test, (_, places) in sorted(json.loads(target.read_text()).items(), key=lambda each: each[1][0]):
+    for test, (_, places) in sorted(told.items(), key=lambda each: each[1][0]):
         for place in places:
             found.setdefault(place, []).append(test)
-    return found
+    return {place: list(tests) for place in at_import} | found
 
 
 def is_killed(copied: Path, mutant: Mutant, tests: Sequence[str], seconds: float) -> bool:
