@@ -30,7 +30,7 @@ from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, PeakWatch, Verd
 from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 
 BACK_TO_NORMAL = "back to normal"
 HEARD_AGAIN = "heard from again"
@@ -110,7 +110,9 @@ class Alarms:
             if number == NO_READING:
                 record, opened = self._silence_changed(silences[row]), silences[row].opening is not None
             else:
+                before = self._open.get(int(sets[number].series[row]))
                 record = self._changed(sets[number], verdicts[number], row)
+                step.rises.extend(_rise(before, record))
                 opened = verdicts[number].event[row] == OPENED
             if record is not None:
                 place = NO_READING if number == NO_READING else at
@@ -393,6 +395,13 @@ class Alarms:
             del self._shelved[series]
             return None
         return until
+
+
+def _rise(before: AlarmRecord | None, after: AlarmRecord | None) -> list[SeverityRise]:
+    """That an alarm is of a higher severity than before, where it is."""
+    if before is None or after is None or after.alarm != before.alarm or after.severity == before.severity:
+        return []
+    return [SeverityRise(before.series, before.opened, before.severity)]
 
 
 def _end_of(event: int, lasted: int) -> str:

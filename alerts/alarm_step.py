@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.policy import Band, Verdicts
-from devices.records import AlarmRecord
+from devices.records import AlarmRecord, SeverityRise
 
 SILENT = "silent"
 """The part of an alarm that says nothing comes; such an alarm is opened and ended by arrivals, not by scores."""
@@ -74,12 +74,13 @@ class AlarmStep:
     """What became of the alarms at some readings: a new record for each change, in order.
 
     `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened;
-    `NO_READING` where it was a silence.
+    `NO_READING` where it was a silence. `rises` are the severities that rose.
     """
 
     records: list[AlarmRecord] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     opened_at: list[int] = field(default_factory=list)
+    rises: list[SeverityRise] = field(default_factory=list)
 
     @property
     def opened(self) -> int:

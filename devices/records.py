@@ -132,6 +132,18 @@ class AlarmRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SeverityRise:
+    """The open alarm of a series, opened at `opened` (ns), is not of this `severity` any more, but of a higher one.
+
+    For databases that know an alarm by its severity: what they hold of it under the lower one has ended.
+    """
+
+    series: int
+    opened: int
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActionRecord:
     """Something that a person did, as it is kept: `position` and `number`, its place in the journal, are the key.
 

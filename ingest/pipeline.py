@@ -210,6 +210,7 @@ class Engine:
             stream_progress=progress,
             marked=changed.marked,
             function_events=events,
+            rises=followed.alarms.rises,
         )
         self._stored_series = len(self.registry)
         return output

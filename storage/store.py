@@ -21,6 +21,7 @@ from devices.records import (
     PointsMark,
     SeriesMove,
     SeriesRecord,
+    SeverityRise,
     StateRecord,
 )
 
@@ -183,7 +184,7 @@ class StepOutput:
     `devices` are changes of device states; only external databases take them. `actions` is what people did.
     `registered` are records of devices that are new or changed, `forgotten` devices whose records go. `moved` and
     `deleted` are series that end here: whatever there is of them, in these points too, moves or goes.
-    `marked` points are excluded, or included again.
+    `marked` points are excluded, or included again. `rises` are the severities of open alarms that rose.
     """
 
     position: int
@@ -204,6 +205,7 @@ class StepOutput:
     stream_progress: list[StreamProgress] = field(default_factory=list)
     marked: list[PointsMark] = field(default_factory=list)
     function_events: list[FunctionEvent] = field(default_factory=list)
+    rises: list[SeverityRise] = field(default_factory=list)
 
     @classmethod
     def merged(cls, outputs: list[StepOutput]) -> StepOutput:
@@ -226,6 +228,7 @@ class StepOutput:
             stream_results=[result for output in outputs for result in output.stream_results],
             stream_progress=[progress for output in outputs for progress in output.stream_progress],
             function_events=[event for output in outputs for event in output.function_events],
+            rises=[rise for output in outputs for rise in output.rises],
         )
 
 

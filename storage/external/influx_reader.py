@@ -84,7 +84,8 @@ class InfluxReader(ExternalReader):
         for row in self._rows(ALARMS, {}):
             device, metric, time = row["device"], row["metric"], row["time"]
             numbers = {name: float(row[name]) for name in _ALARM_NUMBERS if row.get(name) is not None}
-            numbers["opened"] = int(row["opened"])
+            if row.get("opened") is not None:
+                numbers["opened"] = int(row["opened"])
             found = parts.get((device, metric, time), {})
             yield AlarmEvent(device, metric, row["severity"], time, numbers, str(row.get("reason") or ""), found)
 

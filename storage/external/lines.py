@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from common.extras import optional
 from devices.batch import ScoredBatch
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 from storage.external.line_text import float_text, string_text, tag_text
 from storage.external.stream_lines import stream_lines
 from storage.store import DevicePresence, StepOutput
@@ -36,6 +36,10 @@ CONTRIBUTORS = "driftline_alarm_detector"
 
 QUALITY_SCORED, QUALITY_UNSCORED, QUALITY_LATE = 0, 1, 2
 """The field `quality`: scored; not scored, as while a detector warms up; late, thus neither scored nor learned."""
+
+RISES_AFTER = 1_000_000
+"""So long (ns) after its opening an alarm ends under a severity above which it has risen: VictoriaMetrics keeps whole
+milliseconds, and of two values at one of them the higher."""
 
 ALARM_STATES = {AlarmState.CLEARED: 0, AlarmState.OPEN: 1, AlarmState.ACKNOWLEDGED: 2}
 """The field `state`, a number, since VictoriaMetrics keeps nothing else."""
@@ -94,7 +98,8 @@ class LineProtocol:
         """
         self.learn(output.series)
         points = self._point_lines(output.points)
-        others = [self._alarm_line(record) for record in output.alarms] + [_device_line(d) for d in output.devices]
+        others = [self._alarm_line(record) for record in output.alarms] + [self._rise_line(r) for r in output.rises]
+        others += [_device_line(state) for state in output.devices]
         others += [line for record in output.alarms for line in self._contributor_lines(record)]
         others += [line for each in output.stream_results if sink in each.sinks for line in stream_lines(each)]
         if not others:
@@ -136,11 +141,7 @@ class LineProtocol:
         return prefix
 
     def _alarm_line(self, record: AlarmRecord) -> str:
-        tags = self._tags[record.series] if 0 <= record.series < len(self._tags) else None
-        if tags is None:
-            raise ValueError(
-                f"series {record.series} of alarm {record.alarm} has no name: expected a record of it before"
-            )
+        tags = self._tags_of(record.series, f"alarm {record.alarm}")
         time = record.opened if record.cleared is None else record.cleared
         fields = {
             "alarm": f"{record.alarm}i",
@@ -154,6 +155,16 @@ class LineProtocol:
         }
         written = ",".join(f"{name}={value}" for name, value in fields.items() if value is not None)
         return f"{ALARMS},{tags},severity={tag_text(record.severity)} {written} {time}"
+
+    def _rise_line(self, rise: SeverityRise) -> str:
+        tags = self._tags_of(rise.series, "an alarm")
+        return f"{ALARMS},{tags},severity={tag_text(rise.severity)} state=0i,open=0i {rise.opened + RISES_AFTER}"
+
+    def _tags_of(self, series: int, what: str) -> str:
+        tags = self._tags[series] if 0 <= series < len(self._tags) else None
+        if tags is None:
+            raise ValueError(f"series {series} of {what} has no name: expected a record of it before")
+        return tags
 
     def _contributor_lines(self, record: AlarmRecord) -> list[str]:
         if record.state is not AlarmState.OPEN:

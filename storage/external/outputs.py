@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from common.extras import optional
 from devices.batch import ScoredBatch
-from devices.records import ActionRecord, AlarmRecord, AlarmState, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 from storage.store import DevicePresence, StepOutput, StreamResult
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def encode_output(output: StepOutput) -> bytes:
         "next_position": output.next_position,
         "series": [asdict(record) for record in output.series],
         "alarms": [_alarm_fields(record) for record in output.alarms],
+        "rises": [asdict(rise) for rise in output.rises],
         "counts": output.counts,
         "devices": [asdict(state) for state in output.devices],
         "actions": [asdict(action) for action in output.actions],
@@ -62,6 +63,7 @@ def decode_output(data: bytes) -> StepOutput:
             points,
             [SeriesRecord(**record) for record in rest["series"]],
             alarms=[_alarm(record) for record in rest["alarms"]],
+            rises=[SeverityRise(**rise) for rise in rest.get("rises", ())],
             counts=rest["counts"],
             devices=[DevicePresence(**state) for state in rest["devices"]],
             actions=[ActionRecord(**action) for action in rest.get("actions", ())],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
-from storage.external.lines import ALARM_STATES, QUALITY_LATE
+from storage.external.lines import ALARM_STATES, QUALITY_LATE, RISES_AFTER
 from storage.store import SeriesPoints
 
 FIELDS = ("value", "score", "expected", "lower", "upper", "anomaly", "quality")
@@ -26,7 +26,10 @@ Columns = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class AlarmEvent:
-    """One line of `driftline_alarm` as it was read back."""
+    """One line of `driftline_alarm` as it was read back.
+
+    One without the number of its alarm ends an alarm under a severity above which it has risen.
+    """
 
     device: str
     metric: str
@@ -151,7 +154,7 @@ class ExternalReader(ABC):
         """Alarms, the newest first; `open_only` leaves out those that are cleared."""
         newest: dict[tuple[int, int], tuple[AlarmEvent, AlarmRecord]] = {}
         parts: dict[int, dict[str, float]] = {}
-        for event in sorted(self._alarm_events(), key=lambda event: event.time):
+        for event in _standing(self._alarm_events()):
             record = self._alarm(event)
             parts.setdefault(record.alarm, {}).update(event.parts)
             newest[record.alarm, record.series] = event, record
@@ -218,6 +221,17 @@ def thinned(points: SeriesPoints, max_points: int) -> SeriesPoints:
         first[1:] = bucket[order][1:] != bucket[order][:-1]
         keep[order[first]] = True
     return _rows(points, np.flatnonzero(keep), len(time))
+
+
+def _standing(events: Iterable[AlarmEvent]) -> list[AlarmEvent]:
+    """In order of time, without those of a severity above which their alarm has risen."""
+    known = sorted(events, key=lambda event: event.time)
+    risen = {(e.device, e.metric, e.severity, e.time - RISES_AFTER) for e in known if "alarm" not in e.numbers}
+    return [
+        event
+        for event in known
+        if "alarm" in event.numbers and (event.device, event.metric, event.severity, event.time) not in risen
+    ]
 
 
 def _points(time: NDArray[np.int64], columns: Columns) -> SeriesPoints:

@@ -132,7 +132,7 @@ class VictoriaReader(ExternalReader):
                 parts.setdefault((labels["device"], labels["metric"], time), {})[labels["detector"]] = value
         for (device, metric, severity, time), numbers in events.items():
             # Nanoseconds do not fit a float: what was stored is right to the millisecond.
-            opened = {"opened": round(numbers["opened"] / _MS) * _MS}
+            opened = {"opened": round(numbers["opened"] / _MS) * _MS} if "opened" in numbers else {}
             yield AlarmEvent(
                 device,
                 metric,

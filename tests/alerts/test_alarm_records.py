@@ -25,7 +25,7 @@ from alerts.alarm_step import SILENT, AlarmStep, Opening, Scored, SilenceChange
 from alerts.feedback import Adopted
 from alerts.series_rules import SeriesRules
 from common.time_units import MINUTE, SECOND
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 
 START = 1_750_000_000 * SECOND
 
@@ -211,8 +211,9 @@ def test_a_wrong_answer_holds_after_a_restart_and_where_only_the_store_is_left()
 
 def test_an_open_alarm_keeps_the_highest_score_and_severity_it_had() -> None:
     plant = Plant()
-    records = plant.step((0, 0, 5.0), (0, 1, 9.0), (0, 2, 4.5), (0, 3, 0.0)).records
-    assert [(each.state, each.severity, each.peak_score) for each in records] == [
+    step = plant.step((0, 0, 5.0), (0, 1, 9.0), (0, 2, 4.5), (0, 3, 0.0))
+    assert step.rises == [SeverityRise(0, START, "minor")]
+    assert [(each.state, each.severity, each.peak_score) for each in step.records] == [
         (AlarmState.OPEN, "minor", 5.0),
         (AlarmState.OPEN, "major", 9.0),
         (AlarmState.CLEARED, "major", 9.0),

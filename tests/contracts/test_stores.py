@@ -18,7 +18,7 @@ from letters import letter
 from victoria import Victoria
 
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 from storage.embedded.database import EmbeddedStore
 from storage.external.influx import InfluxSink
 from storage.external.influx_reader import FluxReader, InfluxQlReader
@@ -352,8 +352,13 @@ def test_alarms_come_back_from_their_events(oracle: EmbeddedStore, external: Ext
     opened = AlarmRecord(1, 0, AlarmState.OPEN, now, None, "minor", 3.5, 9.0, 4.0, "too high", {"default.z": 3.5})
     cleared = replace(opened, state=AlarmState.CLEARED, cleared=now + 80 * MS, severity="minor", peak_score=6.5)
     other = AlarmRecord(2, 1, AlarmState.ACKNOWLEDGED, now + 50 * MS, None, "major", 3.0, 1.0, float("nan"), "too low")
+    mild = replace(opened, alarm=3, series=2, opened=now + 60 * MS)
+    risen, rise = replace(mild, severity="major", peak_score=7.5), SeverityRise(2, mild.opened, "minor")
     points = recent(3)
-    outputs = [step(0, points, series=NAMES, alarms=[opened, other]), step(1, alarms=[cleared])]
+    outputs = [
+        step(0, points, series=NAMES, alarms=[opened, other, mild]),
+        step(1, alarms=[cleared, risen], rises=[rise]),
+    ]
     write_both(oracle, external, outputs)
 
     def text(record: AlarmRecord) -> str:
@@ -363,10 +368,10 @@ def test_alarms_come_back_from_their_events(oracle: EmbeddedStore, external: Ext
     def check() -> None:
         reader = external.reader()
         assert [text(a) for a in reader.alarms()] == [text(a) for a in oracle.alarms()]
-        assert [a.alarm for a in reader.alarms(open_only=True)] == [2]
+        assert [a.alarm for a in reader.alarms(open_only=True)] == [3, 2]
         assert [a.alarm for a in reader.alarms(state=AlarmState.CLEARED)] == [1]
         assert [a.alarm for a in reader.alarms(series=1)] == [2]
-        assert [a.alarm for a in reader.alarms(limit=1)] == [2]
+        assert [a.alarm for a in reader.alarms(limit=1)] == [3]
 
     eventually_agree(check)
 

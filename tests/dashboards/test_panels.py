@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -18,6 +20,11 @@ from dashboards.model import Board, Panel, Query, Variable
 from dashboards.panels import BOARDS
 from dashboards.panels.truth_panels import SENSOR_WEEKS
 from dashboards.querying import PrometheusSource, QueryError
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
+from storage.external.influx import InfluxSink
+from storage.storage_settings import SinkSettings
+from storage.store import StepOutput
 
 pytestmark = pytest.mark.service("victoria-metrics")
 
@@ -105,6 +112,32 @@ def test_every_alert_rule_gives_values(source: PrometheusSource, rule: AlertRule
     assert found
     named = set(re.findall(r"\$labels\.(\w+)", rule.summary))
     assert all(named <= set(series.labels) for series in found)
+
+
+def test_an_alarm_that_has_risen_is_counted_once_under_the_severity_that_it_has(tmp_path: Path) -> None:
+    opened = (END - 600) * 1_000_000_000
+    mild = AlarmRecord(1, 0, AlarmState.OPEN, opened, None, "minor", 3.5, 9.0, 4.0, "too high")
+    severe, empty = replace(mild, severity="major"), ScoredBatch.unscored(Batch.empty(), late=False)
+    first = StepOutput(0, 1, empty, series=[SeriesRecord(0, "plant/hall-1/press-01", "temp")], alarms=[mild])
+    then = StepOutput(1, 2, empty, alarms=[severe], rises=[SeverityRise(0, opened, "minor")])
+
+    def by_severity(asked: Query) -> dict[str, float]:
+        span = TimeRange(END - 60, END, 10)
+        return {each.labels["severity"]: float(each.values[-1]) for each in source.ask(asked, EVERYTHING, span)}
+
+    [panel] = [panel for _, panel in PANELS if panel.name == "by-severity"]
+    [rule] = [rule for rule in RULES if rule.uid == "driftline-alarm"]
+    with (
+        running_victoria_metrics(tmp_path, free_port_of_loopback()) as database,
+        PrometheusSource(database.url) as source,
+        InfluxSink(SinkSettings(name="victoria", type="victoriametrics", url=database.url)) as sink,
+    ):
+        sink.write(first)
+        sink.write(then)
+        sink.write(first)
+        database.flush()
+        assert figure(source, "driftline-fleet", "open-alarms") == 1
+        assert by_severity(panel.queries[0]) == by_severity(rule.query) == {"minor": 0, "major": 1}
 
 
 def test_figures_are_those_of_the_plant(source: PrometheusSource) -> None:

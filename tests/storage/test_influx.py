@@ -19,9 +19,10 @@ from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 
 from devices.batch import Batch, ScoredBatch
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 from storage.external.influx import InfluxSink
 from storage.external.lines import LineProtocol
+from storage.external.outputs import decode_output, encode_output
 from storage.storage_settings import SinkSettings
 from storage.store import DevicePresence, StepOutput, StreamResult
 
@@ -72,6 +73,16 @@ def test_alarms_become_lines() -> None:
         'peak_score=3.5,value=2.0,reason="a \\"jump\\"" 9',
         "driftline_alarm_detector,device=fan\\\\,metric=speed,detector=default.rarity decades=4.25 4",
     ]
+
+
+def test_an_alarm_that_rises_ends_under_its_old_severity_and_the_spool_keeps_that() -> None:
+    risen = AlarmRecord(7, 1, AlarmState.OPEN, 4, None, "major", 3.5, 2.0, 1.0, "odd")
+    made = StepOutput(
+        0, 1, ScoredBatch.unscored(Batch.empty(), late=False), alarms=[risen], rises=[SeverityRise(1, 4, "minor")]
+    )
+    for each in (made, decode_output(encode_output(made))):
+        _, line = LineProtocol(NAMES).block(each).text
+        assert line == "driftline_alarm,device=fan\\\\,metric=speed,severity=minor state=0i,open=0i 1000004"
 
 
 def test_device_states_become_lines_behind_the_points() -> None:
