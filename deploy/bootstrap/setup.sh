@@ -46,6 +46,10 @@ if [ $# -gt 0 ]; then
         fi
         echo "setup: adding what \"$extra\" needs"
         pip_install --require-hashes -r deploy/lock/run.txt -r "deploy/lock/$extra.txt"
+        if [ "$extra" = dev ]; then
+            echo "setup: compiling every detector for the tests (once, a minute or two)"
+            .venv/bin/python -m driftline.compile
+        fi
     done
     exit
 fi
@@ -56,5 +60,3 @@ fi
 echo "setup: installing Driftline and its libraries (some hundred megabytes the first time)"
 pip_install --require-hashes -r deploy/lock/run.txt -r deploy/lock/build.txt
 pip_install --no-deps --no-build-isolation --editable .
-echo "setup: compiling what runs for every message (once, a minute or two)"
-.venv/bin/python -m driftline.compile
