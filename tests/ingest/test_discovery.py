@@ -42,7 +42,7 @@ def test_homie_5_tells_all_units_of_a_device_at_once() -> None:
 
 
 def test_statestream_tells_the_unit_of_the_entity_before_its_attribute() -> None:
-    assert told("statestream", "ha/sensor/temp/unit", '"C"'.encode(), "dev").unit("", "", "dev", "temp") == "°C"
+    assert told("statestream", "ha/sensor/temp/unit", b'"C"', "dev").unit("", "", "dev", "temp") == "°C"
     assert told("statestream", "ha/sensor/temp/unit", b"5", "dev").state()["name"] == []
     assert told("statestream", "ha/sensor/temp/unit", b"{", "dev").state()["name"] == []
 
@@ -109,7 +109,8 @@ def test_the_topic_of_a_state_is_put_together_from_its_base(said: dict[str, Any]
 def test_a_device_s_components_share_what_it_says() -> None:
     root = {
         "dev": {"name": "Pump 7"}, "stat_t": "p/state",
-        "cmps": {"a": {"unit_of_meas": "A", "val_tpl": "{{ value_json.i }}"}, "b": {"stat_t": "p/b", "exp_aft": 60}, "c": 5},
+        "cmps": {"a": {"unit_of_meas": "A", "val_tpl": "{{ value_json.i }}"}, "b": {"stat_t": "p/b", "exp_aft": 60},
+                 "c": 5},
     }  # fmt: skip
     discovery = told("homeassistant", HA, root)
     assert (discovery.unit("p/state", "i", "", ""), discovery.name("p/state"), discovery.name("p/b")) == (

@@ -33,7 +33,7 @@ from driftline.compile.kernel_cache import drop_stale_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "benchmarks" / "mutants.json"
-_OPTIONS = ["-x", "-q", "-p", "no:cacheprovider"]
+_OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
 FOLDERS = {"firmware_sim": "firmware-sim/firmware_sim"}
 CONTRACTS = {
     "detectors": ["tests/contracts/test_detectors.py"],
