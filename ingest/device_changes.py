@@ -27,6 +27,7 @@ from devices.records import AlarmRecord, PointsMark, SeriesMove
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from ingest.admission import Admission
 from ingest.detector_host import DetectorHost
+from ingest.excluded_stretches import ExcludedStretches
 from ingest.observed import Observer
 from ingest.order import Orderer
 from ingest.route import Router
@@ -60,6 +61,7 @@ class DeviceChanges:
     admission: Admission
     alarms: Alarms
     observer: Observer
+    excluded: ExcludedStretches
 
     def act(self, action: DeviceAction, position: int, changed: Changed) -> None:
         """Do it, as of a journal position. Raises ActionError where it cannot be done."""
@@ -99,7 +101,9 @@ class DeviceChanges:
             metrics = [self.registry.records[each].metric for each in self.registry.series_of(device)]
             meant = did_you_mean(action.metric, metrics)
             raise ActionError(f'metric "{action.metric}": device "{device}" has no such metric{meant}')
-        changed.marked.append(PointsMark(series, action.start, action.end, isinstance(action, ExcludePoints)))
+        mark = PointsMark(series, action.start, action.end, isinstance(action, ExcludePoints))
+        self.excluded.mark(mark)
+        changed.marked.append(mark)
 
     def _is_known(self, device: str) -> bool:
         return self.registry.knows_device(device) or self.observer.statuses.get(device) is not None
@@ -129,6 +133,7 @@ class DeviceChanges:
         changed.alarms += self.alarms.end(list(moves), f"merged into {into} by {action.by}")
         self.alarms.forget(list(moves))
         self.orderer.move(moves)
+        self.excluded.move(moves)
         self._let_go(device, position)
         self.book.put(replace(self.book.get(device), merged_into=into, merged_at=position))
         changed.moved += moved
@@ -147,6 +152,7 @@ class DeviceChanges:
         series = self.registry.series_of(device)
         self.alarms.forget(series)
         changed.dropped += self.orderer.drop(series)
+        self.excluded.drop(series)
         self._let_go(device, position)
         self.book.forget(device)
         for record in self.book:

@@ -73,7 +73,8 @@ class Followed:
     """What became of readings: all in order, those on time, their scores and verdicts, and the alarms' changes.
 
     `own` are the verdicts on the readings on time, `together` those on devices' rows. `ahead` are the forecasts that
-    were made for warnings, `ahead_at` the places of the readings that brought them about.
+    were made for warnings, `ahead_at` the places of the readings that brought them about. `excluded` are readings in
+    stretches that people left out, and nowhere else here.
     """
 
     ordered: Ordered
@@ -84,6 +85,7 @@ class Followed:
     alarms: AlarmStep
     ahead: ScoredBatch
     ahead_at: NDArray[np.intp]
+    excluded: Batch
 
     def points(self) -> ScoredBatch:
         """All points: readings with their scores, devices' scores, forecasts, then late readings without a score."""

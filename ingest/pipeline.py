@@ -21,7 +21,7 @@ from alerts.policy import Band
 from alerts.series_rules import NO_RULES
 from alerts.siblings import ODD, USUAL, Siblings, beside, findings
 from detectors.detector import State
-from devices.batch import NO_TIME, Batch
+from devices.batch import NO_TIME, Batch, ScoredBatch
 from devices.device_actions import DeviceAction, PointsAction
 from devices.device_book import DeviceBook, noted
 from devices.messages import FLAG_RETAIN
@@ -39,6 +39,7 @@ from ingest.detector_host import DetectorHost, HostScores
 from ingest.device_changes import Changed, DeviceChanges
 from ingest.engine_settings import settings_as_json
 from ingest.entry_parts import entry_parts
+from ingest.excluded_stretches import ExcludedStretches
 from ingest.followed import Followed, Incoming, RecordedRows
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
@@ -119,6 +120,7 @@ class Engine:
             reorders=any(route.reorder_window for route in first),
             future_skew=max((route.future_skew for route in first), default=0),
         )
+        self._excluded = ExcludedStretches()
         self._changes = DeviceChanges(
             self.book,
             self.registry,
@@ -128,6 +130,7 @@ class Engine:
             self.admission,
             self.alarms,
             self.observer,
+            self._excluded,
         )
 
     @property
@@ -211,6 +214,7 @@ class Engine:
             marked=changed.marked,
             function_events=events,
             rises=followed.alarms.rises,
+            excluded=ScoredBatch.unscored(followed.excluded, late=False),
         )
         self._stored_series = len(self.registry)
         return output
@@ -254,6 +258,7 @@ class Engine:
             "fingerprints": self.host.fingerprints(),
             "not_learned": self.not_learned.state(),
             "marked": self.marked.state(),
+            "excluded": self._excluded.state(),
             "ahead": ahead,
             "router": self.router.state(),
             "observed": self.observer.state(),
@@ -283,6 +288,7 @@ class Engine:
         self.siblings.load(arrays.get("siblings", {}))
         self.not_learned.load(rest.get("not_learned", ()))
         self.marked.load(rest.get("marked", ()))
+        self._excluded.load(rest.get("excluded", ()))
         self.ahead.load(arrays.get("ahead", {}), rest.get("ahead", {}))
         self.router.load(rest.get("router", {}))
         self.observer.load(rest.get("observed", {}))
@@ -426,6 +432,7 @@ class Engine:
         batch = incoming.batch
         device = self.registry.device_of()[batch.series]
         ordered = self._orderer.step(Arrived(batch, device, incoming.window, incoming.arrival), incoming.moments)
+        ordered, excluded = self._excluded.split(ordered)
         taken = ordered.on_time()
         taken_up = self.admission.taken_up(taken.batch.series, taken.arrival)
         scores = self.host.step(taken, self.not_learned.learn(taken.batch), taken_up)
@@ -445,6 +452,7 @@ class Engine:
             alarms,
             ahead_points(ahead, verdicts[2].anomaly),
             np.array([row.at for row in ahead], np.intp),
+            excluded,
         )
 
     def _sets(self, taken: Ordered, scores: HostScores) -> list[Scored]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.batch import ScoredBatch
+from devices.batch import Batch, ScoredBatch
 from devices.messages import MessageChunk
 from devices.records import (
     ActionRecord,
@@ -175,6 +175,10 @@ class FunctionEvent:
     content: bytes
 
 
+def _no_points() -> ScoredBatch:
+    return ScoredBatch.unscored(Batch.empty(), late=False)
+
+
 @dataclass(frozen=True, slots=True)
 class StepOutput:
     """All that the engine made of one journal chunk, or of several in a row: what one store transaction holds.
@@ -184,7 +188,8 @@ class StepOutput:
     `devices` are changes of device states; only external databases take them. `actions` is what people did.
     `registered` are records of devices that are new or changed, `forgotten` devices whose records go. `moved` and
     `deleted` are series that end here: whatever there is of them, in these points too, moves or goes.
-    `marked` points are excluded, or included again. `rises` are the severities of open alarms that rose.
+    `marked` points are excluded, or included again; `excluded` are further points, in stretches that are. `rises` are the
+    severities of open alarms that rose.
     """
 
     position: int
@@ -204,6 +209,7 @@ class StepOutput:
     stream_results: list[StreamResult] = field(default_factory=list)
     stream_progress: list[StreamProgress] = field(default_factory=list)
     marked: list[PointsMark] = field(default_factory=list)
+    excluded: ScoredBatch = field(default_factory=_no_points)
     function_events: list[FunctionEvent] = field(default_factory=list)
     rises: list[SeverityRise] = field(default_factory=list)
 
@@ -249,6 +255,7 @@ def _of_devices(outputs: list[StepOutput]) -> dict[str, Any]:
         "moved": [move for output in outputs for move in output.moved],
         "deleted": [series for output in outputs for series in output.deleted],
         "marked": [mark for output in outputs for mark in output.marked],
+        "excluded": ScoredBatch.concatenate([output.excluded for output in outputs]),
     }
 
 

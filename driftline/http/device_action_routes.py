@@ -57,7 +57,7 @@ class DeviceActionReply(BaseModel):
     """What was done."""
 
     done: list[DoneReply]
-    kept: str = Field(description="merge, delete: what stays as it was elsewhere, and what to do; else empty.")
+    kept: str = Field(description="merge: what stays as it was elsewhere, and what to do; else empty.")
 
 
 def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
@@ -68,8 +68,8 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
     def act(who: Operator, given: DeviceRequest) -> Response:
         """Rename, label, retire, restore, mute, unmute, merge or delete devices; only administrators merge and delete.
 
-        A device that is deleted goes with its points, states and alarms. That cannot be undone. `kept` says what of a
-        merged or deleted device stays as it was in the archive and in external databases.
+        A device that is deleted goes with its points, states and alarms, in the archive and in external databases too.
+        That cannot be undone. `kept` says what of a merged device stays as it was in external databases.
         """
         _check_role(who, given.action)
         devices = list(dict.fromkeys(given.devices))
@@ -86,7 +86,7 @@ def device_action_router(view: ServiceView, audit: Audit) -> APIRouter:
         refused = [each.refused for each in done if each.refused]
         if len(refused) == len(done):
             raise ApiError(409, "refused", refused[0])
-        kept = view.kept_elsewhere() if given.action in _FOR_ADMINS else ""
+        kept = view.kept_elsewhere() if given.action == "merge" else ""
         told_all = {"done": [dataclasses.asdict(each) for each in done], "kept": kept}
         return json_response(told_all, status=status_of(done))
 

@@ -60,7 +60,9 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
         """Exclude a stretch of points, or include it again.
 
         Points that are excluded are in no chart, aggregate or history to learn from; SQL has them in the view
-        `excluded`. What was learned from them, points in the archive, and external databases stay as they are.
+        `excluded`. What comes later for the stretch is stored there too: it is neither scored nor learned, raises no
+        alarm, and goes to no external database. What was learned from points as they came, and what external
+        databases have of them, stays as it is.
         """
         kind = ExcludePoints if given.action == "exclude" else IncludePoints
         (done,) = carried_out(

@@ -49,7 +49,13 @@ def point_router(view: ServiceView, settings: HttpSettings, queries: QueryPool) 
         for record in chosen:
             found = store.points(record.series, start, end, max_points or settings.max_points)
             columns = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-            replies.append(series_reply(record) | learning_of(learning, record.series) | columns)
+            excluded = [
+                {"start": first, "end": beyond, "points": count}
+                for first, beyond, count in store.exclusions(record.series, start, end)
+            ]
+            replies.append(
+                series_reply(record) | learning_of(learning, record.series) | columns | {"excluded": excluded}
+            )
         return json_response({"series": replies})
 
     @router.get("/sparklines", response_model=schemas.SparklinesReply)

@@ -169,6 +169,14 @@ class DeviceListReply(BaseModel):
     devices: list[DeviceReply]
 
 
+class ExcludedStretch(BaseModel):
+    """A stretch of a series, in ns and without `end`, whose `points` people left out: they are not among the others."""
+
+    start: int
+    end: int
+    points: int
+
+
 class PointsSeries(SeriesReply):
     """Points of one series in time order, as columns of one length."""
 
@@ -188,6 +196,7 @@ class PointsSeries(SeriesReply):
         description="How new the reading is to its series, counted as the score is; null where nothing says."
     )
     missing: str = Field(description="What could not be read, as when an external database is away; else empty.")
+    excluded: list[ExcludedStretch] = Field(description="Stretches that people left out, as far as they reach in.")
 
 
 class PointsReply(BaseModel):

@@ -314,7 +314,7 @@ class ServiceView(Protocol):
         ...
 
     def kept_elsewhere(self) -> str:
-        """What of a merged or deleted device stays as it was, and what to do about it; empty where nothing does."""
+        """What of a merged device stays as it was elsewhere, and what to do about it; empty where nothing does."""
         ...
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:

@@ -266,10 +266,8 @@ class ServiceStatus:
         return ActionDesk(self.receiver, self._store).act(actions)
 
     def kept_elsewhere(self) -> str:
-        """What of a merged or deleted device stays as it was, and what to do about it; empty where nothing does."""
+        """What of a merged device stays as it was, and what to do about it; empty where nothing does."""
         places = [f'the external database "{state.name}"' for state in self._sink_states()]
-        if self._store.archived:
-            places.insert(0, "the archive")
         if not places:
             return ""
         return f"{' and '.join(places)}: what they hold stays under the device's former name; delete it there"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from common.extras import optional
 from common.time_units import DAY
 from devices.records import SeriesRecord
+from storage.archive import archive_changes
 from storage.archive.parquet_archive import COLUMNS, Archive, ArchivedFile, day_of, day_start
 from storage.embedded import schema
 
@@ -29,6 +30,11 @@ _FILES_A_DAY = 8
 
 _IN_DAY = "p.time >= make_timestamp_ns({start}) AND p.time < make_timestamp_ns({end})"
 _NOT_NEWEST = "NOT EXISTS (FROM newest n WHERE n.series = p.series AND n.time = p.time)"
+_EXCLUDED_TOO = """
+CREATE OR REPLACE TEMP VIEW excluded AS
+    SELECT s.device, s.metric, p.time, p.value FROM stored.point_excluded p JOIN stored.series s USING (series)
+    UNION ALL SELECT device, metric, time, value FROM {left_out};
+"""
 _POINT = "series, time, value, score, expected, lower, upper, anomaly, late"
 
 
@@ -78,7 +84,7 @@ def move_day(
     span = _IN_DAY.format(start=day_start(day), end=day_start(day) + DAY)
     query = f"SELECT {_POINT} FROM stored.point p WHERE {span} AND {_NOT_NEWEST}"
     if old:
-        relation = archive.relation(old)
+        relation = archive_changes.carried(connection, archive, old)
         query += f" AND NOT EXISTS (FROM {relation} a WHERE a.series = p.series AND a.time = p.time)"
         if merge:
             query += f" UNION ALL SELECT {_POINT} FROM {relation}"
@@ -88,14 +94,36 @@ def move_day(
         added += [archive.write(day, points, names) for points in _portions(batches)]
     for table in schema.POINT_TABLES:
         connection.execute(f"DELETE FROM stored.{table} p WHERE {span} AND {_NOT_NEWEST}")
-    for file in added:
+    replaced = old if merge else []
+    _replace(connection, replaced, added)
+    return added, replaced
+
+
+def write_anew(
+    connection: Any, archive: Archive, file: ArchivedFile, names: Sequence[SeriesRecord]
+) -> list[ArchivedFile]:
+    """Within a transaction: write a file's points under the series that they are of now, in place of the file.
+
+    A point that meets another at its new series and time moves to the next nanosecond. Returns the files that stand for
+    it: none where nothing is left.
+    """
+    relation = archive_changes.carried(connection, archive, [file])
+    apart = "row_number() OVER (PARTITION BY series, time ORDER BY value) - 1"
+    query = _POINT.replace("time", f"make_timestamp_ns(epoch_ns(time) + {apart}) AS time", 1)
+    ordered = f"SELECT * FROM (SELECT {query} FROM {relation}) ORDER BY series, time"
+    with connection.sql(ordered).to_arrow_reader(_ROWS_A_BATCH) as batches:
+        added = [archive.write(file.day, points, names) for points in _portions(batches)]
+    _replace(connection, [file], added)
+    return added
+
+
+def _replace(connection: Any, old: Sequence[ArchivedFile], new: Sequence[ArchivedFile]) -> None:
+    for file in new:
         connection.execute(
             "INSERT INTO stored.archive VALUES (?, ?::DATE, ?, ?, ?, make_timestamp_ns(?), make_timestamp_ns(?))",
             [file.path, file.day, file.rows, file.bytes, file.sha256, file.first, file.last],
         )
-    replaced = old if merge else []
-    forget(connection, replaced)
-    return added, replaced
+    forget(connection, old)
 
 
 def _portions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -121,8 +149,11 @@ def past_keeping(files: Sequence[ArchivedFile], newest: int, keep: int) -> list[
     return [file for file in files if day_start(file.day) + DAY <= newest - keep]
 
 
-def views_with_archive(relation: str) -> str:
-    """Views of this connection alone that show the archive's points beside the database's."""
+def views_with_archive(relation: str, left_out: str = "") -> str:
+    """Views of this connection alone that show the archive's points beside the database's.
+
+    `left_out` stands for the points of the archive that people left out, where there are any.
+    """
     own = schema.VIEWS.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW")
     own = own.replace("FROM stored.point GROUP BY ALL", "FROM point_everywhere GROUP BY ALL")
     hot = (
@@ -134,6 +165,7 @@ def views_with_archive(relation: str) -> str:
         f"UNION ALL SELECT {COLUMNS}, NULL::FLOAT FROM {relation};"
         f"{own}"
         "CREATE OR REPLACE TEMP VIEW points AS SELECT * EXCLUDE (series) FROM point_everywhere;"
+        + (_EXCLUDED_TOO.format(left_out=left_out) if left_out else "")
     )
 
 

@@ -30,6 +30,12 @@ class NewestTimes:
             self._reserve(int(series.max()) + 1)
             self.times[series] = time
 
+    def put(self, series: Sequence[int], known: NDArray[np.int32], time: NDArray[np.int64]) -> None:
+        """Take `time` (ns) for the newest of those of `series` that are `known`; the others have no point."""
+        self._reserve(max(series) + 1)
+        self.times[series] = NO_TIME
+        self.times[known] = time
+
     def of(self, series: Sequence[int] | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Those of `series` (of all) that have points, ascending, and the newest time of each."""
         known = np.flatnonzero(self.times != NO_TIME).astype(np.int32)

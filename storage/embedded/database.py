@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from common.storage_errors import StorageFullError
 from devices.batch import ScoredBatch
+from storage.archive import archive_changes
 from storage.archive.parquet_archive import ArchivedFile
 from storage.embedded.conflicts import sort_out
 from storage.embedded.device_writing import change_devices
 from storage.embedded.row_writing import timestamps, write_points, write_rows
+from storage.embedded.schema import EXCLUDED
 from storage.embedded.stream_store import StreamStore
 from storage.embedded.stream_tables import write_streams
 from storage.store import CommitResult, StepOutput
@@ -80,44 +82,48 @@ class EmbeddedStore(StreamStore):
             # Ahead of the transaction: what a kill leaves behind here is put again, the same, with the next commit.
             self._letters.put(output.dead_letters)
             points = output.points
+            if len(output.excluded):
+                points = ScoredBatch.concatenate([points, output.excluded])
             fresh, before = self._newest.advance(points.series, points.time)
             try:
                 connection = self._writer()
                 with self._transaction(connection, "storing results"):
-                    kept, result = self._sort_out(connection, points, fresh)
+                    kept, result, duplicate = self._sort_out(connection, points, fresh)
                     counts = self._counted(output.counts, result)
-                    write_points(connection, kept)
+                    shown, apart = _parted(output, kept, duplicate)
+                    write_points(connection, shown)
+                    write_points(connection, apart, EXCLUDED)
                     write_rows(connection, output)
                     change_devices(connection, output)
                     write_streams(connection, output)
                     connection.execute(_PUT_PROGRESS, [output.next_position, orjson.dumps(counts).decode()])
                     if ahead is not None:
-                        ahead(output if kept is points else replace(output, points=kept))
+                        ahead(output if shown is output.points else replace(output, points=shown))
             except BaseException:
                 self._newest.undo(points.series, before)
                 raise
             self._position = output.next_position
             self._counts = counts
             self._newest.move(output.moved, output.deleted)
-            if output.marked:
-                self._newest.load(*self._load_newest(connection))
+            if marked := sorted({*(mark.series for mark in output.marked), *output.excluded.series.tolist()}):
+                self._newest.put(marked, *self._load_newest(connection, marked))
             return result
 
     def _sort_out(
         self, connection: duckdb.DuckDBPyConnection, points: ScoredBatch, fresh: NDArray[np.bool_]
-    ) -> tuple[ScoredBatch, CommitResult]:
-        """The points to write, each at a time that is free, and where all of them went."""
+    ) -> tuple[ScoredBatch, CommitResult, NDArray[np.bool_]]:
+        """The points to write, each at a time that is free; where all of them went; and which are duplicates, (n,)."""
         behind = np.flatnonzero(~fresh)
         if not len(behind):
             late = int(np.count_nonzero(points.late))
-            return points, CommitResult(len(points) - late, 0, late)
+            return points, CommitResult(len(points) - late, 0, late), ~fresh
         time, duplicate, conflicts = sort_out(points, behind, partial(self._find_stored, connection))
         late = int(np.count_nonzero(points.late & ~duplicate))
         duplicates = int(np.count_nonzero(duplicate))
         kept = replace(points, time=time).take(~duplicate)
         if conflicts:
             self._newest.reach(kept.series, kept.time)
-        return kept, CommitResult(len(points) - late - duplicates, duplicates, late, conflicts)
+        return kept, CommitResult(len(points) - late - duplicates, duplicates, late, conflicts), duplicate
 
     def _find_stored(
         self, connection: duckdb.DuckDBPyConnection, series: NDArray[np.int32], time: NDArray[np.int64]
@@ -137,7 +143,7 @@ class EmbeddedStore(StreamStore):
             files = _overlapping(self._archived, int(time.min()), int(time.max()))
         if not files or self.archive is None:
             return {"row": np.empty(0, np.intp), "value": np.empty(0)}
-        relation = self.archive.relation(files)
+        relation = archive_changes.carried(connection, self.archive, files)
         found = connection.execute(_FIND_STORED.format(points=relation), [int(time.min()), int(time.max())])
         return dict(found.fetchnumpy())
 
@@ -153,6 +159,15 @@ class EmbeddedStore(StreamStore):
         limit = self.settings.max_bytes
         if limit is not None and self.size_bytes >= limit:
             raise StorageFullError(f"{self.path}: no room left for storing results: it holds the {limit} bytes allowed")
+
+
+def _parted(output: StepOutput, kept: ScoredBatch, duplicate: NDArray[np.bool_]) -> tuple[ScoredBatch, ScoredBatch]:
+    """Of the points to write those of `output.points`, and those of `output.excluded`, which come after them."""
+    if not len(output.excluded):
+        return kept, output.excluded
+    first = np.count_nonzero(~duplicate[: len(output.points)])
+    rows = np.arange(len(kept))
+    return kept.take(rows[:first]), kept.take(rows[first:])
 
 
 def _overlapping(files: tuple[ArchivedFile, ...], low: int, high: int) -> list[ArchivedFile]:

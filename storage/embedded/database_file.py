@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from common.durations import parse_duration
 from common.storage_errors import StorageCorruptError
-from storage.archive import archiving
+from storage.archive import archive_changes, archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters, letters_path
 from storage.embedded import schema
@@ -213,14 +213,23 @@ class DatabaseFile(QueriesWithOlder):
     def _complete(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What may be added to a database of this version at any time."""
         connection.execute(schema.ARCHIVE_TABLE)
+        connection.execute(archive_changes.TABLE)
         connection.execute(schema.EXCLUDED_TABLE)
+        connection.execute(schema.EXCLUSION_TABLE)
+        connection.execute(schema.EXCLUDED_BEFORE)
         connection.execute(schema.POINT_VIEW)
         connection.execute(schema.VIEWS)
         connection.execute(STREAM_TABLES)
         connection.execute("INSERT OR IGNORE INTO stored.meta VALUES ('database', ?)", [uuid.uuid4().hex])
 
-    def _load_newest(self, connection: duckdb.DuckDBPyConnection) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        rows = connection.execute("SELECT series, epoch_ns(max(time)) AS time FROM stored.point GROUP BY series")
+    def _load_newest(
+        self, connection: duckdb.DuckDBPyConnection, series: Sequence[int] | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Those of `series` (of all) that have points, and the newest time of each."""
+        where = "" if series is None else f"WHERE series IN ({', '.join(str(int(each)) for each in series)}) "
+        rows = connection.execute(
+            f"SELECT series, epoch_ns(max(time)) AS time FROM stored.point {where}GROUP BY series"
+        )
         columns = rows.fetchnumpy()
         return np.asarray(columns["series"], np.int32), np.asarray(columns["time"], np.int64)
 

@@ -6,6 +6,8 @@ import duckdb
 import orjson
 
 from devices.records import PointsMark, SeriesMove
+from devices.stretches import with_span, without_span
+from storage.archive.archive_changes import note_changes
 from storage.embedded.row_writing import columns_of
 from storage.embedded.schema import EXCLUDED, POINT_COLUMNS, POINT_TABLES
 from storage.store import StepOutput
@@ -48,16 +50,18 @@ def change_devices(connection: duckdb.DuckDBPyConnection, output: StepOutput) ->
         connection.execute("DELETE FROM stored.device WHERE list_contains(?, device)", [output.forgotten])
     for mark in output.marked:
         _mark(connection, mark)
+    note_changes(connection, output.moved, output.deleted)
     for move in output.moved:
         _move(connection, move)
     if output.deleted:
         gone = ", ".join(str(int(series)) for series in output.deleted)
-        for table in (*POINT_TABLES, EXCLUDED, "state", "alarm"):
+        for table in (*POINT_TABLES, EXCLUDED, "exclusion", "state", "alarm"):
             connection.execute(f"DELETE FROM stored.{table} WHERE series IN ({gone})")
 
 
 def _mark(connection: duckdb.DuckDBPyConnection, mark: PointsMark) -> None:
     """Let points of a stretch stand apart, or among the others again."""
+    _note_stretch(connection, mark)
     where = (
         f"series = {int(mark.series)} AND time >= make_timestamp_ns({int(mark.start)}) "
         f"AND time < make_timestamp_ns({int(mark.end)})"
@@ -66,6 +70,22 @@ def _mark(connection: duckdb.DuckDBPyConnection, mark: PointsMark) -> None:
     for source in sources:
         connection.execute(f"INSERT INTO stored.{target} SELECT {POINT_COLUMNS} FROM stored.{source} WHERE {where}")
         connection.execute(f"DELETE FROM stored.{source} WHERE {where}")
+
+
+def _note_stretch(connection: duckdb.DuckDBPyConnection, mark: PointsMark) -> None:
+    series = int(mark.series)
+    rows = connection.execute(
+        "SELECT epoch_ns(first), epoch_ns(beyond) FROM stored.exclusion WHERE series = ? ORDER BY first", [series]
+    ).fetchall()
+    change = with_span if mark.excluded else without_span
+    spans = change(rows, (mark.start, mark.end))
+    if spans == rows:
+        return
+    connection.execute("DELETE FROM stored.exclusion WHERE series = ?", [series])
+    for start, end in spans:
+        connection.execute(
+            "INSERT INTO stored.exclusion VALUES (?, make_timestamp_ns(?), make_timestamp_ns(?))", [series, start, end]
+        )
 
 
 def _move(connection: duckdb.DuckDBPyConnection, move: SeriesMove) -> None:
@@ -78,4 +98,5 @@ def _move(connection: duckdb.DuckDBPyConnection, move: SeriesMove) -> None:
         f"INSERT OR IGNORE INTO stored.state SELECT {target}, time, text FROM stored.state WHERE series = {source}"
     )
     connection.execute(f"DELETE FROM stored.state WHERE series = {source}")
+    connection.execute(f"UPDATE stored.exclusion SET series = {target} WHERE series = {source}")
     connection.execute(f"UPDATE stored.alarm SET series = {target} WHERE series = {source}")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from common.durations import parse_duration
 from common.time_units import HOUR
-from storage.archive import archiving
-from storage.archive.parquet_archive import ArchivedFile
+from storage.archive import archive_changes, archiving
+from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.embedded import schema
 from storage.embedded.compaction import move_sorted
 from storage.embedded.database_file import DatabaseFile, write_ahead_log
@@ -103,7 +103,8 @@ class OldPoints(DatabaseFile):
             newest = self._newest.of(None)
         with self._cursor() as cursor, database_errors(self.path, "looking for old points"):
             days = archiving.days_to_move(cursor, newest, after, now + _MOST_AHEAD)
-        names = self.series() if days else []
+        self._carry_changes(archive)
+        names = self.all_series() if days else []
         moved = 0
         for day in days:
             if not all(archive.is_usable(file) for file in self._archived if file.day == day):
@@ -121,6 +122,24 @@ class OldPoints(DatabaseFile):
                 change.extend(file for file in self._archived if file not in old)
         archive.write_manifest(self._owner, self._archived)
         return moved
+
+    def _carry_changes(self, archive: Archive) -> None:
+        """Write those files anew that hold series that were deleted, or are part of others by now."""
+        with self._cursor() as cursor, database_errors(self.path, "looking for series that are no more"):
+            gone = archive_changes.changed_series(cursor)
+            if not gone:
+                return
+            readable = [file for file in self._archived if archive.is_usable(file)]
+            holding = [file for file in readable if archive_changes.holds_any(cursor, archive, file)]
+        complete = len(readable) == len(self._archived)
+        names = self.all_series()
+        for file in holding:
+            with self._changing_archive("writing a file of the archive anew") as (cursor, change):
+                added = archiving.write_anew(cursor, archive, file, names)
+                change.extend([each for each in self._archived if each != file] + added)
+        if complete:
+            with self._maintaining("noting what the archive holds") as connection:
+                archive_changes.settle(connection, gone)
 
     def move_times(self, start: int, end: int, by: int, devices: Sequence[str] | None = None) -> tuple[int, int]:
         """Move points from `start` up to and without `end` (ns) by `by` ns; of these devices where any are named.

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from storage.archive import archive_changes
 from storage.embedded.queries import StoreQueries
 from storage.external.reader_parts import ExternalReader
 from storage.store import SeriesPoints
@@ -83,7 +84,7 @@ class QueriesWithOlder(StoreQueries):
             source = "stored.point"
             files = self._begin(cursor)
             if files and self.archive is not None:
-                relation = self.archive.relation(files)
+                relation = archive_changes.shown(cursor, self.archive, files)
                 source = f"(SELECT series, time FROM {source} UNION ALL SELECT series, time FROM {relation})"
             query = f"SELECT epoch_ns(min(time)) FROM {source} WHERE series = {int(series)}"
             first = cursor.execute(query).fetchall()[0][0]

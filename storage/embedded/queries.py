@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.batch import Batch, ScoredBatch
 from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, DeviceRecord, SeriesRecord
+from storage.archive import archive_changes
 from storage.archive.archiving import views_with_archive
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters
@@ -93,6 +94,7 @@ class StoreQueries(ABC):
         """How many points of a stretch of time (ns) are excluded, and how many are not."""
         counts = []
         with self._reading() as cursor:
+            self._show_archive(cursor)
             for table in ("excluded", "points"):
                 [(count,)] = cursor.execute(
                     f"SELECT count(*) FROM {table} WHERE device = ? AND metric = ? "
@@ -101,6 +103,23 @@ class StoreQueries(ABC):
                 ).fetchall()
                 counts.append(int(count))
         return counts[0], counts[1]
+
+    def exclusions(self, series: int, start: int | None, end: int | None) -> list[tuple[int, int, int]]:
+        """The stretches of a series that people left out and that reach into a time (ns): start, end, points in it."""
+        low, high = _TIME_MIN if start is None else start, _TIME_MAX if end is None else end
+        where = "e.series = ? AND e.first < make_timestamp_ns(?) AND e.beyond > make_timestamp_ns(?)"
+        given = [series, high, low]
+        with self._reading() as cursor:
+            if not cursor.execute(f"SELECT 1 FROM stored.exclusion e WHERE {where} LIMIT 1", given).fetchall():
+                return []
+            self._show_archive(cursor)
+            rows = cursor.execute(
+                "SELECT epoch_ns(e.first), epoch_ns(e.beyond), (SELECT count(*) FROM excluded x WHERE "
+                "x.device = s.device AND x.metric = s.metric AND x.time >= e.first AND x.time < e.beyond) "
+                f"FROM stored.exclusion e JOIN stored.series s USING (series) WHERE {where} ORDER BY 1",
+                given,
+            ).fetchall()
+        return [(int(first), int(beyond), int(points)) for first, beyond, points in rows]
 
     def devices(self) -> list[DeviceRecord]:
         """What people and rules say of devices, by identity."""
@@ -134,7 +153,7 @@ class StoreQueries(ABC):
             source = "stored.point"
             files = [file for file in self._begin(cursor) if file.first <= high and file.last >= low]
             if files and self.archive is not None:
-                relation = self.archive.relation(files)
+                relation = archive_changes.shown(cursor, self.archive, files)
                 source = (
                     f"(SELECT {_POINT}, novelty FROM stored.point "
                     f"UNION ALL SELECT {_POINT}, NULL::FLOAT AS novelty FROM {relation})"
@@ -281,9 +300,7 @@ class StoreQueries(ABC):
                     checked = check_query(cursor, sql, (*VIEWS, *stored_streams(cursor)))
                     if "dead_letters" in checked.views:
                         make_letter_table(cursor, self._letters)
-                    files = self._begin(cursor)
-                    if files and self.archive is not None:
-                        cursor.execute(views_with_archive(self.archive.relation(files)))
+                    self._show_archive(cursor)
                     cursor.execute(sql)
                     columns = [column[0] for column in cursor.description or ()]
                     rows, truncated = _fetch(cursor, limit, max_bytes)
@@ -296,6 +313,13 @@ class StoreQueries(ABC):
                 except duckdb.Error as error:
                     raise QueryError(_one_line(error)) from error
         return QueryResult(columns, rows, truncated)
+
+    def _show_archive(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Begin a reading transaction in which the views show the archive's points beside the database's."""
+        files = self._begin(cursor)
+        if files and self.archive is not None:
+            shown = archive_changes.shown(cursor, self.archive, files)
+            cursor.execute(views_with_archive(shown, archive_changes.left_out(cursor, self.archive, files)))
 
     def _without_damaged(self, work: Callable[[], Made]) -> Made:
         """What `work` returns; again, without files of the archive that turn out to be damaged, where it fails by them.

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord
 from storage.embedded.columns import stored_columns
+from storage.embedded.schema import POINT_TABLES
 from storage.store import StepOutput
 
 _INSERT_POINTS = """
-INSERT INTO stored.point_recent
+INSERT INTO stored.{table}
 SELECT series, time, value, nullif(score, 'nan'), nullif(expected, 'nan'), nullif(below, 'nan'),
     nullif(coalesce(above, 'nan'), coalesce(below, 'nan')), anomaly, late, nullif(novelty, 'nan')
 FROM incoming
@@ -56,8 +57,8 @@ SELECT position, number, alarm, kind, done_by, make_timestamp_ns(done_at), text,
 """
 
 
-def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> None:
-    """Append points, none of which is stored yet, to the recent ones."""
+def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch, table: str = POINT_TABLES[0]) -> None:
+    """Append points, none of which is stored yet, to the recent ones or to another table of points."""
     if not len(points):
         return
     score, expected, below, above = stored_columns(points)
@@ -76,7 +77,7 @@ def write_points(connection: duckdb.DuckDBPyConnection, points: ScoredBatch) -> 
             "novelty": np.round(points.novelty, 2).astype(np.float32),
         },
     )
-    connection.execute(_INSERT_POINTS)
+    connection.execute(_INSERT_POINTS.format(table=table))
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, output: StepOutput) -> None:

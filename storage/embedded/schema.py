@@ -154,6 +154,21 @@ EXCLUDED = "point_excluded"
 EXCLUDED_TABLE = f"CREATE TABLE IF NOT EXISTS stored.{EXCLUDED} {_POINT_TYPES};"
 """Points that people took out: in no chart, aggregate or history, until they are put back."""
 
+EXCLUSION_TABLE = """
+CREATE TABLE IF NOT EXISTS stored.exclusion(
+    series INTEGER NOT NULL,
+    first TIMESTAMP_NS NOT NULL,
+    beyond TIMESTAMP_NS NOT NULL
+);
+"""
+"""The stretches that people took out, up to and without `beyond`: the archive's points there are left out in reads."""
+
+EXCLUDED_BEFORE = """
+INSERT INTO stored.exclusion SELECT series, time, make_timestamp_ns(epoch_ns(time) + 1) FROM stored.point_excluded
+WHERE NOT EXISTS (FROM stored.exclusion);
+"""
+"""A version that kept no stretches had taken these points out."""
+
 ARCHIVE_TABLE = """
 CREATE TABLE IF NOT EXISTS stored.archive(
     path VARCHAR PRIMARY KEY,

@@ -5,14 +5,17 @@ The same point written twice is the same point, so a write that may have failed 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from common.durations import parse_duration
 from common.extras import optional
+from common.http_client import HttpRefusedError
 from devices.records import SeriesRecord
 from storage.external.lines import LineBlock, LineProtocol
 from storage.storage_settings import SinkSettings
@@ -29,7 +32,13 @@ else:
     rest = optional("influxdb_client.rest", extra="influx", purpose="Speaking to InfluxDB")
     urllib3 = optional("urllib3.exceptions", extra="influx", purpose="Speaking to InfluxDB")
 
+log = logging.getLogger(__name__)
+
 _REFUSED = {400, 413, 422}
+_LATER = {0, 401, 408, 429}
+"""Answers after which a deletion is tried again."""
+_FIRST, _LAST = "1677-09-21T00:12:44Z", "2262-04-11T23:47:16Z"
+_QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,11 @@ class InfluxSink:
         `max_series` are refused without asking the server. Raises OSError where the server is away, overloaded or not
         set up (401, 403, 404): then the same write may be tried again, since writing twice changes nothing.
         """
+        if output.deleted:
+            # Before all lines: what the output holds of a device that came again after it was deleted stays.
+            for device in sorted({each.device for each in output.series if each.series in output.deleted}):
+                self._delete(device)
+            output = _without_deleted(output)
         block = self._protocol.block(output, self.settings.name)
         rejected: list[RejectedLine] = []
         beyond = output.points.series >= self.settings.max_series
@@ -90,6 +104,28 @@ class InfluxSink:
         for start in range(0, len(block), self.settings.batch_lines):
             self._write(block[start : start + self.settings.batch_lines], rejected)
         return rejected
+
+    def _delete(self, device: str) -> None:
+        """Delete all that is there of a device; where the server cannot, that is said, and the rest goes on."""
+        try:
+            self._ask_to_delete(device)
+        except HttpRefusedError as error:
+            if error.status in _LATER or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            log.warning('sink %s: device "%s" is to be deleted there by hand: %s', self.settings.name, device, error)
+
+    def _ask_to_delete(self, device: str) -> None:
+        """Raises HttpRefusedError where the server does not do it, OSError where it is away."""
+        predicate = f'device="{device.translate(_QUOTED)}"'
+        if self._client is None:
+            raise ValueError(f"{self.settings.url}: the sink is not open")
+        try:
+            self._client.delete_api().delete(_FIRST, _LAST, predicate, self.settings.bucket, self.settings.org)
+        except rest.ApiException as error:
+            body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+            raise HttpRefusedError(self.settings.url, int(error.status or 0), str(error.reason), body) from error
+        except urllib3.HTTPError as error:
+            raise OSError(f"{self.settings.url}: deleting a device: {error}") from error
 
     def _without(self, block: LineBlock, rows: Any, rejected: list[RejectedLine]) -> LineBlock:
         reason = f"beyond the limit of series: max_series = {self.settings.max_series}"
@@ -114,6 +150,12 @@ class InfluxSink:
                 self._write(half, rejected)
         except urllib3.HTTPError as error:
             raise OSError(f"{self.settings.url}: writing {len(block)} lines: {error}") from error
+
+
+def _without_deleted(output: StepOutput) -> StepOutput:
+    points = output.points.take(~np.isin(output.points.series, output.deleted))
+    alarms = [record for record in output.alarms if record.series not in output.deleted]
+    return replace(output, points=points, alarms=alarms)
 
 
 def _reason(error: rest.ApiException) -> str:

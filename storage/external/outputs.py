@@ -36,6 +36,7 @@ def encode_output(output: StepOutput) -> bytes:
         "counts": output.counts,
         "devices": [asdict(state) for state in output.devices],
         "actions": [asdict(action) for action in output.actions],
+        "deleted": output.deleted,
         # What a window holds so far is left out: its last result has the same labels and time.
         "stream_results": [asdict(each) for each in output.stream_results if each.sinks and each.kind != "early"],
     }
@@ -67,6 +68,7 @@ def decode_output(data: bytes) -> StepOutput:
             counts=rest["counts"],
             devices=[DevicePresence(**state) for state in rest["devices"]],
             actions=[ActionRecord(**action) for action in rest.get("actions", ())],
+            deleted=rest.get("deleted", []),
             stream_results=[_result(result) for result in rest.get("stream_results", ())],
         )
     except (pa.ArrowException, KeyError, TypeError, StopIteration) as error:

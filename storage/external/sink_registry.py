@@ -110,6 +110,13 @@ class VictoriaKind(InfluxKind):
     panel_language: ClassVar[PanelLanguage] = "promql"
 
     @staticmethod
+    def writer(settings: SinkSettings, *, token: str, series: Sequence[SeriesRecord]) -> SinkWriter:
+        """Line protocol over /api/v2/write."""
+        from storage.external.victoria_sink import VictoriaSink  # noqa: PLC0415  an extra
+
+        return VictoriaSink(settings, token=token, series=series)
+
+    @staticmethod
     def reader(settings: SinkSettings, *, token: str, known: Iterable[SeriesRecord]) -> ExternalReader:
         """MetricsQL and the export."""
         from storage.external.victoria import VictoriaReader  # noqa: PLC0415  an extra

@@ -6,6 +6,8 @@ import pytest
 from demo_service import SECOND
 from shown_page import BLUE, ODD, PIXELS, RED, WARMING, Page, plant_end
 
+from devices.device_actions import ExcludePoints
+
 pytestmark = pytest.mark.service("chromium", "chromedriver")
 
 
@@ -126,3 +128,33 @@ def test_a_device_that_is_not_there_is_said(page: Page) -> None:
     page.browser.wait_for("return document.querySelector('.device-row') !== null", "the fleet")
     # The browser itself reports the 404 as an error of the console.
     assert all("404" in message for message in page.browser.console_errors())
+
+
+def test_values_that_are_wrong_are_left_out_of_the_chart_and_put_back(page: Page) -> None:
+    page.show_device(ODD)
+    said = "document.querySelector('.chart .left-out').innerText"
+    button = "[...document.querySelectorAll('.chart .tools button')].find((e) => e.innerText === 'Leave values out')"
+    before = page.shown("points")
+    page.browser.run(f"{button}.click()")
+    page.browser.drag(".chart .u-over", 0.4, 0.6)
+    leave = (
+        "[...document.querySelectorAll('.chart .bulk button')].find((e) => e.innerText === 'Leave these values out')"
+    )
+    page.browser.wait_for(f"return {leave} !== undefined", "the question")
+    page.browser.run(f"{leave}.click()")
+    page.browser.wait_for(f"return {said} !== ''", "what is left out")
+    excluded = page.service.acted[-1]
+    assert isinstance(excluded, ExcludePoints)
+    records = {record.metric: record.series for record in page.service.store.series() if record.device == ODD}
+    series = records[excluded.metric]
+    [(start, end, points)] = page.service.store.exclusions(series, None, None)
+    assert (start, end) == (excluded.start, excluded.end)
+    assert page.text(".chart .left-out") == f"{points} values left out"
+    page.browser.wait(lambda: page.shown("points") == before - points, "the chart without them")
+    assert page.text("#told").startswith(f"{points} values of {excluded.metric} left out")
+    page.browser.run("document.querySelector('.chart .left-out button').click()")
+    page.browser.wait_for("return document.querySelector('dialog') !== null", "the dialog")
+    page.browser.run("document.querySelector('dialog form').requestSubmit()")
+    page.browser.wait_for(f"return {said} === ''", "the values there again")
+    assert page.service.store.exclusions(series, None, None) == []
+    page.browser.wait(lambda: page.shown("points") == before, "the chart as before")

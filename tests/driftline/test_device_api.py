@@ -74,10 +74,10 @@ def test_what_is_accepted_and_not_done_yet_is_no_error(client: TestClient, servi
     assert (reply.status_code, [each["waits"] for each in reply.json()["done"]]) == (202, [True])
 
 
-def test_what_a_deleted_device_leaves_elsewhere_is_said(client: TestClient, service: DemoService) -> None:
-    service.kept = 'the archive and the external database "influx": what they hold stays'
-    for action, said in (("retire", ""), ("delete", service.kept)):
-        reply = client.post("/api/v1/devices/actions", json={"action": action, "devices": [PUMP]})
+def test_what_a_merged_device_leaves_elsewhere_is_said(client: TestClient, service: DemoService) -> None:
+    service.kept = 'the external database "influx": what they hold stays'
+    for given, said in (({"action": "delete"}, ""), ({"action": "merge", "into": FAN}, service.kept)):
+        reply = client.post("/api/v1/devices/actions", json={**given, "devices": [PUMP]})
         assert reply.json()["kept"] == said
 
 
@@ -130,6 +130,9 @@ def test_bad_values_are_excluded_by_who_is_signed_in(client: TestClient, service
     excluded = {"device": PUMP, "metric": "temperature", "start": NOW, "end": NOW + SECOND, "note": "cable"}
     assert service.acted == [ExcludePoints(by="local", at=NOW, **excluded)]
     assert client.get("/api/v1/audit").json()["entries"][0]["action"] == "points: exclude"
+    (shown,) = client.get("/api/v1/points", params={"device": PUMP, "metric": "temperature"}).json()["series"]
+    [out] = shown["excluded"]
+    assert (out["start"], out["end"]) == (NOW, NOW + SECOND)
     backwards = client.post("/api/v1/points/exclusions", json={"action": "include", **stretch, "to": NOW - 1})
     assert (backwards.status_code, "expected a time after start" in backwards.text) == (400, True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,7 @@ class Plant:
         self.journal: list[JournalEntry] = []
         self.second = 0
         self.offset = 0
+        self.ahead: Callable[[StepOutput], object] | None = None
 
     def fresh(self) -> Engine:
         return Engine(
@@ -93,7 +94,7 @@ class Plant:
         self.offset += len(chunk)
         self.journal.append(entry)
         output = self.engine.step(entry)
-        self.store.commit(output)
+        self.store.commit(output, self.ahead)
         return output
 
 
@@ -293,6 +294,55 @@ def test_bad_values_are_taken_out_and_put_back(plant: Plant) -> None:
     assert plant.store.exclusion_counts("pump", "t", START, START + 9 * SECOND) == (1, 3)
     kinds = [(action.kind, action.by) for action in plant.store.actions()]
     assert kinds == [("include", "ada"), ("exclude", "maria")]
+
+
+def test_readings_that_come_later_for_a_stretch_that_is_left_out_are_left_out_too(plant: Plant) -> None:
+    plant.send("pump/t", 20.0, 85.0)
+    assert plant.act(exclude(1, 4)) == [""]
+    saved = plant.snapshot()
+    plant.send("pump/t", 85.0, 86.0, 21.0)
+    assert plant.stored() == {("pump", "t"): [20.0, 21.0]}
+    assert [alarm.state for alarm in plant.store.alarms() if alarm.opened > START + SECOND] == []
+    assert plant.store.exclusions(0, None, None) == [(START + SECOND, START + 4 * SECOND, 3)]
+    assert plant.store.latest().value.tolist() == [21.0]
+    counts = plant.store.counts()
+    assert (counts["received"], counts["stored"], counts.get("late", 0)) == (5, 5, 0)
+    before = plant.snapshot()
+    plant.restart(saved)
+    assert plant.snapshot()[2] == before[2]
+    back = IncludePoints(by="ada", at=START, device="pump", metric="t", start=START + SECOND, end=START + 3 * SECOND)
+    plant.act(back)
+    plant.send("pump/t", 22.0)
+    assert plant.stored() == {("pump", "t"): [20.0, 85.0, 85.0, 21.0, 22.0]}
+    assert plant.store.exclusions(0, None, None) == [(START + 3 * SECOND, START + 4 * SECOND, 1)]
+    assert plant.store.exclusions(0, None, START + 3 * SECOND) == []
+
+
+def test_a_reading_that_waits_to_be_ordered_is_left_out_and_no_external_database_gets_it(tmp_path: Path) -> None:
+    plant = Plant(tmp_path / "store.duckdb", window="2s")
+    plant.send("pump/t", 85.0)
+    plant.act(exclude(0, 1))
+    ahead: list[list[float]] = []
+    plant.ahead = lambda output: ahead.append(output.points.value.tolist())
+    plant.send("pump/t", 20.0, 21.0, 22.0, 23.0)
+    assert plant.stored() == {("pump", "t"): [20.0, 21.0]}
+    assert plant.store.query("select value from excluded", 10).rows == [(85.0,)]
+    assert ahead == [[20.0, 21.0]]
+    plant.store.close()
+
+
+def test_what_is_left_out_stays_so_where_its_device_becomes_part_of_another(plant: Plant) -> None:
+    plant.send("pump/t", 20.0, 85.0)
+    plant.act(exclude(1, 9))
+    plant.send("fan/t", 30.0)
+    plant.act(MergeDevice(by="maria", at=START, device="pump", into="fan"))
+    plant.send("pump/t", 31.0)
+    plant.second = 9
+    plant.send("pump/t", 32.0)
+    assert plant.stored() == {("fan", "t"): [20.0, 30.0, 32.0]}
+    assert [points for _, _, points in plant.store.exclusions(1, None, None)] == [2]
+    plant.act(delete("fan"))
+    assert plant.store.query("select count(*) from excluded", 1).rows == [(0,)]
 
 
 def test_the_newest_value_can_be_taken_out_and_the_one_before_is_the_newest_then(plant: Plant) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from common.storage_errors import StorageCorruptError
 from devices.batch import ScoredBatch
-from devices.records import SeriesRecord
+from devices.records import PointsMark, SeriesMove, SeriesRecord
 from storage.archive.parquet_archive import Archive
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
@@ -84,6 +85,71 @@ def test_old_days_move_and_are_read_as_before(store: EmbeddedStore, tmp_path: Pa
     with open_store(tmp_path, after="1d") as again:
         assert everything(again) == before
         assert again.latest().time.tolist() == latest.time.tolist()
+
+
+def change(store: EmbeddedStore, **more: object) -> None:
+    nothing = scored([(0, START, 0.0)]).take(np.empty(0, np.intp))
+    store.commit(StepOutput(store.position, store.position + 1, nothing, **more))  # type: ignore[arg-type]
+
+
+def in_files(store: EmbeddedStore) -> set[tuple[str, int]]:
+    """Device and series of all rows of the archive's files, the files that lie about counted too."""
+    assert store.archive is not None
+    assert store.archive.local is not None
+    tables = [pq.read_table(path, partitioning=None) for path in store.archive.local.rglob("*.parquet")]
+    return {pair for t in tables for pair in zip(t["device"].to_pylist(), t["series"].to_pylist(), strict=True)}
+
+
+def test_a_device_that_is_deleted_is_gone_from_the_archive_at_once_and_from_its_files_soon(
+    store: EmbeddedStore, tmp_path: Path
+) -> None:
+    put(store, [*hourly(5), *hourly(5, 2)])
+    store.move_to_archive()
+    gone = [replace(NAMES[2], gone_at=store.position)]
+    change(store, deleted=[2], series=gone)
+    assert store.query("SELECT DISTINCT device FROM points").rows == [("pump",)]
+    assert (store.points(2).total, store.points(0).total) == (0, 120)
+    assert in_files(store) == {("pump", 0), ("fan", 2)}
+    store.close()
+    with open_store(tmp_path, after="1d") as again:
+        assert again.query("SELECT DISTINCT device FROM points").rows == [("pump",)]
+        again.move_to_archive()
+        again.move_to_archive()
+        assert in_files(again) == {("pump", 0)}
+        assert again.points(0).total == 120
+        assert again.archive is not None
+        assert again.archive.verify(again.archived) == []
+
+
+def test_a_device_that_is_merged_has_its_archived_points_under_the_other(store: EmbeddedStore) -> None:
+    put(store, [*hourly(3), *hourly(3, 2), *hourly(2, 1, START + 3 * DAY)])
+    store.move_to_archive()
+    change(store, moved=[SeriesMove(2, 1, 2.0, 10.0)], series=[replace(NAMES[2], gone_at=store.position)])
+
+    def told() -> list[tuple[object, ...]]:
+        return store.query("SELECT device, metric, count(*), max(value) FROM points GROUP BY ALL ORDER BY 1, 2").rows
+
+    assert told() == [("pump", "flow", 72, 71.0), ("pump", "temp", 120, 152.0)]
+    change(store, moved=[SeriesMove(1, 0, 1.0, 0.0)], series=[replace(NAMES[1], gone_at=store.position)])
+    store.move_to_archive()
+    store.move_to_archive()
+    assert in_files(store) == {("pump", 0)}
+    assert told() == [("pump", "flow", 192, 152.0)]
+
+
+def test_a_stretch_of_the_archive_is_left_out_and_put_back(store: EmbeddedStore) -> None:
+    put(store, hourly(5))
+    store.move_to_archive()
+    mark = PointsMark(0, START + HOUR, START + 3 * HOUR, excluded=True)
+    change(store, marked=[mark])
+    assert store.points(0, START, START + 4 * HOUR).value.tolist() == [0.0, 3.0]
+    assert store.query("SELECT value FROM excluded ORDER BY 1").rows == [(1.0,), (2.0,)]
+    assert store.exclusion_counts("pump", "flow", START, START + DAY) == (2, 22)
+    assert store.exclusions(0, None, None) == [(START + HOUR, START + 3 * HOUR, 2)]
+    assert put(store, [(0, START + HOUR, 1.0)]) == CommitResult(0, 1, 0), "it is stored, if not shown"
+    change(store, marked=[replace(mark, excluded=False)])
+    assert store.points(0).total == 120
+    assert store.exclusions(0, None, None) == []
 
 
 def test_files_say_what_they_hold(store: EmbeddedStore) -> None:

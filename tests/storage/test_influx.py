@@ -23,6 +23,7 @@ from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 from storage.external.influx import InfluxSink
 from storage.external.lines import LineProtocol
 from storage.external.outputs import decode_output, encode_output
+from storage.external.victoria_sink import VictoriaSink
 from storage.storage_settings import SinkSettings
 from storage.store import DevicePresence, StepOutput, StreamResult
 
@@ -134,6 +135,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 204
         self.most_lines = 1_000_000
+        self.cannot: set[str] = set()
         self.taken: list[str] = []
         self.asked: list[tuple[str, str | None]] = []
 
@@ -147,6 +149,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, self.headers["Authorization"]))
         refused = any("value=3.5," in line for line in lines)
         status = self.server.status if self.server.status != 204 else 400 if refused else 204
+        if status == 204 and self.path.split("?")[0] in self.server.cannot:
+            status = 405
         if len(lines) > self.server.most_lines:
             status = 413
         if status == 204:
@@ -230,6 +234,36 @@ def test_series_beyond_the_limit_are_refused_by_name(server: Server) -> None:
     assert [line.split(" value")[0] for line in server.taken] == ["driftline,device=pump\\ 1\\,a,metric=flow\\=x"] * 2
 
 
+AGAIN = [*NAMES, SeriesRecord(2, "fan\\", "speed")]
+"""A device that was deleted sends again: its series is a new one."""
+
+
+def test_a_device_that_is_deleted_is_deleted_there_before_what_it_sends_again(server: Server) -> None:
+    points = replace(output(2).points, series=np.array([1, 2], np.int32))
+    gone = decode_output(encode_output(StepOutput(1, 2, points, series=AGAIN, deleted=[1])))
+    with sink_on(server) as sink:
+        assert sink.write(gone) == []
+    deletion, *lines = server.taken
+    assert json.loads(deletion)["predicate"] == 'device="fan\\\\"'
+    assert [line.split(" ")[1].split(",")[0] for line in lines] == ["value=1.5"]
+    assert [path.split("?")[0] for path, _ in server.asked] == ["/api/v2/delete", "/api/v2/write"]
+
+
+def test_a_database_that_deletes_nothing_is_named_and_takes_the_rest(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.cannot.add("/api/v2/delete")
+    with sink_on(server) as sink:
+        assert sink.write(StepOutput(1, 2, output(1).points, series=NAMES, deleted=[1])) == []
+        assert len(server.taken) == 1
+        server.status = 503
+        with pytest.raises(OSError, match="503"):
+            sink.write(StepOutput(1, 2, output(1).points, series=NAMES, deleted=[1]))
+    (line,) = caplog.messages
+    assert line.startswith('sink s: device "fan\\" is to be deleted there by hand: http://127.0.0.1:')
+    assert "405" in line
+
+
 @pytest.mark.service("victoria-metrics")
 def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path) -> None:
     with Server() as closed:
@@ -248,7 +282,7 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
     )
     try:
         assert eventually(lambda: fetch(f"{url}/health") == "OK")
-        with InfluxSink(SinkSettings(name="s", url=url)) as sink:
+        with VictoriaSink(SinkSettings(name="s", url=url)) as sink:
             assert sink.write(output(10)) == []
             assert sink.write(output(10)) == []
             assert sink.write(output(0, stream_results=[replace(ROLLUP, sinks=("s",))])) == []
@@ -265,6 +299,12 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
             ("hall 1", [4]),
             ("hall 1", [2**40]),
         ]
+        with VictoriaSink(SinkSettings(name="s", url=url)) as sink:
+            later = replace(output(1).points, series=np.array([2], np.int32), time=np.array([NOW + 60 * 10**9]))
+            assert sink.write(StepOutput(1, 2, later, series=AGAIN, deleted=[1])) == []
+        assert eventually(lambda: fetch(f"{url}/internal/force_flush") == "")
+        found = map(json.loads, fetch(f"{url}/api/v1/export?match=driftline_value").splitlines())
+        assert sorted((row["metric"]["device"], len(row["values"])) for row in found) == [("fan\\", 1), ("pump 1,a", 5)]
     finally:
         process.terminate()
         process.wait(timeout=20)

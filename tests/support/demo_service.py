@@ -19,9 +19,9 @@ from alerts.maintenance import MaintenanceSettings, maintenance_of
 from alerts.marked_stretches import MarkedStretch, MarkedStretches
 from alerts.notices.notifier import Notifier
 from devices.batch import Batch, ScoredBatch
-from devices.device_actions import LabelDevice, MuteDevice, RenameDevice
+from devices.device_actions import ExcludePoints, IncludePoints, LabelDevice, MuteDevice, RenameDevice
 from devices.fault_labels import FaultLabel
-from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, SeriesRecord
+from devices.records import ActionRecord, AlarmRecord, AlarmState, DeadLetter, PointsMark, SeriesRecord
 from driftline.http.events import LiveFeed, Subscription
 from driftline.http.view import (
     About,
@@ -227,6 +227,8 @@ class DemoService:
             alarm = getattr(action, "alarm", None)
             if isinstance(action, MarkStretch):
                 self.marked.put(action)
+            if isinstance(action, ExcludePoints | IncludePoints):
+                self._mark_points(action)
             if isinstance(action, RenameDevice):
                 self.names[action.device] = action.name
             if isinstance(action, MuteDevice):
@@ -245,6 +247,16 @@ class DemoService:
             at = (self._position, number, alarm, action.kind, action.by, action.at)
             done.append(ActionRecord(*at, "", waits=self.behind))
         return done
+
+    def _mark_points(self, action: ExcludePoints | IncludePoints) -> None:
+        named = (action.device, action.metric)
+        for record in self._records.values():
+            if (record.device, record.metric) == named:
+                out = isinstance(action, ExcludePoints)
+                mark = PointsMark(record.series, action.start, action.end, excluded=out)
+                nothing = ScoredBatch.unscored(Batch.empty(), late=False)
+                self.store.commit(StepOutput(self._position, self._position + 1, nothing, marked=[mark]))
+                self._position += 1
 
     def kept_elsewhere(self) -> str:
         return self.kept

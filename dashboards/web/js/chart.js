@@ -36,6 +36,10 @@ export class MetricChart {
     this.range = null;
     this.sibling = null;
     this.forecast = null;
+    /** @type {((from: number, to: number) => void) | null} */
+    this.select = null;
+    this.excluded = [];
+    this.onExcluded = () => {};
     this.clear();
     this.now = h("span", { class: "now" });
     this.warmth = h("span", { class: "warmth" });
@@ -79,6 +83,8 @@ export class MetricChart {
     this.spacing = steps.length ? steps[steps.length >> 1] / 1e9 : Infinity;
     this.append(columns);
     this.setWarming(columns.warming);
+    this.excluded = columns.excluded ?? [];
+    this.onExcluded();
     fill(this.missing, ...(columns.missing ? [`not shown: ${columns.missing}`] : []));
   }
 
@@ -216,7 +222,8 @@ export class MetricChart {
         const { left, width } = plot.select;
         if (width < 4) return;
         plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-        this.actions.zoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+        const chosen = this.select ?? this.actions.zoom;
+        chosen(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
       }],
       setCursor: [(plot) => this.describe(plot.cursor.idx)],
     };
@@ -240,7 +247,7 @@ export class MetricChart {
         { ...line, stroke: () => theme.warn, width: 1.2 },
       ],
       bands: [{ series: [1, 2], fill: () => theme.band }],
-      hooks: { ...hooks, drawClear: [(plot) => this.shadeAlarms(plot)] },
+      hooks: { ...hooks, drawClear: [(plot) => this.shadeExcluded(plot), (plot) => this.shadeAlarms(plot)] },
     }, this.columns(), this.plots);
     this.strip = new uPlot({
       class: "strip", width: this.width, height: heights.score, legend: { show: false }, cursor: { ...cursor, points: { show: false } }, padding: [4, 24, 4, 0],
@@ -303,6 +310,19 @@ export class MetricChart {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
+    ctx.restore();
+  }
+
+  // The stretches whose values people left out, behind the lines.
+  shadeExcluded(plot) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.fillStyle = theme.grid;
+    for (const { start, end } of this.excluded) {
+      const left = Math.max(bbox.left, plot.valToPos(start / 1e9, "x", true));
+      const right = Math.min(bbox.left + bbox.width, Math.max(left + 2, plot.valToPos(end / 1e9, "x", true)));
+      if (right > left) ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    }
     ctx.restore();
   }
 

@@ -8,6 +8,7 @@ import { deviceStates } from "./device_states.js";
 import { ask, attempt, field } from "./dialog.js";
 import { buttonGroup, fill, h, setText } from "./dom.js";
 import { ago, duration, local, moment } from "./format.js";
+import { LeavingOut } from "./leaving_out.js";
 import { lives, silence } from "./lives.js";
 import { newChannel } from "./settings.js";
 
@@ -146,7 +147,8 @@ export async function showDevice({ root, name, search, signal }) {
     for (const metric of metrics.slice(0, shownCharts)) {
       if (!charts.has(metric.series)) {
         const chart = new MetricChart(metric, actions);
-        fill(chart.tools, h("button", { type: "button", class: "plain", onclick: () => compareWith(chart) }, "Compare"), h("a", { class: "plain", download: "", href: "", onclick: (event) => { event.currentTarget.href = csvOf(metric); } }, "CSV"));
+        const leaving = new LeavingOut(name, chart, fetchPoints);
+        fill(chart.tools, leaving.button, h("button", { type: "button", class: "plain", onclick: () => compareWith(chart) }, "Compare"), h("a", { class: "plain", download: "", href: "", onclick: (event) => { event.currentTarget.href = csvOf(metric); } }, "CSV"));
         charts.set(metric.series, chart);
         grid.append(chart.element);
       }

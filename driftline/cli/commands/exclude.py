@@ -24,8 +24,9 @@ def exclude(
 ) -> None:
     """Take bad values of a metric out of charts, aggregates and what is learned again; --undo puts them back.
 
-    They are kept apart, in the SQL view `excluded`. What was learned from them already, points in the archive, and
-    external databases stay as they are. Needs a running service, which keeps it in its journal.
+    They are kept apart, in the SQL view `excluded`, as is what comes later for the stretch. What was learned from them
+    as they came, and what external databases have of them, stays as it is. Needs a running service, which keeps it in
+    its journal.
 
     Example: driftline exclude plant/pump-01 temperature --from 2026-03-01T12:00Z --to 2026-03-01T12:05Z
     """
