@@ -188,8 +188,8 @@ class StepOutput:
     `devices` are changes of device states; only external databases take them. `actions` is what people did.
     `registered` are records of devices that are new or changed, `forgotten` devices whose records go. `moved` and
     `deleted` are series that end here: whatever there is of them, in these points too, moves or goes.
-    `marked` points are excluded, or included again; `excluded` are further points, in stretches that are. `rises` are the
-    severities of open alarms that rose.
+    `marked` points are excluded, or included again; `excluded` are further points, in stretches that are. `rises` are
+    the severities of open alarms that rose.
     """
 
     position: int

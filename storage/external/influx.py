@@ -155,7 +155,8 @@ class InfluxSink:
 def _without_deleted(output: StepOutput) -> StepOutput:
     points = output.points.take(~np.isin(output.points.series, output.deleted))
     alarms = [record for record in output.alarms if record.series not in output.deleted]
-    return replace(output, points=points, alarms=alarms)
+    rises = [rise for rise in output.rises if rise.series not in output.deleted]
+    return replace(output, points=points, alarms=alarms, rises=rises)
 
 
 def _reason(error: rest.ApiException) -> str:
