@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from common.durations import parse_duration
 from common.storage_errors import StorageCorruptError, StorageFullError
+from driftline.runtime.resident_memory import UnusedCode
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.priority import HOUSEKEEPING, give_way
 from storage.snapshots import SnapshotStore
@@ -32,6 +33,7 @@ class Housekeeping:
         self._wanted = threading.Event()
         self._stopping = False
         self._archive_at = 0
+        self._unused_code = UnusedCode()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -63,6 +65,7 @@ class Housekeeping:
             if not self._stopping:
                 with self._lock:
                     self._round()
+                self._unused_code.give_back()
 
     def _archive(self) -> None:
         archive = self._store.archive
