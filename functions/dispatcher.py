@@ -23,7 +23,7 @@ from storage.store import FunctionEvent
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS, _NONE_SECONDS = 1.0, 30.0
 _LONGEST_PAUSE = 5 * MINUTE
 _TROUBLE_SECONDS = 5.0
 """The pause after what came of a call could not be noted: the queue itself has trouble then."""
@@ -148,6 +148,8 @@ class Dispatcher:
             self._wake.clear()
 
     def _pause(self) -> float:
+        if not self._lanes:
+            return _NONE_SECONDS
         due = self.queue.next_due()
         now = self._clock()
         # What is due already waits for a lane, whose end wakes this thread.

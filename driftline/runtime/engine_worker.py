@@ -24,6 +24,9 @@ _HANDOFF_BYTES = 64 << 20
 _IDLE_SECONDS = 0.2
 """After this long without an entry, readings in the reorder buffer are due for a tick of arrival time."""
 
+_NOTHING_WAITS_SECONDS = 1.0
+"""As long where nothing waits: silence is looked for once a second."""
+
 _STEP_SECONDS = 1.0
 """How long the step that is under way may take past the time to stop."""
 
@@ -169,10 +172,16 @@ class EngineWorker:
         self._feed.publish(output.points, output.alarms)
         self._stores.put(output)
 
-    def _stream_due(self) -> bool:
-        """Whether a window of a stream is over, and only a tick of arrival time can tell."""
+    def _patience(self) -> float:
+        """Seconds without an entry after which arrival time is looked at."""
+        something_waits = self.engine.waiting > 0 or self.engine.streams is not None
+        return _IDLE_SECONDS if something_waits else _NOTHING_WAITS_SECONDS
+
+    def _tick_due(self) -> bool:
+        """Whether somebody is silent, or a window of a stream is over, and only a tick of arrival time can tell."""
+        now = self._clock()
         due = None if self.engine.streams is None else self.engine.streams.due
-        return due is not None and self._clock() >= due
+        return self.engine.wants_tick(now) or (due is not None and now >= due)
 
     def _serve_requests(self) -> None:
         while self._requests:
@@ -187,7 +196,7 @@ class EngineWorker:
                 self._moved_at = monotonic()
                 if self._stop_by < math.inf:
                     return None
-                if not self._wake.wait(_IDLE_SECONDS) and (self.engine.wants_tick(self._clock()) or self._stream_due()):
+                if not self._wake.wait(self._patience()) and self._tick_due():
                     self._need_tick()
                 if self._clock() >= self._snapshot_at:
                     return []

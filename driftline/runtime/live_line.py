@@ -37,11 +37,14 @@ class LiveLine:
 
     def refresh(self) -> None:
         """Draw the line anew; in a log, where nothing can be drawn over, once in a while."""
+        if self._live is None:
+            if time.monotonic() - self._logged_at < _LOG_EVERY_SECONDS:
+                return
+            self._logged_at = time.monotonic()
         counts = self._view.counts()
         if self._live is not None:
             self._live.update(self._line(counts), refresh=True)
-        elif time.monotonic() - self._logged_at >= _LOG_EVERY_SECONDS:
-            self._logged_at = time.monotonic()
+        else:
             self._console.print(self._line(counts), soft_wrap=True)
         self._before = counts
 

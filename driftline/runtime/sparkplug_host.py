@@ -26,7 +26,7 @@ from ingest.sparkplug_settings import SparkplugSettings
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS, _IDLE_SECONDS = 0.25, 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 600.0
 """A node that does not answer is asked again after this long, and after twice as long each time."""
 _MOST_A_LOOK = 5
@@ -112,7 +112,7 @@ class SparkplugHost:
         self._client.loop_stop()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
+        while not self._stopping.wait(_LOOK_SECONDS if self._asking else _IDLE_SECONDS):
             try:
                 self._look()
             except Exception:

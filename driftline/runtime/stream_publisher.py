@@ -13,7 +13,8 @@ from storage.embedded.stream_tables import MOST_WAITING, PUBLISHED, REFUSED, UNP
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 30.0
+"""Rows that are stored wake the thread: it looks by itself only in case."""
 _RETRY_SECONDS = 2.0
 
 
@@ -74,7 +75,7 @@ class StreamPublisher:
                     log.warning("rows of streams cannot be published now: %s; trying again", error)
                 self._trouble = str(error)
                 self._wake.wait(_RETRY_SECONDS)
-            self._wake.wait(_LOOK_SECONDS)
+            self._wake.wait(_RETRY_SECONDS if self._trouble else _LOOK_SECONDS)
             self._wake.clear()
         self._publisher.close()
 
