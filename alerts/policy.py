@@ -360,6 +360,8 @@ class AlarmPolicy:
 
     def grow(self, size: int) -> None:
         """Make room for series 0 to `size` - 1."""
+        if size <= min(len(self._own_budget), len(self._state.off)):
+            return  # Asked with every chunk: thirty arrays would be looked at.
         self._own_budget = grown(self._own_budget, size, math.nan)
         self._minimum = grown(self._minimum, size, 0.0)
         self._shortest = grown(self._shortest, size, 0)

@@ -4,7 +4,7 @@ whatever it brings: where few messages come, fewer reads save most of the work."
 from __future__ import annotations
 
 READ_INTERVAL = 0.010
-_CALM_INTERVALS = ((16, 0.200), (500, 0.050))
+_CALM_INTERVALS = ((16, 0.200), (500, 0.100))
 """Messages that a read brought, and the pause in seconds after one that brought fewer."""
 
 

@@ -69,7 +69,7 @@ class StoreSettings(BaseModel):
     flush_interval: Duration = Field(
         default="200ms",
         description="Alarms are written to the database at the latest this long after they were made; points gather "
-        "for up to five times as long where there are few, or very many.",
+        "for up to five times as long.",
     )
     max_bytes: int | None = Field(
         default=None,

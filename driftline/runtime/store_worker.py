@@ -23,10 +23,9 @@ from storage.store import StepOutput
 _QUEUE_STEPS = 256
 _MOST_ROWS = 250_000
 
-_FEW_ROWS, _MANY_ROWS = 500, 6_000
 _LONGER = 5.0
-"""After a transaction of so few or so many rows the next gathers this many times longer: each costs a fixed part, and
-large ones cost half as much a row."""
+"""What nobody waits for gathers this many times longer: each transaction costs a fixed part, and large ones cost half
+as much a row."""
 
 _RETRY_SECONDS = 1.0
 
@@ -90,7 +89,6 @@ class StoreWorker:
         self._store = store
         self._snapshots = snapshots
         self._flush_seconds = flush_seconds
-        self._last_rows: int | None = None
         self._writing_since: float | None = None
         self._sinks = sinks
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
@@ -168,7 +166,7 @@ class StoreWorker:
         outputs: list[StepOutput] = []
         rows = 0
         deadline: float | None = None
-        patience = self._flush_seconds * self._longer()
+        patience = self._flush_seconds * _LONGER
         while rows < _MOST_ROWS:
             try:
                 item = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
@@ -187,16 +185,10 @@ class StoreWorker:
                 break
         return outputs, None
 
-    def _longer(self) -> float:
-        """How many times the interval points may wait, by the rows of the transaction before."""
-        between = self._last_rows is None or _FEW_ROWS < self._last_rows < _MANY_ROWS
-        return 1.0 if between else _LONGER
-
     def _commit(self, outputs: list[StepOutput]) -> None:
         if not outputs:
             return
         merged = StepOutput.merged(outputs)
-        self._last_rows = len(merged.points)
         self._writing_since = monotonic()
         self._until_there_is_room(lambda: self._store.commit(merged, self._ahead))
         self._writing_since = None

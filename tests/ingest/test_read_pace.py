@@ -7,7 +7,7 @@ import pytest
 from ingest.read_pace import READ_INTERVAL, ReadPace
 
 
-@pytest.mark.parametrize(("messages", "seconds"), [(0, 0.2), (15, 0.2), (16, 0.05), (499, 0.05), (500, READ_INTERVAL)])
+@pytest.mark.parametrize(("messages", "seconds"), [(0, 0.2), (15, 0.2), (16, 0.1), (499, 0.1), (500, READ_INTERVAL)])
 def test_fewer_messages_are_waited_for_longer(messages: int, seconds: float) -> None:
     assert ReadPace().pause(messages, unacknowledged=0) == seconds
 
