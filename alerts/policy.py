@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
 from alerts.series_rules import SeriesRules, without_ignored
-from alerts.severity import severity_of
+from alerts.severity import SLIGHT, severity_of
 from alerts.threshold import threshold_of
 from common.compiled import njit, subkernel
 from common.growth import grown
@@ -24,6 +24,7 @@ ADOPTED = 4
 
 _CADENCE_WEIGHT = 0.05
 _LARGEST_STEP = 2.0
+_SLIGHT_SHARE = 0.02
 _BACK = 0.5
 """A series is back once its mean deviation from what was normal before is below this share of that which opened."""
 _MEAN_RATE = 0.25
@@ -42,7 +43,8 @@ class PolicyState(NamedTuple):
     what was expected when the newest alarm opened, and how far off it the value was (0: within the usual band);
     `mean_off` the mean deviation since, in shares of that. `return_until`: until when the return raises no alarm.
     `first_time`: of the first reading. `pending_since`, `pending_peak`: of a deviation that has to last before its
-    alarm opens, -1 and 0 for none.
+    alarm opens, -1 and 0 for none. `furthest`, `widest`: how far off the furthest value of the
+    newest deviation was, and half the widest of the bands that were told of it.
     """
 
     last_time: NDArray[np.int64]
@@ -63,6 +65,8 @@ class PolicyState(NamedTuple):
     first_time: NDArray[np.int64]
     pending_since: NDArray[np.int64]
     pending_peak: NDArray[np.float64]
+    furthest: NDArray[np.float64]
+    widest: NDArray[np.float64]
 
 
 class Band(NamedTuple):
@@ -93,10 +97,15 @@ _FRESH: Mapping[str, tuple[Any, float]] = {
     "first_time": (np.int64, -1),
     "pending_since": (np.int64, -1),
     "pending_peak": (np.float64, 0.0),
+    "furthest": (np.float64, 0.0),
+    "widest": (np.float64, 0.0),
 }
 
 
-_ADDED = ("readings", "normal", "off", "mean_off", "return_until", "first_time", "pending_since", "pending_peak")
+_ADDED = (
+    "readings", "normal", "off", "mean_off", "return_until", "first_time", "pending_since", "pending_peak", "furthest",
+    "widest",
+)  # fmt: skip
 """What versions before did not keep."""
 
 
@@ -154,6 +163,25 @@ def _learn_cadence(series: int, time: int, state: PolicyState) -> None:
 
 
 @subkernel
+def _note_distance(series: int, value: float, expected: float, half: float, state: PolicyState) -> None:
+    """Keep how far off the furthest value was, and half the widest band: that of a mean is narrower than of a value."""
+    off = abs(value - expected)
+    if math.isnan(off) or math.isnan(half):
+        return
+    state.furthest[series] = max(state.furthest[series], off)
+    state.widest[series] = max(state.widest[series], half)
+
+
+@subkernel
+def _times_as_far(series: int, state: PolicyState) -> float:
+    """How many times as far off as nearly all readings; 0 where that is not known, `SLIGHT` where there was no band."""
+    if state.widest[series] > 0.0:
+        return float(state.furthest[series] / state.widest[series])
+    is_slight = 0.0 < state.furthest[series] <= _SLIGHT_SHARE * abs(state.normal[series])
+    return SLIGHT if is_slight else 0.0
+
+
+@subkernel
 def _open(series: int, time: int, threshold: float, state: PolicyState) -> None:
     """Open the alarm of a deviation that `_begin` noted."""
     state.is_open[series] = True
@@ -163,7 +191,7 @@ def _open(series: int, time: int, threshold: float, state: PolicyState) -> None:
     state.anomalies[series] = 1
     state.readings[series] = 1
     state.peak[series] = state.pending_peak[series]
-    state.severity[series] = severity_of(state.peak[series] - threshold, 0.0, 1)
+    state.severity[series] = severity_of(state.peak[series] - threshold, _times_as_far(series, state), 0.0, 1)
     state.return_until[series] = -1
     state.pending_since[series] = -1
 
@@ -174,9 +202,12 @@ def _begin(series: int, time: int, value: float, expected: float, half: float, s
     state.pending_since[series] = time
     state.pending_peak[series] = 0.0
     off = value - expected
+    state.furthest[series] = 0.0
+    state.widest[series] = 0.0
     state.normal[series] = expected
     state.off[series] = off if abs(off) > half else 0.0  # so that NaN is 0
     state.mean_off[series] = 1.0
+    _note_distance(series, value, expected, half, state)
 
 
 @subkernel
@@ -205,7 +236,8 @@ def _go_on(
         state.anomalies[series] += 1
         state.peak[series] = max(state.peak[series], score)
         seconds = (time - state.first_anomaly[series]) * 1e-9
-        severity = severity_of(state.peak[series] - threshold, seconds, state.anomalies[series])
+        excess = state.peak[series] - threshold
+        severity = severity_of(excess, _times_as_far(series, state), seconds, state.anomalies[series])
         if severity > state.severity[series]:
             state.severity[series] = severity
             state.calm_readings[series] = 0
@@ -308,7 +340,9 @@ def _step(
         if not math.isnan(score[i]):
             threshold = _threshold(limits, own_budget[s], minimum[s], state.log_cadence[s])
             anomaly[i] = score[i] >= threshold
-            value = band.value[i]
+            value, expected, half = band.value[i], band.expected[i], 0.5 * (band.upper[i] - band.lower[i])
+            if anomaly[i] and (state.is_open[s] or state.pending_since[s] >= 0):
+                _note_distance(s, value, expected, half, state)
             if state.is_open[s]:
                 event[i] = _go_on(s, time[i], score[i], threshold, value, limits, state)
                 anomaly[i] = anomaly[i] or (state.is_open[s] and _share_off(s, value, state) >= _BACK)
@@ -317,7 +351,7 @@ def _step(
             else:
                 may_open = anomaly[i] and not _is_return(s, time[i], value, limits, state)
                 if may_open and state.pending_since[s] < 0:
-                    _begin(s, time[i], value, band.expected[i], 0.5 * (band.upper[i] - band.lower[i]), state)
+                    _begin(s, time[i], value, expected, half, state)
                 if _has_lasted(s, time[i], score[i], threshold, value, shortest[s], state):
                     _open(s, time[i], threshold, state)
                     event[i] = OPENED
@@ -474,6 +508,8 @@ class AlarmPolicy:
             state.severity[series] = severity
             state.readings[series] = max(int(state.readings[series]), 1)
             state.off[series] = 0.0
+            state.furthest[series] = 0.0
+            state.widest[series] = 0.0
 
     @property
     def open_series(self) -> NDArray[np.intp]:

@@ -7,7 +7,8 @@ wide band, and nothing is assumed of the shape of its errors.
 
 Works where what comes is like what was. It fails, by too narrow a band, where the process has just changed. Source of
 the idea: Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 5.5 and 5.10 (bootstrapped residuals,
-rolling origins).
+rolling origins). That the band opens with distance: isotonic regression, Barlow et al., "Statistical Inference under
+Order Restrictions", 1972.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class History:
 class Forecast:
     """From `end` of the history on, in steps of `step` ns: `expected`, `lower` and `upper` of the readings, (leads,).
 
-    Four of five readings are to lie within the band. `paths` (m, leads) are as likely courses of the means as the past
-    gives; `model` names what was used.
+    Four of five readings are to lie within the band, whose ends never come nearer to `expected`. `paths` (m, leads) are
+    as likely courses of the means as the past gives; `model` names what was used.
     """
 
     end: int
@@ -271,7 +272,7 @@ def _band(error: Floats, weight: Floats, stride: float) -> tuple[Floats, Floats]
     1 / (k + 1), not of 0.
     """
     apart = max(1.0, float(np.sum(weight) ** 2 / np.sum(weight**2)) * stride)
-    tail = (1 - BAND) / 2 * apart / (apart + 2.5)
+    tail = (1 - BAND) / 2 * apart / (apart + 2.0)
     lower, upper = np.nanquantile(
         error,
         (tail, 1 - tail),
@@ -279,13 +280,28 @@ def _band(error: Floats, weight: Floats, stride: float) -> tuple[Floats, Floats]
         weights=np.where(np.isfinite(error), weight[:, None], 0.0),
         method="inverted_cdf",
     )
-    return _smooth(lower), _smooth(upper)
+    return -_opening(-_smooth(lower)), _opening(_smooth(upper))
 
 
 def _smooth(ends: Floats) -> Floats:
     """A mean over five neighbours, fewer at the edges."""
     kernel = np.ones(min(5, len(ends)))
     found: Floats = np.convolve(ends, kernel, "same") / np.convolve(np.ones(len(ends)), kernel, "same")
+    return found
+
+
+def _opening(ends: Floats) -> Floats:
+    """The course nearest to `ends` that never falls: the means of neighbours that would.
+
+    What is further ahead is not surer, whatever chance the past errors show; as many readings lie within on the whole.
+    """
+    n = len(ends)
+    whole = np.concatenate(([0.0], np.cumsum(ends)))
+    first, last = np.arange(n)[:, None], np.arange(n)
+    mean = np.where(first <= last, (whole[last + 1] - whole[first]) / np.maximum(last - first + 1, 1), np.inf)
+    # The least mean of those that begin at a row and end at or behind a place; the greatest of those up to it.
+    least = np.minimum.accumulate(mean[:, ::-1], axis=1)[:, ::-1]
+    found: Floats = np.max(np.where(first <= last, least, -np.inf), axis=0)
     return found
 
 

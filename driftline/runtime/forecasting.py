@@ -15,6 +15,7 @@ from common.time_units import DAY, MINUTE
 from detectors.horizon import (
     HISTORY_HORIZONS,
     LEADS,
+    Floats,
     Forecast,
     History,
     NoForecastError,
@@ -139,12 +140,10 @@ def _told(record: SeriesRecord, made: Forecast, facts: KnowledgeSettings, wanted
     reached = [_reached(record, made, limit, level) for limit in limits_of(facts, record.unit)]
     lowest, highest = (None if limit is None else limit.value for limit in possible_range(facts, record.unit))
     expected, below, above = (np.clip(column, lowest, highest) for column in (made.expected, made.lower, made.upper))
-    unit = f" {record.unit}" if record.unit else ""
-    lower, upper, half = float(below[-1]), float(above[-1]), float(made.upper[-1] - made.lower[-1]) / 2
     sentences = [one.sentence for one in reached if one.share >= POSSIBLE or one.source in OPERATION]
-    band = f"between {digits(lower, half)} and {digits(upper, half)}{unit}"
-    if lower < upper or not sentences:
-        sentences.append(f"in {length(horizon)} {record.metric} is {band}, four times of five, by its {made.model}")
+    if below[-1] < above[-1] or not sentences:
+        half = float(made.upper[-1] - made.lower[-1]) / 2
+        sentences.append(_band_sentence(record, made, horizon, below, above, half))
     if horizon < 0.9 * wanted:
         sentences.append(f"no further, since there are {spoken_duration(history)} of history")
     return SeriesForecast(
@@ -162,6 +161,22 @@ def _told(record: SeriesRecord, made: Forecast, facts: KnowledgeSettings, wanted
         above.tolist(),
         reached,
         "; ".join(sentences),
+    )
+
+
+def _band_sentence(
+    record: SeriesRecord, made: Forecast, horizon: int, lower: Floats, upper: Floats, half: float
+) -> str:
+    """Between what the readings lie over the whole horizon, and at its end."""
+    unit = f" {record.unit}" if record.unit else ""
+    whole, end = (
+        f"{digits(float(low), half)} and {digits(float(high), half)}{unit}"
+        for low, high in ((lower.min(), upper.max()), (lower[-1], upper[-1]))
+    )
+    last = f", at the end between {end}" if end != whole else ""
+    return (
+        f"over the next {length(horizon)} {record.metric} is between {whole}{last}, four times of five, "
+        f"by its {made.model}"
     )
 
 

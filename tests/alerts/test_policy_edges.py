@@ -82,8 +82,8 @@ def test_the_fifth_reading_at_five_minutes_raises_the_severity_and_the_fourth_do
 
 
 def test_a_score_exactly_at_the_threshold_opens_counts_and_is_an_anomaly() -> None:
-    verdicts = judge(policy_of(), every(MINUTE, 62), [4.0] * 62)
-    assert events(verdicts) == [(0, OPENED), (60, ESCALATED)]
+    verdicts = judge(policy_of(), every(MINUTE, 242), [4.0] * 242)
+    assert events(verdicts) == [(0, OPENED), (240, ESCALATED)]
     assert verdicts.anomaly.all()
 
 

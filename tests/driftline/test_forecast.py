@@ -79,7 +79,12 @@ def test_a_daily_course_is_forecast_with_a_band_of_its_noise(client: TestClient)
         hour = (at - START - 900 * SECOND) / (3600 * SECOND)  # The middle of the half hour that ends then.
         assert expected == pytest.approx(20 + 4 * math.sin(2 * math.pi * hour / 24), abs=0.35)
         assert 0.2 < upper - lower < 2.0
-    told = "in 24 h temperature is between 19.22 and 20.08 °C, four times of five, by its course of the day"
+    width = np.subtract(made["upper"], made["lower"])
+    assert (np.diff(width) > -1e-9).all()  # What is further ahead is not surer.
+    told = (
+        "over the next 24 h temperature is between 15.57 and 24.45 °C, at the end between 19.22 and 20.07 °C, "
+        "four times of five, by its course of the day"
+    )
     assert made["sentence"] == told
 
 
