@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
@@ -14,7 +15,7 @@ from alerts.home_assistant import HomeAssistantSettings
 from alerts.maintenance import MaintenanceSettings
 from alerts.notices.notice_settings import NoticeSettings
 from devices.profile import Profile, load_profile
-from driftline.config_checks import errors_between_tables
+from driftline.config_checks import errors_between_tables, read_stream_tables
 from driftline.config_errors import ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
 from driftline.report.report_settings import ReportSettings
@@ -37,6 +38,9 @@ from storage.external.sink_registry import of_their_kind
 from storage.journal.journal_registry import journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 from streams.stream_settings import StreamSettings
+
+if TYPE_CHECKING:
+    from streams.reference_tables import ReferenceTable
 
 PROFILES = "profiles"
 """The folder of people's own profiles, beside the configuration file."""
@@ -139,6 +143,13 @@ class Config(BaseModel):
         """The profiles of the folder `profiles` beside the file, in order of their names."""
         return self._own_profiles
 
+    _stream_tables: Mapping[str, Mapping[str, ReferenceTable]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def stream_tables(self) -> Mapping[str, Mapping[str, ReferenceTable]]:
+        """The contents of the files that streams join, as they were when the configuration was read."""
+        return self._stream_tables
+
     @field_validator("sinks", mode="before")
     @classmethod
     def _of_their_kind(cls, given: object) -> object:
@@ -195,7 +206,7 @@ def own_profiles(folder: FilePath) -> tuple[Profile, ...]:
 def parse_config(text: str, *, name: str = "driftline.toml", profiles: FilePath | None = None) -> Config:
     """Check a configuration given as TOML text; `name` stands before each error.
 
-    `profiles` is the folder of people's own profiles.
+    `profiles` is the folder of people's own profiles; the tables that streams join are relative to the one around it.
 
     Raises ConfigError with one line for each thing that is wrong with it.
     """
@@ -204,14 +215,14 @@ def parse_config(text: str, *, name: str = "driftline.toml", profiles: FilePath 
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{name}: not TOML: {error}{_hint_at_brackets(text)}"]) from None
     own = own_profiles(profiles) if profiles is not None else ()
-    errors: list[tuple[Path, str]] = []
+    tables, errors = read_stream_tables(data, profiles.parent if profiles is not None else FilePath())
     config: Config | None = None
     try:
         config = Config.model_validate(data, context={OWN_PROFILES: [profile.name for profile in own]})
-        config._own_profiles = own
+        config._own_profiles, config._stream_tables = own, tables
     except ValidationError as error:
         errors += model_errors(error, Config, data)
-    errors += errors_between_tables(data, refused={path for path, _ in errors})
+    errors += errors_between_tables(data, tables, refused={path for path, _ in errors})
     if config is not None:
         errors += _session_errors(config, data)
     if errors or config is None:

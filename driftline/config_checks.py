@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,11 +26,18 @@ from storage.journal.journal_registry import journal_libraries
 from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
 from streams.stream_settings import StreamSettings
 
+if TYPE_CHECKING:
+    from streams.reference_tables import ReferenceTable
+
 Table = TypeVar("Table", bound=BaseModel)
 _URL_WITH_PASSWORD = re.compile(r"^[a-z0-9+.-]+://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
-def errors_between_tables(data: dict[str, Any], *, refused: set[Path]) -> list[tuple[Path, str]]:
+Contents = dict[str, dict[str, "ReferenceTable"]]
+"""What the files hold that streams join: by stream, and by the name that its SQL has for each."""
+
+
+def errors_between_tables(data: dict[str, Any], contents: Contents, *, refused: set[Path]) -> list[tuple[Path, str]]:
     """The place and a sentence for each error; the values at `refused` places have one already."""
     return [
         *_open_secrets(data, refused),
@@ -37,7 +45,7 @@ def errors_between_tables(data: dict[str, Any], *, refused: set[Path]) -> list[t
         *_reference_errors(data),
         *_missing_extras(data),
         *_properties_without_mqtt_5(data),
-        *_stream_errors(data),
+        *_stream_errors(data, contents, refused),
         *_function_errors(data),
     ]
 
@@ -208,7 +216,22 @@ def _tables(value: object) -> list[tuple[int, dict[str, Any]]]:
     return [(i, item) for i, item in enumerate(value) if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _stream_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+def read_stream_tables(data: dict[str, Any], folder: FilePath) -> tuple[Contents, list[tuple[Path, str]]]:
+    """The files that streams join, relative to a folder, and a sentence for each that is no table."""
+    contents: Contents = {}
+    errors: list[tuple[Path, str]] = []
+    for number, stream in _valid(StreamSettings, data.get("streams")).items():
+        for name, file in stream.tables.items():
+            from streams.reference_tables import ReferenceTableError, read_reference_table  # noqa: PLC0415  DuckDB
+
+            try:
+                contents.setdefault(stream.name, {})[name] = read_reference_table(folder / file)
+            except ReferenceTableError as error:
+                errors.append((("streams", number, "tables", name), f"{folder / file}: {error}"))
+    return contents, errors
+
+
+def _stream_errors(data: dict[str, Any], contents: Contents, refused: set[Path]) -> list[tuple[Path, str]]:
     """Streams whose sources, columns or SQL do not fit; what is wrong with one table alone, its own model says."""
     found = _valid(StreamSettings, data.get("streams"))
     if not found:
@@ -216,11 +239,12 @@ def _stream_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
     from streams.definitions import define  # noqa: PLC0415  it opens DuckDB
 
     numbers = list(found)
-    _, mistakes = define(list(found.values()))
+    _, mistakes = define(list(found.values()), contents)
     sinks = [sink["name"] for _, sink in _tables(data.get("sinks")) if isinstance(sink.get("name"), str)]
-    errors: list[tuple[Path, str]] = [
+    placed: list[tuple[Path, str]] = [
         (("streams", numbers[each.number], *each.key.split(".")), each.sentence) for each in mistakes
     ]
+    errors = [error for error in placed if error[0] not in refused]
     for number, stream in found.items():
         errors += [
             (("streams", number, "to"), unknown(name, sinks, "sink")) for name in stream.sinks if name not in sinks

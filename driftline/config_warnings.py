@@ -93,3 +93,14 @@ def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator
 def _budget_beside_threshold(config: Config) -> Iterator[str]:
     if config.alarm.threshold is not None and "budget" in config.alarm.model_fields_set:
         yield f"alarm.budget: not used: alarm.threshold = {config.alarm.threshold:g} decides; take one of them out"
+
+
+def changed_tables(before: Config, after: Config) -> list[str]:
+    """A line for each table of a stream whose rows are others than before."""
+    return [
+        f'the table "{name}" of stream "{stream.name}" has changed: {stream.tables[name]}, '
+        f"{len(table):,} row{'' if len(table) == 1 else 's'}"
+        for stream in after.streams
+        for name, table in after.stream_tables.get(stream.name, {}).items()
+        if (old := before.stream_tables.get(stream.name, {}).get(name)) is not None and old != table
+    ]

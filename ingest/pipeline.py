@@ -179,7 +179,7 @@ class Engine:
         devices, forgotten = self.book.take_changed()
         facts = StepFacts(
             entry, new.chunk, routed.topics, readings, followed, changed.alarms, letters, known_devices, self.registry,
-            self.router, raised,
+            self.router, routed.routes, self.book, raised,
         )  # fmt: skip
         results, progress = self.streams.step(facts) if self.streams is not None else ([], [])
         events = self.functions.step(facts, results) if self.functions is not None else []

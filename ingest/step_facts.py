@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alerts.stream_alarms import ConditionChange
 from detectors.detector import State
+from devices.device_book import DeviceBook
 from devices.messages import MessageChunk
 from devices.records import AlarmRecord, DeadLetter
 from devices.series_registry import SeriesRegistry
@@ -25,8 +26,9 @@ class StepFacts:
     """One journal entry, or a part of one, and all that followed from it.
 
     `chunk` are its messages without those that were delivered again, which `readings` count in, `topics` int32 (n,) the
-    numbers of their topics. `acted` are the alarms that people changed, `known_devices` how many devices there were
-    before, `raised` the alarms of streams' conditions that changed before the entry.
+    numbers of their topics and `routes` int32 (n,) of their routes. `acted` are the alarms that people changed,
+    `known_devices` how many devices there were before, `raised` the alarms of streams' conditions that changed before
+    the entry, `book` what is known of devices.
     """
 
     entry: JournalEntry
@@ -39,6 +41,8 @@ class StepFacts:
     known_devices: int
     registry: SeriesRegistry
     router: Router
+    routes: NDArray[np.int32]
+    book: DeviceBook
     raised: Sequence[AlarmRecord] = ()
 
 

@@ -35,6 +35,12 @@ class Rows:
         return Rows(self.time[rows], self.moment[rows], {name: each[rows] for name, each in self.columns.items()})
 
     @classmethod
+    def table(cls, columns: Mapping[str, Column], count: int) -> Self:
+        """Rows that are of no time: those of a table."""
+        none = np.zeros(count, np.int64)
+        return cls(none, none, columns)
+
+    @classmethod
     def empty(cls, names: Sequence[str]) -> Self:
         """No rows."""
         none = np.empty(0, np.int64)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from devices.batch import NO_TIME
 from storage.embedded.query_watch import QueryWatch
 from streams.columns import Column, Rows
-from streams.definitions import FIELD, INTEGER, NUMBER, TEXT, TIME, TRUTH, Definition
-from streams.stream_sql import open_connection, quoted
+from streams.definitions import Definition
+from streams.kinds import FIELD, INTEGER, NUMBER, TEXT, TIME, TRUTH
+from streams.stream_sql import WINDOW, open_connection, quoted
 
 _LONGEST_RUN = 2_000_000_000
 """Nanoseconds after which the SQL of one window is given up: everything else waits for it."""
@@ -41,22 +43,22 @@ class WindowError(Exception):
 
 
 class WindowQueries:
-    """Runs the SQL of streams in a database in memory that holds nothing but the rows of the window."""
+    """Runs the SQL of streams in a database in memory that holds the rows of the window, and of what it joins."""
 
     def __init__(self) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
-    def run(self, definition: Definition, rows: Rows) -> Answer:
-        """What the SQL gives over the rows. Raises WindowError."""
+    def run(self, definition: Definition, rows: Rows, tables: Mapping[str, Rows] = MappingProxyType({})) -> Answer:
+        """What the SQL gives over the rows, and over the tables that it joins, by name. Raises WindowError."""
         if self._connection is None:
             self._connection = open_connection()
         connection = self._connection
-        given, selected = _registered(definition.reads, rows)
         most = definition.settings.max_result_rows
         watch = QueryWatch(connection, timeout=_LONGEST_RUN, memory_bytes=_MEMORY)
         try:
-            connection.register("incoming", given)
-            connection.execute(f'CREATE OR REPLACE TEMP VIEW "window" AS SELECT {", ".join(selected)} FROM incoming')
+            _put(connection, WINDOW, definition.reads, rows)
+            for name, table in tables.items():
+                _put(connection, name, definition.joins[name], table)
             with watch.watching():
                 connection.execute(definition.query.sql)
                 columns = tuple((str(each[0]), str(each[1])) for each in connection.description or ())
@@ -78,8 +80,16 @@ class WindowQueries:
         return Answer(columns[:width], [row for _, row, _ in keyed], [met for _, _, met in keyed])
 
 
+def _put(connection: duckdb.DuckDBPyConnection, name: str, kinds: Mapping[str, str], rows: Rows) -> None:
+    """Let SQL read the rows under a name."""
+    given, selected = _registered(kinds, rows)
+    source = quoted(f"#{name}")
+    connection.register(f"#{name}", given)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {', '.join(selected)} FROM {source}")
+
+
 def _registered(kinds: Mapping[str, str], rows: Rows) -> tuple[dict[str, NDArray[Any]], list[str]]:
-    """The rows as DuckDB takes them, and the expression of each column of `window`."""
+    """The rows as DuckDB takes them, and the expression of each column."""
     given: dict[str, NDArray[Any]] = {"#": np.zeros(len(rows), np.bool_)}
     selected = []
     for number, (name, kind) in enumerate(kinds.items()):
@@ -89,7 +99,8 @@ def _registered(kinds: Mapping[str, str], rows: Rows) -> tuple[dict[str, NDArray
             selected.append(f"NULL AS {quoted(name)}")
             continue
         given[place] = column
-        selected.append(f"{_EXPRESSIONS[settled].format(place)} AS {quoted(name)}")
+        expression = _WHOLE_AS_TEXT if settled == INTEGER and column.dtype == object else _EXPRESSIONS[settled]
+        selected.append(f"{expression.format(place)} AS {quoted(name)}")
     return given, selected or ['"#"']
 
 
@@ -100,6 +111,8 @@ _EXPRESSIONS = {
     TRUTH: "{}::BOOLEAN",
     TIME: f"make_timestamp_ns(nullif({{}}, {NO_TIME}))",
 }
+
+_WHOLE_AS_TEXT = "{}::VARCHAR::BIGINT"
 
 
 def _settled(column: Column) -> tuple[str | None, Column]:

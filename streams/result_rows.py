@@ -12,8 +12,9 @@ import orjson
 from devices.batch import NO_TIME
 from storage.store import StreamResult
 from streams.columns import Column, Rows, texts
-from streams.definitions import INTEGER, NUMBER, OF_WINDOWS, TIME, TRUTH
+from streams.definitions import OF_WINDOWS
 from streams.evaluation import WindowError
+from streams.kinds import INTEGER, NUMBER, TIME, TRUTH
 
 
 def as_rows(result: StreamResult, rows: Sequence[Sequence[Any]], moment: int, kinds: Mapping[str, str]) -> Rows:

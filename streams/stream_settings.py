@@ -133,6 +133,16 @@ class StreamSettings(BaseModel):
         default=[], max_length=4, description="Columns that split the rows: each value has windows of its own."
     )
     sql: str = Field(min_length=1, description="One SELECT in DuckDB's SQL over a table that is called `window`.")
+    tables: dict[PlainName, str] = Field(
+        default={},
+        max_length=8,
+        description="Small tables of your own that the SQL may join: a name, and a `.csv` or `.parquet` file, relative "
+        "to the folder of this file.",
+    )
+    history: PositiveDuration = Field(
+        default="1h",
+        description="How far back from its end a window sees the rows of other streams that its SQL joins.",
+    )
     to: list[str] = Field(
         default=[TABLE],
         min_length=1,
@@ -206,6 +216,11 @@ class StreamSettings(BaseModel):
     def sinks(self) -> tuple[str, ...]:
         """External databases that its rows go to."""
         return tuple(target.removeprefix(SINK) for target in self.to if target.startswith(SINK))
+
+    @property
+    def history_ns(self) -> int:
+        """How far back, in ns, a window sees the rows of other streams."""
+        return parse_duration(self.history)
 
     @property
     def in_table(self) -> bool:

@@ -1,5 +1,7 @@
 """Streams: the SQL of a stream, checked before anything runs: one SELECT over `window`, the same at every replay.
 
+Beside `window` it may read the tables that are named to it, each of which is known as of a place in the journal.
+
 Which functions depend on the clock, on chance or on the connection is what DuckDB itself says of them
 (https://duckdb.org/docs/stable/sql/meta/duckdb_table_functions#duckdb_functions, column `stability`).
 """
@@ -14,9 +16,15 @@ from typing import Any
 import duckdb
 
 from common.suggestions import unknown
-from storage.embedded.sql_guard import QueryError, check_query, query_nodes
+from storage.embedded.sql_guard import VIEWS, QueryError, check_query, query_nodes
 
 WINDOW = "window"
+_STORED = {*VIEWS, "readings"}
+_NOT_JOINED = (
+    '"{}" may not be joined: the database is written behind the engine, and its points are moved into the archive and '
+    "removed by the clock, so that a replay would find other rows; expected one of {}, or a file of what is needed, "
+    "such as `driftline query` writes, under tables"
+)
 CONDITION = "#condition"
 """The column that says whether a row meets the condition of its stream."""
 
@@ -36,12 +44,30 @@ _CLOCK_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class StreamQuery:
-    """SQL that may run, with `window` in quotes; the columns that it names, and whether it sorts its rows itself."""
+    """SQL that may run, with `window` in quotes; the columns that it names, and whether it sorts its rows itself.
+
+    `names` are the names of columns, each behind the table that stands before it, "" where none does; `using` those
+    that two tables share by USING. `all_columns`: a `*` stands for the columns of the window too. `tables` are those
+    that it reads beside the window.
+    """
 
     sql: str
-    columns: frozenset[str]
+    names: frozenset[tuple[str, str]]
+    using: frozenset[str]
     all_columns: bool
     sorts: bool
+    tables: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> set[str]:
+        """All names of columns."""
+        return {name for _, name in self.names} | self.using
+
+    def window_columns(self, others: Iterable[str]) -> set[str]:
+        """The names that may be the window's, where `others` are the columns of the tables beside it."""
+        elsewhere = {name.lower() for name in others}
+        found = {name for table, name in self.names if table == WINDOW or not (table or name.lower() in elsewhere)}
+        return found | self.using
 
 
 def open_connection() -> duckdb.DuckDBPyConnection:
@@ -58,14 +84,21 @@ def open_connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def parse_stream_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> StreamQuery:
-    """The SQL of a stream, if it may run. Raises QueryError with what is not allowed and what is expected."""
+def parse_stream_sql(connection: duckdb.DuckDBPyConnection, sql: str, tables: Iterable[str] = ()) -> StreamQuery:
+    """The SQL of a stream, if it may run, over the window and these tables.
+
+    Raises QueryError with what is not allowed and what is expected.
+    """
     text = quoted_window(sql)
-    views = check_query(connection, text, (WINDOW,)).views
+    readable = (WINDOW, *tables)
+    nodes = query_nodes(connection, text, readable)
+    _refuse_stored(nodes, readable)
+    views = check_query(connection, text, readable).views
     if WINDOW not in views:
         raise QueryError("the SQL reads no rows: expected FROM window")
-    nodes = query_nodes(connection, text, (WINDOW,))
-    columns: set[str] = set()
+    aliases = _aliases(nodes)
+    columns: set[tuple[str, str]] = set()
+    using: set[str] = set()
     for node in nodes:
         if node.get("class") == "FUNCTION":
             _check_function(node)
@@ -75,12 +108,35 @@ def parse_stream_sql(connection: duckdb.DuckDBPyConnection, sql: str) -> StreamQ
             names = [str(name) for name in node["column_names"]]
             if len(names) == 1 and names[0].lower() in _CLOCK_WORDS:
                 raise QueryError(_not_repeatable(names[0]))
-            columns.update(names)
-        columns.update(str(name) for name in node.get("using_columns") or ())
-    stars = any(node.get("class") == "STAR" for node in nodes)
+            table = aliases.get(names[0].lower()) if len(names) > 1 else None
+            columns.update([("", name) for name in names] if table is None else [(table, names[1])])
+        using.update(str(name) for name in node.get("using_columns") or ())
+    stars = [str(node.get("relation_name", "")).lower() for node in nodes if node.get("class") == "STAR"]
+    all_columns = any(aliases.get(name, WINDOW) == WINDOW for name in stars)
     top = nodes[0].get("node", nodes[0])
     sorts = any(each.get("type") == "ORDER_MODIFIER" for each in top.get("modifiers", ()))
-    return StreamQuery(text, frozenset(columns), stars, sorts)
+    return StreamQuery(
+        text,
+        frozenset(columns),
+        frozenset(using),
+        all_columns,
+        sorts,
+        views - {WINDOW},
+    )
+
+
+def _aliases(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The table that each name before a column stands for, in small letters."""
+    tables = [node for node in nodes if node.get("type") == "BASE_TABLE"]
+    return {str(node.get("alias") or node["table_name"]).lower(): str(node["table_name"]).lower() for node in tables}
+
+
+def _refuse_stored(nodes: Iterable[Mapping[str, Any]], readable: Sequence[str]) -> None:
+    """Raise QueryError for what is stored: how much of it there is depends on the moment, and not on the journal."""
+    for node in nodes:
+        name = str(node.get("table_name", "")).lower()
+        if node.get("type") == "BASE_TABLE" and name in _STORED and name not in readable:
+            raise QueryError(_NOT_JOINED.format(name, ", ".join(readable)))
 
 
 def with_condition(connection: duckdb.DuckDBPyConnection, query: StreamQuery, when: str) -> StreamQuery:
@@ -91,7 +147,7 @@ def with_condition(connection: duckdb.DuckDBPyConnection, query: StreamQuery, wh
     given = query.sql.rstrip().rstrip(";")
     text = f'SELECT given.*, (\n{when}\n) AS "{CONDITION}" FROM (\n{given}\n) AS given'
     try:
-        parse_stream_sql(connection, text)
+        parse_stream_sql(connection, text, query.tables)
     except QueryError as error:
         raise QueryError(f"expected a condition over the columns that the SQL gives: {error}") from None
     return replace(query, sql=text)
@@ -100,20 +156,22 @@ def with_condition(connection: duckdb.DuckDBPyConnection, query: StreamQuery, wh
 def described(
     connection: duckdb.DuckDBPyConnection,
     query: StreamQuery,
-    columns: Mapping[str, str | None],
+    tables: Mapping[str, Mapping[str, str | None]],
     known: Iterable[str] = (),
 ) -> list[tuple[str, str]]:
-    """Names and types of what the SQL gives over a window of these columns (None: of a type that is not known).
+    """Names and types of what the SQL gives over `tables` of these columns (None: of a type that is not known).
 
     Raises QueryError where it does not fit them; `known` are columns that could be meant, by default these.
     """
-    empty = {name: "NULL" if kind is None else f"NULL::{kind}" for name, kind in columns.items()}
-    kinds = ", ".join(f"{value} AS {quoted(name)}" for name, value in empty.items())
     try:
-        connection.execute(f'CREATE OR REPLACE TEMP VIEW "window" AS SELECT {kinds} WHERE false')
+        for table, columns in tables.items():
+            empty = {name: "NULL" if kind is None else f"NULL::{kind}" for name, kind in columns.items()}
+            kinds = ", ".join(f"{value} AS {quoted(name)}" for name, value in empty.items())
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(table)} AS SELECT {kinds} WHERE false")
         connection.execute(query.sql)
     except duckdb.BinderException as error:
-        raise QueryError(_with_suggestion(error, list(known or columns))) from None
+        meant = list(known) or [name for columns in tables.values() for name in columns]
+        raise QueryError(_with_suggestion(error, meant)) from None
     except duckdb.Error as error:
         raise QueryError(_one_line(error)) from None
     described = [(str(each[0]), str(each[1])) for each in connection.description or ()]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from alerts.stream_alarms import ConditionChange
 from common.durations import parse_duration
@@ -20,12 +20,15 @@ from ingest.step_facts import StepFacts
 from storage.store import StreamProgress, StreamResult
 from streams.columns import Column, Rows, loaded_column, saved_column, texts
 from streams.conditions import Conditions, Moment
-from streams.definitions import FIELD, OF_WINDOWS, Definition, define
+from streams.declarations import is_declared_so, saved_declaration
+from streams.definitions import OF_WINDOWS, Definition, Tables, define
 from streams.evaluation import WindowError, WindowQueries
+from streams.joined_tables import JoinedTables, MessagePlace
+from streams.kinds import FIELD
 from streams.result_rows import as_rows
 from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns, TopicMatch
 from streams.stream_settings import StreamSettings
-from streams.windows import BEFORE_ALL, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
+from streams.windows import BEFORE_ALL, EARLY, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
 
 _STATE_VERSION = 2
 
@@ -54,11 +57,11 @@ class Streams:
     Raises ValueError where the declarations do not fit each other.
     """
 
-    def __init__(self, settings: Sequence[StreamSettings]) -> None:
-        definitions, mistakes = define(settings)
+    def __init__(self, settings: Sequence[StreamSettings], tables: Tables = MappingProxyType({})) -> None:
+        definitions, mistakes = define(settings, tables)
         if mistakes:
             raise ValueError(f"streams[{mistakes[0].number}].{mistakes[0].key}: {mistakes[0].sentence}")
-        self._settings = [each.model_dump(mode="json") for each in settings]
+        self._settings = [saved_declaration(each, tables.get(each.name, {})) for each in settings]
         self._streams = [_opened(each) for each in definitions]
         fields = {
             name.lower(): name
@@ -72,7 +75,8 @@ class Streams:
         self._devices = DeviceRows()
         self._queries = WindowQueries()
         self._conditions = Conditions(definitions)
-        self._followed = {each.settings.from_ for each in definitions}
+        self._joined = JoinedTables(definitions)
+        self._followed = {*(each.settings.from_ for each in definitions), *self._joined.followed}
 
     @property
     def settings(self) -> list[dict[str, Any]]:
@@ -127,6 +131,7 @@ class Streams:
         results: list[StreamResult] = []
         progress: list[StreamProgress] = []
         sources: dict[str, Any] = {}
+        self._joined.begin(facts)
         for stream in self._streams:
             if chunk.after_reception_gap:
                 stream.clock.stand_until(chunk.ticked_at + _STANDS_FOR)
@@ -136,7 +141,17 @@ class Streams:
             if counts:
                 watermark = None if stream.clock.watermark == BEFORE_ALL else stream.clock.watermark
                 progress.append(StreamProgress(stream.definition.name, counts, watermark, stream.problem))
+        self._joined.forget(self._joined_from())
         return results, progress
+
+    def _joined_from(self) -> dict[str, int]:
+        """Of each stream that others join: windows that ended up to there are read by none of them any more."""
+        needed: dict[str, int] = {}
+        for stream in self._streams:
+            earliest = stream.windows.needed_from(stream.clock.watermark) - stream.definition.settings.history_ns
+            for name in stream.definition.joins:
+                needed[name] = min(earliest, needed.get(name, earliest))
+        return needed
 
     def _rows(self, stream: _Stream, facts: StepFacts, sources: dict[str, Any], made: Mapping[str, Rows]) -> Rows:
         """The rows that a step brings to a stream, with the columns that it reads."""
@@ -207,18 +222,26 @@ class Streams:
         firings = stream.windows.due(stream.clock.watermark)
         held = Rows.joined(stream.held) if firings and stream.held else None
         for firing in firings:
+            assert held is not None, "a window that fires has rows"
+            within = _within(held, firing)
+            rows = held.take(within)
+            if isinstance(stream.windows, SessionWindows):
+                # They are of no session that comes later, though its times may reach back among theirs.
+                held = held.take(~within)
             moment = int(np.searchsorted(after, firing.at))
             if condition is not None:
                 changes += condition.end(firing.at - 1, moment_of)
             try:
-                result, given, holds = self._given(stream, firing, held, offset + moment, int(moments[moment]))
+                result, given, holds = self._given(stream, firing, rows, offset + moment, int(moments[moment]))
             except WindowError as error:
                 start = np.datetime_as_string(np.datetime64(firing.start, "ns"), unit="ms")
                 stream.problem = f"the window from {start}Z: {error}"[:500]
                 counts["failed"] = counts.get("failed", 0) + 1
                 continue
             results.append(result)
-            parts.append(given)
+            self._joined.note(result, given)
+            if firing.kind == FINAL:
+                parts.append(given)
             if condition is not None and firing.kind == FINAL:
                 changes += condition.take(result, holds, int(moments[moment]))
             counts["windows"] = counts.get("windows", 0) + 1
@@ -231,15 +254,16 @@ class Streams:
         return results, parts
 
     def _given(
-        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int, moment: int
+        self, stream: _Stream, firing: Firing, rows: Rows, offset: int, moment: int
     ) -> tuple[StreamResult, Rows, list[bool]]:
         """What a window gives, its rows for the streams that come from this one, and which rows meet the condition.
 
         Raises WindowError.
         """
         try:
-            result, holds = self._result(stream, firing, held, offset)
-            wanted = result.kind == FINAL and stream.definition.name in self._followed
+            tables = self._joined.tables(stream.definition, MessagePlace(offset, moment), firing.end)
+            result, holds = self._result(stream, firing, rows, offset, tables)
+            wanted = result.kind != EARLY and stream.definition.name in self._followed
             return result, as_rows(result, result.rows if wanted else [], moment, stream.definition.gives), holds
         except WindowError:
             raise
@@ -248,15 +272,11 @@ class Streams:
             raise WindowError(f"{type(error).__name__}: {error}") from error
 
     def _result(
-        self, stream: _Stream, firing: Firing, held: Rows | None, offset: int
+        self, stream: _Stream, firing: Firing, within: Rows, offset: int, tables: Mapping[str, Rows]
     ) -> tuple[StreamResult, list[bool]]:
         """What a window gives, and which of its rows meet the condition. Raises WindowError where its SQL fails."""
-        assert held is not None, "a window that fires has rows"
         definition = stream.definition
-        within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
-        if _KEY in held.columns:
-            within &= held.columns[_KEY] == firing.key
-        answer = self._queries.run(definition, held.take(within))
+        answer = self._queries.run(definition, within, tables)
         columns, rows = answer.columns, answer.rows
         by = definition.settings.by
         if by:
@@ -294,7 +314,7 @@ class Streams:
                 arrays |= {f"{number}.{place}{suffix}": array for suffix, array in saved.items()}
             rest.append(
                 {
-                    "settings": stream.definition.settings.model_dump(mode="json"),
+                    "settings": saved_declaration(stream.definition.settings, {}),
                     "clock": stream.clock.state(),
                     "windows": stream.windows.state(),
                     "columns": columns,
@@ -302,11 +322,13 @@ class Streams:
                 }
             )
         heard = None if self._devices.heard is None else sorted(self._devices.heard)
-        return arrays, {
+        joined_arrays, joined = self._joined.state()
+        return arrays | joined_arrays, {
             "version": _STATE_VERSION,
             "streams": rest,
             "devices": heard,
             "conditions": self._conditions.state(),
+            "joined": joined,
         }
 
     def load(self, arrays: State, rest: Mapping[str, Any]) -> None:
@@ -322,7 +344,10 @@ class Streams:
         saved = {each["settings"]["name"]: (number, each) for number, each in enumerate(rest["streams"])}
         for stream in self._streams:
             number, of_stream = saved.get(stream.definition.name, (0, None))
-            if of_stream is None or not _is_declared_so(stream.definition.settings, of_stream["settings"]):
+            if of_stream is None or not is_declared_so(stream.definition.settings, of_stream["settings"]):
+                continue
+            if of_stream["columns"] and not set(stream.definition.reads) <= set(of_stream["columns"]):
+                # Another file is joined, so that names are the window's that were the table's before.
                 continue
             going_on.append(stream.definition.name)
             stream.clock.load(of_stream["clock"])
@@ -335,14 +360,8 @@ class Streams:
             stream.held = [held] if len(held) else []
         if "conditions" in rest:
             self._conditions.load(rest["conditions"], going_on)
-
-
-def _is_declared_so(settings: StreamSettings, saved: Mapping[str, Any]) -> bool:
-    """Whether a stream was declared as it is now; a saved state may be older than some of the settings."""
-    try:
-        return StreamSettings.model_validate(saved) == settings
-    except ValidationError:
-        return False
+        if "joined" in rest:
+            self._joined.load(arrays, rest["joined"], going_on)
 
 
 def _opened(definition: Definition) -> _Stream:
@@ -362,6 +381,14 @@ def _opened(definition: Definition) -> _Stream:
             corrections=parse_duration(settings.corrections),
         )
     return _Stream(definition, TopicMatch(settings.topics), EventClock(parse_duration(settings.lateness)), windows)
+
+
+def _within(held: Rows, firing: Firing) -> NDArray[np.bool_]:
+    """Which of the rows, (n,), are in the window."""
+    within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
+    if _KEY in held.columns:
+        within &= held.columns[_KEY] == firing.key
+    return within
 
 
 def _with_columns(rows: Rows, names: Mapping[str, str]) -> Rows:

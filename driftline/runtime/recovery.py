@@ -26,6 +26,8 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
 from storage.store import Journal
+from streams.declarations import saved_streams
+from streams.definitions import Tables
 from streams.stream_settings import StreamSettings, stream_targets
 from streams.stream_stage import Streams
 
@@ -50,14 +52,14 @@ def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[
         device_labels=config.device_labels,
         known_devices=devices,
         profiles=config.own_profiles,
-        streams=streams_of(config.streams),
+        streams=streams_of(config.streams, config.stream_tables),
         functions=triggers_of(config.functions, stream_targets(config.streams)),
     )
 
 
-def streams_of(settings: Sequence[StreamSettings]) -> Streams | None:
+def streams_of(settings: Sequence[StreamSettings], tables: Tables) -> Streams | None:
     """The streams of a configuration; None where it has none, so that nothing is done for them."""
-    return Streams(settings) if settings else None
+    return Streams(settings, tables) if settings else None
 
 
 def _saved_triggers(saved: Sequence[Mapping[str, Any]]) -> FunctionTriggers | None:
@@ -190,10 +192,10 @@ def engine_of_settings(settings: Mapping[str, Any] | None, known: Sequence[Serie
             [SeriesSettings.model_validate(each) for each in settings.get("series", ())],
             device_labels=[LabelSettings.model_validate(rule) for rule in settings.get("device_labels", ())],
             profiles=profiles,
-            streams=streams_of([StreamSettings.model_validate(each) for each in settings.get("streams", ())]),
+            streams=streams_of(*saved_streams(settings.get("streams", ()))),
             functions=_saved_triggers(settings.get("functions", ())),
         )
-    except (ValidationError, ValueError, KeyError):
+    except (ValidationError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from driftline.config import Config, changed_for_next_start, load_config
 from driftline.config_errors import ConfigError
 from driftline.config_files import check_files
-from driftline.config_warnings import config_warnings, no_longer_heard
+from driftline.config_warnings import changed_tables, config_warnings, no_longer_heard
 from driftline.runtime.demo import with_demo_route
 from driftline.runtime.leaving import end_in_time
 from driftline.runtime.live_line import LiveLine
@@ -148,6 +148,7 @@ class Service(Stages):
         if later := changed_for_next_start(self.config, config):
             self._warn(f"changed settings of {', '.join(later)} take effect at the next start")
 
+        tables = changed_tables(self.config, config)
         lost = no_longer_heard(self._engine.engine.router.filters, filters)
 
         def swap() -> None:
@@ -162,8 +163,10 @@ class Service(Stages):
             # Queued before anything that is scored under the new settings: a restart reads them from the snapshot.
             self._engine.snapshot()
             say_anew(anew, self._say)
+            for line in tables:
+                self._say(f"{line}, in force from journal position {old.position}")
 
-        self._store.declare_streams(table_columns(config.streams))
+        self._store.declare_streams(table_columns(config.streams, config.stream_tables))
         self._engine.between_steps(swap)
         self.config = self.status.config = config
         self._remember_all_filters(filters)
@@ -218,7 +221,7 @@ class Service(Stages):
         stamp = self._read_config_stamp()
         if stamp == self._config_stamp or self._config_file is None:
             return
-        self._config_stamp = stamp
+        self._config_stamp, files = stamp, self._table_files()
         try:
             config = self._adjust(load_config(self._config_file))
             self.reload(with_demo_route(config) if self._demo else config)
@@ -230,15 +233,18 @@ class Service(Stages):
             log.exception("the configuration %s could not be put in force", self._config_file)
             self._fail("the configuration could not be put in force: it stays as it was")
         else:
+            if self._table_files() != files:
+                self._config_stamp = self._read_config_stamp()
             self._say(f"configuration {self._config_file} is in force")
             self._warn_of_configuration()
 
-    def _read_config_stamp(self) -> tuple[int, int] | None:
-        try:
-            known = self._config_file.stat() if self._config_file else None
-        except OSError:
-            return None
-        return (known.st_mtime_ns, known.st_size) if known else None
+    def _read_config_stamp(self) -> list[tuple[int, int] | None]:
+        """Time of change and size of the configuration file, and of the tables that its streams join."""
+        return [_stamp_of(path) for path in (self._config_file, *self._table_files()) if path is not None]
+
+    def _table_files(self) -> list[Path]:
+        folder = Path() if self._config_file is None else self._config_file.parent
+        return [folder / file for stream in self.config.streams for file in stream.tables.values()]
 
     def _balance(self) -> None:
         """Let the broker wait where the journal fills faster than the engine empties it."""
@@ -259,3 +265,11 @@ class Service(Stages):
                 self._fail(f"{stage.stage} {stage.message}")
                 return True
         return False
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    try:
+        known = path.stat()
+    except OSError:
+        return None
+    return known.st_mtime_ns, known.st_size

@@ -141,7 +141,7 @@ class Stages:
         self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
         self._store.open()
         self._closers.append(("database", self._store.close))
-        self._store.declare_streams(table_columns(self.config.streams))
+        self._store.declare_streams(table_columns(self.config.streams, self.config.stream_tables))
         self._journal = make_journal(self.folder.journal, self.config.journal)
         self._journal.open()
         self._closers.append(("journal", self._journal.close))

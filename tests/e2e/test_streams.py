@@ -153,6 +153,59 @@ def test_kill_9_loses_no_row_and_gives_none_twice(service: Any, wait_until: Wait
     assert told == ("distinct_users", 40 * seconds, 0, seconds)
 
 
+ABOVE_LIMIT = """
+[[streams]]
+name = "above_limit"
+from = "readings"
+window = { size = "1s" }
+sql = '''select device, max(temperature) as highest, any_value(high) as high
+         from window join limits using (device) group by device'''
+[streams.tables]
+limits = "limits.csv"
+"""
+
+
+def test_a_table_that_changes_is_in_force_from_there_on_through_kill_9(service: Any, wait_until: WaitUntil) -> None:
+    limits = service.folder / "limits.csv"
+
+    def set_limit(high: int) -> None:
+        limits.write_text(f"device,high\noven,{high}\n")
+
+    def heat(second: int, windows: int) -> None:
+        """Two windows of which the first is complete, and as many rows as that makes."""
+        host, port = service.broker_url.removeprefix("mqtt://").rsplit(":", 1)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.connect(host, int(port))
+        client.loop_start()
+        for each in (second, second + 3):
+            body = json.dumps({"ts": each * 1000, "temperature": 90})
+            client.publish("oven", body, qos=1).wait_for_publish(30)
+        client.disconnect()
+        client.loop_stop()
+        wait_until(
+            lambda: service.get("streams/above_limit")["counts"]["windows"] >= windows, within=240, what="a window"
+        )
+
+    first = int(time.time()) - 100
+    set_limit(80)
+    service.config.write_text(ABOVE_LIMIT)
+    service.start()
+    heat(first, 2)
+    set_limit(85)
+    said = 'the table "limits" of stream "above_limit" has changed: limits.csv, 1 row, in force from journal position'
+    wait_until(lambda: said in " ".join(service.log.split()), within=60, what="the changed table")
+    heat(first + 20, 4)
+    limits.write_text("device,high\noven\n")
+    wait_until(lambda: "line 2: 1 values, expected 2" in " ".join(service.log.split()), what="the error")
+    service.stop(signal.SIGKILL)
+    set_limit(95)
+    service.start()
+    heat(first + 40, 6)
+    assert service.stop() == 0, service.log
+    rows = service.query("select highest, high from above_limit order by window_start")
+    assert [(row["highest"], row["high"]) for row in rows] == [(90, limit) for limit in (80, 80, 85, 85, 95, 95)]
+
+
 def test_the_recording_of_the_tutorial_gives_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

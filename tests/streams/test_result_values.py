@@ -15,8 +15,9 @@ from ingest.ingest_settings import LimitSettings
 from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput
 from streams.columns import Rows, texts
-from streams.definitions import define, kind_of_type
+from streams.definitions import define
 from streams.evaluation import WindowQueries
+from streams.kinds import kind_of_type
 from streams.stream_settings import StreamSettings
 from streams.stream_stage import Streams
 from tests.streams.test_stream_stage import ALARM, DETECTORS, ROUTES, SECOND, START, message, results

@@ -208,6 +208,27 @@ def test_sessions_end_a_gap_after_the_last_row_of_each_key() -> None:
     assert shown(results(outputs))[1][:2] == (0, 4)
 
 
+def test_a_row_is_of_one_session_though_a_later_one_reaches_back_over_it() -> None:
+    window = {"type": "session", "gap": "2s"}
+    one = stream("visits", "readings", "select count(*) as n from window", window=window, by=["device"], lateness="0s")
+    rows = [
+        message("ann", 0.2, said=0.0, heat=1),
+        message("ann", 0.9, said=0.9, heat=1),
+        message("cia", 3.0, said=3.0, heat=1),
+        message("cia", 3.1, said=1.5, heat=1),
+        message("ann", 3.12, said=1.2, heat=1),
+        message("ann", 3.13, said=0.8, heat=1),
+    ]
+    for pieces in ([rows], [[row] for row in rows]):
+        engine = engine_with(one)
+        outputs = [*run(engine, pieces), tick(engine, 9, 6)]
+        assert [row for each in results(outputs) for row in each.rows] == [
+            ("audience/ann", 2),
+            ("audience/ann", 2),
+            ("audience/cia", 2),
+        ]
+
+
 def test_keys_split_the_rows_and_stand_beside_the_result() -> None:
     engine = engine_with(stream("by_site", "readings", "select count(*) as n from window", by=["site"]))
     rows = [message("ann", 0.1, site="north"), message("bob", 0.2, site="south"), message("cia", 0.3, site="north")]
