@@ -309,3 +309,10 @@ def test_templates_are_read_to_a_depth_of_eight_below_the_first() -> None:
     assert metric_of(nested(8)).parts[0].parts[0].name == "t"
     with pytest.raises(WireError, match="templates nested deeper than 8"):
         metric_of(nested(9))
+
+
+def test_a_payload_at_the_very_beginning_of_the_bytes_is_counted_and_scanned() -> None:
+    data = np.frombuffer(GOOD + GOOD, np.uint8)
+    start, end = np.array([0, len(GOOD)], np.int32), np.array([len(GOOD), 2 * len(GOOD)], np.int32)
+    assert (count_metrics(data, start, end), count_metrics(data, start[:1], end[:1])) == (2, 1)
+    assert count_metrics(data, start[:1], start[:1]) == 0

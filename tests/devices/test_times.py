@@ -103,3 +103,77 @@ def test_anything_is_a_time_in_range_or_refused(value: object) -> None:
     except BadTimeError:
         return
     assert -(2**63) < nanoseconds < 2**63
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-05-01T25:00:00Z", "2024-05-01T24:00:01Z", "2024-05-01T12:60:00Z", "2024-05-01T12:00:61Z",
+        "2024-05-01T12:00:00+24:00", "2024-05-01T12:00:00+02:60", "20240501T126000Z", "2024-00-01", "2024-01-00",
+    ],
+)  # fmt: skip
+def test_a_part_that_is_one_beyond_its_last_is_refused(text: str) -> None:
+    with pytest.raises(BadTimeError, match=r"out of range|must be in"):
+        parse_time(text)
+
+
+def test_parts_up_to_their_last_are_taken() -> None:
+    assert parse_time("2024-05-01T24:00:00Z") == parse_time("2024-05-02T00:00:00Z") == NOON + 12 * 3_600 * SECOND
+    assert parse_time("2024-05-01T11:59:60Z") == NOON
+    assert parse_time("2024-05-01T12:59:59Z") == NOON + 3_599 * SECOND
+    assert parse_time("2024-05-01T12:00:00+23:59") == NOON - (23 * 3_600 + 59 * 60) * SECOND
+    assert parse_time("2024-05-01T12:00:00-23:59") == NOON + (23 * 3_600 + 59 * 60) * SECOND
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_the_unit_changes_at_each_bound_of_magnitude(as_text: bool) -> None:
+    for size, scale in ((10**10 - 1, 10**9), (10**11, 10**6), (-(10**11), 10**6), (10**13 - 1, 10**6), (10**14, 1_000),
+                        (10**17 - 1, 1_000), (10**17, 1), (2**63 - 1, 1)):  # fmt: skip
+        if abs(size) * scale < 2**63:
+            assert parse_time(str(size) if as_text else size) == size * scale
+    for size in (10**11 - 1, 2**63, -(2**63)):
+        with pytest.raises(BadTimeError, match="outside the years 1678 to 2262"):
+            parse_time(str(size) if as_text else size)
+
+
+def test_whole_numbers_that_write_a_date_are_read_as_one_between_their_bounds() -> None:
+    assert parse_time(20_240_501_120_000) == NOON
+    assert parse_time(19_700_101_000_000) == 0
+    for beyond in (19_700_100_999_999, 21_000_101_000_000):
+        with pytest.raises(BadTimeError, match="outside the years 1678 to 2262"):
+            parse_time(beyond)
+    assert parse_time(20_240_501_120_000, "us") == 20_240_501_120_000_000
+
+
+def test_a_fraction_is_rounded_half_to_even_in_numbers_and_cut_off_in_date_times() -> None:
+    assert parse_time("0.0000000005", "s") == 0
+    assert parse_time("0.0000000015", "s") == 2
+    assert parse_time("1.5", "ns") == 2
+    assert parse_time(1.5, "ns") == 2
+    assert parse_time("1,5", "ms") == 1_500_000
+    assert parse_time("+5", "s") == 5 * SECOND
+    assert parse_time("2024-05-01T12:00:00.0000000019Z") == NOON + 1
+
+
+def test_the_value_shown_is_cut_at_sixty_characters_and_the_longest_text_has_64() -> None:
+    def said(value: object) -> str:
+        with pytest.raises(BadTimeError) as caught:
+            parse_time(value)
+        return str(caught.value).partition("; ")[0]
+
+    assert said("x" * 58) == "'" + "x" * 58 + "'"
+    assert said("x" * 59) == "'" + "x" * 56 + "..."
+    assert said(10**100).startswith("1000000000")
+    assert said(10**100 + 1).startswith("an integer beyond 1e100")
+    assert parse_time("1714564800." + "0" * 53) == NOON
+    with pytest.raises(BadTimeError):
+        parse_time("1714564800." + "0" * 54)
+
+
+def test_a_zone_by_its_offset_has_23_hours_and_59_minutes_at_most() -> None:
+    assert parse_time("2024-05-01T12:00:00", zone=parse_zone("-0430")) == NOON + 16_200 * SECOND
+    assert parse_time("2024-05-01T12:00:00", zone=parse_zone("+23:59")) == NOON - (23 * 3_600 + 59 * 60) * SECOND
+    assert parse_zone("Z") is UTC
+    for beyond in ("+24:00", "+02:60", "-24:00"):
+        with pytest.raises(ValueError, match="unknown time zone"):
+            parse_zone(beyond)
