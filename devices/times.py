@@ -21,6 +21,7 @@ from math import floor, isfinite
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from common.excerpts import shortened
 from devices.time_forms import UnreadTimeError, parse_form, parse_with_format
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
@@ -60,8 +61,7 @@ class BadTimeError(ValueError):
 
     def __init__(self, value: object, why: str = "") -> None:
         huge = isinstance(value, int) and abs(value) > 10**100
-        shown = "an integer beyond 1e100" if huge else repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        shown = "an integer beyond 1e100" if huge else shortened(value)
         super().__init__(f"{shown}{': ' + why if why else ''}; {EXPECTED}")
 
 

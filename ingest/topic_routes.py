@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.home_assistant import TOPICS
+from common.excerpts import shortened
 from common.growth import grown
 from devices.codec import Codec
 from devices.codecs import codec_registry as codecs
@@ -243,7 +244,7 @@ class TopicRouter:
         try:
             topic = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            return Refusal(Reason.BAD_TOPIC, f"topic {raw[:80]!r}: expected UTF-8, byte {error.start} is not")
+            return Refusal(Reason.BAD_TOPIC, f"topic {shortened(raw, 240)}: expected UTF-8, byte {error.start} is not")
         if not topic or any(ord(c) < 0x20 or c in "+#\x7f" for c in topic):
             return Refusal(Reason.BAD_TOPIC, f"topic {topic[:80]!r}: expected no control character, + or #")
         if len(raw) > LONGEST_TOPIC or topic.count("/") >= MOST_LEVELS:

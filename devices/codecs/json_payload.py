@@ -129,7 +129,7 @@ def _malformed(payload: bytes, error: orjson.JSONDecodeError) -> str:
     # The position counts characters of the text that orjson saw; bytes and characters agree up to the first non-ASCII.
     text = payload.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
     at = len(text[: error.pos].encode("utf-8", "replace")) + (len(payload) - len(payload.removeprefix(BYTE_ORDER_MARK)))
-    shown = f"byte {min(at, len(payload))}: {error.msg} near {excerpt(payload[max(0, at - 20) : at + 20])}"
+    shown = f"byte {min(at, len(payload))}: {error.msg} near {excerpt(_text_around(payload, at))}"
     if _UNESCAPED.search(payload):
         return f"{shown}: JSON stands in quotes without escapes; whoever wraps it must escape its quotes"
     if _PYTHON.search(payload):
@@ -137,3 +137,8 @@ def _malformed(payload: bytes, error: orjson.JSONDecodeError) -> str:
     if _DECIMAL_COMMA.search(payload):
         return f"{shown}: a number has a decimal comma; JSON wants a point"
     return shown
+
+
+def _text_around(payload: bytes, at: int) -> str:
+    """Some characters on both sides of a byte; those that the cut goes through are left out."""
+    return payload[max(0, at - 20) : at + 20].decode("utf-8", "replace").strip("\ufffd")

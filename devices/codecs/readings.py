@@ -8,6 +8,7 @@ from math import inf, isfinite
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.excerpts import shortened
 from devices.batch import NO_TIME
 from devices.codec import Decoded, MetricName, Note, Rejected, Role
 from devices.numbers import MOST_EXACT
@@ -186,13 +187,8 @@ def _place(path: str) -> str:
 
 
 def excerpt(value: object, most: int = 60) -> str:
-    """A value as it can stand in a sentence: its repr, cut to `most` characters."""
-    try:
-        shown = repr(value[: most + 1] if isinstance(value, (str, bytes)) else value)
-    except ValueError:
-        # Python refuses to write integers of more than some thousand digits.
-        shown = f"a huge {type(value).__name__}"
-    return shown if len(shown) <= most else shown[: most - 3] + "..."
+    """A value as it can stand in a sentence, cut to `most` characters: bytes as the text that they are, else in hex."""
+    return shortened(value, most)
 
 
 def finite(value: float, error_values: frozenset[float]) -> bool:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -188,4 +189,5 @@ def _text(value: Any, *, digits: int | None = None) -> str:
         return f"{value:.{digits}g}"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    # As the service answers it.
+    return b64encode(value).decode() if isinstance(value, bytes) else str(value)

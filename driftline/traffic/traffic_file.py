@@ -16,6 +16,8 @@ from typing import IO, Self
 
 import orjson
 
+from common.excerpts import shortened
+
 ENDINGS = (".jsonl", ".jsonl.gz")
 
 
@@ -104,4 +106,4 @@ def _message(line: bytes, place: str) -> TrafficMessage:
         return TrafficMessage(time, topic, payload, bool(row.get("retained", False)))
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error):
         expected = 'expected {"time": ns, "topic": "...", "text": "..." or "base64": "..."}'
-        raise TrafficError(f"{place}: {line[:60]!r}: {expected}") from None
+        raise TrafficError(f"{place}: {shortened(line)}: {expected}") from None

@@ -119,7 +119,7 @@ def test_pseudonyms_are_the_same_within_a_recording_and_others_in_the_next() -> 
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        (b"nonsense", "line 2: b'nonsense"),
+        (b"nonsense", "line 2: 'nonsense"),
         (b'{"time": 1}', "line 2"),
         (b'{"time": "now", "topic": "a", "text": "1"}', "line 2"),
         (b'{"time": 1, "topic": "a", "base64": "?"}', "line 2"),

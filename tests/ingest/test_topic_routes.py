@@ -30,7 +30,7 @@ def refusal(made: TopicRouter, topic: bytes) -> tuple[Reason, str] | None:
 @pytest.mark.parametrize(
     ("topic", "detail"),
     [
-        (b"a\xffb", r"topic b'a\xffb': expected UTF-8, byte 1 is not"),
+        (b"a\xffb", r"topic 'a\xffb': expected UTF-8, byte 1 is not"),
         (b"", "topic '': expected no control character, + or #"),
         (b"a\x1fb", r"topic 'a\x1fb': expected no control character, + or #"),
         (b"a\x7f", r"topic 'a\x7f': expected no control character, + or #"),
