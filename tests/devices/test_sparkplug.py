@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from alerts.alarm_settings import AlarmSettings
 from devices.codec import Decoded
 from devices.codecs.codec_registry import create
+from devices.codecs.readings import MetricNames
 from devices.codecs.sparkplug import SparkplugCodec
-from devices.codecs.sparkplug_wire import metric_of, restored
+from devices.codecs.sparkplug_births import Births, Node
+from devices.codecs.sparkplug_wire import metric_of, rebirth, restored
 from devices.messages import MessageChunk
 from devices.records import SeriesRecord
 from devices.vectors import ExpectedReading, named_readings
@@ -249,3 +251,56 @@ def test_what_the_kernels_read_is_what_is_read_field_by_field(metrics: list[tupl
             expected[names[number]] = value
     found = {metric: value for _, metric, value in host.readings(host.take(("NDATA", sent)))}
     assert found == expected
+
+
+def test_of_several_messages_each_that_holds_nothing_is_refused_once_beside_those_that_are_left(host: Host) -> None:
+    decoded = host.take(
+        ("NDATA", [_metric("", 9, value=1.0)]),
+        ("NDATA", [_metric("bdSeq", number=0)]),
+        ("NDATA", [_metric("", 1, value=2.0), _message(1, b"mode") + _message(15, b"run")]),
+        ("NDATA", []),
+        ("DDATA press", [_metric("", 2, value=21.0)]),
+    )
+    assert host.readings(decoded) == [(NODE, "mode", "run"), (NODE, "speed", 2.0), (DEVICE, "temp", 21.0)]
+    assert [(each.message, each.whole, each.reason) for each in decoded.rejected] == [
+        (0, False, "malformed"), (1, True, "no_reading"), (3, True, "no_reading"),
+    ]  # fmt: skip
+    assert decoded.message.tolist() == [2, 2, 4]
+
+
+def test_a_rebirth_is_asked_for_by_a_command_with_its_time() -> None:
+    for milliseconds in (0, 127, 128, 1_793_491_200_123):
+        body = rebirth(milliseconds)
+        name = b"Node Control/Rebirth"
+        metric = _message(1, name) + _number(3, milliseconds) + _number(4, 11) + _number(14, 1)
+        assert body == _number(1, milliseconds) + _message(2, metric)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "sent", "value"),
+    [
+        (1, 0x7F, 127), (1, 0x80, -128), (1, 0x1FF, -1), (2, 0x7FFF, 32_767), (2, 0x8000, -32_768),
+        (3, 2**31, -(2**31)), (4, 2**63 - 1, 2**63 - 1), (4, 2**63, -(2**63)), (5, 255, 255), (0, 255, 255),
+        (8, 2**64 - 1, 2**64 - 1), (1, 1.5, 1.5),
+    ],
+)  # fmt: skip
+def test_a_signed_value_is_restored_from_the_bits_that_it_has(datatype: int, sent: float, value: float) -> None:
+    assert restored(sent, datatype) == value
+
+
+def test_sequence_numbers_go_round_and_so_many_missing_messages_may_still_come() -> None:
+    node = Node(1)
+    assert [node.follow(each) for each in (254, 255, 0, 1)] == [""] * 4
+    assert node.follow(34) == "sequence number 34, expected 2: messages are missing before it"
+    assert (len(node.missing), node.missing == set(range(2, 34))) == (32, True)
+    assert node.follow(68) == "sequence number 68, expected 35: messages are missing before it"
+    assert node.missing == set(), "33 are too many to wait for"
+    node.follow(70)
+    assert (node.missing, node.needs) == ({69}, "sequence number 70, expected 69")
+    assert (node.follow(69), node.needs, node.sequence) == ("", "", 70)
+
+
+def test_a_session_is_the_next_or_the_same_or_one_was_missed() -> None:
+    births = Births(MetricNames(9))
+    said = [births.begin("n", session)[1] for session in (254, 255, 0, 0, -1, 7, 9)]
+    assert said == ["", "", "", "", "", "", "bdSeq 9, expected 8: a session was missed before it"]
