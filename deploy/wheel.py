@@ -26,6 +26,7 @@ ROOMS = {
     "storage": "storage",
     "streams": "streams",
     "tuning": "tuning",
+    "workflows": "workflows",
 }
 """Name of each package and its folder in the checkout."""
 

@@ -38,6 +38,7 @@ from storage.external.sink_registry import of_their_kind
 from storage.journal.journal_registry import journal_of_its_kind
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 from streams.stream_settings import StreamSettings
+from workflows.workflow_settings import WorkflowSettings, starters_of
 
 if TYPE_CHECKING:
     from streams.reference_tables import ReferenceTable
@@ -48,7 +49,7 @@ PROFILES = "profiles"
 DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
-_LISTS = ("device_labels", "functions", "notices", "routes", "series", "sinks", "streams")
+_LISTS = ("device_labels", "functions", "notices", "routes", "series", "sinks", "streams", "workflows")
 _READ_AT_START = (
     "data",
     "broker",
@@ -126,6 +127,10 @@ class Config(BaseModel):
         default=[],
         description="Code of your own, and ready-made actions, called for what happens, in processes of their own.",
     )
+    workflows: list[WorkflowSettings] = Field(
+        default=[],
+        description="Several steps, one after another, over days and restarts: functions, actions, waits, approvals.",
+    )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")
 
@@ -135,6 +140,11 @@ class Config(BaseModel):
     def former_names(self) -> tuple[str, ...]:
         """A line for each setting that the file gives under a former name: its place, and what to write instead."""
         return self._former_names
+
+    @property
+    def called(self) -> list[FunctionSettings]:
+        """The functions, and what starts the workflows that have a trigger, each under its workflow's name."""
+        return [*self.functions, *starters_of(self.workflows)]
 
     _own_profiles: tuple[Profile, ...] = PrivateAttr(default=())
 

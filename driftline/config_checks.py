@@ -25,6 +25,7 @@ from storage.external.sink_registry import libraries_of
 from storage.journal.journal_registry import journal_libraries
 from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
 from streams.stream_settings import StreamSettings
+from workflows.workflow_settings import WorkflowSettings, workflow_mistakes
 
 if TYPE_CHECKING:
     from streams.reference_tables import ReferenceTable
@@ -47,6 +48,7 @@ def errors_between_tables(data: dict[str, Any], contents: Contents, *, refused: 
         *_properties_without_mqtt_5(data),
         *_stream_errors(data, contents, refused),
         *_function_errors(data),
+        *_workflow_errors(data),
     ]
 
 
@@ -159,6 +161,7 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
         wanted += [(("journal",), extra, module) for extra, module in journal_libraries(journal.get("type"))]
     if isinstance(archive, dict) and archive.get("folder"):
         wanted.append((("archive", "folder"), "archive", "pyarrow"))
+    wanted += [(("workflows", number), "workflows", "dbos") for number, _ in _tables(data.get("workflows"))]
     return [
         (path, f"needs the library {module}, which is not installed: {how_to_install(extra)}")
         for path, extra, module in wanted
@@ -256,6 +259,23 @@ def _function_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
     """Functions that do not fit each other or the streams."""
     mistakes = mistakes_of(_valid(FunctionSettings, data.get("functions")), _valid(StreamSettings, data.get("streams")))
     return [((each.section, each.number, *each.key.split(".")), each.sentence) for each in mistakes]
+
+
+def _workflow_errors(data: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Workflows that do not fit the functions and streams, and functions that start one that is none."""
+    workflows = _valid(WorkflowSettings, data.get("workflows"))
+    functions = _valid(FunctionSettings, data.get("functions"))
+    streams = [each.name for each in _valid(StreamSettings, data.get("streams")).values()]
+    mistakes = workflow_mistakes(workflows, [each.name for each in functions.values()], streams)
+    errors: list[tuple[Path, str]] = [
+        (("workflows", number, *key.split(".")), sentence) for number, key, sentence in mistakes
+    ]
+    known = [each.name for each in workflows.values()]
+    return errors + [
+        (("functions", number, "with", "workflow"), unknown(str(each.with_["workflow"]), known, "workflow"))
+        for number, each in functions.items()
+        if each.action == "workflow" and each.with_["workflow"] not in known
+    ]
 
 
 def _valid(model: type[Table], tables: object) -> dict[int, Table]:

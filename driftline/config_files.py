@@ -14,6 +14,7 @@ from pathlib import Path
 from driftline.config import Config
 from driftline.config_errors import ConfigError
 from functions.runner import load_error
+from workflows.definition import read_definition
 
 
 def check_files(config: Config) -> None:
@@ -23,6 +24,7 @@ def check_files(config: Config) -> None:
     ]
     errors += _certificates(config)
     errors += _functions(config)
+    errors += _workflows(config)
     if errors:
         raise ConfigError(errors)
 
@@ -60,6 +62,14 @@ def _functions(config: Config) -> Iterator[str]:
     for number, function in enumerate(config.functions):
         if error := load_error(function):
             yield f"functions[{number}].{error}"
+
+
+def _workflows(config: Config) -> Iterator[str]:
+    """Everything that is wrong with the definitions of workflows."""
+    functions = [function.name for function in config.functions]
+    for number, workflow in enumerate(config.workflows):
+        _, mistakes = read_definition(workflow.file, functions)
+        yield from (f"workflows[{number}].file: {mistake}" for mistake in mistakes)
 
 
 def _unreadable(file: Path) -> str:

@@ -11,7 +11,7 @@ from common.setting_texts import PlainName
 
 _OWN_COLUMNS = ("written_at", "row_id")
 
-ActionName = Literal["publish", "http", "row", "label", "shelve", "query"]
+ActionName = Literal["publish", "http", "row", "label", "shelve", "query", "workflow"]
 
 
 class _Parameters(BaseModel):
@@ -124,6 +124,13 @@ class RunQuery(_Parameters):
     limit: int = Field(default=1_000, ge=1, le=10_000)
 
 
+class StartWorkflow(_Parameters):
+    """Start a run of a workflow, once for each event; without an input, with the event."""
+
+    workflow: PlainName
+    input: Any = None
+
+
 ACTIONS: dict[str, type[BaseModel]] = {
     "publish": Publish,
     "http": CallHttp,
@@ -131,5 +138,6 @@ ACTIONS: dict[str, type[BaseModel]] = {
     "label": Label,
     "shelve": ShelveAlarm,
     "query": RunQuery,
+    "workflow": StartWorkflow,
 }
 """Ready-made actions by name, with their parameters."""

@@ -19,6 +19,7 @@ FOLDERS = (
     "storage",
     "streams",
     "tuning",
+    "workflows",
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
     "alerts", "benchmarks", "common", "dashboards", "deploy", "detectors", "devices", "driftline", "firmware-sim",
-    "functions", "ingest", "storage", "streams", "tests", "tuning",
+    "functions", "ingest", "storage", "streams", "tests", "tuning", "workflows",
 )  # fmt: skip
 MOST_LINES = 60
 

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "ingest": {"common", "devices", "detectors", "storage", "alerts"},
     "streams": {"common", "devices", "detectors", "storage", "alerts", "ingest"},
     "functions": {"common", "devices", "storage", "alerts", "ingest", "streams"},
+    "workflows": {"common", "functions"},
     "tuning": {"common", "ingest", "alerts", "detectors", "devices", "storage"},
     "dashboards": {"common", "storage", "alerts", "devices"},
     "firmware_sim": {"devices", "common"},

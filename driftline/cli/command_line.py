@@ -42,6 +42,7 @@ from driftline.cli.commands.tune import tune
 from driftline.cli.commands.up import up
 from driftline.cli.commands.users import users
 from driftline.cli.commands.version import version
+from driftline.cli.commands.workflows import workflows
 from driftline.cli.console import CommandError, Exit
 from driftline.compile.kernel_cache import drop_stale_kernels
 from driftline.runtime.leaving import leave
@@ -74,6 +75,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, forecast, {}),
     (LOOK, streams, {}),
     (LOOK, functions, {}),
+    (LOOK, workflows, {}),
     (LOOK, exclude, {}),
     (LOOK, storage, {}),
     (LOOK, dashboards, {}),

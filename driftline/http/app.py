@@ -40,6 +40,7 @@ from driftline.http.simulator_routes import simulator_router
 from driftline.http.stream_routes import stream_router
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
+from driftline.http.workflow_routes import run_router, workflow_router
 
 PREFIX = "/api/v1"
 _DESCRIPTION = """What a running Driftline has stored and what it is doing, and what people decide about it.
@@ -84,6 +85,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         alarm_router(view),
         stream_router(view),
         function_router(lambda: view.functions),
+        workflow_router(lambda: view.workflows),
         download_router(view),
         _live_router(view, streams),
     ):
@@ -99,6 +101,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             config_router(view, _audit(gate)),
             letter_router(view, _audit(gate)),
             invocation_router(lambda: view.functions, _audit(gate)),
+            run_router(lambda: view.workflows, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
             phone_router(gate, settings),
         ):

@@ -32,6 +32,8 @@ from functions.function_settings import FunctionSettings
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
+from workflows.run_records import RunDetail, RunRecord
+from workflows.workflow_settings import WorkflowSettings
 
 
 class Status(StrEnum):
@@ -242,6 +244,43 @@ class FunctionView(Protocol):
         ...
 
 
+class WorkflowView(Protocol):
+    """The workflows of the service."""
+
+    @property
+    def declared(self) -> Sequence[WorkflowSettings]:
+        """The workflows in force."""
+        ...
+
+    def definition(self, name: str) -> tuple[dict[str, Any], list[str]]:
+        """A workflow's definition as its file has it now, and what is wrong with it. Raises KeyError."""
+        ...
+
+    def begin(self, name: str, value: Any, key: str | None) -> tuple[str, bool]:
+        """Begin a run: its name, and whether it is new. Raises KeyError, RunError."""
+        ...
+
+    def runs(self, name: str | None, limit: int) -> list[RunRecord]:
+        """Runs, the newest first, of one workflow or of all."""
+        ...
+
+    def run(self, run: str) -> RunDetail:
+        """One run, with everything. Raises UnknownRunError."""
+        ...
+
+    def decide(self, run: str, place: str | None, *, approved: bool, by: str, comment: str) -> str:
+        """Approve or refuse what waits for it; its place. Raises UnknownRunError, RunError."""
+        ...
+
+    def resume(self, run: str) -> str:
+        """Take up a run that failed; the name of the run that does so. Raises UnknownRunError, RunError."""
+        ...
+
+    def cancel(self, run: str) -> None:
+        """End a run before its next step. Raises UnknownRunError, RunError."""
+        ...
+
+
 class ServiceView(Protocol):
     """The running service, as far as the API shows it."""
 
@@ -263,6 +302,11 @@ class ServiceView(Protocol):
     @property
     def functions(self) -> FunctionView | None:
         """The functions; None before they have started."""
+        ...
+
+    @property
+    def workflows(self) -> WorkflowView | None:
+        """The workflows; None before they have started."""
         ...
 
     def health(self) -> Health:

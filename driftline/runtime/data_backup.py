@@ -69,6 +69,7 @@ def back_up(
             _copy_sqlite(folder.dead_letters, partial)
             _copy_sqlite(folder.spool, partial)
             _copy_sqlite(folder.functions, partial)
+            _copy_sqlite(folder.workflows, partial)
             _copy_sqlite(folder.journal, partial)
         for secret in (folder.accounts, folder.notices):
             _copy_sqlite(secret, partial)
@@ -120,7 +121,14 @@ def restore(backup: Path, folder: DataFolder, *, trust: bool = False, key_file: 
         )
     folder.lock()
     try:
-        for path in (folder.journal, folder.database, folder.snapshots, folder.spool, folder.functions):
+        for path in (
+            folder.journal,
+            folder.database,
+            folder.snapshots,
+            folder.spool,
+            folder.functions,
+            folder.workflows,
+        ):
             if path.exists():
                 raise BackupError(f'"{folder.path}" holds data already ({path.name}): name another folder with --data')
         for name in files:

@@ -31,6 +31,7 @@ class DataFolder:
         self.accounts = path / "accounts.db"
         self.notices = path / "notices.db"
         self.functions = path / "functions.db"
+        self.workflows = path / "workflows.db"
         self.broker = path / "broker"
         self.simulator = path / "simulator"
         self.session = path / "session.json"
@@ -64,7 +65,8 @@ class DataFolder:
     def _close_to_others(self) -> None:
         """Take from group and others what an earlier version, or a copy, let them read."""
         databases = (
-            self.journal, self.database, self.dead_letters, self.snapshots, self.spool, self.notices, self.functions
+            self.journal, self.database, self.dead_letters, self.snapshots, self.spool, self.notices, self.functions,
+            self.workflows,
         )  # fmt: skip
         logs = (log for database in databases for log in self.path.glob(f"{database.name}[-.]*"))
         for file in (*databases, *logs, self.session, self.client, self.broker_losses, self.clock, self.broker):

@@ -21,6 +21,7 @@ from functions.action_settings import (
     Publish,
     RunQuery,
     ShelveAlarm,
+    StartWorkflow,
     WriteRow,
     check_columns,
 )
@@ -32,6 +33,8 @@ from storage.embedded.database import EmbeddedStore
 from storage.embedded.sql_guard import QueryError
 
 Act = Callable[[Sequence[Action]], list[ActionRecord]]
+Begin = Callable[[str, Any, str], str]
+"""Begins a run of a workflow with an input, one for a key; its name. Raises ValueError."""
 
 
 class Publishing(Protocol):
@@ -62,8 +65,11 @@ class MessagePublisher:
 class FunctionActions:
     """The ready-made actions. See `functions.runner.Actions`."""
 
-    def __init__(self, store: EmbeddedStore, act: Act, publish: Publishing, *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: EmbeddedStore, act: Act, publish: Publishing, begin: Begin, *, clock: Callable[[], int]
+    ) -> None:
         self._store = store
+        self._begin = begin
         self._act = act
         self._publish = publish
         self._clock = clock
@@ -95,6 +101,8 @@ class FunctionActions:
         if isinstance(wanted, ShelveAlarm):
             until = self._clock() + int(wanted.seconds * SECOND)
             return self._done(Shelve(by=by, at=self._clock(), alarm=_number(wanted.alarm), until=until))
+        if isinstance(wanted, StartWorkflow):
+            return self._begin(wanted.workflow, event if wanted.input is None else wanted.input, f"{function}/{key}")
         assert isinstance(wanted, RunQuery)
         return self._query(wanted)
 

@@ -38,7 +38,7 @@ class FunctionDesk:
         self._dispatcher.configure(self._read(config))
 
     def _read(self, config: Config) -> list[FunctionSettings]:
-        functions = with_stream_targets(config.functions, stream_targets(config.streams))
+        functions = with_stream_targets(config.called, stream_targets(config.streams))
         self._most = {each.name: each.max_waiting for each in functions}
         return functions
 

@@ -53,7 +53,7 @@ def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[
         known_devices=devices,
         profiles=config.own_profiles,
         streams=streams_of(config.streams, config.stream_tables),
-        functions=triggers_of(config.functions, stream_targets(config.streams)),
+        functions=triggers_of(config.called, stream_targets(config.streams)),
     )
 
 

@@ -173,6 +173,7 @@ class Service(Stages):
         self._session.resubscribe(filters)
         self._notices.configure(channels, config.maintenance)
         self._functions.configure(config)
+        self._workflows.configure(config)
         if lost:
             self._warn(lost)
 

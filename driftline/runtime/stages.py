@@ -46,6 +46,7 @@ from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
 from driftline.runtime.status import ServiceStatus
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.stream_publisher import StreamPublisher
+from driftline.runtime.workflow_desk import WorkflowDesk
 from functions.function_queue import FunctionQueue
 from ingest.broker_settings import is_websocket, read_password
 from ingest.receive import Receiver
@@ -99,6 +100,8 @@ class Stages:
         self._open_stream_publisher()
         self._functions.start()
         self._closers.append(("functions", self._functions.stop))
+        self._workflows.start()
+        self._closers.append(("workflows", self._workflows.stop))
         if self._demo:
             self._open_demo()
 
@@ -259,8 +262,14 @@ class Stages:
         def act(wanted: Sequence[Action]) -> list[ActionRecord]:
             return self.status.act(wanted)
 
-        actions = FunctionActions(self._store, act, publish, clock=self._clock)
+        def begin(workflow: str, value: object, key: str) -> str:
+            return self._workflows.begin_for(workflow, value, key)
+
+        actions = FunctionActions(self._store, act, publish, begin, clock=self._clock)
         self._functions = FunctionDesk(self._queue, self.config, actions, clock=self._clock)
+        self._workflows = WorkflowDesk(
+            self.folder.workflows, self.config, self._functions.invoke, actions, clock=self._clock
+        )
         self._stores.ahead = self._functions.take
         self._stores.on_function_events = self._functions.wake
 
@@ -295,6 +304,7 @@ class Stages:
             self._clock,
             self._sinks,
         )
+        self.status.workflows = self._workflows
         self.status.clock_watch = self._clock_watch
         self.status.losses = lambda: self.folder.losses
         self.status.backup_health = lambda: self._scheduled.health(self.config.backup)

@@ -50,6 +50,7 @@ from driftline.runtime.stage_health import (
     store_health,
 )
 from driftline.runtime.store_worker import StoreWorker
+from driftline.runtime.workflow_desk import WorkflowDesk
 from ingest.device_status import DeviceStatus
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings
@@ -82,6 +83,7 @@ class ServiceStatus:
         self.notifier: Notifier | None = None
         self.simulator: SimulatorView | None = None
         self.functions: FunctionDesk | None = None
+        self.workflows: WorkflowDesk | None = None
         self.stream_problem: Callable[[], str] = str
         self.backup_health: Callable[[], list[StageHealth]] = list
         self.clock_watch: ClockWatch | None = None
@@ -151,8 +153,11 @@ class ServiceStatus:
         if problem := self.stream_problem():
             troubles.append(StageHealth("streams", Status.YELLOW, problem))
         functions = self.functions.health() if self.functions is not None else ()
+        workflows = self.workflows.health() if self.workflows is not None else ()
         sinks = map(sink_health, self._sink_states())
-        return Health((*stages, *sinks, *notice_health(self.notifier), *functions, *self.backup_health(), *troubles))
+        return Health(
+            (*stages, *sinks, *notice_health(self.notifier), *functions, *workflows, *self.backup_health(), *troubles)
+        )
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""

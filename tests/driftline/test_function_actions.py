@@ -51,7 +51,10 @@ def actions(store: EmbeddedStore, journal: Journal) -> FunctionActions:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nothing is published here")
 
-    return FunctionActions(store, journal, refuse, clock=lambda: NOW)
+    def begin(workflow: str, value: Any, key: str) -> str:
+        return f"{workflow} with {value} once for {key}"
+
+    return FunctionActions(store, journal, refuse, begin, clock=lambda: NOW)
 
 
 def outcome(actions: FunctionActions, trigger: str, event: Any, **declared: Any) -> tuple[str, Any]:

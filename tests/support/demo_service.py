@@ -97,6 +97,7 @@ class DemoService:
         self.notifier: Notifier | None = None
         self.simulator: SimulatorView | None = None
         self.functions: FunctionView | None = None
+        self.workflows = None
         self.seen: dict[int, int] = {}
         self.subscribed = 0
         self.settings: dict[str, object] = {"http": {"host": "127.0.0.1"}, "streams": []}

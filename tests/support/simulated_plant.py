@@ -153,6 +153,7 @@ class ReplayView:
         self.stored = self.late = 0
         self.now = 0
         self.functions = None
+        self.workflows = None
         self.store = PlantStore()
 
     def take(self, output: StepOutput) -> None:

@@ -1,0 +1,1 @@
+"""Workflows: definitions as data (Amazon States Language), and runs of them that outlive a kill."""
