@@ -283,8 +283,9 @@ class _Check:
         ends = False
         while to_see:
             state = states[to_see.pop()]
-            if not isinstance(state, Mapping):
-                continue
+            if not isinstance(state, Mapping) or state.get("Type") not in _FIELDS:
+                # What it would do is not known.
+                return
             ends |= state.get("End") is True or state.get("Type") in ("Succeed", "Fail")
             new = {name for name in targets_of(state) if name in states} - seen
             seen |= new

@@ -29,6 +29,8 @@ _VERSION = "1"
 """Of the way in which a machine's steps follow each other. Runs of another version are not taken up."""
 _MACHINE = "machine"
 _BRANCH = "branch"
+_QUEUE = "runs"
+_QUEUE_SECONDS = 0.5
 _TASKS = 16
 """Tasks of all runs that are done side by side; others wait."""
 _MOST_RUNNING = 1_000
@@ -83,6 +85,9 @@ class WorkflowEngine:
         )
         self._declare()
         DBOS.launch()
+        # Taken from a queue, a run is a task of DBOS's event loop alone, and costs no thread while it waits. One that is
+        # begun straight has a thread besides, which would note the end of the service as the run's failure.
+        DBOS.register_queue(_QUEUE, polling_interval_sec=_QUEUE_SECONDS)
 
     def _declare(self) -> None:
         """What DBOS runs are functions, and found again by their names."""
@@ -137,7 +142,7 @@ class WorkflowEngine:
                 raise RunError(f"{_MOST_RUNNING:,} runs are under way; begin more once some of them have ended")
         started = datetime.fromtimestamp(self._clock() / SECOND, UTC).isoformat(timespec="milliseconds")
         with SetWorkflowID(run):
-            DBOS.start_workflow(self._machine, run, workflow, dict(definition), value, started)
+            DBOS.enqueue_workflow(_QUEUE, self._machine, run, workflow, dict(definition), value, started)
         return run, True
 
     def runs(self, workflow: str | None, limit: int) -> list[RunRecord]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-RUN_STATES = ("running", "succeeded", "failed", "cancelled", "resumed")
-"""How a run can stand. "resumed": it had failed, and another took its place from the state where it failed."""
-
 
 class UnknownRunError(KeyError):
     """There is no run of that name."""
@@ -45,7 +42,10 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run. Times in ns; `error`, `cause` and `failed_at` of one that failed."""
+    """A run. Times in ns; `error`, `cause` and `failed_at` of one that failed.
+
+    `state` is "running", "succeeded", "failed", "cancelled", or "resumed": it had failed, and another took its place.
+    """
 
     run: str
     workflow: str

@@ -69,10 +69,8 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         docs_url=None,
         redoc_url=None,
     )
-    streams = LiveStreams(view, settings.max_live_clients)
-    app.state.streams = streams
-    queries = QueryPool()
-    app.state.queries = queries
+    streams = app.state.streams = LiveStreams(view, settings.max_live_clients)
+    queries = app.state.queries = QueryPool()
     app.state.has_gate = gate is not None
     refusals = _refusals(400, 401, 403, 404)
     changing = _refusals(400, 401, 403, 404, 409, 413, 429, 503)

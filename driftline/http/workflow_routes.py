@@ -186,16 +186,7 @@ def run_router(workflows: Workflows, audit: Audit) -> APIRouter:
         ] = None,
     ) -> Response:
         """Begin a run with an input."""
-        view = _view(workflows, name)
-        try:
-            orjson.dumps(value)
-        except TypeError as error:
-            raise ApiError(400, "invalid_request", f"body: {error}") from None
-        key = None if idempotency_key is None else f"http/{idempotency_key}"
-        try:
-            run, begun = view.begin(name, value, key)
-        except RunError as error:
-            raise ApiError(409, "cannot_begin", f"{name}: {error}") from None
+        run, begun = _begun(_view(workflows, name), name, value, idempotency_key)
         audit(who.name, who.address, "workflow begun", run)
         return json_response({"run": run, "begun": begun})
 
@@ -227,6 +218,17 @@ def run_router(workflows: Workflows, audit: Audit) -> APIRouter:
         return json_response({"run": run})
 
     return router
+
+
+def _begun(view: WorkflowView, name: str, value: Any, key: str | None) -> tuple[str, bool]:
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ApiError(400, "invalid_request", f"body: {error}") from None
+    try:
+        return view.begin(name, value, None if key is None else f"http/{key}")
+    except RunError as error:
+        raise ApiError(409, "cannot_begin", f"{name}: {error}") from None
 
 
 def _view(workflows: Workflows, name: str) -> WorkflowView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Invoke = Callable[[str, Any, str], tuple[Outcome, CallRecord]]
 """Calls a function by name with an event and a key, and waits. Raises KeyError, BusyError."""
+
+log = logging.getLogger(__name__)
 
 _STARTS_WITHIN = 30.0
 _BUSY_SECONDS = 0.5
@@ -173,6 +176,10 @@ class WorkflowDesk:
             result = self._actions.act(action_of(resource), payload, event=payload, function=workflow, key=key)
         except (ValueError, OSError) as error:
             return {"error": "States.TaskFailed", "cause": str(error)}
+        except Exception as error:
+            # What is raised would end the run for good; a failed try has Retry, Catch, and can be resumed.
+            log.exception('workflow "%s": a task failed', workflow)
+            return {"error": "States.TaskFailed", "cause": f"{type(error).__name__}: {error}; see the service's log"}
         return {"result": result}
 
     def _call(self, name: str, event: Any, key: str) -> dict[str, Any]:

@@ -60,33 +60,41 @@ def workflows(
 
     Example: driftline workflows start repair --input pump.json
     """
-    from driftline.cli.client import needed_service, running_service, send
+    from driftline.cli.client import running_service
 
     folder = data_folder(config, data)
-    if action is WorkflowAction.LIST:
-        if running_service(folder) is None:
-            _declared(config)
-        else:
-            _list(folder, name, form, limit, wide=wide)
-        return
+    if action is not WorkflowAction.LIST:
+        _do(action, name, folder, form, given, {"state": state, "comment": comment})
+    elif running_service(folder) is None:
+        _declared(config)
+    else:
+        _list(folder, name, form, limit, wide=wide)
+
+
+def _do(
+    action: WorkflowAction, name: str | None, folder: Path, form: Format, given: Path | None, decision: dict[str, Any]
+) -> None:
+    from driftline.cli.client import needed_service, send
+
     if name is None:
         kind = "workflow" if action is WorkflowAction.START else "run"
         raise CommandError(f"{action}: expected the name of a {kind}", code=Exit.USAGE)
+    value = _input(given)
     service = needed_service(folder)
     if action is WorkflowAction.SHOW:
         _show(folder, name, form)
     elif action is WorkflowAction.START:
-        print(f"{send(service, 'POST', f'workflows/{name}/runs', _input(given))['run']} begun")
-    elif action in (WorkflowAction.APPROVE, WorkflowAction.REFUSE):
-        approve = action is WorkflowAction.APPROVE
-        wanted = {"approve": approve, "state": state, "comment": comment}
-        place = send(service, "POST", f"workflows/runs/{name}/decision", wanted)["place"]
-        print(f"{place} of {name} {'approved' if approve else 'refused'}")
+        print(f"{send(service, 'POST', f'workflows/{name}/runs', value)['run']} begun")
     elif action is WorkflowAction.RESUME:
         print(f"{name} is taken up again as {send(service, 'POST', f'workflows/runs/{name}/resume')['run']}")
-    else:
+    elif action is WorkflowAction.CANCEL:
         send(service, "POST", f"workflows/runs/{name}/cancel")
         print(f"{name} cancelled")
+    elif action in (WorkflowAction.APPROVE, WorkflowAction.REFUSE):
+        approve = action is WorkflowAction.APPROVE
+        wanted = {"approve": approve, **decision}
+        place = send(service, "POST", f"workflows/runs/{name}/decision", wanted)["place"]
+        print(f"{place} of {name} {'approved' if approve else 'refused'}")
 
 
 def _input(path: Path | None) -> Any:
