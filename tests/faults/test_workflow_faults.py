@@ -81,7 +81,7 @@ def begin_and_kill(service: KillableService, runs: int, kills: int, random: Rand
 def test_runs_go_on_where_a_kill_left_them(
     service: KillableService, mosquitto: Any, wait_until: Any, extent: Any, report: Any
 ) -> None:
-    runs, kills = extent.of(40, 200), extent.of(2, 20)
+    runs, kills = extent.of(40, 200), extent.of(1, 20)
     service.configure(mosquitto.url, CONFIG.format(folder=service.folder))
     (service.folder / "effect.py").write_text(EFFECT.format(folder=service.folder))
     (service.folder / "repair.json").write_text(json.dumps(DEFINITION))
