@@ -85,8 +85,8 @@ class WorkflowEngine:
         )
         self._declare()
         DBOS.launch()
-        # Taken from a queue, a run is a task of DBOS's event loop alone, and costs no thread while it waits. One that is
-        # begun straight has a thread besides, which would note the end of the service as the run's failure.
+        # Taken from a queue, a run is a task of DBOS's event loop alone, and costs no thread while it waits. One that
+        # is begun straight has a thread besides, which would note the end of the service as the run's failure.
         DBOS.register_queue(_QUEUE, polling_interval_sec=_QUEUE_SECONDS)
 
     def _declare(self) -> None:
