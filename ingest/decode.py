@@ -20,9 +20,10 @@ from devices.rejection_reasons import Reason
 from devices.times import parse_time, parse_zone
 from ingest import careful_decode
 from ingest.decoded import Readings, State, Taken, Texts
+from ingest.refusals import Refusal
 from ingest.route import Router, Unresolved
 from ingest.routed import RoutedChunk
-from ingest.topic_routes import IGNORED, Refusal
+from ingest.topic_routes import IGNORED
 
 _FAR_BEHIND = 840_000_000_000
 """From so long behind its arrival (ns) a reading's time may tell a clock without a zone."""

@@ -23,10 +23,11 @@ from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.topics import TopicTooShortError
 from ingest.discovery import Discovery
 from ingest.ingest_settings import ComponentSettings, RouteSettings
+from ingest.refusals import Refusal, RefusalMemory
 from ingest.route_entry import Route, RouteError
 from ingest.rows import PREFIX
 from ingest.series_table import SeriesTable
-from ingest.topic_routes import IGNORED, LONGEST_TOPIC, Refusal, TopicRouter
+from ingest.topic_routes import IGNORED, LONGEST_TOPIC, TopicRouter
 
 REFUSED = -3
 """In place of a series number: refused, with a reason of its own."""
@@ -118,6 +119,7 @@ class Router(TopicRouter):
         self._assign, self._expect, self._heard = assign, expect, heard
         self._waits = waits
         self._tables: list[_CodecTables] = []
+        self._refused: RefusalMemory[tuple[int, int, int, int]] = RefusalMemory()
 
     def roles(self, codec: int) -> NDArray[np.uint8] | None:
         """The role of each of a codec's metrics, (metrics,) uint8; None where all are numbers."""
@@ -220,6 +222,7 @@ class Router(TopicRouter):
 
     def resolve_anew(self) -> None:
         """Forget which series topics and metrics stand for: units, or devices, have changed."""
+        self._refused.clear()
         for table in self._tables:
             table.series.clear()
             table.by_device.clear()
@@ -270,6 +273,8 @@ class Router(TopicRouter):
         table = self._table(readings.codec)
         topic, metric, device = (int(column[row]) for column in (readings.topic, readings.metric, readings.device))
         key = (topic, metric, device)
+        if (refusal := self._refused.get((readings.codec, *key))) is not None:
+            return refusal
         known = table.by_device.get(key, _UNKNOWN) if device >= 0 else table.series.get(topic, metric)
         if known != _UNKNOWN:
             return known
@@ -278,6 +283,7 @@ class Router(TopicRouter):
         said = codec.metrics[metric]
         series = self._series_of(topic, device_said, said, readings.arrival(row))
         if isinstance(series, Refusal):
+            self._refused.note((readings.codec, *key), series)
             return series
         if series >= 0 and (unit := said.unit or self.unit_told(topic)):
             carried = conversion(unit, self.registry.records[series].unit) or (1.0, 0.0)

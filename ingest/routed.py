@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.messages import MessageChunk
-from ingest.topic_routes import Refusal
+from ingest.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +21,7 @@ from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
 from devices.topics import covers, matches
 from ingest.ingest_settings import ComponentSettings, RouteSettings
+from ingest.refusals import Refusal, RefusalMemory
 from ingest.route_entry import Route, component_of
 from ingest.topic_table import TopicTable
 
@@ -34,14 +34,6 @@ _OWN = f"{TOPICS}/#"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 IGNORED = -2
 """In place of a series or route number: dropped by the configuration, and counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A reading or message that routing refused."""
-
-    reason: Reason
-    detail: str
 
 
 class TopicRouter:
@@ -73,6 +65,7 @@ class TopicRouter:
         self._recognised: dict[str, str] = {}
         self._max_topics = max_topics
         self._topics = TopicTable()
+        self._refused_topics: RefusalMemory[bytes] = RefusalMemory()
         self._levels: list[list[str]] = []
         self._chosen: list[Route] = []
         self._properties: list[Mapping[str, str]] = []
@@ -120,6 +113,9 @@ class TopicRouter:
             added: dict[bytes, int | Refusal] = {}
             for message in np.flatnonzero(found < 0).tolist():
                 topic = data[spans[message, 0] : spans[message, 1]]
+                if (known := self._refused_topics.get(topic)) is not None:
+                    refused[message] = known
+                    continue
                 if topic not in added:
                     payload = data[spans[message, 2] : spans[message, 3]]
                     added[topic] = self._add_topic(topic, payload)
@@ -258,9 +254,11 @@ class TopicRouter:
         if route is None:
             return Refusal(Reason.NO_ROUTE, f'topic "{topic[:200]}": no route\'s filter matches it')
         if len(self._topics) >= self._max_topics:
-            return Refusal(
+            refusal = Refusal(
                 Reason.TOO_MANY_SERIES, f'topic "{topic[:200]}": {self._max_topics} topics are known already'
             )
+            self._refused_topics.note(raw, refusal)  # No topic is ever forgotten.
+            return refusal
         number = self._topics.add(raw)
         ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, _OWN))
         self._note(number, topic.split("/"), IGNORED if ignored else route, self.routes[route])

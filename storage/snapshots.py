@@ -1,7 +1,7 @@
 """Score: snapshots of detector and alarm state, each with the journal position that it stands at.
 
 After a crash the newest intact snapshot is loaded and the journal is read on from there. Three are kept, so that a
-damaged one costs time and not state.
+damaged one costs time and not state; of large ones two, so that the file is never longer than twice the state.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from common.storage_errors import StorageCorruptError
 log = logging.getLogger(__name__)
 
 VERSION = 1
-KEPT = 3
+KEPT, KEPT_OF_LARGE = 3, 2
+MOST_BYTES = 1 << 30
+"""Three are kept where they are not longer than this together."""
 _PAGE_BYTES = 32768
 _BLOCK_BYTES = 8 << 20
 
@@ -61,11 +63,15 @@ class Snapshot:
 class SnapshotStore(SqliteFile):
     """The last few snapshots in one SQLite file. Any thread may call it; one call runs at a time.
 
+    Where three of the size to be saved would be longer than `most_bytes`, two are kept, and the older of them makes
+    room before the next is written, once the other is known to be intact.
+
     Damaged ones that `load` has passed over leave with the next `save`, so that they take no place of an intact one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
         super().__init__(path, _FORM)
+        self._most_bytes = most_bytes
         self._damaged: list[int] = []
 
     @property
@@ -76,7 +82,7 @@ class SnapshotStore(SqliteFile):
         return [int(row[0]) for row in rows]
 
     def save(self, position: int, fingerprint: str, parts: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:
-        """Write a snapshot whole; it is on disk when this returns, and the oldest beyond three are gone.
+        """Write a snapshot whole; it is on disk when this returns, and the oldest beyond those kept are gone.
 
         `parts` are arrays of any dtype and shape but objects, `meta` anything that JSON holds. Raises ValueError for an
         array of objects, StorageFullError where there is no room: then the snapshots before stay as they are. A file
@@ -94,15 +100,19 @@ class SnapshotStore(SqliteFile):
             self._write(head, parts)
 
     def _write(self, head: tuple[int, str, str, int, int], parts: Mapping[str, NDArray[Any]]) -> None:
+        is_large = KEPT * sum(array.nbytes for array in parts.values()) > self._most_bytes
         with self._using("saving a snapshot") as connection:
+            if is_large:
+                _leave_one(connection)
             with transaction(connection):
+                connection.executemany("DELETE FROM snapshot WHERE id = ?", [(each,) for each in self._damaged])
+                _remove_parts_of_none(connection)
                 snapshot = connection.execute(
                     "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", head
                 ).lastrowid
                 for name, array in parts.items():
                     _write_part(connection, snapshot, name, np.ascontiguousarray(array).reshape(array.shape))
-                connection.executemany("DELETE FROM snapshot WHERE id = ?", [(each,) for each in self._damaged])
-                _remove_all_but(connection, KEPT)
+                _remove_all_but(connection, KEPT_OF_LARGE if is_large else KEPT)
             self._damaged = []
 
     def _begin_anew(self, error: StorageCorruptError) -> None:
@@ -145,6 +155,10 @@ class _DamageError(Exception):
     pass
 
 
+_PartRow = tuple[int, str, str, str, int]
+"""Id, name, dtype, shape and checksum of a part."""
+
+
 def _write_part(connection: sqlite3.Connection, snapshot: int | None, name: str, array: NDArray[Any]) -> None:
     dtype = orjson.dumps(np.lib.format.dtype_to_descr(array.dtype)).decode()
     shape = orjson.dumps(list(array.shape)).decode()
@@ -160,6 +174,13 @@ def _write_part(connection: sqlite3.Connection, snapshot: int | None, name: str,
 
 
 def _read(connection: sqlite3.Connection, snapshot: int, warnings: list[str]) -> Snapshot:
+    (position, fingerprint, meta), rows = _parts_of(connection, snapshot)
+    parts = {str(name): _read_part(connection, part, name, dtype, shape, sum) for part, name, dtype, shape, sum in rows}
+    return Snapshot(position, fingerprint, parts, orjson.loads(meta), warnings)
+
+
+def _parts_of(connection: sqlite3.Connection, snapshot: int) -> tuple[tuple[int, str, str], list[_PartRow]]:
+    """Position, fingerprint and meta of a snapshot, and its parts: id, name, dtype, shape, checksum of each."""
     head = connection.execute(
         "SELECT position, fingerprint, meta, parts, crc FROM snapshot WHERE id = ?", (snapshot,)
     ).fetchone()
@@ -173,8 +194,7 @@ def _read(connection: sqlite3.Connection, snapshot: int, warnings: list[str]) ->
     ).fetchall()
     if len(rows) != count:
         raise _DamageError(f"{len(rows)} of {count} parts are left")
-    parts = {str(name): _read_part(connection, part, name, dtype, shape, sum) for part, name, dtype, shape, sum in rows}
-    return Snapshot(position, fingerprint, parts, orjson.loads(meta), warnings)
+    return (position, fingerprint, meta), rows
 
 
 def _read_part(
@@ -199,6 +219,33 @@ def _read_part(
     return array
 
 
+def _leave_one(connection: sqlite3.Connection) -> None:
+    """Remove all but the newest intact snapshot; none where there is only one, or none is intact."""
+    saved = [int(row[0]) for row in connection.execute("SELECT id FROM snapshot ORDER BY id DESC").fetchall()]
+    if len(saved) < 2:
+        return
+    intact = next((snapshot for snapshot in saved if _is_intact(connection, snapshot)), None)
+    if intact is not None:
+        with transaction(connection):
+            connection.execute("DELETE FROM snapshot WHERE id != ?", (intact,))
+            _remove_parts_of_none(connection)
+
+
+def _is_intact(connection: sqlite3.Connection, snapshot: int) -> bool:
+    """Whether a snapshot's checksums are right. It is read block by block."""
+    try:
+        parts = _parts_of(connection, snapshot)[1]
+        for part, name, dtype, shape, checksum in parts:
+            crc = crc32(f"{name} {dtype} {shape}".encode())
+            for (data,) in connection.execute("SELECT data FROM block WHERE part = ? ORDER BY number", (part,)):
+                crc = crc32(data, crc)
+            if crc != checksum:
+                return False
+    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, _DamageError):
+        return False
+    return True
+
+
 def _dtype(descr: Any) -> np.dtype[Any]:
     # JSON has no tuples, which NumPy tells from lists in a structured dtype.
     def restore(field: Any) -> tuple[Any, ...]:
@@ -212,9 +259,12 @@ def _dtype(descr: Any) -> np.dtype[Any]:
 def _remove_all_but(connection: sqlite3.Connection, kept: int) -> None:
     old = "SELECT id FROM snapshot ORDER BY id DESC LIMIT -1 OFFSET ?"
     connection.execute(f"DELETE FROM snapshot WHERE id IN ({old})", (kept,))
-    gone = "snapshot NOT IN (SELECT id FROM snapshot)"
-    connection.execute(f"DELETE FROM block WHERE part IN (SELECT id FROM part WHERE {gone})")
-    connection.execute(f"DELETE FROM part WHERE {gone}")
+    _remove_parts_of_none(connection)
+
+
+def _remove_parts_of_none(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM part WHERE snapshot NOT IN (SELECT id FROM snapshot)")
+    connection.execute("DELETE FROM block WHERE part NOT IN (SELECT id FROM part)")
 
 
 def _head_checksum(position: int, fingerprint: str, meta: str, parts: int) -> int:

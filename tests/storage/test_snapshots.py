@@ -81,18 +81,30 @@ def test_the_last_three_are_kept_and_the_file_stays_bounded(tmp_path: Path) -> N
     assert path.stat().st_size < 6 * 800_000
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE block SET data = CAST(zeroblob(length(data)) AS BLOB) WHERE part = 3",
-        "DELETE FROM block WHERE part = 3",
-        "DELETE FROM part WHERE snapshot = 3",
-        "UPDATE part SET shape = '[5]' WHERE snapshot = 3",
-        "UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3",
-        "UPDATE snapshot SET position = 99 WHERE id = 3",
-        "UPDATE snapshot SET meta = '{}' WHERE id = 3",
-    ],
-)
+def test_of_large_ones_two_are_kept_in_a_file_of_twice_the_state(tmp_path: Path) -> None:
+    path, state = tmp_path / "snapshots.db", 3_200_000
+    with SnapshotStore(path, most_bytes=3 * state - 1) as store:
+        for position in range(6):
+            store.save(position, "", {"part": np.full(state // 8, float(position))}, {})
+            assert store.positions == list(range(max(0, position - 1), position + 1))
+        snapshot = store.load()
+        assert snapshot is not None
+        assert snapshot.parts["part"][[0, -1]].tolist() == [5.0, 5.0]
+    assert 2 * state < path.stat().st_size < 2.2 * state
+
+
+_DAMAGES = [
+    "UPDATE block SET data = CAST(zeroblob(length(data)) AS BLOB) WHERE part = 3",
+    "DELETE FROM block WHERE part = 3",
+    "DELETE FROM part WHERE snapshot = 3",
+    "UPDATE part SET shape = '[5]' WHERE snapshot = 3",
+    "UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3",
+    "UPDATE snapshot SET position = 99 WHERE id = 3",
+    "UPDATE snapshot SET meta = '{}' WHERE id = 3",
+]
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
 def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "snapshots.db"
     with SnapshotStore(path) as store:
@@ -108,6 +120,27 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage
     assert snapshot.parts["part"].tolist() == [20.0] * 4
     [warning] = snapshot.warnings
     assert "snapshots.db: snapshot 3 is damaged" in warning
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_the_one_that_is_kept_while_a_large_one_is_written_is_intact(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in (10, 20, 30):
+            store.save(position, "", {"part": np.full(4, float(position))}, {"at": position})
+    with sqlite3.connect(path) as raw:
+        raw.execute(damage)
+    raw.close()
+    with SnapshotStore(path, most_bytes=0) as store:
+        store.save(40, "", {"part": np.full(4, 40.0)}, {})
+        assert store.positions == [20, 40]
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE part SET crc = crc + 1 WHERE snapshot = 4")
+    raw.close()
+    with SnapshotStore(path) as store:
+        snapshot = store.load()
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.parts["part"].tolist()) == (20, [20.0] * 4)
 
 
 def test_nothing_but_damaged_snapshots_is_never_a_silent_fresh_start(tmp_path: Path) -> None:
