@@ -151,7 +151,7 @@ def payload_families(draw: st.DrawFn) -> list[bytes]:
     return items
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     items=payload_families(),
     unit=st.sampled_from(["auto", "s", "ms", "ns"]),
@@ -170,13 +170,13 @@ def test_a_field_that_names_row_and_device_is_read_anew_in_every_payload() -> No
     check([b'[{"id":"pump","a":1}]', b'[{"id":"fan","a":2}]', b'[{"id":"pump","a":3}]'], device="id")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(NUMBERS, min_size=2, max_size=8))
 def test_every_way_to_write_a_number_reads_the_same(numbers: list[str]) -> None:
     check([b'{"a":1}'] + [f'{{"a":{number}}}'.encode() for number in numbers])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.one_of(EPOCHS, DATES), min_size=2, max_size=8), st.sampled_from(["auto", "s", "ms", "us", "ns"]))
 def test_every_way_to_write_a_time_reads_the_same(times: list[str], unit: str) -> None:
     first = [b'{"ts":1700000000,"a":1}', b'{"ts":"2024-01-01T00:00:00Z","a":1}']

@@ -69,7 +69,8 @@ def test_a_level_shift_that_stays_is_one_alarm_and_then_learned(seed: int, scale
     without, with_shift = Judged(values), Judged(shifted)
     assert with_shift.anomaly[3_000:3_004].any(axis=0).mean() > 0.95
     assert with_shift.opened[3_004:].sum() <= without.opened[3_004:].sum() + 0.1 * SERIES
-    late = slice(3_600, None)
+    # A shift of some ten times the noise might still be an outlier that stays: it is learned in twice the time.
+    late = slice(4_400 if size < 14 else 3_600, None)
     assert np.abs(with_shift.expected - shifted)[late].mean() < 1.1 * np.abs(without.expected - values)[late].mean()
 
 
