@@ -47,11 +47,15 @@ _IDENTITIES = frozenset(
     uplinkid devaddr address addr slaveid slaveaddress cmdid commandid host hostname clientid userid username
     manufacturer vendor product productid groupid ssid bssid networkid panid meterid equipmentid tenantid
     applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion slave register reg
+    dpt dpst dataformat from to payloadraw rawpayload rawdata
     msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
     """,
     )
 )
-_IDENTITY_ENDINGS = ("_id", "Id", "ID", "_eui", "EUI", "_version", "Version", "_unit", "_addr", "_address", "Address")
+_IDENTITY_ENDINGS = (
+    "_id", "Id", "ID", "_eui", "EUI", "_version", "Version", "_unit", "_addr", "_address", "Address", "_serial", "_mac",
+    "SequenceNumber", "_sequence",
+)  # fmt: skip
 
 _DIAGNOSTIC = frozenset(
     re.findall(
@@ -61,7 +65,7 @@ _DIAGNOSTIC = frozenset(
     bandwidth frequencyhz batteryok batterylow vcc
     uptime uptimesec heap freeheap freemem freememory loadavg sleep mqttcount fcnt fcntup fcntdown framecounter counter
     bootcount restarts reboots reconnects lastseen cpu ram rawrssi noise sats satellites numsats hdop vdop pdop
-    errcode errorcode
+    errcode errorcode txpower
     """,
     )
 ) - {"cpu", "noise", "counter"}
@@ -94,7 +98,7 @@ _TIME = frozenset(
         r"\S+",
         """
         time timestamp ts date datetime epoch unixtime lastseen lastupdate lastupdated minutets createdat updatedat
-        receivedat updated totalstarttime sunrise sunset localtime utc tst
+        receivedat updated totalstarttime sunrise sunset localtime utc tst gwts timestampms tsms timems
         """,
     )
 )

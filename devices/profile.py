@@ -79,7 +79,7 @@ class ProfileMessage(BaseModel):
     device: str = Field(default="{topic}", description="Template of the device's name, where the payload names none.")
     metric: str = Field(default="", description="Template of the metric's name; empty: as for any route.")
     codec: ProfileCodec = Field(default=ProfileCodec(type="auto"), description="How readings are read.")
-    describes: Literal["", "homie", "homie5", "homeassistant", "statestream", "zigbee2mqtt"] = Field(
+    describes: Literal["", "homie", "homie5", "homeassistant", "statestream", "wirenboard", "zigbee2mqtt"] = Field(
         default="", description="The form in which metadata tells units; empty: it is counted alone."
     )
 

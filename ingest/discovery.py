@@ -17,6 +17,7 @@ from common.time_units import SECOND
 from devices.codec import UNNAMED
 from devices.quantities import canonical
 from devices.topics import matches
+from ingest.wirenboard import control_of, wirenboard_unit
 
 _LONGEST_NAME = 200
 _LONGEST_EXPIRY = 366 * 86_400
@@ -130,6 +131,9 @@ class Discovery:
             if levels[-1] == "$unit":
                 unit = canonical(payload[:64].decode("utf-8", "replace"))
                 yield self._by_name, (device, ".".join(levels[-3:-1])), unit
+            return
+        if form == "wirenboard":
+            yield self._by_name, (device, control_of(topic)), wirenboard_unit(topic, payload)
             return
         try:
             root = orjson.loads(payload)

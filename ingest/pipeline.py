@@ -112,7 +112,8 @@ class Engine:
         self.alarms = Alarms(alarm)
         self._stream_alarms = StreamAlarms(streams, self.registry, self.alarms, self.book, self._in_service)
         self.ahead = AheadWatch(self.registry, self.choices.facts, any_wanted=self.choices.any_warning)
-        self.siblings, self.marked, self.silence = Siblings(), MarkedStretches(), SilenceWatch()
+        self.siblings, self.silence = Siblings(), SilenceWatch()
+        self.marked, self._excluded = MarkedStretches(), ExcludedStretches()
         self.observer = Observer(self.registry)
         self._decoder = Decoder(self.router, max_payload=limits.max_payload, keeps_texts=bool(streams or functions))
         first = self.router.first_routes
@@ -120,18 +121,10 @@ class Engine:
             reorders=any(route.reorder_window for route in first),
             future_skew=max((route.future_skew for route in first), default=0),
         )
-        self._excluded = ExcludedStretches()
         self._changes = DeviceChanges(
-            self.book,
-            self.registry,
-            self.router,
-            self._orderer,
-            self.host,
-            self.admission,
-            self.alarms,
-            self.observer,
-            self._excluded,
-        )
+            self.book, self.registry, self.router, self._orderer, self.host, self.admission, self.alarms,
+            self.observer, self._excluded,
+        )  # fmt: skip
 
     @property
     def waiting(self) -> int:

@@ -8,8 +8,10 @@
 | `{"M1": [rows or dated values], "M2": [...]}` | devices by key |
 | `{"ts": ..., "values": {"temp": 21}}` | the metric `temp` at that time |
 | `{"temp": {"value": 21, "unit": "C"}}` | the metric `temp` with its unit |
-| `{"temp": ["2026-05-14 13:05:53", 21]}` | the metric `temp` at that time |
+| `{"temp": ["2026-05-14 13:05:53", 21]}`, `{"temp": [[1767225600000, 21], ...]}` | the metric `temp` at that time |
+| `{"time": [..., ...], "temp": [21, 22]}` | records by place |
 | `{"name": "cpu", "tags": {...}, "fields": {...}}` (Telegraf) | `cpu.usage` of the device of the tag `host` |
+| `{"columns": ["time", "temp"], "data": [[..., 21], ...]}`, also `fields`, `values`, `rows` | records by column |
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from devices.kinds import Kind, is_identity, kind_of
@@ -58,10 +61,14 @@ _BESIDE_VALUE = frozenset(
         r"\S+",
         """
     q quality status t ts time timestamp datetime date unit u uom units unit_of_measurement desc description type tags
-    label datatype valid displayname title source st et sourcetimestamp servertimestamp statuscode
+    label datatype valid metadata displayname title source st et sourcetimestamp servertimestamp statuscode
     """,
     )
 )
+_IN_MS = (946_684_800_000, 4_102_444_800_000)
+"""Milliseconds since 1970 of the years 2000 to 2099."""
+_COLUMN_FIELDS = ("columns", "fields", "header", "headers", "cols", "names", "channels")
+_ROW_FIELDS = ("data", "values", "rows", "points", "records", "samples", "items")
 _TIMES = frozenset({"ts", "time", "timestamp", "t"})
 _STANDALONE = frozenset({"id", "Id", "ID", "sensor", "item", "point"})
 
@@ -170,6 +177,70 @@ def is_bad_quality(node: Node) -> bool:
 def has_quality(node: Node) -> bool:
     """Whether a row says anything of its value's quality."""
     return any(name in node for name in QUALITY_FIELDS)
+
+
+def table(node: Node) -> tuple[str, str] | None:
+    """The fields of the columns' names and of the rows of a table; None where the map is none.
+
+    Names are text, or maps that hold it as `name`; each row is a list as long as they are many.
+    """
+    names = next((key for key in _COLUMN_FIELDS if _are_columns(node.get(key))), None)
+    if names is None:
+        return None
+    width = len(node[names])  # type: ignore[arg-type]
+    return next(((names, key) for key in _ROW_FIELDS if key != names and _are_rows(node.get(key), width)), None)
+
+
+def records(node: Node, names: str, rows: str) -> list[Node]:
+    """The rows of a table as maps."""
+    columns = [each["name"] if isinstance(each, dict) else each for each in node[names]]  # type: ignore[attr-defined]
+    return [dict(zip(columns, row, strict=True)) for row in node[rows]]  # type: ignore[attr-defined]
+
+
+def are_pairs(children: list[object]) -> bool:
+    """Whether a list holds pairs of numbers, the first of which may be times."""
+    return len(children) >= 1 and all(
+        isinstance(child, list)
+        and len(child) == 2
+        and _is_plain_number(child[0])
+        and (child[1] is None or isinstance(child[1], (int, float, str)))
+        for child in children
+    )
+
+
+def are_times(numbers: list[Any]) -> bool:
+    """Whether numbers are times since 1970: whole milliseconds, or seconds that grow from one to the next."""
+    if all(isinstance(each, int) and _IN_MS[0] <= each < _IN_MS[1] for each in numbers):
+        return True
+    grow = len(numbers) > 1 and all(a < b for a, b in pairwise(numbers))
+    return grow and all(_IN_MS[0] <= each * 1000 < _IN_MS[1] for each in numbers)
+
+
+def columns(node: Node, times: Container[str]) -> list[Node] | None:
+    """The records of a map of lists of one length, of which one holds times; None where it is none.
+
+    What else the map holds stands in each record.
+    """
+    lists = {key: child for key, child in node.items() if isinstance(child, list)}
+    lengths = {len(child) for child in lists.values()}
+    dates = [child for key, child in lists.items() if key in times]
+    if len(lists) < 2 or len(lengths) != 1 or 0 in lengths or len(dates) != 1:
+        return None
+    if any(isinstance(each, (dict, list)) for child in lists.values() for each in child):
+        return None
+    rest = {key: child for key, child in node.items() if key not in lists}
+    return [rest | dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def _are_columns(names: object) -> bool:
+    if not isinstance(names, list) or not names:
+        return False
+    texts = [each.get("name") if isinstance(each, dict) else each for each in names]
+    return all(isinstance(each, str) and each for each in texts) and len(set(texts)) == len(texts)
+
+
+def _are_rows(rows: object, width: int) -> bool:
+    return isinstance(rows, list) and bool(rows) and all(isinstance(row, list) and len(row) == width for row in rows)
 
 
 def is_telegraf(node: Node) -> bool:

@@ -124,6 +124,13 @@ class TreeReader(TreeFields):
 
     def _walk_list(self, children: list[object], path: str, depth: int, device: int, time: int) -> None:
         rows = named = None
+        if self.parameters.shapes and shapes.are_pairs(children):
+            self.unsteady()
+            if shapes.are_times([child[0] for child in children]):  # type: ignore[index]
+                for child in children:
+                    at = self._pair_time(child[0])  # type: ignore[index]
+                    self._leaf(child[1], path or SINGLE, device, time if at is None else at, "")  # type: ignore[index]
+                return
         if self.parameters.shapes and not self.parameters.metric and children and type(children[0]) is dict:
             rows = all(isinstance(child, dict) and shapes.row_fields(child, alone=False) for child in children)
             if not rows:
@@ -198,6 +205,13 @@ class TreeReader(TreeFields):
         if shapes.is_telegraf(node):
             self._telegraf(node, depth, device, time)
             return True
+        if (fields := shapes.table(node)) is not None:
+            self._table(node, fields, path, depth, device, time)
+            return True
+        if (records := shapes.columns(node, self._time_names)) is not None:
+            self.unsteady()
+            self._walk(records, path, depth + 1, device, time)
+            return True
         values = node.get("values")
         if isinstance(values, dict) and not self._time_names.isdisjoint(node):
             self._walk(values, path, depth + 1, device, time)
@@ -207,6 +221,11 @@ class TreeReader(TreeFields):
             return True
         if path and shapes.is_wrapper(node):
             self._value(node, shapes.value_field(node) or "", path, device, time)
+            return True
+        if path and not self.parameters.metric and shapes.row_fields(node, alone=True):
+            around, _, key = path.rpartition(".")
+            named = joined(around, self.fixed(node[(shapes.row_fields(node, alone=True) or ("",))[0]]))
+            self._value(node, shapes.value_field(node) or "", named if key.isdecimal() else path, device, time)
             return True
         lists = {key: child for key, child in node.items() if shapes.is_device_list(key, child)}
         if not lists or any(isinstance(child, dict) for child in node.values()):
@@ -240,6 +259,17 @@ class TreeReader(TreeFields):
                 self._rows.reject(self._message, Reason.NO_VALUE, detail, whole=False)
                 return
         self._leaf(node[field], metric, device, time, self._unit_beside(node), row=True)
+
+    def _table(
+        self, node: dict[Any, object], fields: tuple[str, str], path: str, depth: int, device: int, time: int
+    ) -> None:
+        """Read a map of column names and rows: the rows as records, then what stands beside them."""
+        self.unsteady()
+        records = shapes.records(node, *fields)
+        # One row is the reading itself; of several without a time or a name the place tells which.
+        self._walk(records[0] if len(records) == 1 else records, path, depth + 1, device, time)
+        beside = {key: child for key, child in node.items() if key not in (*fields, "index")}
+        self._walk_fields(beside, path, depth, device, time)
 
     def _telegraf(self, node: dict[Any, object], depth: int, device: int, time: int) -> None:
         tags = node.get("tags")

@@ -47,6 +47,23 @@ def test_statestream_tells_the_unit_of_the_entity_before_its_attribute() -> None
     assert told("statestream", "ha/sensor/temp/unit", b"{", "dev").state()["name"] == []
 
 
+@pytest.mark.parametrize(
+    ("topic", "payload", "unit"),
+    [
+        ("meta/type", b"temperature", "°C"),
+        ("meta/type", b"switch", ""),
+        ("meta/units", b"deg C", "°C"),
+        ("meta", b'{"type":"value","units":"m^3/h"}', "m³/h"),
+        ("meta", b'{"type":"power_consumption"}', "kWh"),
+        ("meta", b'["power"]', ""),
+        ("meta", b"{", ""),
+    ],
+)
+def test_a_wiren_board_tells_a_control_s_unit_or_the_type_that_means_one(topic: str, payload: bytes, unit: str) -> None:
+    discovery = told("wirenboard", f"/devices/meter/controls/Total P/{topic}", payload, "meter")
+    assert discovery.unit("", "", "meter", "Total P") == unit
+
+
 def test_zigbee2mqtt_tells_units_by_the_friendly_name_below_its_base() -> None:
     exposes = [
         {"property": "temperature", "unit": "°C"},
