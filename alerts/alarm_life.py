@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,11 +21,13 @@ from alerts.actions import (
     UndoFeedback,
     Unshelve,
 )
+from alerts.alarm_book import AlarmBook, cleared
 from alerts.alarm_settings import AlarmSettings, Scope, budget_per_second
 from alerts.alarm_step import NO_READING, SILENT, AlarmStep, Opening, Scored, SilenceChange, is_of_scores
+from alerts.answered_alarms import AnsweredAlarms
 from alerts.budget_rates import budget_rates
-from alerts.feedback import Answer, Answers, Levels, changed_threshold, outcome_of
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, PeakWatch, Verdicts
+from alerts.feedback import Levels
+from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
 from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
@@ -34,8 +35,6 @@ from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
 
 BACK_TO_NORMAL = "back to normal"
 HEARD_AGAIN = "heard from again"
-KEPT_CLEARED = 200
-"""Alarms cleared last that people can still act on, beside those that somebody has judged."""
 
 
 class Alarms:
@@ -51,11 +50,8 @@ class Alarms:
         self._settings = settings
         self._policy = AlarmPolicy(settings)
         self._known = 0
-        self._open: dict[int, AlarmRecord] = {}
-        self._cleared: dict[int, AlarmRecord] = {}
-        self._shelved: dict[int, int] = {}
-        self._answers = Answers()
-        self._next = 1
+        self._book = AlarmBook()
+        self._answered = AnsweredAlarms(self._policy)
 
     def grow(self, series: Sequence[SeriesRecord]) -> None:
         """Make room for these series, in order of their numbers; each gets the budget that the settings give it."""
@@ -78,7 +74,7 @@ class Alarms:
 
     def minimum(self, series: int) -> float:
         """The least score that raises an alarm for this series by what people have said of its alarms; 0 for none."""
-        return self._answers.minimum(series)
+        return self._answered.minimum(series)
 
     def thresholds(self) -> NDArray[np.float64]:
         """The same of every series, and of some that are not there yet."""
@@ -87,16 +83,15 @@ class Alarms:
     @property
     def open_series(self) -> NDArray[np.intp]:
         """Series with an open alarm."""
-        return np.array(list(self._open), np.intp)
+        return np.array(list(self._book.open), np.intp)
 
     def opened_for(self, part: str) -> list[int]:
         """Series with an open alarm that this part, such as `OF_STREAM`, contributed to."""
-        return [series for series, alarm in self._open.items() if part in alarm.parts]
+        return [series for series, alarm in self._book.open.items() if part in alarm.parts]
 
     def step(self, sets: Sequence[Scored], silences: Sequence[SilenceChange] = ()) -> tuple[list[Verdicts], AlarmStep]:
         """Judge readings of one or more sets, whose series are not shared, and follow their alarms and `silences`."""
-        answered = self._answers.answered(self._open)
-        watch = PeakWatch(answered, self._peak_changed) if answered else None
+        watch = self._answered.watch(self._book.open)
         verdicts = [self._policy.step(scored.series, scored.time, scored.score, scored.band, watch) for scored in sets]
         events = [
             (int(scored.at[row]), number, row)
@@ -110,7 +105,7 @@ class Alarms:
             if number == NO_READING:
                 record, opened = self._silence_changed(silences[row]), silences[row].opening is not None
             else:
-                before = self._open.get(int(sets[number].series[row]))
+                before = self._book.open.get(int(sets[number].series[row]))
                 record = self._changed(sets[number], verdicts[number], row)
                 step.rises.extend(_rise(before, record))
                 opened = verdicts[number].event[row] == OPENED
@@ -131,19 +126,16 @@ class Alarms:
 
     def begin(self, series: int, time: int, severity: str, opening: Opening) -> AlarmRecord | None:
         """Open an alarm that no score raises, at arrival time `time`; None where its series has one already."""
-        if series in self._open:
+        if series in self._book.open:
             return None
-        return self._opened(series, time, self.threshold(series), severity, opening)
+        return self._book.begin(series, time, self.threshold(series), severity, opening)
 
     def over(self, series: int, time: int, reason: str) -> AlarmRecord | None:
         """End the alarm that `begin` opened; None where there is none any more."""
-        before = self._open.get(series)
+        before = self._book.open.get(series)
         if before is None or is_of_scores(before):
             return None
-        del self._open[series]
-        after = replace(before, state=AlarmState.CLEARED, cleared=max(time, before.opened), cleared_reason=reason)
-        self._keep_cleared(after)
-        return after
+        return self._book.put(cleared(before, time, reason))
 
     def act(self, action: AlarmAction, levels: Levels) -> tuple[AlarmRecord, str]:
         """The alarm's record after what a person did, and what else came of it, for people.
@@ -153,46 +145,26 @@ class Alarms:
 
         Raises ActionError where there is no such alarm, or it has been cleared for long.
         """
-        before = next((record for record in self._open.values() if record.alarm == action.alarm), None)
-        is_open = before is not None
-        before = before or self._cleared.get(action.alarm)
+        before = self._book.find(action.alarm)
         if before is None:
             raise ActionError(f"alarm {action.alarm}: there is no such alarm, or it was cleared long ago")
         outcome = ""
         if isinstance(action, Feedback):
-            after, outcome = self._judged(before, action, levels)
+            after, outcome = self._answered.judge(before, action, levels)
         elif isinstance(action, UndoFeedback):
-            after, outcome = self._judgement_undone(before, action, levels)
+            after, outcome = self._answered.undo(before, action, levels)
         else:
             after = self._acted(before, action)
-        if is_open and after.state is AlarmState.CLEARED:
-            del self._open[after.series]
-            self._keep_cleared(after)
-        elif is_open:
-            self._open[after.series] = after
-        else:
-            self._cleared[after.alarm] = after
-        return after, outcome
+        return self._book.put(after), outcome
 
     def end(self, series: Sequence[int], reason: str) -> list[AlarmRecord]:
         """Clear the open alarms of these series for a reason; returns their records."""
-        ended = []
-        for number in series:
-            before = self._open.pop(number, None)
-            if before is None:
-                continue
-            after = self._cleared_now(before, reason)
-            self._keep_cleared(after)
-            ended.append(after)
-        return ended
+        ended = [self._book.open[each] for each in series if each in self._book.open]
+        return [self._book.put(self._cleared_now(before, reason)) for before in ended]
 
     def forget(self, series: Sequence[int]) -> None:
         """Know nothing more of the alarms of these series."""
-        for number in series:
-            self._open.pop(number, None)
-            self._shelved.pop(number, None)
-        gone = set(series)
-        self._cleared = {number: record for number, record in self._cleared.items() if record.series not in gone}
+        self._book.forget(series)
 
     def _acted(
         self, record: AlarmRecord, action: Acknowledge | Unacknowledge | Shelve | Unshelve | Clear | Comment
@@ -207,10 +179,10 @@ class Alarms:
                 state = AlarmState.OPEN if is_open else record.state
                 return replace(record, state=state, acknowledged_by="", acknowledged_at=None, note=note)
             case Shelve():
-                self._shelved[record.series] = action.until
+                self._book.shelve(record.series, action.until)
                 return replace(record, shelved_until=action.until, note=note)
             case Unshelve():
-                self._shelved.pop(record.series, None)
+                self._book.unshelve(record.series)
                 return replace(record, shelved_until=None, note=note)
             case Clear():
                 if not is_open:
@@ -220,58 +192,7 @@ class Alarms:
                 return replace(record, note=note)
 
     def _cleared_now(self, record: AlarmRecord, reason: str) -> AlarmRecord:
-        cleared = max(record.opened, self._policy.last_time(record.series))
-        return replace(record, state=AlarmState.CLEARED, cleared=cleared, cleared_reason=reason)
-
-    def _judged(self, record: AlarmRecord, action: Feedback, levels: Levels) -> tuple[AlarmRecord, str]:
-        series, is_open = record.series, record.state is not AlarmState.CLEARED
-        threshold = self._policy.threshold(series)
-        self._withdraw(record, levels)
-        if is_open:
-            record = replace(record, peak_score=max(record.peak_score, self._policy.peak(series)))
-        adopted = {}
-        if action.verdict == "expected" and is_open:
-            adopted = dict(levels.adopt(series, next(iter(record.parts), "")))
-            self._policy.end_by_score(series)
-        answer = Answer(record.alarm, action.verdict, record.peak_score, adopted)
-        self._answers.put(series, answer)
-        self._policy.set_minimum(series, self._answers.minimum(series))
-        after = replace(record, feedback=action.verdict, note=action.note or record.note)
-        if is_open and action.verdict != "right":
-            after = self._cleared_now(after, f"marked {action.verdict} by {action.by}")
-            if answer.raises and self._policy.threshold(series) > answer.peak:
-                # What goes further than this alarm did is another one.
-                self._policy.close(series)
-        right = self._answers.lowest_right(series)
-        return after, outcome_of(answer, threshold, self._policy.threshold(series), right)
-
-    def _judgement_undone(self, record: AlarmRecord, action: UndoFeedback, levels: Levels) -> tuple[AlarmRecord, str]:
-        answer = self._answers.of(record.series, record.alarm)
-        if answer is None:
-            raise ActionError(f"alarm {record.alarm}: nothing was said of it that could be taken back")
-        threshold = self._policy.threshold(record.series)
-        outcome = self._withdraw(record, levels)
-        self._policy.set_minimum(record.series, self._answers.minimum(record.series))
-        after = self._policy.threshold(record.series)
-        outcome = outcome or changed_threshold(threshold, after) or f"threshold stays {threshold:.2f}"
-        return replace(record, feedback="", note=action.note or record.note), outcome
-
-    def _withdraw(self, record: AlarmRecord, levels: Levels) -> str:
-        """Take back what an earlier answer about the alarm had changed of the level; says so where it did."""
-        answer = self._answers.of(record.series, record.alarm)
-        self._answers.withdraw(record.series, record.alarm)
-        if answer is None or not answer.adopted:
-            return ""
-        self._policy.end_by_score(record.series)
-        if levels.restore(record.series, answer.adopted):
-            return "what was normal before is normal again"
-        return "the level that was adopted stays: its detector has begun anew since"
-
-    def _keep_cleared(self, record: AlarmRecord) -> None:
-        self._cleared[record.alarm] = record
-        others = [alarm for alarm, kept in self._cleared.items() if not kept.feedback]
-        for alarm in others[: max(len(others) - KEPT_CLEARED, 0)]:
-            del self._cleared[alarm]
+        return cleared(record, self._policy.last_time(record.series), reason)
 
     def adopt(
         self, open_alarms: Sequence[AlarmRecord], next_alarm: int, judged: Sequence[AlarmRecord] | None = None
@@ -281,28 +202,14 @@ class Alarms:
         self._policy.adopt(
             (a.series, a.opened, a.peak_score, SEVERITIES.index(a.severity)) for a in open_alarms if is_of_scores(a)
         )
-        self._open = {record.series: record for record in open_alarms}
-        self._next = next_alarm
+        self._book.adopt(open_alarms, next_alarm)
         if judged is not None:
-            self._answers.adopt(judged)
-            self._cleared.update({record.alarm: record for record in judged if record.cleared is not None})
-            self._set_minimums()
-
-    def _set_minimums(self) -> None:
-        self._policy.grow(max((series + 1 for series in self._answers.series), default=0))
-        for series in self._answers.series:
-            self._policy.set_minimum(series, self._answers.minimum(series))
+            self._answered.adopt(judged)
+            self._book.keep(record for record in judged if record.cleared is not None)
 
     def state(self) -> tuple[dict[str, NDArray[np.generic]], dict[str, Any]]:
         """A copy of the whole state: arrays, and the rest as JSON."""
-        rest = {
-            "next_alarm": self._next,
-            "open_alarms": [alarm_to_json(record) for record in self._open.values()],
-            "cleared_alarms": [alarm_to_json(record) for record in self._cleared.values()],
-            "shelved": list(self._shelved.items()),
-            "answers": self._answers.state(),
-        }
-        return self._policy.state(), rest
+        return self._policy.state(), self._book.state() | {"answers": self._answered.state()}
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]], rest: Mapping[str, Any]) -> bool:
         """Take over a state that `state` returned.
@@ -310,28 +217,24 @@ class Alarms:
         Returns False where the arrays are of another version: then alarms that are open stay so, and what the policy
         knew of each series' cadence is learned anew.
         """
-        records = [alarm_from_json(saved) for saved in rest["open_alarms"]]
-        cleared = [alarm_from_json(saved) for saved in rest.get("cleared_alarms", ())]
-        self._cleared = {record.alarm: record for record in cleared}
-        self._shelved = {int(series): int(until) for series, until in rest.get("shelved", ())}
-        self._answers.load(rest.get("answers", ()))
+        self._book.load(rest)
+        self._answered.load(rest.get("answers", ()))
+        open_alarms = list(self._book.open.values())
         try:
             self._policy.load(arrays)
         except KeyError:
-            self._policy.grow(max((record.series + 1 for record in records), default=0))
-            self._set_minimums()
-            self.adopt(records, int(rest["next_alarm"]))
+            self._policy.grow(max((record.series + 1 for record in open_alarms), default=0))
+            self._answered.set_minimums()
+            self.adopt(open_alarms, int(rest["next_alarm"]))
             return False
-        self._set_minimums()
-        self._open = {record.series: record for record in records}
-        self._next = int(rest["next_alarm"])
+        self._answered.set_minimums()
         return True
 
     def _changed(self, scored: Scored, verdicts: Verdicts, row: int) -> AlarmRecord | None:
         """The alarm's record after an event; None where it has none, since the device's alarm takes its place."""
         series, time, event = int(scored.series[row]), int(scored.time[row]), verdicts.event[row]
         severity, peak = SEVERITIES[verdicts.severity[row]], float(verdicts.peak[row])
-        before = self._open.get(series)
+        before = self._book.open.get(series)
         if before is not None and not is_of_scores(before):
             # A reading from before the silence, which waited for others: the series has one alarm at a time.
             return None
@@ -340,61 +243,18 @@ class Alarms:
                 return None
             opening = self._lasting(series, scored.opening(row))
             opening = replace(opening, reason=opening.reason + scored.beside(row, verdicts))
-            return self._opened(series, time, peak, severity, opening)
+            return self._book.begin(series, time, peak, severity, opening)
         if before is None:
             return None
+        after = replace(before, severity=severity, peak_score=peak)
         if event in (CLEARED, ADOPTED):
-            del self._open[series]
-            after = replace(
-                before,
-                state=AlarmState.CLEARED,
-                cleared=time,
-                cleared_reason=_end_of(event, time - before.opened),
-                severity=severity,
-                peak_score=peak,
-            )
-            self._keep_cleared(after)
-        else:
-            after = replace(before, severity=severity, peak_score=peak)
-            self._open[series] = after
-        return after
-
-    def _peak_changed(self, series: int, peak: float) -> None:
-        """An open alarm that somebody has judged has another highest score: what follows is judged by that."""
-        record = self._open[series]
-        if is_of_scores(record) and self._answers.note_peak(record, peak):
-            self._policy.set_minimum(series, self._answers.minimum(series))
+            after = cleared(after, time, _end_of(event, time - before.opened))
+        return self._book.put(after)
 
     def _lasting(self, series: int, opening: Opening) -> Opening:
         """The opening, which says how long its deviation had to last where a person has set that."""
         shortest = self._policy.shortest(series)
         return replace(opening, reason=f"{opening.reason}; for {spoken_duration(shortest)}") if shortest else opening
-
-    def _opened(self, series: int, time: int, score: float, severity: str, opening: Opening) -> AlarmRecord:
-        record = AlarmRecord(
-            alarm=self._next,
-            series=series,
-            state=AlarmState.OPEN,
-            opened=time,
-            cleared=None,
-            severity=severity,
-            peak_score=score,
-            value=opening.value,
-            expected=opening.expected,
-            reason=opening.reason,
-            parts=opening.parts,
-            shelved_until=self._shelf(series, time),
-        )
-        self._next += 1
-        self._open[series] = record
-        return record
-
-    def _shelf(self, series: int, time: int) -> int | None:
-        until = self._shelved.get(series)
-        if until is not None and until <= time:
-            del self._shelved[series]
-            return None
-        return until
 
 
 def _rise(before: AlarmRecord | None, after: AlarmRecord | None) -> list[SeverityRise]:
@@ -407,15 +267,3 @@ def _rise(before: AlarmRecord | None, after: AlarmRecord | None) -> list[Severit
 def _end_of(event: int, lasted: int) -> str:
     """Why an alarm has ended that lasted so many ns."""
     return f"adopted as normal after {spoken_duration(lasted)}" if event == ADOPTED else BACK_TO_NORMAL
-
-
-def alarm_to_json(record: AlarmRecord) -> dict[str, Any]:
-    """A record as JSON holds it."""
-    return {name: getattr(record, name) for name in AlarmRecord.__slots__} | {"state": record.state.value}
-
-
-def alarm_from_json(saved: Mapping[str, Any]) -> AlarmRecord:
-    """What `alarm_to_json` gave, once it has been JSON."""
-    # JSON has no NaN: where there was no value, or nothing was expected, it says null.
-    numbers = {name: math.nan if saved[name] is None else saved[name] for name in ("value", "expected")}
-    return AlarmRecord(**{**saved, "state": AlarmState(saved["state"]), **numbers})

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from alerts.alarm_step import AlarmStep
 from alerts.policy import Verdicts
 from devices.batch import Batch, ScoredBatch
+from devices.messages import FLAG_RETAIN
+from ingest.decoded import Readings
 from ingest.detector_host import HostScores
 from ingest.order import Ordered
+from ingest.routed import RoutedChunk
+from storage.store import JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,25 @@ class Incoming:
     live: NDArray[np.bool_]
     moments: NDArray[np.int64]
     after_gap: bool = False
+
+    @classmethod
+    def of(cls, readings: Readings, routed: RoutedChunk, entry: JournalEntry, windows: NDArray[np.int64]) -> Incoming:
+        """Decoded readings; `windows` (routes,) are the reorder windows of all routes, ns.
+
+        `entry` is the whole one, in which redelivered messages pass time too.
+        """
+        chunk = routed.chunk
+        window = np.zeros(len(readings.series), np.int64)
+        if windows.any() and len(window):
+            window = windows[routed.routes[readings.message]]
+        return cls(
+            Batch(readings.series, readings.time, readings.value),
+            arrival=chunk.arrival[readings.message],
+            window=window,
+            live=((chunk.flags & FLAG_RETAIN) == 0)[readings.message],
+            moments=entry.chunk.arrival if len(entry.chunk) else np.array([entry.chunk.ticked_at], np.int64),
+            after_gap=entry.chunk.after_reception_gap,
+        )
 
     @classmethod
     def nothing(cls, moment: int) -> Incoming:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,7 +15,9 @@ from common.storage_errors import StorageCorruptError, StorageFullError
 from common.time_units import SECOND
 from devices.messages import MessageChunk
 from ingest.frames import Group
+from ingest.given_chunks import GivenChunks, Made
 from ingest.read_pace import ReadPace
+from ingest.receiver_state import ReceiverState, ReceiverStatistics
 from ingest.session import MqttSession, SessionState
 from storage.storage_settings import JournalSettings
 from storage.store import Journal
@@ -34,40 +31,6 @@ _DRAIN_WITHIN = 2.0
 
 _LARGEST_STEP = 5 * SECOND
 """Nanoseconds by which a clock may go back before arrival times go back with it."""
-
-
-class ReceiverState(StrEnum):
-    """How receiving stands."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    NO_BROKER = "no broker"
-    TAKEN_OVER = "taken over"
-    NOT_SUBSCRIBED = "not subscribed"
-    JOURNAL_FULL = "journal full"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverStatistics:
-    """What was received since the start, and how receiving stands. `connected_since` is ns since the epoch."""
-
-    state: ReceiverState
-    reason: str
-    messages: int
-    bytes: int
-    chunks: int
-    truncated: int
-    reconnects: int
-    connected_since: int | None
-    pending_acknowledgements: int
-
-    @property
-    def healthy(self) -> bool:
-        """Messages flow, or are held back on purpose."""
-        return self.state in (ReceiverState.RUNNING, ReceiverState.PAUSED)
 
 
 OnAppend = Callable[[int, int, MessageChunk], None]
@@ -108,7 +71,8 @@ class Receiver:
         self._stopping = False
         self._paused = False
         self._tick_wanted = False
-        self._given: deque[tuple[Callable[[int], MessageChunk], Future[tuple[int, int]]]] = deque()
+        self.given = GivenChunks(session.wake)
+        """What comes another way than from the broker."""
         self._started = False
         self._failure = ""
         self._full = ""
@@ -156,50 +120,6 @@ class Receiver:
         """Let arrival time go on in the journal, by a tick where no message does it."""
         self._tick_wanted = True
         self._session.wake()
-
-    def append_actions(self, body: bytes, *, timeout: float = 5.0) -> int:
-        """Journal what people did (`alerts.actions.encode`), and return its position once it is on disk.
-
-        Raises StorageFullError where the journal is full, TimeoutError where it is not being written within `timeout`
-        seconds: then it is not journaled later either.
-        """
-        return self._journaled(lambda now: MessageChunk.of_actions(body, ticked_at=now), timeout)[0]
-
-    def append_messages(self, messages: Sequence[tuple[bytes, bytes]], *, timeout: float = 5.0) -> int:
-        """Journal messages, each topic and payload, that came another way than from the broker.
-
-        Returns their position once they are on disk. Raises as `append_actions` does.
-        """
-
-        def chunk(arrival: int) -> MessageChunk:
-            return MessageChunk.of([(topic, payload, arrival + i, 0) for i, (topic, payload) in enumerate(messages)])
-
-        return self._journaled(chunk, timeout)[0]
-
-    def append_again(
-        self, messages: Sequence[tuple[bytes, bytes, int]], properties: Sequence[bytes] = (), *, timeout: float = 5.0
-    ) -> tuple[int, int]:
-        """Journal messages that came before once more: topic, payload and first arrival (ns) of each, at least one, and
-        the encoded properties of each.
-
-        Their readings count at the times that they had. Returns the position, and the offset of the first message.
-        Raises as `append_actions`.
-        """
-        first = itertools.accumulate((arrival for *_, arrival in messages), lambda last, own: max(last + 1, own))
-        rows = [(topic, payload, arrival, 0) for (topic, payload, _), arrival in zip(messages, first, strict=True)]
-        return self._journaled(lambda _now: MessageChunk.of(rows, properties=properties), timeout)
-
-    def _journaled(self, make: Callable[[int], MessageChunk], timeout: float) -> tuple[int, int]:
-        """Position and offset of a chunk that the receiving thread makes and journals; `make` is given the time."""
-        written: Future[tuple[int, int]] = Future()
-        self._given.append((make, written))
-        self._session.wake()
-        try:
-            return written.result(timeout)
-        except TimeoutError:
-            if written.cancel():
-                raise
-            return written.result()  # it is being written just now
 
     def statistics(self) -> ReceiverStatistics:
         """Counts and state now."""
@@ -280,7 +200,7 @@ class Receiver:
         drained = False
         if self._session.wait(self._patience(now), reading=reading) or (reading and self._more):
             drained = self._read()
-        if self._given:
+        if self.given:
             self._write_given()
         if self._held is None:
             if self._is_due(drained):
@@ -380,24 +300,19 @@ class Receiver:
         """Journal what did not come from the broker, behind the messages that have come already."""
         if self._held is None and self._session.buffer.rows:
             self._flush()
-        while self._given:
-            make, written = self._given.popleft()
-            if not written.set_running_or_notify_cancel():
-                continue
-            try:
-                if self._held is not None:
-                    raise StorageFullError(self._full)
-                now = self._next_arrival(group_begins=True)
-                chunk = make(now)
-                self._last_arrival = max(now, chunk.ticked_at)
-                position, offset = self._append(chunk)
-            except Exception as error:
-                written.set_exception(error)
-            else:
-                self._messages += len(chunk)
-                self._chunks += 1
-                self._on_append(position, offset, chunk)
-                written.set_result((position, offset))
+        self.given.write(self._append_given)
+
+    def _append_given(self, make: Made) -> tuple[int, int]:
+        if self._held is not None:
+            raise StorageFullError(self._full)
+        now = self._next_arrival(group_begins=True)
+        chunk = make(now)
+        self._last_arrival = max(now, chunk.ticked_at)
+        position, offset = self._append(chunk)
+        self._messages += len(chunk)
+        self._chunks += 1
+        self._on_append(position, offset, chunk)
+        return position, offset
 
     def _tick(self) -> None:
         """Journal a tick. In a full journal it is left out: the next message or tick brings the time."""

@@ -106,9 +106,6 @@ class Router(TopicRouter):
         registry: SeriesRegistry,
         *,
         max_topics: int,
-        assign: Assign = lambda _series, _place, _override, _arrival: None,
-        expect: Expect = lambda _series, _within, _arrival: None,
-        heard: Callable[[int, int], object] = lambda _series, _arrival: None,
         waits: Waits | None = None,
         book: DeviceBook | None = None,
         profiles: Profiles | None = None,
@@ -116,10 +113,19 @@ class Router(TopicRouter):
         super().__init__(routes, detector_names, max_topics=max_topics, book=book, profiles=profiles)
         self.registry = registry
         self.discovery = Discovery()
-        self._assign, self._expect, self._heard = assign, expect, heard
         self._waits = waits
         self._tables: list[_CodecTables] = []
         self._refused: RefusalMemory[tuple[int, int, int, int]] = RefusalMemory()
+        self.tell(lambda _series, _place, _override, _arrival: None)
+
+    def tell(
+        self,
+        assign: Assign,
+        expect: Expect = lambda _series, _within, _arrival: None,
+        heard: Callable[[int, int], object] = lambda _series, _arrival: None,
+    ) -> None:
+        """Whom to tell of series from here on: see above."""
+        self._assign, self._expect, self._heard = assign, expect, heard
 
     def roles(self, codec: int) -> NDArray[np.uint8] | None:
         """The role of each of a codec's metrics, (metrics,) uint8; None where all are numbers."""

@@ -15,11 +15,13 @@ from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from devices.messages import FLAG_DUPLICATE, FLAG_QOS, FLAG_RETAIN
+from devices.messages import FLAG_DUPLICATE, FLAG_RETAIN
+from ingest.acknowledging import send_acknowledgements
 from ingest.broker_settings import BrokerSettings, split_url
 from ingest.connecting import broker_serves, connect, new_client, seconds
 from ingest.connection_words import connection_words
-from ingest.frames import PUBACK, PUBREC, Group, ReceiveBuffer, Stop, encode_acknowledgements
+from ingest.disconnecting import say_goodbye
+from ingest.frames import Group, ReceiveBuffer, Stop
 from ingest.paho_client import FrameClient, why_unusable
 from ingest.reconnecting import Reconnecting
 from ingest.redelivery import Journaled, Redeliveries, nothing_journaled
@@ -35,8 +37,6 @@ _PUBREL = 6
 _ASK_AGAIN_AFTER = 30.0
 _MISC_INTERVAL = 0.25
 _STOCK_PACKETS_A_READ = 1000
-_CLOSE_WITHIN = 2.0
-_DISCONNECT = b"\xe0\x00"
 _NO_TOPIC = b"\xff"
 
 
@@ -130,7 +130,7 @@ class MqttSession:
         if client is not None and client.socket() is not None:
             client.on_disconnect = None
             self._wait.drain()
-            self._say_goodbye(client)
+            say_goodbye(client, self._wait, self._monotonic)
         self._drop_client()
         self._wait.close()
         self.state = SessionState.CLOSED
@@ -236,16 +236,7 @@ class MqttSession:
         client = self._client
         if client is None or group.connection != self.connections or not group.pending:
             return
-        waiting = group.packet_ids > 0
-        quality = group.chunk.flags & FLAG_QOS
-        once = group.packet_ids[waiting & (quality == 1)]
-        twice = group.packet_ids[waiting & (quality == 2)]
-        if isinstance(client, FrameClient):
-            client.send_frames(encode_acknowledgements(PUBACK, once) + encode_acknowledgements(PUBREC, twice))
-            return
-        for wanted, packet_ids in ((1, once), (2, twice)):
-            for packet_id in packet_ids.tolist():
-                client.ack(packet_id, wanted)
+        send_acknowledgements(client, group)
 
     # Connecting, and what ends a connection.
 
@@ -347,25 +338,6 @@ class MqttSession:
             if sock is not None:
                 sock.close()
         self.buffer.disconnect()
-
-    def _say_goodbye(self, client: Client) -> None:
-        """Send DISCONNECT, and close only when the broker has: bytes left unread would reset the connection.
-
-        With a reset, acknowledgements that are still on their way would be lost.
-        """
-        if isinstance(client, FrameClient):
-            client.send_frames(_DISCONNECT)
-        else:
-            client.disconnect()
-        scratch = memoryview(bytearray(65_536))
-        deadline = self._monotonic() + _CLOSE_WITHIN
-        while (sock := client.socket()) is not None and (left := deadline - self._monotonic()) > 0:
-            self._wait.watch(sock.fileno(), reading=True, writing=client.want_write())
-            readable, writable = self._wait.wait(left)
-            if writable:
-                client.loop_write()
-            if readable and isinstance(client, FrameClient) and client.receive_into(scratch) == 0:
-                return
 
     def _look_after(self, reading: bool) -> None:
         """Keep-alive, the time limit of the handshake, and changed subscriptions."""

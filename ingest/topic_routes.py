@@ -85,6 +85,11 @@ class TopicRouter:
         return np.array([self.codecs.index(route.codec) for route in self.routes], np.int32)
 
     @property
+    def reorder_windows(self) -> NDArray[np.int64]:
+        """Reorder window of each route, (routes,) int64 ns."""
+        return np.array([route.reorder_window for route in self.routes], np.int64)
+
+    @property
     def filters(self) -> dict[str, int]:
         """What to subscribe to: topic filter to quality of service.
 

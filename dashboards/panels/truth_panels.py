@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-from dashboards.languages import TRUTH_METRIC, piped, rows, series
+from dashboards.languages import piped, rows, series
 from dashboards.model import Board, Panel, Query, Section, SeriesLook, Threshold, ValueText
-from dashboards.panels.panel_parts import ALARMS, METRIC, NEUTRAL, SITE, STATE_WINDOW, WINDOW, side_by_side
-
-LONGEST_FAULT = "1h"
-"""A fault is told by a 1 at its start and a 0 at its end; a start is looked for this far back."""
-
-AFTERMATH = "2m"
-"""An alarm this long after a fault's end still counts as that fault's."""
-
-_TRUTH = f'driftline_value{{device=~"$site.*",metric=~"{TRUTH_METRIC}"}}'
-_OF_METRIC = 'label_replace({}, "metric", "$1", "metric", "fault[.](.*)")'
-_ACTIVE = f"max by (device, metric) ({_OF_METRIC.format(f'last_over_time({_TRUTH}[{LONGEST_FAULT}])')}) == 1"
-_ODD = f"max by (device, metric) (max_over_time({series('anomaly')}[30s])) == 1"
-_ODD_NOW = f"max by (device, metric) (max_over_time({series('anomaly')}[5s])) == 1"
-_FAULTY = (
-    "max by (device, metric) "
-    f"({_OF_METRIC.format(f'max_over_time({_TRUTH}[$__range])')}) == 1 unless on (metric) label_set(vector(1), "
-    f'"metric", "all")'
-)
-_FOUND = f"max by (device, metric) (max_over_time((({_ACTIVE}) and on (device, metric) ({_ODD}))[$__range:30s]))"
-_OPENED = f"max by (device, metric) (max_over_time({series('alarm_open')}[30s])) == 1"
-# A spike is over between two steps of the subquery: its label is asked for by itself.
-_DEVICE_FAULTY = (
-    f"max by (device) (max_over_time({_TRUTH}[{AFTERMATH}]) == 1 "
-    f"or max_over_time((last_over_time({_TRUTH}[{LONGEST_FAULT}]))[{AFTERMATH}:5s]) == 1)"
-)
-_ALL_ALARMS = f"sum(sum_over_time(({_OPENED})[$__range:30s]))"
-_TRUE_ALARMS = f"sum(sum_over_time((({_OPENED}) and on (device) ({_DEVICE_FAULTY}))[$__range:30s]))"
-
-SENSOR_WEEKS = f"sum(count_over_time({series('score')}[$__range:30s])) * 30 / 604800"
-"""How long sensors were watched: what has no reading for minutes does not count."""
-
-_TRUTH_ROWS = piped(
-    "from(bucket: v.defaultBucket)",
-    "range(start: v.timeRangeStart, stop: v.timeRangeStop)",
-    'filter(fn: (r) => r._measurement == "driftline" and r._field == "value")',
-    f"filter(fn: (r) => r.device =~ /^${{site:regex}}/ and r.metric =~ /^{TRUTH_METRIC}$/)",
-)
-_STATES_OVER_TIME = "aggregateWindow(every: v.windowPeriod, fn: last, createEmpty: true)"
-_OPENED_ROWS = piped(rows("open", measurement="driftline_alarm"), "filter(fn: (r) => r._value == 1)")
-_PLAIN_METRIC = 'map(fn: (r) => ({r with metric: strings.replaceAll(v: r.metric, t: "fault.", u: "")}))'
-_NOT_WHOLE_DEVICE = 'filter(fn: (r) => r.metric != "all")'
-_FAULTS_FLUX = f"""\
-import "strings"
-faults = {piped(_TRUTH_ROWS, "filter(fn: (r) => r._value == 1.0)", _PLAIN_METRIC, _NOT_WHOLE_DEVICE)}
-  |> keep(columns: ["_time", "device", "metric"])
-  |> group(columns: ["device", "metric"])
-odd = {piped(rows("anomaly"), "filter(fn: (r) => r._value == 1)", 'keep(columns: ["_time", "device", "metric"])')}
-  |> group(columns: ["device", "metric"])"""
-_FAULTY_DEVICES = f"""\
-{_FAULTS_FLUX}
-faulty = faults |> group() |> distinct(column: "device")
-  |> findColumn(fn: (key) => true, column: "_value")
-"""
-_SENSOR_WEEKS_FLUX = piped(
-    "weeks = " + rows("score"),
-    "aggregateWindow(every: 5m, fn: count, createEmpty: false)",
-    "group()",
-    "count()",
-    "map(fn: (r) => ({_value: float(v: r._value) * 300.0 / 604800.0}))",
-    'findColumn(fn: (key) => true, column: "_value")',
-)
-_JOINED = """\
-join(tables: {fault: faults |> last(column: "_time"), odd: odd |> last(column: "_time")}, on: ["device", "metric"])
-  |> filter(fn: (r) => r._time_odd >= r._time_fault)"""
-
-
-_TABLE_ROWS = piped(
-    side_by_side(
-        ("device", "metric"),
-        {
-            "Faults": piped("faults", "map(fn: (r) => ({r with _value: 1.0}))", "sum()"),
-            "Anomalies": piped(rows("anomaly"), "sum()"),
-            "Highest score": piped(rows("score"), "max()"),
-        },
-    ),
-    "filter(fn: (r) => exists r.Faults)",
+from dashboards.panels.panel_parts import ALARMS, METRIC, NEUTRAL, SITE, STATE_WINDOW, WINDOW
+from dashboards.panels.truth_queries import (
+    ACTIVE,
+    AFTERMATH,
+    ALL_ALARMS,
+    DEVICE_FAULTY,
+    FAULTS_FLUX,
+    FAULTY,
+    FAULTY_DEVICES,
+    FOUND,
+    JOINED,
+    LABEL_ROWS,
+    LABELS,
+    LONGEST_FAULT,
+    ODD_NOW,
+    OF_METRIC,
+    OPENED_ROWS,
+    SENSOR_WEEKS,
+    SENSOR_WEEKS_FLUX,
+    STATES_OVER_TIME,
+    TABLE_ROWS,
+    TRUE_ALARMS,
 )
 
 
@@ -104,8 +50,8 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            f"sum(sum_over_time({_TRUTH}[$__range]))",
-                            piped(_TRUTH_ROWS, "sum()", "group()", "sum()"),
+                            f"sum(sum_over_time({LABELS}[$__range]))",
+                            piped(LABEL_ROWS, "sum()", "group()", "sum()"),
                             "faults",
                             instant=True,
                         ),
@@ -123,8 +69,8 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            f"count({_FAULTY})",
-                            f'{_FAULTS_FLUX}\nfaults |> last(column: "_time") |> group() |> count(column: "device") '
+                            f"count({FAULTY})",
+                            f'{FAULTS_FLUX}\nfaults |> last(column: "_time") |> group() |> count(column: "device") '
                             '|> rename(columns: {device: "_value"})',
                             "series",
                             instant=True,
@@ -142,8 +88,8 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            f"count({_FOUND}) / count({_FAULTY})",
-                            f'{_FAULTS_FLUX}\nhit = {_JOINED} |> group() |> count(column: "device")\n'
+                            f"count({FOUND}) / count({FAULTY})",
+                            f'{FAULTS_FLUX}\nhit = {JOINED} |> group() |> count(column: "device")\n'
                             '  |> findColumn(fn: (key) => true, column: "device")\n'
                             'faults |> last(column: "_time") |> group() |> count(column: "device")\n'
                             "  |> map(fn: (r) => ({_value: float(v: hit[0]) / float(v: r.device)}))",
@@ -164,8 +110,8 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            _ALL_ALARMS,
-                            piped(_OPENED_ROWS, "group()", "count()"),
+                            ALL_ALARMS,
+                            piped(OPENED_ROWS, "group()", "count()"),
                             "alarms",
                             instant=True,
                         ),
@@ -181,10 +127,10 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            f"{_TRUE_ALARMS} / {_ALL_ALARMS}",
-                            _FAULTY_DEVICES
+                            f"{TRUE_ALARMS} / {ALL_ALARMS}",
+                            FAULTY_DEVICES
                             + piped(
-                                _OPENED_ROWS,
+                                OPENED_ROWS,
                                 "group()",
                                 "map(fn: (r) => ({_value: if contains(value: r.device, set: faulty) then 1.0 else "
                                 "0.0}))",
@@ -208,10 +154,10 @@ TRUTH = Board(
                     "stat",
                     (
                         Query(
-                            f"(({_ALL_ALARMS}) - (({_TRUE_ALARMS}) or vector(0))) / ({SENSOR_WEEKS})",
-                            f"{_FAULTY_DEVICES}{_SENSOR_WEEKS_FLUX}\n"
+                            f"(({ALL_ALARMS}) - (({TRUE_ALARMS}) or vector(0))) / ({SENSOR_WEEKS})",
+                            f"{FAULTY_DEVICES}{SENSOR_WEEKS_FLUX}\n"
                             + piped(
-                                _OPENED_ROWS,
+                                OPENED_ROWS,
                                 "group()",
                                 "map(fn: (r) => ({_value: if contains(value: r.device, set: faulty) then 0.0 else "
                                 "1.0}))",
@@ -236,11 +182,11 @@ TRUTH = Board(
                     (
                         Query(
                             "quantile(0.9, (max by (device, metric) (tfirst_over_time((("
-                            f"{_ACTIVE}) and on (device, metric) ({_ODD_NOW}))[$__range:5s])) "
+                            f"{ACTIVE}) and on (device, metric) ({ODD_NOW}))[$__range:5s])) "
                             "- on (device, metric) max by (device, metric) ("
-                            + _OF_METRIC.format(f"tfirst_over_time((({_TRUTH}) == 1)[$__range:5s])")
+                            + OF_METRIC.format(f"tfirst_over_time((({LABELS}) == 1)[$__range:5s])")
                             + ")) >= 0)",
-                            f"{_FAULTS_FLUX}\n{_JOINED}\n  |> group()\n"
+                            f"{FAULTS_FLUX}\n{JOINED}\n  |> group()\n"
                             "  |> map(fn: (r) => ({_value: float(v: int(v: r._time_odd) - int(v: r._time_fault)) / "
                             "1000000000.0}))\n"
                             "  |> quantile(q: 0.9)",
@@ -266,10 +212,10 @@ TRUTH = Board(
                     "timeseries",
                     (
                         Query(
-                            f"sum(last_over_time({_TRUTH}[{LONGEST_FAULT}]))",
+                            f"sum(last_over_time({LABELS}[{LONGEST_FAULT}]))",
                             piped(
-                                _TRUTH_ROWS,
-                                _STATES_OVER_TIME,
+                                LABEL_ROWS,
+                                STATES_OVER_TIME,
                                 "fill(usePrevious: true)",
                                 'group(columns: ["_time"])',
                                 "sum()",
@@ -281,7 +227,7 @@ TRUTH = Board(
                             f"sum(last_over_time({series('alarm_open')}[{STATE_WINDOW}]))",
                             piped(
                                 rows("open", measurement="driftline_alarm"),
-                                _STATES_OVER_TIME,
+                                STATES_OVER_TIME,
                                 "fill(usePrevious: true)",
                                 'group(columns: ["_time"])',
                                 "sum()",
@@ -304,8 +250,8 @@ TRUTH = Board(
                     (
                         Query(
                             f"sum(max by (device) (sum_over_time({series('anomaly')}[$__interval])) "
-                            f"and on (device) ({_DEVICE_FAULTY}))",
-                            _FAULTY_DEVICES
+                            f"and on (device) ({DEVICE_FAULTY}))",
+                            FAULTY_DEVICES
                             + piped(
                                 rows("anomaly", more="contains(value: r.device, set: faulty)"),
                                 WINDOW.format("sum"),
@@ -317,8 +263,8 @@ TRUTH = Board(
                         ),
                         Query(
                             f"sum(max by (device) (sum_over_time({series('anomaly')}[$__interval])) "
-                            f"unless on (device) ({_DEVICE_FAULTY}))",
-                            _FAULTY_DEVICES
+                            f"unless on (device) ({DEVICE_FAULTY}))",
+                            FAULTY_DEVICES
                             + piped(
                                 rows("anomaly", more="not contains(value: r.device, set: faulty)"),
                                 WINDOW.format("sum"),
@@ -343,8 +289,8 @@ TRUTH = Board(
                     "state",
                     (
                         Query(
-                            f"last_over_time({_TRUTH}[{LONGEST_FAULT}])",
-                            piped(_TRUTH_ROWS, _STATES_OVER_TIME, "fill(usePrevious: true)"),
+                            f"last_over_time({LABELS}[{LONGEST_FAULT}])",
+                            piped(LABEL_ROWS, STATES_OVER_TIME, "fill(usePrevious: true)"),
                             "{{device}} {{metric}}",
                         ),
                     ),
@@ -363,7 +309,7 @@ TRUTH = Board(
                             f"max by (device, metric) (last_over_time({series('alarm_open')}[{STATE_WINDOW}]))",
                             piped(
                                 rows("open", measurement="driftline_alarm"),
-                                _STATES_OVER_TIME,
+                                STATES_OVER_TIME,
                                 "fill(usePrevious: true)",
                             ),
                             "{{device}} {{metric}}",
@@ -389,18 +335,18 @@ TRUTH = Board(
                     (
                         Query(
                             "sum by (device, metric) ("
-                            + _OF_METRIC.format(f"sum_over_time({_TRUTH}[$__range])")
+                            + OF_METRIC.format(f"sum_over_time({LABELS}[$__range])")
                             + ") > 0",
-                            f"{_FAULTS_FLUX}\n{_TABLE_ROWS}",
+                            f"{FAULTS_FLUX}\n{TABLE_ROWS}",
                             instant=True,
                         ),
                         _table(
                             f"sum by (device, metric) (sum_over_time({series('anomaly')}[$__range])) "
-                            f"and on (device, metric) ({_FAULTY})"
+                            f"and on (device, metric) ({FAULTY})"
                         ),
                         _table(
                             f"max by (device, metric) (max_over_time({series('score')}[$__range])) "
-                            f"and on (device, metric) ({_FAULTY})"
+                            f"and on (device, metric) ({FAULTY})"
                         ),
                     ),
                     width=24,

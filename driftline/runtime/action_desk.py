@@ -29,7 +29,7 @@ class ActionDesk:
         Where the engine is too far behind to tell now what came of them each `waits`, and is done in its turn. Raises
         ActionError where they could not be journaled: then they are not done.
         """
-        position = self._journaled(lambda receiver: receiver.append_actions(encode(actions)))
+        position = self._journaled(lambda receiver: receiver.given.append_actions(encode(actions)))
         until = monotonic() + _WAIT_SECONDS
         while self._store.position <= position:
             if monotonic() >= until:
@@ -45,7 +45,7 @@ class ActionDesk:
 
     def take(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         """Journal messages, each topic and payload; they are on disk when this returns. Raises ActionError."""
-        self._journaled(lambda receiver: receiver.append_messages(messages))
+        self._journaled(lambda receiver: receiver.given.append_messages(messages))
 
     def _journaled(self, append: Callable[[Receiver], int]) -> int:
         receiver = self._receiver

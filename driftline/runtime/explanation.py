@@ -50,8 +50,8 @@ def explain(
         registry,
         max_topics=2,
         profiles=Profiles(config.own_profiles),
-        assign=lambda series, *choice: chosen.setdefault(series, choice),
     )
+    router.tell(lambda series, *choice: chosen.setdefault(series, choice))
     encoded = encode_properties(properties.content_type, list(properties.user.items()))
     chunk = MessageChunk.of([(topic, payload, arrival, FLAG_RETAIN if retained else 0)], properties=[encoded])
     readings = Decoder(router, max_payload=limits.max_payload).decode(chunk)

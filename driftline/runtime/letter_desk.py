@@ -56,7 +56,7 @@ class LetterDesk:
             raise ActionError("the service is starting: try again in a moment")
         try:
             messages = [(letter.topic.encode(), letter.payload, letter.arrival) for letter in letters]
-            position, first = receiver.append_again(messages, [letter.properties for letter in letters])
+            position, first = receiver.given.append_again(messages, [letter.properties for letter in letters])
         except (OSError, TimeoutError) as error:
             raise ActionError(f"nothing can be journaled now: {error}") from error
         self._store.remove_dead_letters([letter.offset for letter in letters])

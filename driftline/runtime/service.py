@@ -23,7 +23,7 @@ from driftline.runtime.notice_desk import with_secrets
 from driftline.runtime.recovery import new_engine, say_anew
 from driftline.runtime.stages import Stages
 from driftline.runtime.warm_start import warm_start
-from ingest.receive import ReceiverState
+from ingest.receiver_state import ReceiverState
 from ingest.subscriptions import check_filters
 from streams.definitions import table_columns
 

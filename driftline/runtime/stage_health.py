@@ -9,7 +9,8 @@ from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import SinkState
 from driftline.runtime.store_worker import StoreWorker
 from ingest.device_status import mostly_refused
-from ingest.receive import Receiver, ReceiverState
+from ingest.receive import Receiver
+from ingest.receiver_state import ReceiverState
 from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
 

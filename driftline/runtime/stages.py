@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +12,6 @@ from rich.console import Console
 from alerts.actions import Action
 from alerts.notices.outbox import Outbox
 from common.durations import parse_duration
-from common.visible import visible, without_secrets
 from devices.records import ActionRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
@@ -25,25 +23,19 @@ from driftline.http.events import LiveFeed
 from driftline.http.server import HttpServer
 from driftline.runtime.broker import LARGEST_PACKET, BrokerHandle, start_broker
 from driftline.runtime.broker_losses import BrokerLosses
-from driftline.runtime.clock_watch import ClockWatch, boot_identity
-from driftline.runtime.confirmations import Confirmations
-from driftline.runtime.data_backup import BackupDesk
-from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.demo import DemoFleet, with_demo_route
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.function_actions import FunctionActions, MessagePublisher
 from driftline.runtime.function_desk import FunctionDesk
 from driftline.runtime.home_assistant_desk import HomeAssistantDesk
-from driftline.runtime.housekeeping import Housekeeping
 from driftline.runtime.notice_desk import NoticeDesk, broker_publisher
-from driftline.runtime.parts import what_is_lost
 from driftline.runtime.recovery import restored_engine
 from driftline.runtime.report_desk import ReportDesk
-from driftline.runtime.scheduled_backup import ScheduledBackups
 from driftline.runtime.simulator_desk import simulator_desk
 from driftline.runtime.sink_worker import Sinks
 from driftline.runtime.sparkplug_host import SparkplugHost, births_needed_by
 from driftline.runtime.status import ServiceStatus
+from driftline.runtime.storage_stages import StorageStages
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.stream_publisher import StreamPublisher
 from driftline.runtime.workflow_desk import WorkflowDesk
@@ -51,19 +43,11 @@ from functions.function_queue import FunctionQueue
 from ingest.broker_settings import is_websocket, read_password
 from ingest.receive import Receiver
 from ingest.session import MqttSession
-from storage.archive.parquet_archive import Archive
-from storage.embedded.database import EmbeddedStore
-from storage.external.reader_parts import ExternalReader
-from storage.external.sink_registry import external_reader
-from storage.journal.journal_registry import make_journal
-from storage.snapshots import SnapshotStore
-from storage.storage_settings import read_token
-from streams.definitions import table_columns
 
 log = logging.getLogger(__name__)
 
 
-class Stages:
+class Stages(StorageStages):
     """What a running service consists of. A stage is opened by its own method, in the order of the methods below."""
 
     def __init__(
@@ -76,14 +60,9 @@ class Stages:
         console: Console,
         clock: Callable[[], int],
     ) -> None:
-        self.config = with_demo_route(config) if demo else config
-        self.folder = DataFolder(var_dir)
-        self._config_file = config_file
+        chosen = with_demo_route(config) if demo else config
+        super().__init__(chosen, var_dir=var_dir, config_file=config_file, console=console, clock=clock)
         self._demo = demo
-        self._console = console
-        self._clock = clock
-        self._closers: list[tuple[str, Callable[[], object]]] = []
-        self._closing = ""
 
     def open_all(self) -> None:
         """Open all stages, last one first, so that nothing arrives before its consumer is ready."""
@@ -105,15 +84,6 @@ class Stages:
         if self._demo:
             self._open_demo()
 
-    def stop(self) -> None:
-        """Close all stages, first one first: receive no more, finish what is journaled, store it, save the state."""
-        while self._closers:
-            self._closing, close = self._closers.pop()
-            try:
-                close()
-            except Exception:
-                log.exception("closing the %s failed", self._closing)
-
     @property
     def url(self) -> str:
         """Where the page is; empty where it is not served."""
@@ -134,69 +104,6 @@ class Stages:
         self._kernels = KernelCompiler(steps_for(types), lambda step: self._say(f"compiling {step} (once)"))
         self._kernels.start()
         self._closers.append(("compiler", self._kernels.stop))
-
-    def _open_storage(self) -> None:
-        self.folder.lock()
-        self._closers.append(("data folder", self.folder.release))
-        chosen = self.config.archive
-        archive = Archive(chosen) if chosen.folder else None
-        older = self._older_reader()
-        self._store = EmbeddedStore(self.folder.database, self.config.store, archive=archive, older=older)
-        self._store.open()
-        self._closers.append(("database", self._store.close))
-        self._store.declare_streams(table_columns(self.config.streams, self.config.stream_tables))
-        self._journal = make_journal(self.folder.journal, self.config.journal)
-        self._journal.open()
-        self._closers.append(("journal", self._journal.close))
-        self._snapshots = SnapshotStore(self.folder.snapshots)
-        self._snapshots.open()
-        self._closers.append(("snapshots", self._snapshots.close))
-        self._watch_clock()
-        self._housekeeping = Housekeeping(self._store, self._journal, self._snapshots, self._clock_watch.trusted)
-        self._housekeeping.start()
-        self._closers.append(("housekeeping", self._housekeeping.stop))
-        self._backups = BackupDesk(self.folder, self._store, self._config_file, self._housekeeping.held)
-        self._closers.append(("backup", self._backups.stop))
-        self._scheduled = ScheduledBackups(
-            self.folder, self._store, self._config_file, self._housekeeping.held, clock=self._clock
-        )
-        self._closers.append(("scheduled backup", self._scheduled.stop))
-
-    def _compare_parts(self) -> None:
-        lost = what_is_lost(
-            stored=self._store.position,
-            journal_first=self._journal.first_position,
-            journal_next=self._journal.next_position,
-            snapshots=self._snapshots.positions,
-            database=str(self.folder.database),
-            journal=self._journal.place,
-        )
-        self._remember_lost(lost)
-
-    def _remember_lost(self, words: list[str]) -> None:
-        for word in words:
-            self._fail(word)
-        self.folder.remember_losses(words)
-
-    def _watch_clock(self) -> None:
-        self._clock_watch = ClockWatch(
-            self._clock,
-            boot=boot_identity(),
-            last_arrival=self._journal.last_arrival,
-            saved=self.folder.clock_state(),
-        )
-        self._confirmations = Confirmations(
-            self.folder.path, {"clock": self._clock_watch.confirm, "storage": self.folder.forget_losses}
-        )
-        self._look_after_clock()
-
-    def _look_after_clock(self) -> None:
-        self._confirmations.look()
-        self._clock_watch.look()
-        state = self._clock_watch.state()
-        if state != self.folder.clock_state():
-            with suppress(OSError):
-                self.folder.remember_clock(state)
 
     def _open_gate(self) -> None:
         accounts = AccountBook(self.folder.accounts, clock=self._clock).open()
@@ -272,23 +179,6 @@ class Stages:
         )
         self._stores.ahead = self._functions.take
         self._stores.on_function_events = self._functions.wake
-
-    def _older_reader(self) -> ExternalReader | None:
-        chosen = next((sink for sink in self.config.sinks if sink.name == self.config.store.read_older_from), None)
-        if chosen is None:
-            return None
-        reader = external_reader(chosen, token=read_token(chosen, os.environ))
-        self._closers.append(("reader of older points", reader.close))
-        return reader
-
-    def _say(self, word: str) -> None:
-        self._console.print(without_secrets(visible(word)), highlight=False, markup=False)
-
-    def _warn(self, word: str) -> None:
-        self._console.print(without_secrets(visible(word)), style="yellow", highlight=False, markup=False)
-
-    def _fail(self, word: str) -> None:
-        self._console.print(without_secrets(visible(word)), style="red", highlight=False, markup=False)
 
     def _request_tick(self) -> None:
         self._receiver.request_tick()

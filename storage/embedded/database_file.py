@@ -24,10 +24,10 @@ from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.dead_letters import DeadLetters, letters_path
 from storage.embedded import schema
 from storage.embedded.columns import NewestTimes
+from storage.embedded.database_errors import database_errors
 from storage.embedded.letter_table import carry_over
 from storage.embedded.older import QueriesWithOlder
 from storage.embedded.priority import made_giving_way
-from storage.embedded.queries import database_errors
 from storage.embedded.stream_tables import STREAM_TABLES
 from storage.external.reader_parts import ExternalReader
 from storage.storage_settings import ArchiveSettings, StoreSettings

@@ -18,8 +18,8 @@ from storage.archive import archive_changes, archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile
 from storage.embedded import schema
 from storage.embedded.compaction import move_sorted
+from storage.embedded.database_errors import database_errors
 from storage.embedded.database_file import DatabaseFile, write_ahead_log
-from storage.embedded.queries import database_errors
 from storage.embedded.row_writing import timestamps
 from storage.embedded.stream_tables import remove_old_rows
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from storage.embedded import stream_tables
+from storage.embedded.database_errors import database_errors
 from storage.embedded.old_points import OldPoints
-from storage.embedded.queries import database_errors
 from storage.embedded.stream_tables import StoredStream, StreamMessage
 
 

@@ -19,7 +19,8 @@ from alerts.actions import (
     Unacknowledge,
     Unshelve,
 )
-from alerts.alarm_life import KEPT_CLEARED, Alarms
+from alerts.alarm_book import KEPT_CLEARED
+from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmOverride, AlarmSettings
 from alerts.alarm_step import SILENT, AlarmStep, Opening, Scored, SilenceChange
 from alerts.feedback import Adopted

@@ -18,7 +18,7 @@ from dashboards.grafana_units import SIMULATED
 from dashboards.interpolation import Choice, TimeRange, choosing_device, fill
 from dashboards.model import Board, Panel, Query, Variable
 from dashboards.panels import BOARDS
-from dashboards.panels.truth_panels import SENSOR_WEEKS
+from dashboards.panels.truth_queries import SENSOR_WEEKS
 from dashboards.querying import PrometheusSource, QueryError
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise

@@ -23,7 +23,8 @@ from devices.rejection_reasons import NO_DATA
 from ingest.broker_settings import BrokerSettings
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
-from ingest.receive import Receiver, ReceiverState
+from ingest.receive import Receiver
+from ingest.receiver_state import ReceiverState
 from ingest.session import MqttSession
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal

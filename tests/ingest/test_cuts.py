@@ -6,33 +6,22 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journal_cuts import ALARM, DETECTORS, SECOND, START, Message, stored_tables
 
 from alerts.alarm_settings import AlarmSettings
-from devices.batch import ScoredBatch
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
 from devices.records import AlarmState
-from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.ingest_settings import LimitSettings, RouteSettings
 from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
-DETECTORS = {
-    "default": ComponentSettings(type="zscore", warmup=5),
-    "limits": ComponentSettings(type="threshold", upper=50.0),
-    "joint": ComponentSettings(type="joint", warmup=8, channels=3),
-}
 ROUTES = (
     RouteSettings(filter="slow/#", reorder_window="4s", detectors=["default", "joint"]),
     RouteSettings(filter="plain/#", codec="plain", detectors=["default", "limits", "joint"]),
     RouteSettings(filter="#", detectors=["limits", "joint"]),
 )
-ALARM = AlarmSettings(threshold=2.0, clear_after="3s", clear_readings=2)
-
-Message = tuple[bytes, bytes, int, int]
 
 
 def make() -> Engine:
@@ -45,23 +34,6 @@ def run(engine: Engine, pieces: Sequence[Sequence[Message]]) -> list[StepOutput]
         outputs.append(engine.step(JournalEntry(engine.position, offset, MessageChunk.of(list(piece)))))
         offset += len(piece)
     return outputs
-
-
-def tables(outputs: list[StepOutput]) -> dict[str, object]:
-    """What a store would hold of them, and the counts."""
-    points = ScoredBatch.concatenate([output.points for output in outputs])
-    order = np.lexsort((np.arange(len(points)), points.time, points.series))
-    counts: dict[str, int] = {}
-    for output in outputs:
-        for name, count in output.counts.items():
-            counts[name] = counts.get(name, 0) + count
-    return {
-        "points": [getattr(points, name)[order].tobytes() for name in ScoredBatch.__slots__],
-        "series": {record.series: record for output in outputs for record in output.series},
-        "alarms": [repr(record) for output in outputs for record in output.alarms],
-        "dead letters": sorted(repr(letter) for output in outputs for letter in output.dead_letters),
-        "counts": {name: count for name, count in counts.items() if count},
-    }
 
 
 TOPICS = ("slow/pump", "slow/fan", "plain/oven/heat", "plain/oven/power", "rest/press", "rest/mill", "no\x00topic")
@@ -96,9 +68,9 @@ def assert_cuts_change_nothing(rows: list[Message], cuts: set[int]) -> dict[str,
     bounds = [0, *sorted(cut for cut in cuts if cut < len(rows)), len(rows)]
     pieces = [rows[start:end] for start, end in pairwise(bounds)]
     whole, cut, single = make(), make(), make()
-    expected = tables(run(whole, [rows]))
-    assert tables(run(cut, pieces)) == expected
-    assert tables(run(single, [[row] for row in rows])) == expected
+    expected = stored_tables(run(whole, [rows]))
+    assert stored_tables(run(cut, pieces)) == expected
+    assert stored_tables(run(single, [[row] for row in rows])) == expected
     for other in (cut, single):
         for part, state in whole.state()[0].items():
             for name, array in other.state()[0][part].items():

@@ -7,30 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from journal_cuts import ALARM, DETECTORS, SECOND, START, Message, stored_tables
 
 from alerts import actions
-from alerts.alarm_settings import AlarmSettings
-from devices.batch import ScoredBatch
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
 from functions.function_settings import TriggerSettings
 from functions.triggers import FunctionTriggers
-from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
+from ingest.ingest_settings import LimitSettings, RouteSettings
 from ingest.knowledge_settings import SeriesSettings
 from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput
 from streams.stream_settings import StreamSettings
 from streams.stream_stage import Streams
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
-DETECTORS = {
-    "default": ComponentSettings(type="zscore", warmup=5),
-    "limits": ComponentSettings(type="threshold", upper=50.0),
-    "joint": ComponentSettings(type="joint", warmup=8, channels=3),
-}
 ROUTES = (
     RouteSettings(filter="slow/#", reorder_window="4s", detectors=["default", "joint"]),
     RouteSettings(filter="plain/#", codec="plain", detectors=["limits", "joint"]),
@@ -58,7 +49,6 @@ TRIGGERS = [
     ("averaged", TriggerSettings(type="stream", stream="mean")),
 ]
 
-Message = tuple[bytes, bytes, int, int]
 Item = Message | MessageChunk
 """A message; or an entry of its own: what somebody did, or a tick."""
 
@@ -67,7 +57,7 @@ def make(streams: bool) -> Engine:
     return Engine(
         ROUTES,
         DETECTORS,
-        AlarmSettings(threshold=2.0, clear_after="3s", clear_readings=2),
+        ALARM,
         LimitSettings(max_series=30, max_series_per_device=6, max_new_series_an_hour=5, max_scored_series=9),
         series=SERIES,
         streams=Streams(STREAMS) if streams else None,
@@ -100,8 +90,6 @@ def run(engine: Engine, items: Sequence[Item], cuts: set[int]) -> list[StepOutpu
 def tables(outputs: Sequence[StepOutput]) -> dict[str, Any]:
     """What a store would hold of them, and the counts."""
     whole = StepOutput.merged(list(outputs))
-    points = ScoredBatch.concatenate([output.points for output in outputs])
-    order = np.lexsort((np.arange(len(points)), points.time, points.series))
     progress: dict[str, Counter[str]] = {}
     for each in whole.stream_progress:
         progress.setdefault(each.stream, Counter()).update(each.counts)
@@ -111,12 +99,7 @@ def tables(outputs: Sequence[StepOutput]) -> dict[str, Any]:
     results: dict[str, list[str]] = {}
     for result in whole.stream_results:
         results.setdefault(result.stream, []).append(repr(result))
-    return {
-        "points": {name: getattr(points, name)[order].tolist().__repr__() for name in ScoredBatch.__slots__},
-        "series": {record.series: record for record in whole.series},
-        "alarms": [repr(record) for record in whole.alarms],
-        "dead letters": sorted(repr(letter) for letter in whole.dead_letters),
-        "counts": {name: count for name, count in whole.counts.items() if count},
+    return stored_tables(outputs) | {
         "actions": [repr(action) for action in whole.actions],
         "states": sorted(repr(state) for state in whole.states),
         "registered": sorted(repr(record) for record in whole.registered),

@@ -16,7 +16,7 @@ from receiver_bench import Bench, Publisher, journaled, running
 from devices.messages import FLAG_QOS, FLAG_REDELIVERED, MessageChunk
 from driftline.runtime.broker import start_broker
 from ingest.broker_settings import BrokerSettings
-from ingest.receive import ReceiverState
+from ingest.receiver_state import ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
 

@@ -12,7 +12,8 @@ import paho.mqtt.client as paho
 
 from devices.messages import MessageChunk
 from ingest.broker_settings import BrokerSettings
-from ingest.receive import Receiver, ReceiverState
+from ingest.receive import Receiver
+from ingest.receiver_state import ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.storage_settings import JournalSettings

@@ -1,0 +1,40 @@
+"""Beside receive: how receiving stands, and what has been received."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReceiverState(StrEnum):
+    """How receiving stands."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    NO_BROKER = "no broker"
+    TAKEN_OVER = "taken over"
+    NOT_SUBSCRIBED = "not subscribed"
+    JOURNAL_FULL = "journal full"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStatistics:
+    """What was received since the start, and how receiving stands. `connected_since` is ns since the epoch."""
+
+    state: ReceiverState
+    reason: str
+    messages: int
+    bytes: int
+    chunks: int
+    truncated: int
+    reconnects: int
+    connected_since: int | None
+    pending_acknowledgements: int
+
+    @property
+    def healthy(self) -> bool:
+        """Messages flow, or are held back on purpose."""
+        return self.state in (ReceiverState.RUNNING, ReceiverState.PAUSED)
