@@ -12,7 +12,9 @@ import pytest
 
 from devices.codecs.codec_registry import create
 from devices.codecs.json_payload import JsonCodec
+from devices.codecs.layouts import LONGEST_PAYLOAD, MOST_LAYOUTS
 from devices.messages import MessageChunk, Payloads
+from devices.numbers import LONGEST_STATE
 
 SECOND = 1_000_000_000
 
@@ -286,3 +288,47 @@ def test_a_whole_number_that_is_rounded_is_told_of_in_every_payload(sign: str) -
     for _ in range(3):
         (note,) = codec.decode(payloads_of([f'{{"a":{sign}9007199254740993}}'.encode()])).notes
         assert note.detail.startswith(f"a: {sign}9007199254740993 is stored as {sign}9007199254740992: whole numbers")
+
+
+def test_the_layout_that_reads_the_fewest_payloads_gives_way_to_a_new_one_beyond_the_most() -> None:
+    payloads = [f'{{"k{number}":1}}'.encode() for number in range(MOST_LAYOUTS + 1)]
+    taught = Taught(*payloads[:MOST_LAYOUTS])
+    assert taught.left(payloads) == payloads[MOST_LAYOUTS:]
+    taught.left([*payloads[:5], *payloads[6:MOST_LAYOUTS]])
+    taught.codec.layouts.learn(payloads[MOST_LAYOUTS])
+    assert taught.left(payloads) == [payloads[5]]
+
+
+@pytest.mark.parametrize(("beyond", "is_learned"), [(0, True), (1, False)])
+def test_a_layout_is_learned_from_a_payload_up_to_the_longest(beyond: int, is_learned: bool) -> None:
+    payload = b'{"a":1}'.ljust(LONGEST_PAYLOAD + beyond)
+    assert Taught(payload).left([payload]) == ([] if is_learned else [payload])
+
+
+def test_after_payloads_that_teach_nothing_ever_more_are_passed_over() -> None:
+    taught = Taught()
+    tried = []
+    for number in range(40):
+        taught.codec.layouts.learn(b'{"a":null}' if number < 12 else f'{{"k{number}":1}}'.encode())
+        tried.append(taught.left([f'{{"k{number}":2}}'.encode()]) == [])
+    assert [number for number, is_learned in enumerate(tried) if is_learned][:3] == [14, 15, 16]
+
+
+def test_a_state_has_as_many_characters_as_the_longest_and_longer_text_is_none() -> None:
+    taught = Taught(b'{"mode":"heat","a":1}')
+    for _ in range(2):
+        decoded, left = taught.codec.layouts.read(
+            payloads_of(texts(["x" * size for size in (1, LONGEST_STATE, LONGEST_STATE + 1, 127, 128, 200)]))
+        )
+        is_text = [str(taught.codec.metrics[code]) == "mode" for code in decoded.metric.tolist()]
+        states = [(m, taught.codec.words[int(v)]) for m, v, is_state in zip(
+            decoded.message.tolist(), decoded.value.tolist(), is_text, strict=True) if is_state]  # fmt: skip
+        assert (states, left.tolist()) == ([(0, "x"), (1, "x" * LONGEST_STATE)], [])
+        assert decoded.message.tolist() == [0, 0, 1, 1, 2, 3, 4, 5]
+
+
+def test_a_payload_of_nothing_but_a_text_that_is_no_state_is_left() -> None:
+    taught = Taught(b'{"mode":"heat"}')
+    items = [b'{"mode":"' + text + b'"}' for text in (b"cool", b"x" * 65, b"a1234567", b"a123456")]
+    decoded, left = taught.codec.layouts.read(payloads_of(items))
+    assert (decoded.message.tolist(), left.tolist()) == ([0, 3], [1, 2])
