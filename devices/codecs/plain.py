@@ -92,7 +92,8 @@ class PlainCodec:
             return
         if _SPACED.fullmatch(text):
             text = _THIN_SPACE.sub("", text)
-        comma = _ONE_COMMA.fullmatch(text)
+        # Of `1,234.5` the point would be taken for the begin of a unit.
+        comma = None if _THOUSANDS.fullmatch(text) else _ONE_COMMA.fullmatch(text)
         if comma is not None and self.parameters.comma == "auto" and _is_doubtful(comma):
             detail = (
                 f"{excerpt(text)} may be one number with a decimal comma, or two numbers; "

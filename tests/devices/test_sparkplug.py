@@ -304,3 +304,31 @@ def test_a_session_is_the_next_or_the_same_or_one_was_missed() -> None:
     births = Births(MetricNames(9))
     said = [births.begin("n", session)[1] for session in (254, 255, 0, 0, -1, 7, 9)]
     assert said == ["", "", "", "", "", "", "bdSeq 9, expected 8: a session was missed before it"]
+
+
+def test_what_is_left_to_the_general_path_has_the_type_and_unit_of_its_birth() -> None:
+    host = Host()
+    unit = _message(9, _message(1, b"engUnit") + _message(2, _number(1, 12) + _message(8, b"bar")))
+    small = _message(1, b"small") + _number(2, 1) + _number(4, 1) + _number(10, 0) + unit
+    when = _message(1, b"when") + _number(2, 2) + _number(4, 13) + _number(11, 0)
+    mode = _message(1, b"mode") + _number(2, 3) + _number(4, 12) + _message(15, b"idle")
+    host.take(("NBIRTH", [small, when, mode, _metric("big", 4, number=1)]))
+    psi = _message(9, _message(1, b"unit") + _message(2, _number(1, 12) + _message(8, b"psi")))
+    data = host.take(
+        ("NDATA", [
+            _number(2, 1) + _number(10, 0xFE) + _message(9, b""), _number(2, 1) + _number(10, 2) + psi,
+            _number(2, 2) + _message(15, b"run"), _number(2, 3) + _message(15, b" run "),
+            _number(2, 4) + _number(11, 2**64 - 2**53 - 1),
+            _number(2, 3) + _number(7, 1), _number(2, 1) + _number(7, 1),
+        ]),
+    )  # fmt: skip
+    read = named_readings(host.codec, data)
+    assert [(each.metric, each.value, each.unit) for each in read] == [
+        ("small", -2.0, "bar"), ("small", 2.0, "psi"), ("mode", "run", ""), ("big", -(2.0**53), ""),
+    ]  # fmt: skip
+    assert [(each.reason, each.detail) for each in data.rejected] == [
+        ("no_value", "mode: null"), ("no_value", "small: null"),
+    ]  # fmt: skip
+    assert [note.detail for note in data.notes] == [
+        "big: -9007199254740993 is stored as -9007199254740992: whole numbers beyond 2^53 are rounded"
+    ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.topics import Template, TopicTooShortError, covers, matches, validate_filter
+from devices.topics import Pattern, Template, TopicTooShortError, covers, matches, validate_filter
 
 LEVELS = ["sport", "tennis", "player1", "ranking"]
 
@@ -143,3 +143,60 @@ def test_a_filter_that_covers_another_matches_all_its_topics(
 @pytest.mark.parametrize(("wide", "narrow"), [("#", "a/+/b"), ("a/#", "a"), ("+/b", "a/b"), ("a/+", "a/+")])
 def test_wider_filters_cover_narrower_ones(wide: str, narrow: str) -> None:
     assert covers(wide, narrow)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literals"),
+    [("**", 1), ("+", 1), ("*", 1), ("a", 3), ("a/b", 5), ("a/+", 3), ("a*", 2), ("shelly*/+/b", 4), ("*/a*b/c/**", 4)],
+)
+def test_a_pattern_is_as_certain_as_its_levels_are_literal(pattern: str, literals: int) -> None:
+    assert Pattern(pattern).literals == literals
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "expected"),
+    [
+        ("a/+", "a/b", True), ("a/+", "a/", True), ("a/+", "a/b/c", False), ("a/*", "a/b", True),
+        ("a/x*", "a/y", False),
+        ("a/x*z", "a/xyz", True), ("a/x*z", "a/x/z", False), ("a/**", "a/b/c", True), ("a/**", "a", False),
+        ("**", "a\nb", True), ("**", "$SYS/a", False), ("+/a", "$SYS/a", False), ("*/a", "$SYS/a", False),
+        ("$SYS/*", "$SYS/a", True), ("a.c", "abc", False), ("a/b", "a/b/", False),
+    ],
+)  # fmt: skip
+def test_a_pattern_matches_level_by_level(pattern: str, topic: str, expected: bool) -> None:
+    assert Pattern(pattern).matches(topic) is expected
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"), [("+", "$SYS"), ("#", "$SYS/a"), ("a/+", "a/#"), ("a", "a/b"), ("a/b", "a"), ("a/+", "a")]
+)
+def test_filters_that_miss_a_topic_of_another_do_not_cover_it(wide: str, narrow: str) -> None:
+    assert not covers(wide, narrow)
+
+
+@pytest.mark.parametrize(("text", "is_good"), [("a" * 65_535, True), ("a" * 65_536, False), ("ä" * 32_768, False)])
+def test_a_filter_has_as_many_bytes_as_mqtt_can_carry(text: str, is_good: bool) -> None:
+    if is_good:
+        validate_filter(text)
+    else:
+        with pytest.raises(ValueError, match="longer than the 65535 bytes that MQTT can carry"):
+            validate_filter(text)
+
+
+@pytest.mark.parametrize("text", ["$share/g/a", "$share/g//", "$share/g/#"])
+def test_a_shared_filter_has_a_group_and_a_filter(text: str) -> None:
+    validate_filter(text)
+
+
+@pytest.mark.parametrize("text", ["$share", "$share/g", "$share/g/", "$share//a", "$share/g#/a", "$share/g/a#"])
+def test_a_shared_filter_without_either_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"topic filter '\$share"):
+        validate_filter(text)
+
+
+def test_a_template_tells_its_fields_and_properties_once_and_leaves_gaps_out_where_one_may_be_missing() -> None:
+    template = Template("{model}/{channel?}/{model}/{property:serial}")
+    assert (template.fields, template.properties, template.shows_metric) == (("model", "channel?"), ("serial",), False)
+    assert template.render(LEVELS, "m", {"model": "x"}, {"serial": "7"}) == "x/x/7"
+    assert Template("{model}/{x}/a").render(LEVELS, "m", {"model": "m"}) == "m//a"
+    assert Template("{metric}").shows_metric
