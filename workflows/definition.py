@@ -283,11 +283,13 @@ class _Check:
         ends = False
         while to_see:
             state = states[to_see.pop()]
-            if not isinstance(state, Mapping) or state.get("Type") not in _FIELDS:
-                # What it would do is not known.
+            if not isinstance(state, Mapping) or str(state.get("Type")) not in _FIELDS:
+                # What it would do, or where it leads, is not known: that is told already.
+                return
+            if not set(targets_of(state)) <= set(states):
                 return
             ends |= state.get("End") is True or state.get("Type") in ("Succeed", "Fail")
-            new = {name for name in targets_of(state) if name in states} - seen
+            new = set(targets_of(state)) - seen
             seen |= new
             to_see += new
         for name in states:

@@ -15,6 +15,7 @@ from driftline.http.access_guard import Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.notice_routes import Audit
 from driftline.http.reply import json_response
+from driftline.http.schemas import ErrorReply
 from driftline.http.view import WorkflowView
 from workflows.run_records import RunError, RunRecord, UnknownRunError
 
@@ -152,7 +153,7 @@ def workflow_router(workflows: Workflows) -> APIRouter:
         view = workflows()
         return json_response({"runs": [] if view is None else [_run(each) for each in view.runs(None, limit)]})
 
-    @router.get("/workflows/runs/{run}", response_model=RunReply)
+    @router.get("/workflows/runs/{run}", response_model=RunReply, responses={409: {"model": ErrorReply}})
     def one_run(run: RunName) -> Response:
         """One run: its steps, what went in and came out, and where it stands."""
         found = _asked(workflows, run, lambda view: view.run(run))
@@ -193,6 +194,7 @@ def run_router(workflows: Workflows, audit: Audit) -> APIRouter:
     @router.post("/workflows/runs/{run}/decision", response_model=DecidedReply)
     def decide(who: Operator, run: RunName, decision: Decision) -> Response:
         """Approve or refuse what the run waits for."""
+        _require_json(decision.comment)
         place = _asked(
             workflows,
             run,
@@ -221,14 +223,19 @@ def run_router(workflows: Workflows, audit: Audit) -> APIRouter:
 
 
 def _begun(view: WorkflowView, name: str, value: Any, key: str | None) -> tuple[str, bool]:
-    try:
-        orjson.dumps(value)
-    except TypeError as error:
-        raise ApiError(400, "invalid_request", f"body: {error}") from None
+    _require_json(value)
     try:
         return view.begin(name, value, None if key is None else f"http/{key}")
     except RunError as error:
         raise ApiError(409, "cannot_begin", f"{name}: {error}") from None
+
+
+def _require_json(value: Any) -> None:
+    """Numbers beyond 64 bits, and texts that are no Unicode, cannot be kept."""
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise ApiError(400, "invalid_request", f"body: {error}") from None
 
 
 def _view(workflows: Workflows, name: str) -> WorkflowView:

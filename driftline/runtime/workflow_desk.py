@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _STARTS_WITHIN = 30.0
 _BUSY_SECONDS = 0.5
-_NEWEST = 100
 
 
 class WorkflowDesk:
@@ -131,14 +130,12 @@ class WorkflowDesk:
 
     def health(self) -> list[StageHealth]:
         """A line for each workflow whose newest run has failed, or one for all of them."""
-        newest: dict[str, RunRecord] = {}
-        for run in self.runs(None, _NEWEST) if self.declared else ():
-            newest.setdefault(run.workflow, run)
+        newest = [run for each in self.declared for run in self.runs(each.name, 1)]
         failed = [
             StageHealth(
                 f"workflow {each.workflow}", Status.YELLOW, f"{each.run} failed at {each.failed_at}: {each.cause}"
             )
-            for each in newest.values()
+            for each in newest
             if each.state == "failed"
         ]
         if failed or not self.declared:

@@ -72,6 +72,7 @@ def test_every_kind_of_state_is_taken() -> None:
         (task(Retry=[{"ErrorEquals": ["E"], "MaxAttempts": 1.5}]), "got 1.5, expected a whole number from 0 to 1,000"),
         (task(Catch=[{"ErrorEquals": ["E"], "Next": "B"}]), 'States.A.Catch[0].Next: unknown state "B" (known: A)'),
         ({"Type": "Tusk"}, 'States.A.Type: unknown type "Tusk"; did you mean "Task"?'),
+        ({"Type": ["Task"], "Next": {}}, "States.A.Type: unknown type \"['Task']\""),
         ({"Type": "Wait", "End": True}, "expected exactly one of Seconds, SecondsPath, Timestamp, TimestampPath; got"),
         ({"Type": "Map", "End": True}, "States.A.ItemProcessor: missing: a Map state needs it"),
         (choice(StringIs="y"), 'States.A.Choices[0].StringIs: unknown operator "StringIs"'),
