@@ -21,15 +21,13 @@ HOUR = DAY // 24
 
 (
     LEARNED, FIRST, VALUE, LAST, STEP, CLIMBED, HOURS, MOVES, MISSED, COUNTED, EXPECTED, LONG_COUNTED, LONG_EXPECTED,
-    RESETS, LAST_RESET, WINDOWS, CAUSE, ODD_SINCE, ODD_STOPS, HOUR_NUMBER, HOUR_COUNTED, HOUR_EXPECTED,
-    MISSED_IN_ALL,
-) = range(23)  # fmt: skip
+    RESETS, LAST_RESET, WINDOWS, CAUSE, ODD_SINCE, ODD_STOPS,
+) = range(19)  # fmt: skip
 """Columns of `total`: readings learned; time of the first, ns; the last value and its time, ns; the usual increment
 above 0; climbed in all, and in how many hours; increments above 0; increments expected since the last one; climbed of
 late and expected meanwhile, by a memory of eight readings and by one of six hours; resets and the time of the last one,
 ns; hours of the longer memory learned from; what the last score is about; since when the count has been odd, ns, 0
-while it is not; stops that were too long to teach; the present hour, counted from the clock's beginning, what was
-counted in it and what was expected; increments expected since the last one, at hours that often stand still too."""
+while it is not; stops that were too long to teach."""
 
 CLIMB, HELD, BY_DAY, STOPS = 0, 24, 48, 62
 FASTER, SLOWER, LONG_FASTER = STOPS + SIZES, STOPS + 2 * SIZES, STOPS + 3 * SIZES
@@ -77,12 +75,6 @@ _ADOPTED = DAY
 _KEEPS_COMING = 5.0
 """Stops that were too long to teach, after which such a stop is usual."""
 _AROUND = 3 * HOUR // 4
-_STILL_SHARE, _STILL_STEPS, _STILL_RATE = 0.1, 5.0, 0.2
-"""An hour that counted this share of what was expected, so many increments at least, stood still; each day counts this
-much."""
-_WHOLE = 255.0
-_STILL_DOUBT = 2.5
-"""By how much less of an hour counts as missed for its share of days on which it stood still."""
 _MARGIN = 1.3
 _STEP_RATE = 0.05
 _GAP = 20.0
@@ -92,13 +84,8 @@ _BAND = 2.0
 """The band holds all but one increment in 10^2."""
 
 
-LAYOUT = {
-    "total": Column(np.float64, (23,)),
-    "tables": Column(np.float32, (LONG_FASTER + SIZES,)),
-    "still": Column(np.uint8, (24,)),
-}
-"""A series' record: `total` (23) float64, see `LEARNED`; `tables` (62 + 4 SIZES) float32, see `CLIMB`; `still` the
-share of days on which each hour of the day stood still, in parts of `_WHOLE`."""
+LAYOUT = {"total": Column(np.float64, (19,)), "tables": Column(np.float32, (LONG_FASTER + SIZES,))}
+"""A series' record: `total` (19) float64, see `LEARNED`; `tables` (62 + 4 SIZES) float32, see `CLIMB`."""
 
 
 @subkernel
@@ -163,47 +150,7 @@ def _expected_at_least(state: Any, clock: int, hours: float) -> float:
     least = min(
         least, _expected_by_hour(state, clock - _AROUND, hours), _expected_by_hour(state, clock + _AROUND, hours)
     )
-    unseen = _quietest_day(state)
-    return float(least * min(_day_share(state, clock, unseen), _day_share(state, clock + _AROUND, unseen)))
-
-
-@subkernel
-def _counts_surely(state: Any, clock: int) -> float:
-    """The share of what is expected at least now that is missed where nothing is counted: 0 where that is often so."""
-    still = 0
-    for side in range(-1, 2):
-        still = max(still, int(state.still[int((clock - 1 + side * _AROUND) % DAY // HOUR)]))
-    return max(0.0, 1.0 - _STILL_DOUBT * still / _WHOLE)
-
-
-@subkernel
-def _quietest_day(state: Any) -> float:
-    """How much of the mean day is to be expected at least on a weekday that was never seen."""
-    total, tables = state.total, state.tables
-    mean = total[CLIMBED] / max(total[HOURS], 1e-9)
-    least = _UNSEEN_DAY
-    for day in range(7):
-        held = float(tables[BY_DAY + day + 7])
-        if held >= _DAY_TO_TRUST and mean > 0.0:
-            least = min(least, float(tables[BY_DAY + day]) / (mean * held))
-    return float(least)
-
-
-@subkernel
-def _note_still(state: Any, clock: int, climb: float, expected: float) -> None:
-    """Keep on how many days each hour of the day stood still though it was to count."""
-    total = state.total
-    number = float((clock - 1) // HOUR)
-    if number != total[HOUR_NUMBER]:
-        if total[HOUR_EXPECTED] >= _STILL_STEPS * total[STEP] > 0.0:
-            hour = int(total[HOUR_NUMBER]) % 24
-            now = _WHOLE if total[HOUR_COUNTED] < _STILL_SHARE * total[HOUR_EXPECTED] else 0.0
-            state.still[hour] = int((1.0 - _STILL_RATE) * int(state.still[hour]) + _STILL_RATE * now)
-        total[HOUR_NUMBER] = number
-        total[HOUR_COUNTED] = 0.0
-        total[HOUR_EXPECTED] = 0.0
-    total[HOUR_COUNTED] += climb
-    total[HOUR_EXPECTED] += expected
+    return float(least * min(_day_share(state, clock, _UNSEEN_DAY), _day_share(state, clock + _AROUND, _UNSEEN_DAY)))
 
 
 @subkernel
@@ -232,17 +179,14 @@ def _ratio(counted: float, expected: float, step: float) -> float:
 
 
 @subkernel
-def _judge(state: Any, climb: float, expected: float, least: float, sure: float, hours: float) -> tuple[float, int]:
-    """Decades of an increment, and what they are about.
-
-    `least` is what was expected at least, `sure` the share of it that is missed where nothing comes.
-    """
+def _judge(state: Any, climb: float, expected: float, least: float, hours: float) -> tuple[float, int]:
+    """Decades of an increment, and what they are about; `least` is what was expected at least."""
     total, tables = state.total, state.tables
     step = max(total[STEP], 1e-300)
     if climb <= 0.0:
         age = total[LAST] - total[FIRST]
         # A counter's first nights are not known yet.
-        missed = (total[MISSED] + sure * least / step) / (_MARGIN * (1.0 + _CAUTION * max(0.0, 1.0 - age / _YOUNG)))
+        missed = (total[MISSED] + least / step) / (_MARGIN * (1.0 + _CAUTION * max(0.0, 1.0 - age / _YOUNG)))
         rarely = math.log10(total[LEARNED] / total[MOVES])
         best, cause = sizes_decades(tables[STOPS : STOPS + SIZES], missed) + rarely, STOPPED
         if age < _FIRST_NIGHT:
@@ -280,10 +224,9 @@ def _teaches(state: Any, time: int, score: float) -> bool:
         total[ODD_SINCE] = time
     if time - total[ODD_SINCE] <= _ADOPTED:
         return bool(time - total[FIRST] < _YOUNG)
-    if total[MISSED_IN_ALL] > 0.0:
-        sizes_learn(state.tables[STOPS : STOPS + SIZES], total[MISSED_IN_ALL])
+    if total[MISSED] > 0.0:
+        sizes_learn(state.tables[STOPS : STOPS + SIZES], total[MISSED])
         total[MISSED] = 0.0
-        total[MISSED_IN_ALL] = 0.0
     total[ODD_SINCE] = 0.0
     return True
 
@@ -309,16 +252,13 @@ def _learn(
     total[EXPECTED] = keep * total[EXPECTED] + expected
     total[LONG_COUNTED] = keep_long * total[LONG_COUNTED] + climb
     total[LONG_EXPECTED] = keep_long * total[LONG_EXPECTED] + expected
-    missed = least / step if step > 0.0 else 0.0
-    total[MISSED] = 0.0 if climb > 0.0 else total[MISSED] + _counts_surely(state, clock) * missed
-    missed += total[MISSED_IN_ALL]
-    total[MISSED_IN_ALL] = 0.0 if climb > 0.0 else missed
+    missed = total[MISSED] + (least / step if step > 0.0 else 0.0)
+    total[MISSED] = 0.0 if climb > 0.0 else missed
     if climb > 0.0:
         total[MOVES] += 1.0
         total[STEP] = climb if step == 0.0 else step + _STEP_RATE * (min(climb, 4.0 * step) - step)
     if odd:
         return
-    _note_still(state, clock, climb, expected)
     hour = int(clock % DAY // HOUR)
     tables[CLIMB + hour] += climb
     tables[HELD + hour] += hours
@@ -404,7 +344,7 @@ def counter_step(state: Any, time: int, clock: int, value: float, learn: bool) -
     elif hours > 0.0 and not is_gap:
         expected, least = _expected(state, clock, hours), _expected_at_least(state, clock, hours)
         if total[LEARNED] >= _FEWEST and total[MOVES] >= _FEWEST_MOVES:
-            score, cause = _judge(state, climb, expected, least, _counts_surely(state, clock), hours)
+            score, cause = _judge(state, climb, expected, least, hours)
             score -= _QUESTIONS
     if learn:
         total[CAUSE] = cause
@@ -440,7 +380,7 @@ class CounterRate(ChannelDetector):
     Works: on meters and pulse counters. Fails: on what falls in the ordinary course (a tank), and on a roll-over that
     comes with an outage of many usual climbs.
 
-    Cost: about 150 ns a reading. Memory: 752 bytes a slot. Source: time rescaling of point processes: Brown et al.,
+    Cost: about 150 ns a reading. Memory: 696 bytes a slot. Source: time rescaling of point processes: Brown et al.,
     Neural Computation 14, 2002; counter resets as in Prometheus' `rate`.
     """
 

@@ -77,23 +77,6 @@ def test_a_stop_is_told_while_it_lasts() -> None:
     assert feed(detector, time[at + 100 :], value[at + 100 :])[60:].max() < 3.3
 
 
-def taken_from_the_grid(days: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of a house with a battery, each five minutes, in kWh: until seven, and on some days from some evening hour on."""
-    rng = np.random.default_rng(seed)
-    count = days * 288
-    hour = np.arange(count) % 288 / 12
-    is_dull = np.repeat(rng.random(days) < 0.4, 288)
-    from_hour = 7.0 + np.where(is_dull, rng.uniform(10, 14, count) - 24.0, rng.uniform(10, 14, count))
-    power = np.where((hour < 7.0) | ((hour > from_hour) & ((hour < 18.0) | is_dull)), rng.uniform(0.2, 0.6, count), 0.0)
-    return MONDAY + np.arange(count) * 5 * MINUTE, np.round(np.cumsum(power / 12), 3)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_stop_at_hours_that_often_stand_still_is_seldom_told(seed: int) -> None:
-    loud = feed(fresh(), *taken_from_the_grid(42, seed))[10 * 288 :] >= 3.3
-    assert (loud[1:] & ~loud[:-1]).sum() <= 5
-
-
 def test_a_climb_six_times_as_fast_is_told_within_hours_and_stays() -> None:
     time, value = meter(30)
     at = 20 * 288
