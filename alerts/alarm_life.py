@@ -27,7 +27,8 @@ from alerts.alarm_step import NO_READING, SILENT, AlarmStep, Opening, Scored, Si
 from alerts.answered_alarms import AnsweredAlarms
 from alerts.budget_rates import budget_rates
 from alerts.feedback import Levels
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.policy import AlarmPolicy, Verdicts
+from alerts.policy_kernels import ADOPTED, CLEARED, OPENED
 from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration

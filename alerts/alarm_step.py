@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.policy import Band, Verdicts
+from alerts.policy import Verdicts
+from alerts.policy_kernels import Band
 from devices.records import AlarmRecord, SeverityRise
 
 SILENT = "silent"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alerts.alarm_life import Alarms
 from alerts.alarm_step import Scored
-from alerts.policy import Band
+from alerts.policy_kernels import Band
 from alerts.siblings import ODD, USUAL, Siblings, beside, findings
 from detectors.detector import State
 from devices.device_book import DeviceBook

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alerts.alarm_settings import AlarmSettings, budget_per_second
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import ADOPTED, CLEARED, OPENED, Band
 from storage.store import SeriesPoints
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.policy import OPENED
+from alerts.policy_kernels import OPENED
 from common.growth import grown
 from devices.records import AlarmRecord, SeriesRecord
 from ingest.followed import Followed

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmSettings, read_former_names
 from alerts.feedback import HIGHEST_SCORE
-from alerts.policy import CLEARED, OPENED, AlarmPolicy, Verdicts
+from alerts.policy import AlarmPolicy, Verdicts
+from alerts.policy_kernels import CLEARED, OPENED
 from alerts.threshold import MAX_THRESHOLD, MIN_THRESHOLD
 from devices.records import SeriesRecord
 

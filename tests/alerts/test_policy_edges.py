@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import ADOPTED, CLEARED, ESCALATED, OPENED, AlarmPolicy, Band, Verdicts
+from alerts.policy import AlarmPolicy, Verdicts
+from alerts.policy_kernels import ADOPTED, CLEARED, ESCALATED, OPENED, Band
 from alerts.severity import SEVERITIES
 from common.time_units import DAY, HOUR, MINUTE, SECOND
 

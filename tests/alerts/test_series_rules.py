@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import OPENED, AlarmPolicy, Band
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import OPENED, Band
 from alerts.series_rules import NO_RULES, SeriesRules, without_ignored
 
 MINUTE = 60_000_000_000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import CLEARED, ESCALATED, OPENED, AlarmPolicy, Band
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import CLEARED, ESCALATED, OPENED, Band
 from alerts.severity import SEVERITIES, SLIGHT, severity_of
 
 SECOND = 1_000_000_000

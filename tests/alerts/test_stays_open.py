@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import ADOPTED, CLEARED, OPENED, AlarmPolicy, Band, Verdicts
+from alerts.policy import AlarmPolicy, Verdicts
+from alerts.policy_kernels import ADOPTED, CLEARED, OPENED, Band
 
 MINUTE = 60 * 10**9
 START = 1_750_000_000 * 10**9

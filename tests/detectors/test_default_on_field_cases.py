@@ -7,7 +7,8 @@ import pytest
 from field_cases import FieldCase, field_case
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import OPENED, AlarmPolicy
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import OPENED
 from detectors.ensemble import Ensemble, EnsembleParameters
 from detectors.ensemble_kernel import PART_NAMES
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import OPENED, AlarmPolicy
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import OPENED
 from detectors.detector import MAX_SCORE, Scores
 from detectors.multivariate.correlation import CorrelationBreak
 from detectors.multivariate.joint import Joint, JointParameters

@@ -8,7 +8,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy import OPENED, AlarmPolicy
+from alerts.policy import AlarmPolicy
+from alerts.policy_kernels import OPENED
 from detectors.detector_registry import create
 
 SECOND = 1_000_000_000
