@@ -208,6 +208,8 @@ def _read_part(
     target = array.reshape(-1).view(np.uint8) if array.size and array.dtype.itemsize else np.empty(0, np.uint8)
     place = 0
     for (data,) in connection.execute("SELECT data FROM block WHERE part = ? ORDER BY number", (part,)):
+        if not isinstance(data, bytes):  # a flipped byte in the row's header can change a column's type
+            raise _DamageError(f"a block of part {name!r} is no bytes")
         block = np.frombuffer(data, np.uint8)
         if place + len(block) > len(target):
             raise _DamageError(f"part {name!r} is too long")

@@ -21,7 +21,7 @@ from storage.external.outputs import encode_output
 from storage.external.spool import RefusedLine, Spool, refused_lines
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.storage_settings import ArchiveSettings, JournalSettings, StoreSettings
-from storage.store import StepOutput
+from storage.store import DevicePresence, StepOutput
 
 SECOND = 10**9
 DAY = 86_400 * SECOND
@@ -211,6 +211,19 @@ def test_a_spool_stands_between_what_is_stored_and_where_the_journal_ends(
         assert (spool.position, spool.is_behind(after), spool.is_behind(after + 1)) == (after, False, True)
     with Spool(tmp_path / "spool.db", ["a"]) as spool:
         assert spool.position == after
+
+
+def test_a_change_of_devices_waits_as_an_output_without_points(tmp_path: Path) -> None:
+    with Spool(tmp_path / "spool.db", ["a", "b"]) as spool:
+        assert spool.append(output(0, 3))
+        assert not spool.append(output(0, 3))
+        spool.note([DevicePresence("pump", 5, True, 1)])
+        assert [(spool.lag(sink).outputs, spool.lag(sink).points) for sink in ("a", "b")] == [(2, 3), (2, 3)]
+        entries = list(spool.read("a"))
+        assert [(each.position, len(each.points), len(each.devices)) for _, each in entries] == [(0, 3, 0), (1, 0, 1)]
+        spool.advance("a", entries[0][0], written=3)
+        lag = spool.lag("a")
+        assert (lag.outputs, lag.points, lag.written, lag.refused, lag.dropped) == (1, 0, 3, 0, 0)
 
 
 def block(size: int, at: int) -> MessageChunk:

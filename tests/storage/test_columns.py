@@ -49,6 +49,15 @@ def test_those_asked_for_are_given_in_order_and_without_those_that_have_no_point
     assert [column.tolist() for column in newest.of(None)] == [[], []]
 
 
+def test_series_of_any_number_are_loaded_and_advanced_in_any_order() -> None:
+    newest = NewestTimes()
+    newest.load(series(5_000, 3), times(50, 30))
+    assert newest_of(newest) == {3: 30, 5_000: 50}
+    fresh, before = newest.advance(series(9_000, 3, 5_000), times(1, 31, 50))
+    assert (fresh.tolist(), before.tolist()) == ([True, True, False], [NO_TIME, 30, 50])
+    assert newest_of(newest) == {3: 31, 5_000: 50, 9_000: 1}
+
+
 def test_an_empty_batch_changes_nothing_and_a_negative_series_is_named() -> None:
     newest = NewestTimes()
     assert [len(column) for column in newest.advance(series(), times())] == [0, 0]

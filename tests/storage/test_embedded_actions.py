@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.storage_errors import StorageFullError
 from devices.batch import Batch, ScoredBatch
 from devices.records import (
     ActionRecord,
@@ -298,3 +299,67 @@ def test_a_copy_and_what_a_checkpoint_leaves_hold_all_that_was_committed(store: 
     assert told(store, 0) == [(5, 1.0), (6, 2.0)]
     with pytest.raises(QueryError):
         store.query("SELECT * FROM stored.point")
+
+
+def test_points_are_read_from_their_start_and_without_their_end_to_the_nanosecond(store: EmbeddedStore) -> None:
+    put(store, *((0, time, float(time)) for time in range(10, 16)))
+    assert [value for _, value in told(store, 0)] == [10.0, 11.0, 12.0, 13.0, 14.0, 15.0]
+    for start, end, times in ((11, 14, [11, 12, 13]), (10, 16, [10, 11, 12, 13, 14, 15]), (12, 12, []),
+                              (None, 11, [10]), (15, None, [15]), (16, None, [])):  # fmt: skip
+        found = store.points(0, start, end)
+        assert (found.time.tolist(), found.total) == (times, len(times))
+    assert store.points(0, max_points=6).total == len(store.points(0, max_points=6).time) == 6
+    assert store.points(0, max_points=2).time.tolist() == [10, 15]
+    assert [store.points(0, 11, 14, 2).time.tolist(), store.points(0, 11, 14, 2).total] == [[11, 13], 3]
+    with pytest.raises(ValueError, match="max_points is 1: expected 2 or more"):
+        store.points(0, max_points=1)
+
+
+def test_the_last_points_of_series_are_those_asked_for(store: EmbeddedStore) -> None:
+    put(store, *((0, time, float(time)) for time in range(5)), (2, 9, 1.0))
+    assert {series: found.time.tolist() for series, found in store.sparklines(2).items()} == {0: [3, 4], 2: [9]}
+    assert {series: found.total for series, found in store.sparklines(1, [0]).items()} == {0: 1}
+    assert [(series, found.total) for series, found in store.history(9)] == [(0, 5), (2, 1)]
+    assert (store.latest([2]).value.tolist(), len(store.latest([1])), store.sparklines(3, [1])) == ([1.0], 0, {})
+    with pytest.raises(ValueError, match="the last 0 points were asked for: expected 1 or more"):
+        store.sparklines(0)
+
+
+def test_compaction_moves_as_many_points_as_there_are_and_none_where_there_are_too_few(store: EmbeddedStore) -> None:
+    assert store.compact(1) == 0
+    put(store, (0, 1, 1.0), (1, 1, 1.0), (0, 2, 1.0))
+    assert store.compact(4) == 0
+    assert store.compact(3) == 3
+    assert store.compact(1) == 0, "sorted runs are merged where they hold sixteen times as many"
+    put(store, *((0, 10 + number, 1.0) for number in range(13)))
+    assert store.compact(1) == 13 + 16
+    assert (store.points(0).total, store.points(1).total) == (15, 1)
+    assert store.move_to_archive() == 0
+
+
+def test_a_commit_counts_what_was_stored_late_the_same_again_and_in_conflict(store: EmbeddedStore) -> None:
+    assert store.counts() == {}
+    plain = rows((0, 5, 1.0), (0, 6, 2.0), (1, 5, 3.0))
+    late = replace(plain, late=np.array([False, True, False]))
+    first = store.commit(StepOutput(0, 1, late, NAMES, counts={"received": 3}))
+    assert (first.stored, first.duplicates, first.late, first.conflicts) == (2, 0, 1, 0)
+    again = store.commit(StepOutput(1, 2, rows((0, 5, 1.0), (0, 6, 9.0), (1, 7, 1.0)), counts={"received": 3}))
+    assert (again.stored, again.duplicates, again.late, again.conflicts) == (2, 1, 0, 1)
+    assert store.counts() == {"received": 6, "stored": 4, "duplicates": 1, "late": 1, "conflicts": 1}
+    passed = store.commit(StepOutput(1, 2, plain))
+    assert (passed.stored, passed.duplicates, passed.late) == (0, 0, 0)
+    assert told(store, 0) == [(5, 1.0), (6, 2.0), (7, 9.0)]
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_store_is_full_at_its_most_bytes(tmp_path: Path, is_full: bool) -> None:
+    with EmbeddedStore(tmp_path / "points.duckdb", StoreSettings()).open() as store:
+        store.checkpoint()
+    with EmbeddedStore(tmp_path / "points.duckdb", StoreSettings()).open() as store:
+        store.settings = store.settings.model_copy(update={"max_bytes": store.size_bytes + (0 if is_full else 1)})
+        if is_full:
+            with pytest.raises(StorageFullError, match="no room left for storing results: it holds the"):
+                put(store, (0, 5, 1.0))
+        else:
+            put(store, (0, 5, 1.0))
+        assert store.points(0).total == (0 if is_full else 1)

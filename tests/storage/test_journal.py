@@ -161,6 +161,20 @@ def test_damaged_entry_is_named(tmp_path: Path, column: str) -> None:
             next(entries)
 
 
+@pytest.mark.parametrize("column", ["data", "spans", "arrival", "flags", "offset", "count", "ticked_at", "crc"])
+def test_an_entry_with_a_column_of_another_type_is_damaged(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "journal.db"
+    with SqliteJournal(path) as journal:
+        journal.append(block(10, 0))
+        journal.append(block(10, 1))
+    other = "CAST(data AS TEXT)" if column in ("data", "spans", "arrival", "flags") else f"CAST({column} AS BLOB)"
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"UPDATE chunk SET {column} = {other} WHERE position = 0")
+    raw.close()
+    with SqliteJournal(path) as journal, pytest.raises(StorageCorruptError, match="position 0 is damaged: wrong check"):
+        next(journal.read(0))
+
+
 def test_damaged_tail_is_refused_at_opening(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with SqliteJournal(path) as journal:

@@ -101,6 +101,15 @@ _DAMAGES = [
     "UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3",
     "UPDATE snapshot SET position = 99 WHERE id = 3",
     "UPDATE snapshot SET meta = '{}' WHERE id = 3",
+    "INSERT INTO block VALUES (3, 1, x'00')",
+    "UPDATE block SET data = CAST(data || x'00' AS BLOB) WHERE part = 3",
+    "UPDATE block SET data = CAST(data AS TEXT) WHERE part = 3",
+    "UPDATE block SET data = 5 WHERE part = 3",
+    "UPDATE block SET data = substr(data, 2) WHERE part = 3",
+    "UPDATE part SET shape = '[3]' WHERE snapshot = 3",
+    "UPDATE part SET name = 'other' WHERE snapshot = 3",
+    "INSERT INTO part SELECT 9, snapshot, 'more', dtype, shape, crc FROM part WHERE id = 3",
+    "UPDATE snapshot SET fingerprint = 'x' WHERE id = 3",
 ]
 
 
