@@ -64,10 +64,10 @@ def functions(
     from driftline.cli.client import running_service
 
     declared, folder = read_config(config), data_folder(config, data)
-    if name is not None and name not in [each.name for each in declared.functions]:
+    if name is not None and name not in [each.name for each in declared.called]:
         from common.suggestions import unknown
 
-        raise CommandError(unknown(name, [each.name for each in declared.functions], "function"), code=Exit.USAGE)
+        raise CommandError(unknown(name, [each.name for each in declared.called], "function"), code=Exit.USAGE)
     if action is FunctionAction.LIST:
         _list(declared, folder, name, form, wide=wide)
     elif action is FunctionAction.LOGS:
@@ -85,7 +85,7 @@ def functions(
         reply = send(service, "POST", f"functions/{name}", _event(event), seconds=_INVOKE_SECONDS)
         _print_result(reply["result"], reply["logs"])
     else:
-        _try(next(each for each in declared.functions if each.name == name), _event(event))
+        _try(next(each for each in declared.called if each.name == name), _event(event))
 
 
 def _event(path: Path | None) -> Any:
@@ -129,7 +129,7 @@ def _stored(config: Config, folder: Path) -> list[dict[str, Any]]:
     from functions.triggers import with_stream_targets
     from streams.stream_settings import stream_targets
 
-    declared = with_stream_targets(config.functions, stream_targets(config.streams))
+    declared = with_stream_targets(config.called, stream_targets(config.streams))
     path = DataFolder(folder).functions
     if not path.exists():
         return [_summary(each, dict.fromkeys(COUNTS, 0), None) for each in declared]
