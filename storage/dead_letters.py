@@ -184,7 +184,7 @@ class DeadLetters:
                 held += _size(letter)
                 if max_bytes is not None and held > max_bytes and found:
                     break
-                found.append(letter)
+                found.append(replace(letter, properties=self._properties(letter.offset)))
         return found
 
     @property

@@ -318,6 +318,8 @@ class DeadLetterReply(BaseModel):
     reason: str = Field(description="The first reason.")
     detail: str = Field(description="A line for each of the first readings that were rejected.")
     rejected: dict[str, int] = Field(description="Readings by reason; a message rejected whole counts as one.")
+    content_type: str = Field(description="MQTT 5: what the message says that its payload is; empty where it does not.")
+    user_properties: dict[str, str] = Field(description="MQTT 5: its user properties; the first of those of one name.")
 
 
 class DeadLetterListReply(BaseModel):
@@ -335,6 +337,8 @@ class DeadLetterListReply(BaseModel):
                 "reason": "malformed",
                 "detail": "unexpected end of the JSON text at byte 17",
                 "rejected": {"malformed": 1},
+                "content_type": "application/json",
+                "user_properties": {"unit": "°C"},
             }
         ]
     )
@@ -380,6 +384,7 @@ class StreamSummary(BaseModel):
         description="received = taken + late + over_limit; windows, rows, failed. Of rows that go to MQTT: published, "
         "refused by the broker, unpublished since too many waited."
     )
+    lost: int = Field(description="The sum of late, over_limit, refused and unpublished.")
     watermark: int | None = Field(description="Event time up to which it has answered; null before the first row.")
     lag_seconds: float | None = Field(description="How far the watermark is behind the clock.")
     problem: str = Field(description="What failed last, in one sentence; empty where nothing did.")

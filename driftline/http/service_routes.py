@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from alerts.notices.notice_settings import ADDRESS_IS_SECRET
 from common.time_units import DAY
 from common.visible import host_alone, without_secrets
+from devices.message_properties import parse_properties
 from devices.records import DeadLetter
 from driftline.http import schemas
 from driftline.http.access_guard import identity_of
@@ -93,8 +94,8 @@ def _dead_letter(letter: DeadLetter) -> dict[str, Any]:
         text = None
     encoded = base64.b64encode(letter.payload).decode()
     shown = dataclasses.asdict(letter) | {"payload": text, "payload_base64": encoded}
-    del shown["properties"]
-    return shown
+    properties = parse_properties(shown.pop("properties"), has_packet_id=False)
+    return shown | {"content_type": properties.content_type, "user_properties": dict(properties.user)}
 
 
 _SECRET_WORDS = ("password", "secret", "token", "credential", "private_key", "api_key")

@@ -22,6 +22,14 @@ COUNTS = (
 )  # fmt: skip
 """Counts of a stream, in the order in which people read them."""
 
+LOST = {
+    "late": "late",
+    "over_limit": "over the limit",
+    REFUSED: "refused by the broker",
+    UNPUBLISHED: "dropped from the backlog",
+}
+"""Counts of what a stream lost: rows that came and were left out, and rows given that did not reach MQTT; in words."""
+
 
 def stream_router(view: ServiceView) -> APIRouter:
     """The endpoints, without a prefix."""
@@ -75,6 +83,7 @@ def _stream(name: str, settings: StreamSettings | None, stored: StoredStream | N
         "definition": None if settings is None else _definition(settings),
         "columns": {} if stored is None else {key: kind.strip('"') for key, kind in stored.columns.items()},
         "counts": {count: counts.get(count, 0) for count in COUNTS},
+        "lost": sum(counts.get(count, 0) for count in LOST),
         "watermark": watermark,
         "lag_seconds": None if watermark is None else max(0.0, (now - watermark) / 1e9),
         "problem": "" if stored is None else stored.problem,

@@ -27,8 +27,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from devices.messages import FLAG_REDELIVERED
-from driftline.traffic.traffic_file import is_traffic, read_traffic
+from devices.message_properties import encode_properties
+from devices.messages import FLAG_REDELIVERED, MessageChunk
+from driftline.traffic.traffic_file import TrafficMessage, is_traffic, read_traffic
 from storage.journal.sqlite_journal import SqliteJournal
 from tuning.recordings import Recording, RecordingError, open_recording
 
@@ -85,6 +86,8 @@ class _Source(Protocol):
     counts: ReplayCounts
     topic: bytes | None
     """The topic of every message; None where each has its own."""
+    has_properties: bool
+    """Whether messages may have properties of MQTT 5."""
 
     def total(self) -> int:
         """How many rows or messages there are."""
@@ -97,6 +100,8 @@ class _Source(Protocol):
 
 class _RecordingSource:
     """A recording as one device: JSON with the time as written and each column that has a number."""
+
+    has_properties = False
 
     def __init__(self, recording: Recording, device: str, settings: ReplaySettings) -> None:
         if TIME_KEY in recording.value_columns:
@@ -136,7 +141,9 @@ class _RecordingSource:
 
 
 class _JournalSource:
-    """A journal's messages, topic and payload as they were, timed by their arrival."""
+    """A journal's messages, topic, payload and properties as they were, timed by their arrival."""
+
+    has_properties = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -154,7 +161,7 @@ class _JournalSource:
         with SqliteJournal(self._path, read_only=True) as journal:
             for entry in journal.read(journal.first_position):
                 chunk = entry.chunk
-                messages = [(chunk.topic(i), chunk.payload(i)) for i in range(len(chunk))]
+                messages: list[Message] = [_journaled(chunk, i) for i in range(len(chunk))]
                 again = (chunk.flags & FLAG_REDELIVERED).tolist()
                 timed = [
                     (moment, message)
@@ -167,13 +174,16 @@ class _JournalSource:
 
 
 class _TrafficSource:
-    """A file of recorded messages, topic and payload as they were, timed by their arrival."""
+    """A file of recorded messages, topic, payload and properties as they were, timed by their arrival."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.topic: bytes | None = None
         self.counts = ReplayCounts(path, "as recorded")
-        self._total = sum(1 for _ in read_traffic(path))
+        self._total, self.has_properties = 0, False
+        for message in read_traffic(path):
+            self._total += 1
+            self.has_properties |= bool(message.content_type or message.user)
 
     def total(self) -> int:
         """Messages of the file."""
@@ -183,10 +193,20 @@ class _TrafficSource:
         """The messages, some at a time."""
         messages = read_traffic(self._path)
         while part := list(islice(messages, CHUNK_ROWS)):
-            timed = [(one.time, (one.topic.encode(), one.payload)) for one in part if not one.topic.startswith("$")]
+            timed = [(one.time, _recorded(one)) for one in part if not one.topic.startswith("$")]
             self.counts.rows += len(part)
             self.counts.skipped += len(part) - len(timed)
             yield timed
+
+
+def _journaled(chunk: MessageChunk, index: int) -> Message:
+    # Of the properties what says something of the readings: others are of the connection that brought the message.
+    told = chunk.properties(index)
+    return chunk.topic(index), chunk.payload(index), encode_properties(told.content_type, list(told.user.items()))
+
+
+def _recorded(message: TrafficMessage) -> Message:
+    return message.topic.encode(), message.payload, encode_properties(message.content_type, message.user)
 
 
 def replay(
@@ -217,6 +237,7 @@ def replay(
         in_flight=settings.in_flight,
         say=say,
         stop=stop,
+        properties=any(source.has_properties for source in sources),
     )
     publisher.open()
     try:

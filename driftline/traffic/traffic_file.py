@@ -1,7 +1,8 @@
 """A file of MQTT messages: one JSON object a line, packed with gzip where the name ends so.
 
 `{"time": ns, "topic": "...", "text": "..."}`; a payload that is no UTF-8 text is `base64`, one that is JSON may be
-`payload`, as the export of a simulated plant writes it. `"retained": true` marks what the broker had kept.
+`payload`, as the export of a simulated plant writes it. `"retained": true` marks what the broker had kept. Of MQTT 5
+there are `content_type`, and `user_properties` as a list of names and values.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ class TrafficError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TrafficMessage:
-    """One message: when it arrived, ns since the epoch, its topic and payload, and whether the broker had kept it."""
+    """One message: when it arrived, ns since the epoch, its topic and payload, and whether the broker had kept it.
+
+    `content_type` and `user`, the user properties, are of MQTT 5.
+    """
 
     time: int
     topic: str
     payload: bytes
     retained: bool = False
+    content_type: str = ""
+    user: tuple[tuple[str, str], ...] = ()
 
 
 class TrafficWriter:
@@ -65,6 +71,10 @@ class TrafficWriter:
             row["base64"] = base64.b64encode(message.payload).decode()
         if message.retained:
             row["retained"] = True
+        if message.content_type:
+            row["content_type"] = message.content_type
+        if message.user:
+            row["user_properties"] = message.user
         self._file.write(orjson.dumps(row) + b"\n")
         self.written += 1
 
@@ -103,7 +113,11 @@ def _message(line: bytes, place: str) -> TrafficMessage:
             payload = base64.b64decode(row["base64"], validate=True)
         else:
             payload = orjson.dumps(row["payload"])
-        return TrafficMessage(time, topic, payload, bool(row.get("retained", False)))
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error):
+        content_type, user = row.get("content_type", ""), row.get("user_properties", [])
+        pairs = tuple((name, value) for name, value in user)
+        if not all(isinstance(text, str) for text in (content_type, *(each for pair in pairs for each in pair))):
+            raise TypeError("properties")
+        return TrafficMessage(time, topic, payload, bool(row.get("retained", False)), content_type, pairs)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, binascii.Error):
         expected = 'expected {"time": ns, "topic": "...", "text": "..." or "base64": "..."}'
         raise TrafficError(f"{place}: {shortened(line)}: {expected}") from None

@@ -12,6 +12,7 @@ from threading import Event
 import paho.mqtt.client as mqtt
 from firmware_sim.conversation import connect, new_client
 from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
+from paho.mqtt.reasoncodes import ReasonCode
 
 from driftline.traffic.anonymising import Anonymiser
 from driftline.traffic.traffic_file import TrafficMessage, TrafficWriter
@@ -50,31 +51,69 @@ def record(
     stop = stop or Event()
     counts = RecordingCounts()
     arrived: queue.Queue[TrafficMessage] = queue.Queue(MOST_WAITING)
-    subscribed: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def keep(_client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         # Where the disk is slower than the broker, the socket waits, and the broker keeps the rest.
-        arrived.put(TrafficMessage(clock(), message.topic, bytes(message.payload), message.retain))
+        content_type, user = _properties(message)
+        arrived.put(TrafficMessage(clock(), message.topic, bytes(message.payload), message.retain, content_type, user))
 
-    client = new_client(address)
-    client.on_connect = lambda connected, *_: connected.subscribe([(one, 1) for one in filters])
-    client.on_subscribe = lambda *_: subscribed.put(True)
-    client.on_message = keep
     if path.exists():
         raise FileExistsError(f"{path}: there is such a file already")
-    connect(client, address)
-    client.loop_start()
+    # A broker that does not speak MQTT 5 refuses, or hangs up: its messages have no properties.
+    client = _subscribed(address, filters, keep, version_5=True) or _subscribed(address, filters, keep, version_5=False)
+    if client is None:
+        raise BrokerUnreachableError(f"the broker at {address} takes no subscription")
     try:
-        subscribed.get(timeout=CONNECT_SECONDS)
         with TrafficWriter(path) as writer:
             say(f"recording {', '.join(filters)} of {address}")
             _write(writer, arrived, counts, anonymiser, (seconds, most), stop, say)
-    except queue.Empty:
-        raise BrokerUnreachableError(f"the broker at {address} takes no subscription") from None
     finally:
         client.disconnect()
         client.loop_stop()
     return counts
+
+
+def _subscribed(
+    address: BrokerAddress,
+    filters: Sequence[str],
+    keep: Callable[[object, object, mqtt.MQTTMessage], None],
+    *,
+    version_5: bool,
+) -> mqtt.Client | None:
+    """A client whose messages are kept; None where the broker takes no subscription.
+
+    Raises BrokerUnreachableError where nothing answers.
+    """
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def on_connect(connected: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _told: object) -> None:
+        if reason.is_failure:
+            answers.put(False)
+        else:
+            connected.subscribe([(one, 1) for one in filters])
+
+    client = new_client(address, version_5=version_5)
+    client.on_connect = on_connect
+    client.on_subscribe = lambda *_: answers.put(True)
+    client.on_disconnect = lambda *_: answers.put(False)
+    client.on_message = keep
+    connect(client, address)
+    client.loop_start()
+    try:
+        if answers.get(timeout=CONNECT_SECONDS):
+            return client
+    except queue.Empty:
+        pass
+    client.disconnect()
+    client.loop_stop()
+    return None
+
+
+def _properties(message: mqtt.MQTTMessage) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Content type and user properties of a message, which it has by MQTT 5 alone."""
+    told = message.properties
+    user = tuple((str(name), str(value)) for name, value in getattr(told, "UserProperty", ()))
+    return str(getattr(told, "ContentType", "")), user
 
 
 def _write(
@@ -109,4 +148,7 @@ def _write(
 def _without_names(message: TrafficMessage, anonymiser: Anonymiser) -> TrafficMessage | None:
     topic = anonymiser.topic(message.topic)
     payload = anonymiser.payload(message.payload)
-    return None if payload is None else TrafficMessage(message.time, topic, payload, message.retained)
+    if payload is None:
+        return None
+    user = tuple((name, (anonymiser.payload(value.encode()) or b"").decode()) for name, value in message.user)
+    return TrafficMessage(message.time, topic, payload, message.retained, message.content_type, user)

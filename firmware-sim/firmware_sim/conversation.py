@@ -12,9 +12,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
 
 
-def new_client(address: BrokerAddress) -> mqtt.Client:
+def new_client(address: BrokerAddress, *, version_5: bool = False) -> mqtt.Client:
     """A client with the address's credentials, not connected yet."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, clean_session=True)
+    if version_5:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    else:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, clean_session=True)
     if address.username is not None:
         client.username_pw_set(address.username, address.password)
     if address.tls:

@@ -2,7 +2,8 @@
 
 paho-mqtt opens the connection (TCP, TLS, credentials, CONNECT); after CONNACK this module writes PUBLISH frames to its
 socket in bulk and reads the acknowledgements in bulk, since paho's own path costs more a message than a broker does.
-Frames: MQTT 3.1.1, sections 3.3 (PUBLISH) to 3.7 (PUBCOMP), 3.12 (PINGREQ).
+Frames: MQTT 3.1.1, sections 3.3 (PUBLISH) to 3.7 (PUBCOMP), 3.12 (PINGREQ). With MQTT 5 a PUBLISH has properties too
+(MQTT 5.0, section 3.3.2.3), and no more are in flight than the broker says (3.2.2.3.3).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-Message = tuple[bytes, bytes]
-"""Topic and payload."""
+Message = tuple[bytes, bytes] | tuple[bytes, bytes, bytes]
+"""Topic and payload; and properties of MQTT 5, as a frame has them with their length."""
 
 KEEPALIVE_SECONDS = 60
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
@@ -79,7 +80,8 @@ class Publisher:
     message may arrive twice, at QoS 2 too, since the session is a clean one. At QoS 0 those on the way are lost.
 
     `sent` counts messages given to the connection, `acknowledged` those the broker has confirmed (at QoS 0: handed
-    to the operating system). Setting `stop` makes any waiting call raise StoppedError.
+    to the operating system). Setting `stop` makes any waiting call raise StoppedError. With `properties` it speaks
+    MQTT 5 where the broker does; where that does not, it says so, and leaves the properties out.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Publisher:
         say: Callable[[str], None] = print,
         stop: Event | None = None,
         random: Random | None = None,
+        properties: bool = False,
     ) -> None:
         if qos not in {0, 1, 2}:
             raise ValueError(f"qos {qos}: expected 0, 1 or 2")
@@ -102,6 +105,7 @@ class Publisher:
         self.acknowledged = 0
         self._client_id = client_id
         self._qos = qos
+        self._version_5 = properties
         self._in_flight = min(in_flight, 20) if qos == 2 else in_flight  # brokers commonly hold 20 QoS 2 handshakes
         self._say = say
         self._stop = stop or Event()
@@ -117,7 +121,10 @@ class Publisher:
     def open(self, *, retry: bool = False) -> None:
         """Connect. Raises BrokerUnreachableError; with `retry` keeps trying instead, and says so once."""
         try:
-            self._connect()
+            if self._version_5:
+                self._connect_with_properties()
+            else:
+                self._connect()
         except BrokerUnreachableError as error:
             if not retry:
                 raise
@@ -136,8 +143,8 @@ class Publisher:
             if room == 0:
                 self._exchange(0.5)
                 continue
-            for topic, payload in messages[position : position + room]:
-                self._out += self._frame(topic, payload, retained)
+            for topic, payload, *properties in messages[position : position + room]:
+                self._out += self._frame(topic, payload, retained, properties[0] if properties else b"")
             count = min(room, len(messages) - position)
             position += count
             self.sent += count
@@ -193,8 +200,9 @@ class Publisher:
         room = self._in_flight - len(self._unacknowledged)
         return room if room >= max(1, self._in_flight // 4) and len(self._out) <= LARGEST_WRITE else 0
 
-    def _frame(self, topic: bytes, payload: bytes, retained: bool) -> bytearray:
-        length = 2 + len(topic) + (2 if self._qos else 0) + len(payload)
+    def _frame(self, topic: bytes, payload: bytes, retained: bool, properties: bytes) -> bytearray:
+        properties = (properties or b"\0") if self._version_5 else b""
+        length = 2 + len(topic) + (2 if self._qos else 0) + len(properties) + len(payload)
         frame = bytearray((0x30 | self._qos << 1 | retained,))
         while length >= 0x80:
             frame.append(length & 0x7F | 0x80)
@@ -206,6 +214,7 @@ class Publisher:
             identifier = self._next_identifier()
             frame += identifier.to_bytes(2, "big")
             self._unacknowledged[identifier] = (topic, frame)
+        frame += properties
         frame += payload
         if not self._qos:
             self.acknowledged += 1
@@ -286,14 +295,30 @@ class Publisher:
             raise OSError("not connected")
         return cast(socket.socket, sock)
 
+    def _connect_with_properties(self) -> None:
+        try:
+            self._connect()
+        except BrokerUnreachableError:
+            self._version_5 = False
+            self._connect()
+            self._say(f"the broker at {self.address} does not speak MQTT 5: properties are left out")
+
     def _connect(self) -> None:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, self._client_id, clean_session=True)
+        if self._version_5:
+            client = mqtt.Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=mqtt.MQTTv5)
+        else:
+            client = mqtt.Client(CallbackAPIVersion.VERSION2, self._client_id, clean_session=True)
         if self.address.username is not None:
             client.username_pw_set(self.address.username, self.address.password)
         if self.address.tls:
             client.tls_set()
         answer: list[str] = []
-        client.on_connect = lambda _client, _data, _flags, reason, _properties: answer.append(str(reason))
+
+        def on_connect(_client: object, _data: object, _flags: object, reason: object, told: object) -> None:
+            answer.append(str(reason))
+            self._in_flight = min(self._in_flight, getattr(told, "ReceiveMaximum", self._in_flight))
+
+        client.on_connect = on_connect
         try:
             client.connect(self.address.host, self.address.port, KEEPALIVE_SECONDS)
             deadline = time.monotonic() + 5

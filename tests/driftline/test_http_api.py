@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from demo_service import NEEDED, SECOND, DemoService, scored
 from fastapi.testclient import TestClient
 from letters import letter
 
+from devices.message_properties import encode_properties
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http.app import create_app, openapi_document
 from driftline.http.http_settings import HttpSettings
@@ -187,11 +189,16 @@ def test_dead_letters_carry_the_payload_whole(client: TestClient, service: DemoS
         letter(1, START, "a/b", b'{"x": ', "malformed", "ends at byte 6"),
         letter(2, START + 1, "a/c", b"\xff\x00", "malformed", "byte 0xff at 0"),
     ]
+    sent = encode_properties("application/cbor", [("unit", "bar"), ("name", "pump")])
+    letters[1] = dataclasses.replace(letters[1], properties=sent)
     service.step(dead_letters=letters)
     newest, oldest = client.get("/api/v1/dead-letters").json()["dead_letters"]
     assert oldest["payload"] == '{"x": '
     assert newest["payload"] is None
     assert base64.b64decode(newest["payload_base64"]) == b"\xff\x00"
+    assert (oldest["content_type"], oldest["user_properties"]) == ("", {})
+    assert newest["content_type"] == "application/cbor"
+    assert newest["user_properties"] == {"unit": "bar", "name": "pump"}
     assert len(client.get("/api/v1/dead-letters", params={"limit": 1}).json()["dead_letters"]) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError, Publisher
 from paho.mqtt.enums import CallbackAPIVersion
 
+from devices.message_properties import encode_properties
 from driftline.cli.command_line import main
+from driftline.runtime.broker import start_broker
 from driftline.runtime.replaying import replay
 from driftline.traffic.anonymising import Anonymiser
 from driftline.traffic.traffic_file import TrafficError, TrafficMessage, TrafficWriter, read_traffic
@@ -84,6 +87,65 @@ def test_what_passes_a_broker_is_recorded_and_replayed_byte_for_byte(mosquitto: 
     assert again == [(topic.decode(), payload) for topic, payload in SENT[1:]]
 
 
+USER = (("unit", "bar"), ("unit", "psi"), ("made by", "Ada"))
+
+
+@pytest.mark.service("mosquitto")
+def test_properties_of_mqtt_5_are_recorded_and_replayed(mosquitto: Any, tmp_path: Path) -> None:
+    url = f"mqtt://{mosquitto.host}:{mosquitto.port}"
+    address, begun = BrokerAddress.parse(url), threading.Event()
+    properties = encode_properties("application/json", USER)
+    sent = [(b"press/%d" % number, b"%d" % number, properties if number == 7 else b"") for number in range(60)]
+
+    def recording(path: Path, anonymiser: Anonymiser | None, messages: Callable[[], None]) -> list[TrafficMessage]:
+        begun.clear()
+        given = {"most": len(sent), "anonymiser": anonymiser, "say": lambda _: begun.set()}
+        thread = threading.Thread(target=record, args=(path, address, ["press/#"]), kwargs=given)
+        thread.start()
+        assert begun.wait(20)
+        messages()
+        thread.join(20)
+        return list(read_traffic(path))
+
+    def publish() -> None:
+        with Publisher(address, client_id="sender", properties=True, say=lambda _: None) as publisher:
+            publisher.open()
+            publisher.send(sent)
+            assert publisher.drain(10)
+
+    path = tmp_path / "monday.jsonl"
+    first = recording(path, None, publish)
+    assert [(one.content_type, one.user) for one in first if one.content_type or one.user] == [
+        ("application/json", USER)
+    ]
+    assert (first[7].topic, first[7].payload) == ("press/7", b"7")
+    again = recording(tmp_path / "again.jsonl", None, lambda: print(replay([path], url, say=lambda _: None)))
+    assert [(one.topic, one.payload, one.content_type, one.user) for one in again] == [
+        (one.topic, one.payload, one.content_type, one.user) for one in first
+    ]
+    nameless = recording(tmp_path / "shared.jsonl", Anonymiser(b"secret"), publish)[7]
+    assert [name for name, _ in nameless.user] == ["unit", "unit", "made by"]
+    assert "Ada" not in (tmp_path / "shared.jsonl").read_text()
+
+
+def test_a_broker_without_mqtt_5_is_recorded_and_replayed_without_properties(tmp_path: Path) -> None:
+    broker = start_broker("auto", tmp_path / "broker", which=lambda _: None)
+    path, said = tmp_path / "monday.jsonl", list[str]()
+    with TrafficWriter(path) as writer:
+        writer.write(TrafficMessage(1, "press/1", b"1", content_type="text/plain", user=USER))
+    try:
+        (replayed,) = replay([path], broker.url, say=said.append)
+        again = tmp_path / "again.jsonl"
+        counts = record(again, BrokerAddress.parse(broker.url), ["#"], seconds=0, say=said.append)
+    finally:
+        broker.stop()
+    assert (replayed.acknowledged, counts.received) == (1, 0)
+    assert said == [
+        f"the broker at {broker.url} does not speak MQTT 5: properties are left out",
+        f"recording # of {broker.url}",
+    ]
+
+
 @pytest.mark.service("mosquitto")
 def test_an_anonymous_recording_names_nobody_and_keeps_what_detectors_read(mosquitto: Any, tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
@@ -123,6 +185,8 @@ def test_pseudonyms_are_the_same_within_a_recording_and_others_in_the_next() -> 
         (b'{"time": 1}', "line 2"),
         (b'{"time": "now", "topic": "a", "text": "1"}', "line 2"),
         (b'{"time": 1, "topic": "a", "base64": "?"}', "line 2"),
+        (b'{"time": 1, "topic": "a", "text": "1", "user_properties": [["unit"]]}', "line 2"),
+        (b'{"time": 1, "topic": "a", "text": "1", "content_type": 3}', "line 2"),
     ],
 )
 def test_a_line_that_is_no_message_is_named(line: bytes, complaint: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from devices.batch import Batch, ScoredBatch
+from driftline.cli.command_line import main
 from driftline.runtime.broker import BrokerHandle, start_broker
+from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.function_actions import MessagePublisher
 from driftline.runtime.stream_publisher import StreamPublisher
 from ingest.broker_settings import BrokerSettings
@@ -106,3 +109,23 @@ def test_rows_that_wait_for_too_long_are_counted_and_said(
     nobody.stop()
     assert counts(store) == {"crowd": {"windows": 2, "unpublished": 2}, "secret": {"windows": 1}}
     assert [each.stream for each in store.waiting_messages(0)] == ["secret", "crowd"]
+
+
+def test_the_list_tells_what_a_stream_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "driftline.toml").write_text(
+        '[[streams]]\nname = "crowd"\nfrom = "readings"\nwindow = { size = "1s" }\n'
+        'sql = "select count(*) as n from window"\nto = ["mqtt:rollups/crowd"]\n'
+    )
+    (tmp_path / "var").mkdir()
+    counted = {"received": 90, "taken": 77, "late": 12, "over_limit": 1, "windows": 4, "rows": 4}
+    with EmbeddedStore(DataFolder(tmp_path / "var").database, StoreSettings(keep="1h")) as store:
+        nothing = ScoredBatch.unscored(Batch.empty(), late=False)
+        store.commit(StepOutput(0, 1, nothing, stream_progress=[StreamProgress("crowd", counted, 10**9)]))
+        store.forget_messages(0, {("crowd", "refused"): 1_500, ("crowd", "published"): 2})
+    options = ["--data", str(tmp_path / "var"), "--config", str(tmp_path / "driftline.toml")]
+    assert main(["streams", "list", *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == ("crowd lost 1,513 rows: 12 late, 1 over the limit, 1,500 refused by the broker")
+    assert main(["streams", "list", *options, "--format", "json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert (listed["received"], listed["late"], listed["lost"]) == (90, 12, 1_513)

@@ -93,12 +93,17 @@ export async function showPipeline({ root, signal }) {
         h("td", {}, letter.topic),
         h("td", {}, h("span", { class: "chip warning" }, letter.reason.replaceAll("_", " "))),
         h("td", {}, prose(letter.detail)),
-        h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`)),
+        h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`), h("span", { class: "sub" }, shorten(properties(letter)))),
         mayAct() ? h("td", {}, h("button", { type: "button", "aria-label": `Try the message on ${letter.topic} again`, onclick: () => again({ offsets: [letter.offset] }) }, "Try again")) : null))))
       : h("div", { class: "empty" }, "Nothing was rejected."));
   }
 
   await repeat(drawLetters, 5, signal);
+}
+
+// What a message of MQTT 5 says of itself.
+function properties({ content_type: type, user_properties: user }) {
+  return [type, ...Object.entries(user).map(([name, value]) => `${name}=${value}`)].filter(Boolean).join(" ");
 }
 
 function shorten(text) {

@@ -10,6 +10,7 @@ import { clock, count, duration, moment, number } from "./format.js";
  * @property {boolean} declared
  * @property {{from: string, sql: string, window: Record<string, string>, [key: string]: unknown} | null} definition
  * @property {Record<string, number>} counts
+ * @property {number} lost
  * @property {number | null} watermark
  * @property {number | null} lag_seconds
  * @property {string} problem
@@ -47,7 +48,7 @@ function nothing() {
 
 /** @param {Stream[]} streams */
 function list(streams) {
-  const titles = ["Stream", "From", "Window", "Rows in", "Late", "Over limit", "Answers", "Answered up to"];
+  const titles = ["Stream", "From", "Window", "Rows in", "Lost", "Answers", "Answered up to"];
   return h("table", {},
     h("thead", {}, h("tr", {}, titles.map((title, i) => h("th", { scope: "col", class: i > 2 ? "right" : "" }, title)))),
     h("tbody", {}, streams.map((stream) => h("tr", { class: "go", onclick: () => { location.hash = link(stream); } },
@@ -57,11 +58,16 @@ function list(streams) {
       h("td", {}, stream.definition?.from ?? ""),
       h("td", {}, windowOf(stream)),
       h("td", { class: "right" }, count(stream.counts.received)),
-      h("td", { class: `right ${stream.counts.late ? "warn" : ""}` }, count(stream.counts.late)),
-      h("td", { class: `right ${stream.counts.over_limit ? "bad" : ""}` }, count(stream.counts.over_limit)),
+      h("td", { class: `right ${stream.lost ? "warn" : ""}` }, count(stream.lost), h("span", { class: "sub" }, lostAs(stream.counts))),
       h("td", { class: "right" }, count(stream.counts.rows)),
       h("td", { class: "right" }, moment(stream.watermark),
         stream.lag_seconds === null ? null : h("span", { class: "sub" }, `${duration(stream.lag_seconds)} ago`))))));
+}
+
+/** What was lost, and how. @param {Record<string, number>} counts */
+function lostAs(counts) {
+  const words = { late: "late", over_limit: "over the limit", refused: "refused by the broker", unpublished: "dropped from the backlog" };
+  return Object.entries(words).filter(([name]) => counts[name]).map(([name, said]) => `${count(counts[name])} ${said}`).join(", ");
 }
 
 /** @param {Stream} stream */

@@ -88,15 +88,21 @@ def _streams(config: Config, data: Path, name: str | None, limit: int) -> dict[s
 
 
 def _list(found: list[dict[str, Any]], form: Format, *, wide: bool) -> None:
-    columns = ["stream", "from", "window", "received", "late", "over_limit", "windows", "rows", "failed", "lag_seconds"]
+    from driftline.http.stream_routes import LOST
+
+    counted_columns = ["received", "late", "over_limit", "windows", "rows", "failed"]
+    columns = ["stream", "from", "window", *counted_columns, "lost", "lag_seconds"]
     rows = []
     for each in found:
         definition = each["definition"] or {"from": "", "window": {}}
-        counts = [each["counts"][name] for name in columns[3:9]]
+        counts = [*(each["counts"][name] for name in counted_columns), each["lost"]]
         lag = None if each["lag_seconds"] is None else round(each["lag_seconds"], 1)
         rows.append([each["name"], definition["from"], _window(definition["window"]), *counts, lag])
     print_rows(Rows(columns, rows), form, wide=wide, none="No streams are configured: see docs/streams.md")
     for each in found if form is Format.TABLE else ():
+        if each["lost"]:
+            parts = [f"{count:,} {words}" for name, words in LOST.items() if (count := each["counts"][name])]
+            print(f"{each['name']} lost {counted(each['lost'], 'row')}: {', '.join(parts)}")
         if each["problem"]:
             print(f"{each['name']} failed: {each['problem']}")
 
