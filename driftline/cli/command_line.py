@@ -28,6 +28,7 @@ from driftline.cli.commands.exclude import exclude
 from driftline.cli.commands.explain import explain
 from driftline.cli.commands.forecast import forecast
 from driftline.cli.commands.functions import functions
+from driftline.cli.commands.mcp import mcp
 from driftline.cli.commands.query import query
 from driftline.cli.commands.record import record
 from driftline.cli.commands.replay import replay
@@ -76,6 +77,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (LOOK, streams, {}),
     (LOOK, functions, {}),
     (LOOK, workflows, {}),
+    (LOOK, mcp, {}),
     (LOOK, exclude, {}),
     (LOOK, storage, {}),
     (LOOK, dashboards, {}),

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 import orjson
-from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
+from firmware_sim.publisher import BrokerAddress, DescribedMessage, Message, Publisher, StoppedError
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -76,7 +76,8 @@ class ReplayCounts:
     missing: int = 0
 
 
-Timed = tuple[int, Message]
+Sent = Message | DescribedMessage
+Timed = tuple[int, Sent]
 """Time in ns, and the message."""
 
 
@@ -161,7 +162,7 @@ class _JournalSource:
         with SqliteJournal(self._path, read_only=True) as journal:
             for entry in journal.read(journal.first_position):
                 chunk = entry.chunk
-                messages: list[Message] = [_journaled(chunk, i) for i in range(len(chunk))]
+                messages = [_journaled(chunk, i) for i in range(len(chunk))]
                 again = (chunk.flags & FLAG_REDELIVERED).tolist()
                 timed = [
                     (moment, message)
@@ -199,13 +200,13 @@ class _TrafficSource:
             yield timed
 
 
-def _journaled(chunk: MessageChunk, index: int) -> Message:
+def _journaled(chunk: MessageChunk, index: int) -> DescribedMessage:
     # Of the properties what says something of the readings: others are of the connection that brought the message.
     told = chunk.properties(index)
     return chunk.topic(index), chunk.payload(index), encode_properties(told.content_type, list(told.user.items()))
 
 
-def _recorded(message: TrafficMessage) -> Message:
+def _recorded(message: TrafficMessage) -> DescribedMessage:
     return message.topic.encode(), message.payload, encode_properties(message.content_type, message.user)
 
 
@@ -301,7 +302,7 @@ def _is_journal(path: Path) -> bool:
         return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
-def _in_turns(sources: list[_Source]) -> Iterator[tuple[_Source, list[Message]]]:
+def _in_turns(sources: list[_Source]) -> Iterator[tuple[_Source, list[Sent]]]:
     """The runs of all files, one of each in turn."""
     running = [(source, source.runs()) for source in sources]
     while running:
@@ -315,7 +316,7 @@ def _in_turns(sources: list[_Source]) -> Iterator[tuple[_Source, list[Message]]]
 
 def _at_speed(
     sources: list[_Source], speed: float, publisher: Publisher, stop: Event
-) -> Iterator[tuple[_Source, list[Message]]]:
+) -> Iterator[tuple[_Source, list[Sent]]]:
     """Each message when it is due, the files side by side."""
     begun = time.monotonic()
     for due, place, message in heapq.merge(*(_due(source, i) for i, source in enumerate(sources))):
@@ -326,7 +327,7 @@ def _at_speed(
         yield sources[place], [message]
 
 
-def _due(source: _Source, place: int) -> Iterator[tuple[int, int, Message]]:
+def _due(source: _Source, place: int) -> Iterator[tuple[int, int, Sent]]:
     """Each message with its time after the file's first one, never going back."""
     first: int | None = None
     due = 0

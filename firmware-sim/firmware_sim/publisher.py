@@ -23,8 +23,11 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-Message = tuple[bytes, bytes] | tuple[bytes, bytes, bytes]
-"""Topic and payload; and properties of MQTT 5, as a frame has them with their length."""
+Message = tuple[bytes, bytes]
+"""Topic and payload."""
+
+DescribedMessage = tuple[bytes, bytes, bytes]
+"""Topic, payload, and properties of MQTT 5, as a frame has them with their length."""
 
 KEEPALIVE_SECONDS = 60
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
@@ -130,7 +133,7 @@ class Publisher:
                 raise
             self._reconnect(str(error))
 
-    def send(self, messages: Sequence[Message], *, retained: bool = False) -> None:
+    def send(self, messages: Sequence[Message | DescribedMessage], *, retained: bool = False) -> None:
         """Publish all messages in order; returns when the last is on its way. Raises StoppedError.
 
         The broker keeps those `retained` for later subscribers, the last of each topic.

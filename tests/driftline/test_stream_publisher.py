@@ -104,6 +104,7 @@ def test_rows_that_wait_for_too_long_are_counted_and_said(
     put(store, RESULT, SECRET)
     put(store, replace(RESULT, window_start=1, rows=[(6,)]))
     store.apply_retention(now=2 * 10**9)
+    nobody.wake()
     said = "2 rows were not published since the start, since more than 100,000 waited"
     wait_until(lambda: said in nobody.problem, what="the sentence")
     nobody.stop()
