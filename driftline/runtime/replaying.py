@@ -164,7 +164,7 @@ class _JournalSource:
                 chunk = entry.chunk
                 messages = [_journaled(chunk, i) for i in range(len(chunk))]
                 again = (chunk.flags & FLAG_REDELIVERED).tolist()
-                timed = [
+                timed: list[Timed] = [
                     (moment, message)
                     for moment, message, known in zip(chunk.arrival.tolist(), messages, again, strict=True)
                     if not known and not message[0].startswith(b"$")
@@ -194,7 +194,7 @@ class _TrafficSource:
         """The messages, some at a time."""
         messages = read_traffic(self._path)
         while part := list(islice(messages, CHUNK_ROWS)):
-            timed = [(one.time, _recorded(one)) for one in part if not one.topic.startswith("$")]
+            timed: list[Timed] = [(one.time, _recorded(one)) for one in part if not one.topic.startswith("$")]
             self.counts.rows += len(part)
             self.counts.skipped += len(part) - len(timed)
             yield timed
