@@ -23,10 +23,11 @@ export async function get(path, parameters = {}, signal = undefined) {
   return read(await fetch(base + path + (search ? `?${search}` : ""), { signal }));
 }
 
-// The list of devices, page by page.
-export async function allDevices(signal = undefined) {
+// The list of devices, page by page; `partly` is called with what there is after each page but the last.
+export async function allDevices(signal = undefined, partly = undefined) {
   const reply = await get("devices", {}, signal);
   while (reply.devices.length < reply.total) {
+    partly?.(reply);
     const more = await get("devices", { offset: reply.devices.length }, signal);
     if (!more.devices.length) break;
     reply.devices.push(...more.devices);

@@ -32,7 +32,11 @@ export async function showFleet({ root, search, signal }) {
   let devices = [];
   let deviceOf = new Map();
   let alarmed = new Map();
+  let ranks = new Map();
+  /** @type {Record<string, number>} */
+  let tally = {};
   let shown = [];
+  let total = 0;
   let now = 0;
   let colors = sparkColors();
   let trouble = search.get("state") ?? "all";
@@ -56,10 +60,10 @@ export async function showFleet({ root, search, signal }) {
     tileRow.append(h("div", { class: "tile" }, h("span", {}, label), value, small));
   }
 
-  const filter = h("input", { type: "search", placeholder: `Filter by device, label or metric${slash()}`, "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); arrange(); } });
+  const filter = h("input", { type: "search", placeholder: `Filter by device, label or metric${slash()}`, "aria-label": "Filter by device, label or metric", value: search.get("filter") ?? "", oninput: () => { remember(); pick(); } });
   const states = buttonGroup("State", [["all", "All"], ["alarm", "Alarm"], ["silent", "Silent"], ["refused", "Refused"], ["odd", "Unusual"], ["quiet", "Quiet"], ["warming", "Warming"], ["ok", "Normal"]], trouble, (value) => choose(value));
   const found = h("span", { class: "dim", role: "status" });
-  const groups = h("select", { "aria-label": "Group by", onchange: () => { grouping = groups.value; folded.clear(); remember(); arrange(); } });
+  const groups = h("select", { "aria-label": "Group by", onchange: () => { grouping = groups.value; folded.clear(); remember(); pick(); } });
   const body = h("div", { class: "rows" });
   const nothing = h("div", { class: "empty", hidden: true });
   const list = h("section", { class: "panel fleet", "aria-label": "Devices" },
@@ -101,7 +105,7 @@ export async function showFleet({ root, search, signal }) {
     trouble = state;
     remember();
     states.choose(state);
-    arrange();
+    pick();
   }
 
   // Whether the metric's newest points hold an anomaly, or its last alarm began within ten minutes of its last reading.
@@ -109,9 +113,16 @@ export async function showFleet({ root, search, signal }) {
     return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? -Infinity) > (device.last_event ?? 0) - recent;
   }
 
-  // What the filter looks for beside the metrics.
-  function named(device) {
-    return [device.device, device.name, ...Object.values(device.labels)].join("\n").toLowerCase();
+  // What the filter looks for, put together once for a device.
+  function textOf(device) {
+    device.text ??= [device.device, device.name, ...Object.values(device.labels), ...device.metrics.map((metric) => metric.metric)].join("\n").toLowerCase();
+    return device.text;
+  }
+
+  // Places in the order of names: comparing a hundred thousand names at every key would hold the page up.
+  function rank() {
+    if (ranks.size === devices.length && devices.every((device) => ranks.has(device.device))) return;
+    ranks = new Map(devices.map((device) => device.device).sort(collator.compare).map((name, i) => [name, i]));
   }
 
   function stateOf(device) {
@@ -134,25 +145,36 @@ export async function showFleet({ root, search, signal }) {
     return device.state === "warming" && !device.metrics.some((metric) => metric.warming) ? lives.new.word : words[device.state];
   }
 
+  // Puts the devices in order, those in trouble first, and shows them.
   function arrange() {
-    const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     for (const device of devices) device.state = stateOf(device);
-    const tally = Object.fromEntries(Object.keys(order).map((state) => [state, devices.filter((device) => isIn(device, state)).length]));
-    for (const state of rare) states.querySelector(`[data-value="${state}"]`).hidden = !tally[state] && trouble !== state;
-    shown = devices.filter((device) =>
-      (trouble === "all" || isIn(device, trouble)) &&
-      words.every((word) => named(device).includes(word) || device.metrics.some((metric) => metric.metric.toLowerCase().includes(word))));
-    shown.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || collator.compare(a.device, b.device));
-    const many = shown.length;
+    tally = Object.fromEntries(Object.keys(order).map((state) => [state, 0]));
+    for (const device of devices) {
+      tally[device.state] += 1;
+      if (device.state !== "silent" && isAway(device)) tally.silent += 1;
+    }
+    devices.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || ranks.get(a.device) - ranks.get(b.device));
     offerGroups();
-    if (grouping) shown = grouped(shown);
     setText(tiles.devices.value, count(devices.length));
     setText(tiles.devices.small, `${count(devices.reduce((n, device) => n + device.metrics.length, 0))} series`);
     for (const key of ["alarm", "silent", "warming"]) setText(tiles[key].value, count(tally[key]));
     tiles.alarm.value.className = tally.alarm ? "bad" : "";
     tiles.silent.value.className = tally.silent ? "warn" : "";
+    pick();
+  }
+
+  // Shows those of the devices that are asked for.
+  function pick() {
+    const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    for (const state of rare) states.querySelector(`[data-value="${state}"]`).hidden = !tally[state] && trouble !== state;
+    shown = devices.filter((device) =>
+      (trouble === "all" || isIn(device, trouble)) &&
+      (!words.length || words.every((word) => textOf(device).includes(word))));
+    const many = shown.length;
+    if (grouping) shown = grouped(shown);
     for (const { tile, state } of Object.values(tiles)) tile?.setAttribute("aria-pressed", String(state === trouble && trouble !== "all"));
-    setText(found, many === devices.length ? "" : `${count(many)} of ${count(devices.length)} shown`);
+    const left = total > devices.length ? `${count(devices.length)} of ${count(total)} devices loaded` : "";
+    setText(found, left || (many === devices.length ? "" : `${count(many)} of ${count(devices.length)} shown`));
     nothing.hidden = shown.length > 0;
     if (!shown.length) {
       fill(nothing, devices.length
@@ -182,7 +204,7 @@ export async function showFleet({ root, search, signal }) {
 
   function makeGroup(group) {
     const parts = { name: h("b"), told: h("span", { class: "dim" }) };
-    const element = h("button", { type: "button", class: "device-row group-row", onclick: () => { if (!folded.delete(group)) folded.add(group); arrange(); } }, parts.name, parts.told);
+    const element = h("button", { type: "button", class: "device-row group-row", onclick: () => { if (!folded.delete(group)) folded.add(group); pick(); } }, parts.name, parts.told);
     return { element, ...parts };
   }
 
@@ -328,16 +350,30 @@ export async function showFleet({ root, search, signal }) {
   drawCounts();
   get("about", {}, signal).then((found) => { about = found; if (!devices.length) arrange(); }).catch(report);
 
+  function take(reply) {
+    devices = reply.devices.slice();
+    now = reply.time;
+    total = reply.total;
+    deviceOf = new Map(devices.flatMap((device) => device.metrics.map((metric) => [metric.series, device])));
+    rank();
+    arrange();
+  }
+
+  // Of a large fleet the first devices are shown at once, then those that are loaded by now, less often the more they are.
+  let loadedAt = 0;
+  function partly(reply) {
+    if (signal.aborted || reply.devices.length < 2 * loadedAt) return;
+    loadedAt = reply.devices.length;
+    take(reply);
+  }
+
   let looks = 0;
   await repeat(async () => {
-    const [reply, { alarms }] = await Promise.all([allDevices(signal), get("alarms", { limit: 500 }, signal)]);
+    const [reply, { alarms }] = await Promise.all([allDevices(signal, looks ? undefined : partly), get("alarms", { limit: 500 }, signal)]);
     alarmed = new Map(alarms.map((alarm) => [alarm.series, alarm.opened]).sort((a, b) => a[1] - b[1]));
     const hour = alarms.filter((alarm) => alarm.opened > reply.time - 3600e9).length;
     setText(tiles.alarm.small, hour ? `${count(hour)} in the last hour` : "");
-    devices = reply.devices;
-    now = reply.time;
-    deviceOf = new Map(devices.flatMap((device) => device.metrics.map((metric) => [metric.series, device])));
-    arrange();
+    take(reply);
     if (looks % 4 === 0) loadWords().catch(report);
     looks += 1;
   }, 4, signal);
