@@ -123,6 +123,7 @@ def test_the_points_of_a_day_go_to_files_of_so_many_and_the_rest_to_one_more(
             points = rows([0] * count, time, [1.0] * count)
             store.commit(StepOutput(store.position, store.position + 1, points, [SeriesRecord(0, "pump", "flow")]))
         assert store.move_to_archive() == 30
+        assert store.move_to_archive() == 0
         assert [(file.day, file.rows) for file in sorted(store.archived, key=lambda file: (file.day, file.first))] == [
             ("1970-01-01", 6), ("1970-01-01", 6), ("1970-01-01", 1), ("1970-01-03", 6), ("1970-01-03", 6),
             ("1970-01-05", 5),

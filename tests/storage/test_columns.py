@@ -58,6 +58,14 @@ def test_series_of_any_number_are_loaded_and_advanced_in_any_order() -> None:
     assert newest_of(newest) == {3: 31, 5_000: 50, 9_000: 1}
 
 
+def test_series_are_put_at_the_times_that_are_known_and_the_others_have_none() -> None:
+    newest = NewestTimes()
+    newest.load(series(1, 2), times(5, 6))
+    newest.put([9_000, 1, 2], series(1, 9_000), times(7, 8))
+    assert newest_of(newest) == {1: 7, 9_000: 8}
+    assert newest.times[2] == NO_TIME
+
+
 def test_an_empty_batch_changes_nothing_and_a_negative_series_is_named() -> None:
     newest = NewestTimes()
     assert [len(column) for column in newest.advance(series(), times())] == [0, 0]
