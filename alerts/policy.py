@@ -53,14 +53,30 @@ class Verdicts:
 
     `event` int8 is OPENED, ESCALATED (its severity rose), CLEARED, or ADOPTED (cleared, since what it found has stayed
     and is taken as normal) where that happened to an alarm at this reading, else 0; `events` counts those. `peak` and
-    `severity` are the open alarm's as of this reading, where there is one.
+    `severity` are the open alarm's as of this reading, where there is one. `normal` and `reach` are what was expected
+    before the open alarm and half the band then, where the value is as far off as ever and yet within the band that
+    its detector tells now; else NaN.
     """
 
     anomaly: NDArray[np.bool_]
     event: NDArray[np.int8]
     peak: NDArray[np.float64]
     severity: NDArray[np.int8]
+    normal: NDArray[np.float64]
+    reach: NDArray[np.float64]
     events: int
+
+    def band(self, told: Band) -> Band:
+        """`told`, and where that has taken in what an alarm is open for, the band of before the alarm."""
+        is_before = ~np.isnan(self.normal)
+        if not is_before.any():
+            return told
+        return Band(
+            told.value,
+            np.where(is_before, self.normal, told.expected),
+            np.where(is_before, self.normal - self.reach, told.lower),
+            np.where(is_before, self.normal + self.reach, told.upper),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +175,14 @@ class AlarmPolicy:
             band = Band(unknown, unknown, unknown, unknown)
         anomaly, event = np.empty(n, np.bool_), np.empty(n, np.int8)
         peak, severity = np.empty(n), np.empty(n, np.int8)
+        normal, reach = np.empty(n), np.empty(n)
         at = events = 0
         if watch is not None:
             self._watched[watch.series] = True
         while at < n:
             found, at = judge(
                 series, time, score, band, self._limits, self._own_budget, self._minimum, self._shortest,
-                self._watched, self._state, at, anomaly, event, peak, severity,
+                self._watched, self._state, at, anomaly, event, peak, severity, normal, reach,
             )  # fmt: skip
             events += int(found)
             number = int(series[at - 1])
@@ -175,7 +192,7 @@ class AlarmPolicy:
                 watch.changed(number, float(peak[at - 1]))
         if watch is not None:
             self._watched[watch.series] = False
-        return Verdicts(anomaly, event, peak, severity, events)
+        return Verdicts(anomaly, event, peak, severity, normal, reach, events)
 
     def threshold(self, series: int) -> float:
         """The score that raises an alarm for this series now."""

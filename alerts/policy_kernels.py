@@ -253,6 +253,18 @@ def find_thresholds(
         found[series] = threshold_now(limits, own_budget[series], minimum[series], log_cadence[series])
 
 
+@subkernel
+def _still_off(series: int, value: float, band: Band, row: int, state: PolicyState) -> tuple[float, float]:
+    """What was normal before the open alarm and half its band, of a reading that the band told has taken in; else NaN.
+
+    A detector may know by now what it alarmed of: the band of before is what says why the alarm is still open.
+    """
+    if not band.lower[row] <= value <= band.upper[row]:
+        return math.nan, math.nan
+    normal = state.normal[series]
+    return float(normal), float(min(state.widest[series], abs(value - normal)))
+
+
 @njit(nogil=True)
 def judge(
     series: NDArray[np.int32],
@@ -270,6 +282,8 @@ def judge(
     event: NDArray[np.int8],
     peak: NDArray[np.float64],
     severity: NDArray[np.int8],
+    normal: NDArray[np.float64],
+    reach: NDArray[np.float64],
 ) -> tuple[int, int]:
     """Judge readings from `first` on, up to an event of a `watched` series; the events, and where to go on."""
     events = 0
@@ -278,6 +292,7 @@ def judge(
         _learn_cadence(s, time[i], state)
         event[i] = 0
         anomaly[i] = False
+        normal[i], reach[i] = math.nan, math.nan
         if not math.isnan(score[i]):
             threshold = threshold_now(limits, own_budget[s], minimum[s], state.log_cadence[s])
             anomaly[i] = score[i] >= threshold
@@ -286,7 +301,9 @@ def judge(
                 _note_distance(s, value, expected, half, state)
             if state.is_open[s]:
                 event[i] = _go_on(s, time[i], score[i], threshold, value, limits, state)
-                anomaly[i] = anomaly[i] or (state.is_open[s] and _share_off(s, value, state) >= _BACK)
+                if state.is_open[s] and _share_off(s, value, state) >= _BACK:
+                    anomaly[i] = True
+                    normal[i], reach[i] = _still_off(s, value, band, i, state)
             elif state.cooldown[s] > 0:
                 state.cooldown[s] -= 1
             else:

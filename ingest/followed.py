@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from alerts.alarm_step import AlarmStep
 from alerts.policy import Verdicts
+from alerts.policy_kernels import Band
 from devices.batch import Batch, ScoredBatch
 from devices.messages import FLAG_RETAIN
 from ingest.decoded import Readings
@@ -110,18 +111,24 @@ class Followed:
     ahead_at: NDArray[np.intp]
     excluded: Batch
 
+    def band(self) -> Band:
+        """What is told as usual of the readings on time."""
+        scores = self.scores.readings
+        return self.own.band(Band(self.on_time.batch.value, scores.expected, scores.lower, scores.upper))
+
     def points(self) -> ScoredBatch:
         """All points: readings with their scores, devices' scores, forecasts, then late readings without a score."""
         batch, scores = self.on_time.batch, self.scores.readings
+        band = self.band()
         parts = [
             ScoredBatch(
                 batch.series,
                 batch.time,
                 batch.value,
                 scores.score,
-                scores.expected,
-                scores.lower,
-                scores.upper,
+                band.expected,
+                band.lower,
+                band.upper,
                 self.own.anomaly,
                 self.on_time.late,
                 scores.novelty,

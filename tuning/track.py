@@ -139,14 +139,14 @@ class TrackBuilder:
 
     def note(self, followed: Followed) -> None:
         """Take what became of some readings. Reasons are told now, since they are of this step alone."""
-        batch, scores = followed.on_time.batch, followed.scores.readings
+        batch, scores, band = followed.on_time.batch, followed.scores.readings, followed.band()
         row, channel = self._row_of(followed.on_time.arrival), self._channel_of[batch.series]
         replaced = self._engine.host.replaced(batch.series)
         columns = {
             "score": scores.score,
-            "expected": scores.expected,
-            "lower": scores.lower,
-            "upper": scores.upper,
+            "expected": band.expected,
+            "lower": band.lower,
+            "upper": band.upper,
             "novelty": scores.novelty,
             "anomaly": followed.own.anomaly,
             "event": followed.own.event,

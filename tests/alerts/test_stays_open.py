@@ -47,6 +47,23 @@ def test_a_level_that_stays_keeps_its_alarm_open_though_the_score_falls() -> Non
     assert not verdicts.anomaly[70:].any()
 
 
+def test_the_band_of_a_fault_is_that_of_before_it_though_its_detector_knows_it_by_now() -> None:
+    policy = AlarmPolicy(AlarmSettings(threshold=4.0))
+    policy.grow(1)
+    value = np.array([NORMAL] * 3 + [FAULT] * 4 + [NORMAL])
+    score = np.array([0.0] * 3 + [8.0, 8.0, 1.0, 1.0, 0.0])
+    widened = np.arange(8) >= 5
+    band = Band(value, np.full(8, NORMAL), np.full(8, NORMAL - 2.0), np.where(widened, FAULT + 1.0, NORMAL + 2.0))
+    verdicts = policy.step(np.zeros(8, np.int32), START + MINUTE * np.arange(8, dtype=np.int64), score, band)
+    told = verdicts.band(band)
+    assert verdicts.anomaly.tolist() == [False] * 3 + [True] * 4 + [False]
+    assert told.upper.tolist() == [22.0] * 7 + [31.0]
+    assert told.lower.tolist() == [18.0] * 8
+    assert told.expected.tolist() == [NORMAL] * 8
+    outside = (value < told.lower) | (value > told.upper)
+    assert outside.tolist() == verdicts.anomaly.tolist()
+
+
 def test_a_lone_spike_is_over_a_few_readings_later() -> None:
     assert events(judged([NORMAL] * 10 + [FAULT] + [NORMAL] * 30, {10: 8.0})) == [(10, OPENED), (17, CLEARED)]
 
