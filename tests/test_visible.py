@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 
 import pytest
+from rich.console import Console
 
 from common.visible import host_alone, visible, without_secrets
+from driftline.cli.commands.up import log_handler
 from driftline.runtime.visible_log import VisibleFormatter
 
 
@@ -48,3 +51,13 @@ def test_of_an_address_that_is_a_secret_the_host_alone_is_shown(url: str, shown:
 def test_a_log_line_shows_neither() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 1, "topic %s at %s", ("a\x1b[2J", "mqtt://u:p@h"), None)
     assert VisibleFormatter("%(message)s").format(record) == "topic a\\x1b[2J at mqtt://u:********@h"
+
+
+def test_a_message_in_a_log_file_is_one_line_however_long() -> None:
+    file = io.StringIO()
+    record = logging.LogRecord(
+        "x", logging.WARNING, "", 1, "%s has lost its newest 20 entries", ("/" + "a" * 300,), None
+    )
+    record.created = 1_780_000_000.0
+    log_handler(Console(file=file, width=80)).handle(record)
+    assert file.getvalue() == f"2026-05-28 20:26:40 UTC WARNING  {name} has lost its newest 20 entries\n"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,8 +65,8 @@ def up(
     from driftline.runtime.service import Service
     from driftline.runtime.stack import StackError, stack_beside
 
-    console = Console(stderr=True)
-    _log_to(console)
+    console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+    logging.basicConfig(level=logging.WARNING, handlers=[log_handler(console)])
     os.umask(0o077)
     settings = _with_port(read_config(config), port)
     folder = data_folder(config, data)
@@ -108,14 +111,21 @@ def _adjusted_by(port: int | None, beside: list[SinkSettings]) -> Callable[[Conf
     return adjust
 
 
-def _log_to(console: Console) -> None:
-    """Warnings of the log go to the console, with nothing in them that could act on a terminal."""
-    import logging
+def log_handler(console: Console) -> logging.Handler:
+    """Shows the log on the console, with nothing in it that could act on a terminal.
 
+    In a file or a journal each message is one line: what is broken at 80 columns cannot be searched for.
+    """
     from rich.logging import RichHandler
 
     from driftline.runtime.visible_log import VisibleFormatter
 
+    if not console.is_terminal:
+        lines = logging.StreamHandler(console.file)
+        formatter = VisibleFormatter("%(asctime)s UTC %(levelname)-8s %(message)s", "%Y-%m-%d %H:%M:%S")
+        formatter.converter = time.gmtime
+        lines.setFormatter(formatter)
+        return lines
     handler = RichHandler(
         console=console,
         show_path=False,
@@ -125,7 +135,7 @@ def _log_to(console: Console) -> None:
         omit_repeated_times=False,
     )
     handler.setFormatter(VisibleFormatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    return handler
 
 
 def _with_port(settings: Config, port: int | None) -> Config:
