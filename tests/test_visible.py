@@ -55,9 +55,8 @@ def test_a_log_line_shows_neither() -> None:
 
 def test_a_message_in_a_log_file_is_one_line_however_long() -> None:
     file = io.StringIO()
-    record = logging.LogRecord(
-        "x", logging.WARNING, "", 1, "%s has lost its newest 20 entries", ("/" + "a" * 300,), None
-    )
+    name = "/" + "a" * 300
+    record = logging.LogRecord("x", logging.WARNING, "", 1, "%s has lost its newest 20 entries", (name,), None)
     record.created = 1_780_000_000.0
     log_handler(Console(file=file, width=80)).handle(record)
     assert file.getvalue() == f"2026-05-28 20:26:40 UTC WARNING  {name} has lost its newest 20 entries\n"

@@ -240,9 +240,9 @@ def test_a_journal_that_lost_its_tail_goes_on_behind_what_is_stored(
 ) -> None:
     with sqlite3.connect(service.data / "journal.db") as database:
         newest = database.execute("SELECT max(position) FROM chunk").fetchone()[0]
-        database.execute("DELETE FROM chunk WHERE position > ?", (newest - 20,))
+        database.execute("DELETE FROM chunk WHERE position > ?", (newest - 5,))
     service.start()
-    wait_until(lambda: "has lost its newest 20 entries" in service.log, what="the word of it")
+    wait_until(lambda: "has lost its newest 5 entries" in service.log, what="the word of it")
     more(service, mosquitto, stopped, wait_until)
     assert service.end() == 0
     assert points(service) == 4_000
