@@ -17,6 +17,7 @@ import { showSignIn } from "./sign_in.js";
 import { showSimulator } from "./simulator.js";
 import { showStreams } from "./streams.js";
 import { showTune } from "./tune.js";
+import { showWorkflows } from "./workflows.js";
 
 const main = document.getElementById("main");
 let current = new AbortController();
@@ -33,7 +34,7 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, settings: showSettings, help: showHelp, api: showApi };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, workflows: showWorkflows, settings: showSettings, help: showHelp, api: showApi };
   const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
@@ -67,7 +68,7 @@ function showLinkHere() {
 
 // From what cannot be shown to where there is something.
 function wayBack(view) {
-  const [href, place] = { figures: ["#/alarms", "alarms"], streams: ["#/streams", "streams"], functions: ["#/functions", "functions"] }[view] ?? ["#/", "fleet"];
+  const [href, place] = { figures: ["#/alarms", "alarms"], streams: ["#/streams", "streams"], functions: ["#/functions", "functions"], workflows: ["#/workflows", "workflows"] }[view] ?? ["#/", "fleet"];
   return h("p", {}, h("a", { href }, h("u", {}, `Go to the ${place}`)));
 }
 
@@ -163,12 +164,18 @@ async function showLinkToFunctions() {
   document.querySelector('nav a[data-view="functions"]').toggleAttribute("hidden", functions.length === 0 && readAddress().view !== "functions");
 }
 
+// The same of workflows.
+async function showLinkToWorkflows() {
+  const { workflows } = await get("workflows");
+  document.querySelector('nav a[data-view="workflows"]').toggleAttribute("hidden", workflows.length === 0 && readAddress().view !== "workflows");
+}
+
 startHeader();
 whoAmI().catch(report).finally(() => {
   startPulse();
   drawMe();
   show();
   if (!me?.sign_in || me.name) {
-    Promise.allSettled([showLinkToSimulator(), showLinkToStreams(), showLinkToFunctions()]).then(showLinkHere);
+    Promise.allSettled([showLinkToSimulator(), showLinkToStreams(), showLinkToFunctions(), showLinkToWorkflows()]).then(showLinkHere);
   }
 });
