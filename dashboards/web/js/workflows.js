@@ -130,7 +130,7 @@ function runTable(workflow, chosen) {
   if (!found.length) return h("div", { class: "empty" }, "No run has begun yet.");
   return [h("table", {},
     h("thead", {}, h("tr", {}, ["Run", "State", "Stands at", "Begun", "Ended"].map((title) => h("th", { scope: "col" }, title)))),
-    h("tbody", {}, found.map((run) => h("tr", { class: run.run === chosen ? "go selected" : "go", onclick: () => { location.hash = link(workflow.name, run.run); } },
+    h("tbody", {}, found.map((run) => h("tr", { class: run.run === chosen ? "go chosen" : "go", onclick: () => { location.hash = link(workflow.name, run.run); } },
       h("td", { class: "still" }, h("a", { href: link(workflow.name, run.run), "aria-current": run.run === chosen ? "true" : null }, h("b", {}, run.run))),
       h("td", {}, chip(run)), h("td", {}, standing(run)),
       h("td", { class: "still" }, moment(run.started)), h("td", { class: "still" }, moment(run.ended)))))),
