@@ -29,7 +29,11 @@ def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(
-    "route", ["", "alarms?state=all", "tune", "figures", "pipeline", "simulator", "settings", "help", "api", "device"]
+    "route",
+    [
+        *("", "alarms?state=all", "tune", "figures", "pipeline", "simulator", "workflows"),
+        *("settings", "help", "api", "device"),
+    ],
 )
 def test_everyone_can_use_it(page: Page, route: str, theme: str) -> None:
     if route == "device":
@@ -46,8 +50,9 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
     page.browser.be_phone(390, 844)
     try:
         tune = f"tune/{ODD.replace('/', '%2F')}"
+        others = ("settings?tab=people", "functions", "workflows", "help", tune)
         wide = {}
-        for view in ("", "alarms?state=all", "figures", "pipeline", "settings?tab=people", "functions", "help", tune):
+        for view in ("", "alarms?state=all", "figures", "pipeline", *others):
             page.show(f"#/{view}")
             page.browser.wait_for("return document.querySelector('main h1') !== null", "the view")
             wide[view] = page.browser.run("return document.documentElement.scrollWidth")

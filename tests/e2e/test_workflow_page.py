@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from chromium_browser import Browser
 
@@ -15,6 +17,29 @@ CLICK = "[...document.querySelectorAll(arguments[0])].find((e) => e.innerText.tr
 MARKS = "return Object.fromEntries([...document.querySelectorAll('.flow .state')].map((e) => Object.values(e.dataset)))"
 
 pytestmark = [pytest.mark.service("chromium", "chromedriver"), pytest.mark.timeout(300)]
+
+BRANCHES = {
+    "StartAt": "Look",
+    "States": {
+        "Look": {"Type": "Pass", "Next": "Which"},
+        "Which": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.heat", "NumericGreaterThan": 90, "Next": "Both"}],
+            "Default": "Rest",
+        },
+        "Rest": {"Type": "Wait", "Seconds": 60, "Next": "Look"},
+        "Both": {
+            "Type": "Parallel",
+            "Branches": [
+                {"StartAt": "Cool", "States": {"Cool": {"Type": "Pass", "End": True}}},
+                {"StartAt": "Ask", "States": {"Ask": {"Type": "Task", "Resource": "driftline:approval", "End": True}}},
+            ],
+            "Catch": [{"ErrorEquals": ["Driftline.Refused"], "Next": "Broken"}],
+            "End": True,
+        },
+        "Broken": {"Type": "Fail", "Error": "Broken", "Cause": "nobody cooled it"},
+    },
+}
 
 
 @pytest.fixture
@@ -38,6 +63,9 @@ def texts(browser: Browser, selector: str) -> list[str]:
 def test_a_run_is_begun_approved_and_seen_to_its_end(service: Any, browser: Browser) -> None:
     (service.folder / "repair.json").write_text(of_guide("json"))
     service.config.write_text(of_guide("toml").replace('"repair.json"', f'"{service.folder}/repair.json"'))
+    (service.folder / "branches.json").write_text(json.dumps(BRANCHES))
+    with service.config.open("a") as config:
+        config.write(f'[[workflows]]\nname = "branches"\nfile = "{service.folder}/branches.json"\n')
     service.start()
     begin_a_run(browser, service)
     browser.wait(lambda: browser.run(MARKS).get("Ask") == "stands", "the run to ask")
@@ -59,8 +87,10 @@ def test_a_run_is_begun_approved_and_seen_to_its_end(service: Any, browser: Brow
     assert service.query("select device from repairs") == [{"device": "pump-1"}]
     assert "it is loud" in texts(browser, "#run tbody td:last-child")[0]
     browser.go(f"{service.url}/#/workflows")
-    browser.wait_for("return document.querySelectorAll('main tbody td').length === 6", "the list")
+    browser.wait_for("return document.querySelectorAll('main tbody td').length === 12", "the list")
     assert texts(browser, "main tbody td")[:5] == ["repair", "alarm: open, critical", "0", "1", "0"]
+    assert texts(browser, "main tbody td")[6:] == ["branches", "by hand", "0", "0", "0", "–"]
+    see_a_branch_fail(browser, service)
     assert browser.console_errors() == []
 
 
@@ -74,6 +104,21 @@ def begin_a_run(browser: Browser, service: Any) -> None:
     browser.run(write + submit, '{"device": pump-1}')
     browser.wait(lambda: "The input is not JSON" in texts(browser, "dialog [role=alert]")[0], "the refusal")
     browser.run(write + submit, '{"device": "pump-1", "reason": "temp is 91 °C"}')
+
+
+def see_a_branch_fail(browser: Browser, service: Any) -> None:
+    begun = httpx.post(f"{service.url}/api/v1/workflows/branches/runs", json={"heat": 95}, timeout=30).json()["run"]
+    browser.go(f"{service.url}/#/workflows/branches/{begun}")
+    browser.wait(lambda: browser.run(MARKS).get("Both[1]/Ask") == "stands", "the branch to ask")
+    passed = {"Look": "done", "Which": "done", "Rest": "", "Both[0]/Cool": ""}
+    assert browser.run(MARKS) == {**passed, "Both": "stands", "Both[1]/Ask": "stands", "Broken": ""}
+    browser.run(CLICK, ".asked button", "Refuse")
+    browser.run("document.querySelector('dialog form').requestSubmit()")
+    browser.wait(lambda: texts(browser, "#run .chip") == ["failed"], "the failure")
+    assert browser.run(MARKS) == {**passed, "Both": "caught", "Both[1]/Ask": "caught", "Broken": "failed"}
+    assert "Broken: Broken: nobody cooled it" in texts(browser, "#run .pad .bad")
+    labels = browser.run("return [...document.querySelectorAll('.flow .label')].map((e) => e.lastChild.textContent)")
+    assert sorted(labels) == ["Refused", "heat > 90", "otherwise"]
 
 
 def everyone_can_use_it(browser: Browser) -> None:

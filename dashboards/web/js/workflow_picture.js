@@ -23,7 +23,7 @@ import { machinesWithin, waysFrom } from "./workflow_marks.js";
  */
 
 const space = { between: 22, layers: 56, around: 14, title: 44 };
-const least = 116;
+const least = 138;
 const letters = { box: 26, arrow: 24 };
 const lane = 16;
 const signs = { done: "✓", caught: "!", failed: "✕", stands: "●" };

@@ -110,7 +110,7 @@ async function showWorkflow(root, name, run, signal) {
   fill(root, h("div", { class: "bar" }, h("a", { class: "link", href: "#/workflows" }, "‹ Workflows"), h("h1", {}, name),
     h("span", { class: "dim" }, `started ${triggerOf(first.workflow) === "by hand" ? "by hand" : `by ${triggerOf(first.workflow)}`}`), h("span", { class: "grow" }),
     may("operator") ? h("button", { type: "button", class: "primary", onclick: start }, "Start a run") : null),
-  h("div", { class: "two uneven" }, drawing, h("div", { class: "stack" }, chosen, h("section", { class: "panel" }, h("h2", {}, "Runs"), runs))));
+  h("div", { class: "two uneven flow-view" }, drawing, h("div", { class: "stack" }, chosen, h("section", { class: "panel" }, h("h2", {}, "Runs"), runs))));
   await repeat(draw, 1, signal);
 }
 
