@@ -34,7 +34,7 @@ export function wholeRun(run, go, draw) {
       may("operator") ? acts(run, go, draw) : null),
     ...run.stands.filter((each) => each.doing === "waiting for approval").map((each) => approval(run, each, draw)),
     steps.length ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Steps" }, stepTable(steps)) : h("p", { class: "pad dim" }, "No step is done yet."),
-    h("div", { class: "operation" }, data("Input", run.input), run.state === "succeeded" ? data("Output", run.output) : null),
+    h("div", { class: "pad" }, data("Input", run.input), run.state === "succeeded" ? data("Output", run.output) : null),
   ];
 }
 
