@@ -78,7 +78,9 @@ class SnapshotStore(SqliteFile):
     def positions(self) -> list[int]:
         """Journal positions of the snapshots kept, the oldest first: the journal is needed from the first one on."""
         with self._using() as connection:
-            rows = connection.execute("SELECT position FROM snapshot ORDER BY id").fetchall()
+            rows = connection.execute(
+                "SELECT position FROM snapshot WHERE typeof(position) = 'integer' ORDER BY id"
+            ).fetchall()
         return [int(row[0]) for row in rows]
 
     def save(self, position: int, fingerprint: str, parts: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> None:

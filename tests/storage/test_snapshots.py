@@ -113,6 +113,20 @@ _DAMAGES = [
 ]
 
 
+def test_a_position_that_is_no_number_is_none_of_a_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in (1, 2):
+            store.save(position, "", {"part": np.full(5, float(position))}, {})
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE snapshot SET position = x'00ff' WHERE id = 2")
+    with SnapshotStore(path) as store:
+        assert store.positions == [1]
+        loaded = store.load()
+        assert loaded is not None
+        assert loaded.position == 1
+
+
 @pytest.mark.parametrize("damage", _DAMAGES)
 def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "snapshots.db"
