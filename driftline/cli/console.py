@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,3 +76,15 @@ def read_config(path: Path | None) -> Config:
 def data_folder(config: Path | None, data: Path | None) -> Path:
     """Where the service keeps its data: as given on the command line, else as configured."""
     return data if data is not None else Path(read_config(config).data)
+
+
+def json_given(option: str, path: Path | None) -> Any:
+    """What the JSON file of an option holds, None without one. Raises CommandError naming the option and the file."""
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CommandError(f"{option}: {path} cannot be read: {error.strerror}", code=Exit.USAGE) from None
+    except ValueError as error:
+        raise CommandError(f"{option}: {path}: expected JSON: {error}", code=Exit.USAGE) from None

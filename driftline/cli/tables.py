@@ -11,6 +11,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -191,3 +192,8 @@ def _text(value: Any, *, digits: int | None = None) -> str:
         return json.dumps(value, ensure_ascii=False)
     # As the service answers it.
     return b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def time_text(nanoseconds: int) -> str:
+    """A time, ns since the epoch, in UTC to the second: in a table its column is named "(UTC)"."""
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import orjson
 import pytest
+from stream_steps import SECOND, START, Message, run, tick
 
 from alerts.actions import encode
 from alerts.alarm_settings import AlarmSettings
@@ -23,8 +24,6 @@ from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput, StreamResult
 from streams.reference_tables import ReferenceTableError, read_reference_table
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
 HOT = """
 [[streams]]
 name = "hot"
@@ -36,7 +35,6 @@ sql = '''select device, max(heat) as heat, any_value(high) as high from window j
 [streams.tables]
 limits = "limits.csv"
 """
-Message = tuple[bytes, bytes, int, int]
 
 
 def configured(folder: Path, text: str, **files: str) -> Config:
@@ -47,19 +45,6 @@ def configured(folder: Path, text: str, **files: str) -> Config:
 
 def message(topic: str, seconds: float, **fields: Any) -> Message:
     return topic.encode(), json.dumps(fields).encode(), START + round(seconds * SECOND), 1
-
-
-def stepped(engine: Engine, pieces: Sequence[Sequence[Message]], offset: int = 0) -> list[StepOutput]:
-    outputs = []
-    for piece in pieces:
-        outputs.append(engine.step(JournalEntry(engine.position, offset, MessageChunk.of(list(piece)))))
-        offset += len(piece)
-    return outputs
-
-
-def tick(engine: Engine, seconds: float, offset: int = 0) -> StepOutput:
-    at = START + round(seconds * SECOND)
-    return engine.step(JournalEntry(engine.position, offset, MessageChunk.of([], ticked_at=at)))
 
 
 def labelled(engine: Engine, device: str, seconds: float, offset: int, **labels: str | None) -> StepOutput:
@@ -83,13 +68,13 @@ def test_a_window_joins_a_table_of_ones_own(tmp_path: Path) -> None:
     engine = new_engine(configured(tmp_path, HOT, limits="device,high\noven,80\nkiln,1200.5\n"), [])
     sent = [message("oven", 0.1, heat=70), message("kiln", 0.2, heat=900), message("oven", 0.3, heat=81),
             message("mill", 0.4, heat=5000)]  # fmt: skip
-    outputs = [*stepped(engine, [sent]), tick(engine, 3, 4)]
+    outputs = [*run(engine, [sent]), tick(engine, 3, 4)]
     assert rows(outputs, "hot") == [(1, [("oven", 81.0, 80.0)])]
 
 
 def test_a_changed_table_is_another_configuration_and_a_replay_has_the_rows_that_were_in_force(tmp_path: Path) -> None:
     before = new_engine(configured(tmp_path, HOT, limits="device,high\noven,80\n"), [])
-    first = stepped(before, [[message("oven", 0.1, heat=90), message("oven", 1.1, heat=90)]])
+    first = run(before, [[message("oven", 0.1, heat=90), message("oven", 1.1, heat=90)]])
     assert rows(first, "hot") == [(1, [("oven", 90.0, 80.0)])]
     after = new_engine(configured(tmp_path, HOT, limits="device,high\noven,89\n"), before.registry.all_known())
     assert after.settings != before.settings
@@ -97,14 +82,14 @@ def test_a_changed_table_is_another_configuration_and_a_replay_has_the_rows_that
     saved = orjson.loads(orjson.dumps(rest))
     after.load(before.position, arrays, saved)
     # The window that was open goes on, and is answered with the limits that hold when it ends.
-    second = stepped(after, [[message("oven", 1.2, heat=89.5), message("oven", 2.1, heat=1)]], 2)
+    second = run(after, [[message("oven", 1.2, heat=89.5), message("oven", 2.1, heat=1)]], 2)
     assert rows(second, "hot") == [(2, [("oven", 90.0, 89.0)])]
     # What a restart reads the journal with are the settings of the snapshot, whatever the file holds by now.
     again = engine_of_settings(saved["settings"], before.registry.all_known())
     assert again is not None
     assert again.settings == before.settings
     again.load(before.position, arrays, saved)
-    third = stepped(again, [[message("oven", 1.2, heat=89.5), message("oven", 2.1, heat=1)]], 2)
+    third = run(again, [[message("oven", 1.2, heat=89.5), message("oven", 2.1, heat=1)]], 2)
     assert rows(third, "hot") == [(2, [("oven", 90.0, 80.0)])]
 
 
@@ -149,9 +134,9 @@ sql = '''select device, count(*) as n, (select sum(n) from seconds where seconds
 
 def test_devices_are_as_they_were_at_the_end_of_the_window(tmp_path: Path) -> None:
     engine = new_engine(configured(tmp_path, PEERS.split('[[streams]]\nname = "units"', maxsplit=1)[0]), [])
-    outputs = stepped(engine, [[message("site/a", 0.1, heat=1.0), message("site/b", 0.2, heat=1.0)]])
+    outputs = run(engine, [[message("site/a", 0.1, heat=1.0), message("site/b", 0.2, heat=1.0)]])
     outputs.append(labelled(engine, "site/b", 0.5, 2, site="south"))
-    outputs += stepped(engine, [[message("site/a", 1.1, heat=1.0), message("site/b", 1.2, heat=1.0)]], 2)
+    outputs += run(engine, [[message("site/a", 1.1, heat=1.0), message("site/b", 1.2, heat=1.0)]], 2)
     outputs.append(labelled(engine, "site/b", 1.5, 4, site=None))
     outputs.append(tick(engine, 3, 4))
     assert rows(outputs, "by_site") == [
@@ -165,7 +150,7 @@ def test_the_profile_of_a_device_and_the_unit_of_a_series_are_known(tmp_path: Pa
     shelly = {"id": 0, "tC": 21.5, "tF": 70.7}
     params = {"ts": START / SECOND, "temperature:0": shelly}
     event = {"src": "shellyht-1", "dst": "x", "method": "NotifyStatus", "params": params}
-    outputs = stepped(engine, [[message("shellyht-1/events/rpc", 0.1, **event), message("site/a", 0.2, heat=2.0)]])
+    outputs = run(engine, [[message("shellyht-1/events/rpc", 0.1, **event), message("site/a", 0.2, heat=2.0)]])
     outputs.append(tick(engine, 3, 2))
     assert rows(outputs, "by_site") == [(1, [("north", 1, 0), (None, 1, 1)])]
     [(_, [row])] = rows(outputs, "units")
@@ -192,7 +177,7 @@ def test_rows_of_another_stream_are_those_given_by_the_end_of_the_window_however
 ) -> None:
     config, sent = configured(tmp_path, PEERS), traffic()
     whole = new_engine(config, [])
-    expected = [*stepped(whole, [sent]), tick(whole, 30, len(sent))]
+    expected = [*run(whole, [sent]), tick(whole, 30, len(sent))]
     first = dict(rows(expected, "compared")[0][1] and {1.0: rows(expected, "compared")[0][1]})
     # The window of the first second: its own rows are those of "seconds" by then, and two devices have been met.
     assert [row[3] for row in first[1.0]] == [2, 2]
@@ -200,23 +185,23 @@ def test_rows_of_another_stream_are_those_given_by_the_end_of_the_window_however
     assert max(row[3] for _, given in rows(expected, "compared") for row in given) == 5
     for bounds in ([0, *range(3, 60, 5), 60], list(range(61))):
         engine = new_engine(config, [])
-        outputs = stepped(engine, [sent[start:end] for start, end in pairwise(bounds)])
+        outputs = run(engine, [sent[start:end] for start, end in pairwise(bounds)])
         assert everything([*outputs, tick(engine, 30, len(sent))]) == everything(expected)
 
 
 def test_a_restart_keeps_what_others_join(tmp_path: Path) -> None:
     config, sent = configured(tmp_path, PEERS), traffic()
     whole = new_engine(config, [])
-    expected = [*stepped(whole, [sent]), tick(whole, 30, len(sent))]
+    expected = [*run(whole, [sent]), tick(whole, 30, len(sent))]
     for cut in (1, 17, 40):
         before, after = new_engine(config, []), new_engine(config, [])
-        outputs = stepped(before, [sent[:cut]])
+        outputs = run(before, [sent[:cut]])
         arrays, rest = before.state()
         # The registry of a database may be ahead of the snapshot.
-        stepped(before, [sent[cut:]], cut)
+        run(before, [sent[cut:]], cut)
         after.registry.load(before.registry.all_known())
         after.load(1, arrays, orjson.loads(orjson.dumps(rest)))
-        outputs += [*stepped(after, [sent[cut:]], cut), tick(after, 30, len(sent))]
+        outputs += [*run(after, [sent[cut:]], cut), tick(after, 30, len(sent))]
         assert everything(outputs) == everything(expected)
 
 
@@ -227,7 +212,7 @@ def test_a_correction_stands_in_place_of_what_it_corrects(tmp_path: Path) -> Non
     def at(seconds: float, said: float) -> Message:
         return message("site/a", seconds, ts=base + round(said * 1000), heat=1.0)
 
-    outputs = stepped(engine, [[at(0.1, 0.1), at(1.1, 1.1), at(1.2, 0.5), at(2.1, 2.1), at(3.1, 3.1)]])
+    outputs = run(engine, [[at(0.1, 0.1), at(1.1, 1.1), at(1.2, 0.5), at(2.1, 2.1), at(3.1, 3.1)]])
     # The late row is the second one of the first second: at the end of the second window it is not yet told of, and
     # from the third on it is.
     assert rows(outputs, "compared") == [
@@ -337,7 +322,7 @@ def test_parquet_gives_the_same_rows_and_whole_numbers_stay_whole(tmp_path: Path
         )
     text = HOT.replace("limits.csv", "limits.parquet").replace("any_value(high) as high", "any_value(serial) as serial")
     engine = new_engine(configured(tmp_path, text), [])
-    outputs = [*stepped(engine, [[message("oven", 0.1, heat=90)]]), tick(engine, 3, 1)]
+    outputs = [*run(engine, [[message("oven", 0.1, heat=90)]]), tick(engine, 3, 1)]
     assert rows(outputs, "hot") == [(1, [("oven", 90.0, 9007199254740993)])]
     assert read_reference_table(tmp_path / "limits.parquet").values["since"] == [None]
 
@@ -346,6 +331,6 @@ def test_an_alarm_opens_by_a_limit_of_the_table(tmp_path: Path) -> None:
     alarm = 'to = ["alarm"]\nalarm = { when = "heat > high", sentence = "{heat} over {high}" }\n[streams.tables]'
     config = configured(tmp_path, HOT.replace("[streams.tables]", alarm), limits="device,high\noven,80\n")
     engine = new_engine(config.model_copy(update={"alarm": AlarmSettings()}), [])
-    outputs = [*stepped(engine, [[message("oven", 0.1, heat=90)]]), tick(engine, 1.1, 1), tick(engine, 2.2, 1)]
+    outputs = [*run(engine, [[message("oven", 0.1, heat=90)]]), tick(engine, 1.1, 1), tick(engine, 2.2, 1)]
     [opened] = [alarm for output in outputs for alarm in output.alarms if alarm.cleared is None]
     assert (opened.severity, opened.reason) == ("major", "90 over 80")

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_steps import SECOND, START, Message, run, tick
 
 from alerts.actions import Acknowledge, Clear, encode
 from alerts.alarm_settings import AlarmSettings
@@ -24,12 +25,9 @@ from storage.store import JournalEntry, StepOutput
 from streams.stream_settings import StreamSettings
 from streams.stream_stage import Streams
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
 DETECTORS = {"default": ComponentSettings(type="zscore", warmup=5)}
 MEAN = "select device, avg(heat) as mean, count(*) as n from window group by device"
 SENTENCE = "mean heat of {mean} in {n} readings up to {window_end}"
-Message = tuple[bytes, bytes, int, int]
 
 
 def hot(**alarm: Any) -> StreamSettings:
@@ -51,19 +49,6 @@ def engine_with(*streams: StreamSettings) -> Engine:
 
 def message(device: str, seconds: float, heat: float) -> Message:
     return device.encode(), json.dumps({"heat": heat}).encode(), START + round(seconds * SECOND), 1
-
-
-def run(engine: Engine, pieces: Sequence[Sequence[Message]], offset: int = 0) -> list[StepOutput]:
-    outputs = []
-    for piece in pieces:
-        outputs.append(engine.step(JournalEntry(engine.position, offset, MessageChunk.of(list(piece)))))
-        offset += len(piece)
-    return outputs
-
-
-def tick(engine: Engine, seconds: float) -> StepOutput:
-    at = START + round(seconds * SECOND)
-    return engine.step(JournalEntry(engine.position, 1_000, MessageChunk.of([], ticked_at=at)))
 
 
 def idle(engine: Engine) -> list[StepOutput]:
@@ -155,7 +140,7 @@ def test_an_alarm_whose_stream_is_declared_no_more_is_ended() -> None:
         after = engine_with(*streams)
         after.registry.load(engine.registry.records)
         after.load(engine.position, arrays, orjson.loads(orjson.dumps(rest)))
-        [ended] = tick(after, 6).alarms
+        [ended] = tick(after, 6, 1_000).alarms
         assert (ended.state, ended.cleared_reason) == (AlarmState.CLEARED, "its stream was changed or removed")
 
 

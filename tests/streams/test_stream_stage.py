@@ -11,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_steps import SECOND, START, Message, run, tick
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
@@ -20,8 +21,6 @@ from storage.store import JournalEntry, StepOutput, StreamResult
 from streams.stream_settings import StreamSettings
 from streams.stream_stage import Streams
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
 DETECTORS = {
     "default": ComponentSettings(type="zscore", warmup=5),
     "joint": ComponentSettings(type="joint", warmup=8, channels=3),
@@ -31,7 +30,6 @@ ROUTES = (
     RouteSettings(filter="#", detectors=["default", "joint"]),
 )
 ALARM = AlarmSettings(threshold=2.0, clear_after="3s", clear_readings=2)
-Message = tuple[bytes, bytes, int, int]
 
 
 def stream(name: str, source: str, sql: str, **more: Any) -> StreamSettings:
@@ -42,19 +40,6 @@ def stream(name: str, source: str, sql: str, **more: Any) -> StreamSettings:
 
 def engine_with(*streams: StreamSettings) -> Engine:
     return Engine(ROUTES, DETECTORS, ALARM, LimitSettings(), streams=Streams(streams))
-
-
-def run(engine: Engine, pieces: Sequence[Sequence[Message]], offset: int = 0) -> list[StepOutput]:
-    outputs = []
-    for piece in pieces:
-        outputs.append(engine.step(JournalEntry(engine.position, offset, MessageChunk.of(list(piece)))))
-        offset += len(piece)
-    return outputs
-
-
-def tick(engine: Engine, seconds: float, offset: int = 0) -> StepOutput:
-    at = START + round(seconds * SECOND)
-    return engine.step(JournalEntry(engine.position, offset, MessageChunk.of([], ticked_at=at)))
 
 
 def message(device: str, seconds: float, said: float | None = None, **fields: Any) -> Message:

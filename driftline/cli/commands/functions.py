@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
-from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, json_given, read_config
+from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows, time_text
 
 if TYPE_CHECKING:
     from driftline.config import Config
@@ -82,21 +81,10 @@ def functions(
     elif action is FunctionAction.INVOKE and (service := running_service(folder)) is not None:
         from driftline.cli.client import send
 
-        reply = send(service, "POST", f"functions/{name}", _event(event), seconds=_INVOKE_SECONDS)
+        reply = send(service, "POST", f"functions/{name}", json_given("--event", event), seconds=_INVOKE_SECONDS)
         _print_result(reply["result"], reply["logs"])
     else:
-        _try(next(each for each in declared.called if each.name == name), _event(event))
-
-
-def _event(path: Path | None) -> Any:
-    if path is None:
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CommandError(f"--event: {path} cannot be read: {error.strerror}", code=Exit.USAGE) from None
-    except ValueError as error:
-        raise CommandError(f"--event: {path}: expected JSON: {error}", code=Exit.USAGE) from None
+        _try(next(each for each in declared.called if each.name == name), json_given("--event", event))
 
 
 def _list(config: Config, folder: Path, name: str | None, form: Format, *, wide: bool) -> None:
@@ -110,7 +98,7 @@ def _list(config: Config, folder: Path, name: str | None, form: Format, *, wide:
     rows = []
     for each in found:
         call = each["last_call"]
-        last = [_moment(call["started"]), call["outcome"]] if call else [None, None]
+        last = [time_text(call["started"]), call["outcome"]] if call else [None, None]
         counts = [each["counts"].get(count, 0) for count in _COUNTS]
         rows.append([each["name"], each["definition"]["trigger"]["type"], *counts, *last])
     none = "No functions are configured: see docs/functions.md"
@@ -178,7 +166,7 @@ def _logs(folder: Path, name: str | None, form: Format, limit: int) -> None:
     for call in reversed(calls):
         what = f"{call['events']} events of " if call["events"] > 1 else ""
         print(
-            f"{_moment(call['started'])} {call['function']} {call['outcome']} in {call['duration'] / 1e6:,.1f} ms "
+            f"{time_text(call['started'])} {call['function']} {call['outcome']} in {call['duration'] / 1e6:,.1f} ms "
             f"({what}{call['trigger']}, try {call['attempt']}, {call['memory'] / 2**20:.0f} MiB"
             f"{', cold start' if call['cold'] else ''})"
         )
@@ -214,7 +202,3 @@ def _print_result(result: Any, logs: list[str]) -> None:
     for line in logs:
         typer.echo(line, err=True)
     print(json.dumps(result, indent=2, ensure_ascii=False))
-
-
-def _moment(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")

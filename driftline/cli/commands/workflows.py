@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, read_config
-from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows
+from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder, json_given, read_config
+from driftline.cli.tables import Format, FormatOption, Rows, WideOption, print_rows, time_text
 
 
 class WorkflowAction(StrEnum):
@@ -79,7 +78,7 @@ def _do(
     if name is None:
         kind = "workflow" if action is WorkflowAction.START else "run"
         raise CommandError(f"{action}: expected the name of a {kind}", code=Exit.USAGE)
-    value = _input(given)
+    value = json_given("--input", given)
     service = needed_service(folder)
     if action is WorkflowAction.SHOW:
         _show(folder, name, form)
@@ -97,17 +96,6 @@ def _do(
         print(f"{place} of {name} {'approved' if approve else 'refused'}")
 
 
-def _input(path: Path | None) -> Any:
-    if path is None:
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CommandError(f"--input: {path} cannot be read: {error.strerror}", code=Exit.USAGE) from None
-    except ValueError as error:
-        raise CommandError(f"--input: {path}: expected JSON: {error}", code=Exit.USAGE) from None
-
-
 def _declared(config: Path | None) -> None:
     """Where no service runs: the workflows of the configuration. Runs go on only in a service."""
     for each in read_config(config).workflows:
@@ -122,7 +110,7 @@ def _list(folder: Path, name: str | None, form: Format, limit: int, *, wide: boo
     assert service is not None
     path = "workflows/runs" if name is None else f"workflows/{name}"
     runs = get(service, f"{path}?limit={limit}")["runs"]
-    rows = [[run["run"], run["state"], _moment(run["started"]), _standing(run)] for run in runs]
+    rows = [[run["run"], run["state"], time_text(run["started"]), _standing(run)] for run in runs]
     print_rows(Rows(["run", "state", "started", "stands"], rows), form, wide=wide, none="No runs yet")
 
 
@@ -139,11 +127,11 @@ def _show(folder: Path, name: str, form: Format) -> None:
     if form is Format.JSON:
         print(json.dumps(run, indent=2, ensure_ascii=False))
         return
-    print(f"{run['run']} of {run['workflow']}: {run['state']}, begun {_moment(run['started'])}")
+    print(f"{run['run']} of {run['workflow']}: {run['state']}, begun {time_text(run['started'])}")
     for step in run["steps"]:
         what = f"{step['error']}: {step['cause']}" if step["error"] else "done"
         tries = f" (try {step['attempt']})" if step["attempt"] > 1 else ""
-        print(f"  {_moment(step['ended'])} {step['place']}{tries} {what}")
+        print(f"  {time_text(step['ended'])} {step['place']}{tries} {what}")
     if standing := _standing(run):
         print(f"  now {standing}" if run["state"] == "running" else f"  {run['state']} {standing}")
     for each in run["stands"]:
@@ -151,7 +139,3 @@ def _show(folder: Path, name: str, form: Format) -> None:
             print(f"    asked: {json.dumps(each['asked'], ensure_ascii=False)}")
     if run["state"] == "succeeded":
         print(f"  gave {json.dumps(run['output'], ensure_ascii=False)}")
-
-
-def _moment(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
