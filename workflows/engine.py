@@ -165,21 +165,26 @@ class WorkflowEngine:
         """Give a person's decision to the state that waits for it; its place. Raises UnknownRunError, RunError."""
         name = self._name(run)
         with self._lock:
+            standings = self._standings.get(name, {})
             waiting = {
-                each.place: machine
-                for machine, each in self._standings.get(name, {}).items()
-                if each.doing == "waiting for approval"
+                each.place: machine for machine, each in standings.items() if each.doing == "waiting for approval"
             }
-        chosen = place or next(iter(waiting), "")
-        if chosen not in waiting:
-            where = f" at {place}" if place else ""
-            raise RunError(f"{run} does not wait for approval{where}{_named(waiting)}")
-        if place is None and len(waiting) > 1:
-            raise RunError(f"{run} waits for several approvals: name the state{_named(waiting)}")
+            chosen = place or next(iter(waiting), "")
+            if chosen not in waiting:
+                where = f" at {place}" if place else ""
+                raise RunError(f"{run} does not wait for approval{where}{_named(waiting)}")
+            if place is None and len(waiting) > 1:
+                raise RunError(f"{run} waits for several approvals: name the state{_named(waiting)}")
+            machine = waiting[chosen]
+            asked = standings[machine]
+            # Taken at once: of two people who decide at the same moment one is told that it is done.
+            standings[machine] = Standing(chosen, "at work")
         decision = {"approved": approved, "by": by, "comment": comment}
-        machine = waiting[chosen]
-        DBOS.send(machine, decision, topic=chosen, idempotency_key=f"{machine}/{chosen}")
-        self.stand(name, machine, Standing(chosen, "at work"))
+        try:
+            DBOS.send(machine, decision, topic=chosen, idempotency_key=f"{machine}/{chosen}")
+        except BaseException:
+            self.stand(name, machine, asked)
+            raise
         return chosen
 
     def resume(self, run: str) -> str:

@@ -92,6 +92,20 @@ def filled(template: Any, value: Any, context: Any) -> Any:
     return template
 
 
+def is_larger(value: Any, most: int) -> bool:
+    """Whether a value takes more than about `most` bytes as JSON; what stands in it twice counts twice."""
+    size, waiting = 0, [value]
+    while waiting and size <= most:
+        each = waiting.pop()
+        size += len(each) + 2 if isinstance(each, str) else 2
+        if isinstance(each, Mapping):
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return size > most
+
+
 def template_mistakes(template: Any, place: str) -> list[tuple[str, str]]:
     """The place and a sentence for each path of a template that cannot be read."""
     found: list[tuple[str, str]] = []

@@ -12,12 +12,14 @@ from typing import Any, Protocol
 
 from workflows.choice_rules import holds, moment
 from workflows.definition import processor_of
-from workflows.json_paths import PathError, filled, find, with_result
+from workflows.json_paths import PathError, filled, find, is_larger, with_result
 from workflows.resources import APPROVAL
 
 _MOST_STATES = 10_000
 """States that one machine may enter: a circle without an end is found by this."""
 _MOST_ITEMS = 1_000
+_MOST_DATA = 4 << 20
+"""Bytes of data, as JSON, that go from one state to the next: all of it is kept with every step."""
 _FOREVER = 366 * 86_400.0
 """How long an approval waits where no TimeoutSeconds is given, in seconds."""
 _LONGEST_PAUSE = 366 * 86_400.0
@@ -87,14 +89,20 @@ class _Entry:
 
     def payload(self, field: str = "Parameters") -> Any:
         value = self.input
-        return filled(self.state[field], value, self.context) if field in self.state else value
+        return self.bounded(filled(self.state[field], value, self.context)) if field in self.state else value
 
     def output(self, result: Any) -> Any:
         if "ResultSelector" in self.state:
             result = filled(self.state["ResultSelector"], result, self.context)
         path = self.state.get("ResultPath", "$")
         found = self.value if path is None else with_result(self.value, path, result)
-        return _at(self.state, "OutputPath", found, self.context)
+        return self.bounded(_at(self.state, "OutputPath", found, self.context))
+
+    def bounded(self, value: Any) -> Any:
+        """`value`. Raises StateError where it is more than a run may carry: it is kept with every step."""
+        if is_larger(value, _MOST_DATA):
+            raise StateError("States.DataLimitExceeded", f"{self.name}: more than {_MOST_DATA >> 20} MiB of data")
+        return value
 
 
 def _at(state: Mapping[str, Any], field: str, value: Any, context: Any) -> Any:
@@ -260,7 +268,7 @@ class Machine:
     @staticmethod
     def _item(entry: _Entry, value: Any, item: Any, context: Any) -> Any:
         field = next((name for name in ("ItemSelector", "Parameters") if name in entry.state), None)
-        return item if field is None else filled(entry.state[field], value, context)
+        return item if field is None else entry.bounded(filled(entry.state[field], value, context))
 
     async def _pass(self, entry: _Entry) -> tuple[Any, str | None]:
         result = entry.state["Result"] if "Result" in entry.state else entry.payload()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,33 @@ def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(tmp_p
         again = engine.resume(run)
         wait(engine, again, "succeeded")
         _assert_resumed(engine, tasks, run, again)
+    finally:
+        engine.stop()
+
+
+def test_of_several_people_who_decide_at_once_one_decision_holds(tmp_path: Path, wait: Any) -> None:
+    ask = {"Type": "Task", "Resource": "driftline:approval", "End": True}
+    engine = WorkflowEngine(tmp_path / "workflows.db", Tasks(), clock=lambda: NOW)
+    engine.start()
+    try:
+        run, _ = engine.begin("repair", {"StartAt": "Ask", "States": {"Ask": ask}}, None, None)
+        wait(engine, run, "waiting for approval")
+        together = threading.Barrier(6)
+
+        def decide(person: int) -> str | None:
+            together.wait()
+            try:
+                return engine.decide(run, None, approved=person % 2 == 0, by=f"person {person}", comment="")
+            except RunError:
+                return None
+
+        with ThreadPoolExecutor(6) as people:
+            told = list(people.map(decide, range(6)))
+        [heard] = [person for person, place in enumerate(told) if place == "Ask"]
+        wait(engine, run, "failed" if heard % 2 else "succeeded")
+        record = engine.run(run).record
+        said = record.cause if heard % 2 else str(engine.run(run).output)
+        assert f"person {heard}" in said
     finally:
         engine.stop()
 

@@ -164,6 +164,19 @@ def test_a_state_that_is_entered_again_has_another_place_and_a_circle_without_en
     assert run(states)[0]["cause"] == "more than 10,000 states were entered: a circle without an end"
 
 
+def test_data_that_double_with_every_state_end_the_run_in_words() -> None:
+    """Twenty-eight states that say everything twice would take gigabytes."""
+    names = [f"P{number}" for number in range(28)]
+    states: dict[str, Any] = {
+        name: {"Type": "Pass", "Parameters": {"l.$": "$", "r.$": "$"}, "Next": after}
+        for name, after in zip(names, [*names[1:], "End"], strict=True)
+    }
+    states["End"] = {"Type": "Succeed"}
+    states = {"A": {"Type": "Pass", "Next": "P0"}, **states}
+    ended, _ = run(states, "oil")
+    assert (ended["error"], ended["cause"]) == ("States.DataLimitExceeded", "P18: more than 4 MiB of data")
+
+
 def test_waits_are_asked_for() -> None:
     states = {
         "A": {"Type": "Wait", "SecondsPath": "$.s", "Next": "B"},
