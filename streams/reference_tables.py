@@ -10,6 +10,8 @@ import csv
 import io
 import math
 import re
+import stat
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -24,6 +26,7 @@ from streams.kinds import INTEGER, NUMBER, SQL_TYPES, TEXT, TIME, TRUTH, kind_of
 MOST_ROWS = 10_000
 MOST_BYTES = 2 << 20
 """Most rows and bytes of a file: they stand in every snapshot."""
+MOST_COLUMNS = 500
 
 Value = str | float | int | bool | None
 
@@ -59,8 +62,13 @@ class ReferenceTable:
 
 def read_reference_table(path: Path) -> ReferenceTable:
     """The table of a file, `.csv` or `.parquet`. Raises ReferenceTableError."""
+    if "\0" in str(path):
+        raise ReferenceTableError("no name of a file: it has a character NUL")
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ReferenceTableError("is no file")  # What waits for a writer would be waited for.
+        size = found.st_size
         if size > MOST_BYTES:
             raise ReferenceTableError(f"{size:,} bytes, expected a small table: at most {MOST_BYTES:,}")
         if path.suffix.lower() == ".parquet":
@@ -107,8 +115,10 @@ def _of_csv(data: bytes) -> ReferenceTable:
 def _checked_names(names: list[str]) -> list[str]:
     if "" in names:
         raise ReferenceTableError(f"column {names.index('') + 1} has no name: expected a first line with all names")
-    folded = [name.lower() for name in names]
-    twice = next((name for name, each in zip(names, folded, strict=True) if folded.count(each) > 1), None)
+    if len(names) > MOST_COLUMNS:
+        raise ReferenceTableError(f"{len(names):,} columns, expected a small table: at most {MOST_COLUMNS}")
+    times = Counter(name.lower() for name in names)
+    twice = next((name for name in names if times[name.lower()] > 1), None)
     if twice is not None:
         raise ReferenceTableError(f'two columns are called "{twice}": expected names that differ')
     return names

@@ -83,7 +83,11 @@ def json_given(option: str, path: Path | None) -> Any:
     if path is None:
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # NaN and half a character are no JSON.
+        return found
+    except RecursionError:
+        raise CommandError(f"{option}: {path}: expected JSON that is not nested so deep", code=Exit.USAGE) from None
     except OSError as error:
         raise CommandError(f"{option}: {path} cannot be read: {error.strerror}", code=Exit.USAGE) from None
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -284,6 +285,7 @@ def test_what_cannot_be_joined_is_refused_with_its_place(tmp_path: Path) -> None
         ("device,Device\noven,80\n", 'two columns are called "device": expected names that differ'),
         ('device,high\n"oven,80\n', "line 2: unexpected end of data"),
         ("device\n" + "oven\n" * 10_001, "more than 10,000 rows: expected a small table"),
+        (",".join(f"c{n}" for n in range(501)) + "\n", "501 columns, expected a small table: at most 500"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str, reason: str) -> None:
@@ -292,6 +294,13 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str, reason
     with pytest.raises(ReferenceTableError) as caught:
         read_reference_table(path)
     assert str(caught.value) == reason
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "limits.csv")
+    for name, reason in (("limits.csv", "is no file"), ("li\0m.csv", "no name of a file: it has a character NUL")):
+        with pytest.raises(ReferenceTableError, match=f"^{reason}$"):
+            read_reference_table(tmp_path / name)
 
 
 def test_columns_have_the_kind_of_all_their_values(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def exclude(
         last = parse_time(end) if end else first + _A_NANOSECOND
     except ValueError as error:
         raise CommandError(str(error), code=Exit.USAGE) from None
+    if last <= first:
+        raise CommandError(f"--to: {end}: expected a time after --from {begin}", code=Exit.USAGE)
     asked: dict[str, Any] = {
         "action": "include" if undo else "exclude",
         "device": device,

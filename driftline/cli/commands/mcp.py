@@ -58,9 +58,13 @@ def _service(url: str, token_file: Path | None, config: Path | None, data: Path 
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise CommandError(f"--token-file: {token_file} cannot be read: {reason}", code=Exit.USAGE) from None
+    token = token.strip()
+    source = TOKEN_VARIABLE if token_file is None else f"--token-file: {token_file}"
+    if (token_file is not None and not token) or not (token.isascii() and token.isprintable() and " " not in token):
+        raise CommandError(f"{source}: expected one line with a token", code=Exit.USAGE)
     if not url:
         running = needed_service(data_folder(config, data))
         url = running.url
         if not url:
             raise CommandError("the service serves no API: http.enabled = false in its configuration")
-    return Service(url, token.strip())
+    return Service(url, token)
