@@ -208,9 +208,7 @@ def assistant_server(service: Service) -> Any:
     role = service.ask("GET", "me").get("role")
     if role is None:
         if service.token:
-            raise ServiceError(
-                "the service does not know this token: `driftline tokens list` shows the valid ones"
-            )
+            raise ServiceError("the service does not know this token: `driftline tokens list` shows the valid ones")
         raise ServiceError("the service asks who you are: make a token with `driftline tokens add assistant`")
     for tool in ReadTools(service).tools:
         server.add_tool(_told(tool), name=tool.__name__, annotations=mcp_types.ToolAnnotations(read_only_hint=True))
