@@ -64,7 +64,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"{name} is not on PATH, and its tests are not required")
 
 
-def wait_for(condition: Callable[[], object], *, within: float = 20.0, what: str = "the condition") -> None:
+def wait_for(condition: Callable[[], object], *, within: float = 60.0, what: str = "the condition") -> None:
     """Return as soon as `condition()` is true; fail the test where that takes longer than `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
@@ -140,7 +140,7 @@ WaitFor = Callable[..., None]
 
 @pytest.fixture(scope="session")
 def wait_until() -> WaitFor:
-    """`wait_until(condition, within=20.0, what="...")` returns once the condition is true, and fails past `within`."""
+    """`wait_until(condition, within=60.0, what="...")` returns once the condition is true, and fails past `within`."""
     return wait_for
 
 
