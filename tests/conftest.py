@@ -131,7 +131,7 @@ class Mosquitto:
         """End it by its process id: SIGTERM lets it save what it holds, SIGKILL does not."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 

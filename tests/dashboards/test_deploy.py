@@ -89,7 +89,7 @@ def test_secrets_are_files_that_the_script_makes(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "make-secrets", tmp_path)
     named = {Path(secret["file"]).name for secret in STACK["secrets"].values()}
     for _ in range(2):
-        subprocess.run([str(tmp_path / "make-secrets")], check=True, capture_output=True, timeout=20)
+        subprocess.run([str(tmp_path / "make-secrets")], check=True, capture_output=True, timeout=60)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     assert set(made) == named
     assert len(set(made.values())) == len(made)
@@ -182,7 +182,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
         yield port
     finally:
         running.terminate()
-        running.wait(10)
+        running.wait(60)
 
 
 def connected(port: int, user: str, password: str) -> tuple[mqtt.Client, bool]:

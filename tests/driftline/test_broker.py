@@ -139,7 +139,7 @@ def test_no_orphan_is_left_by_a_killed_parent_and_ctrl_c_does_not_reach_the_chil
         assert answers("127.0.0.1", port)
     finally:
         parent.kill()
-        parent.wait(10)
+        parent.wait(60)
         if parent.stdout is not None:
             parent.stdout.close()
     wait_until(lambda: is_gone(pid), what="the broker's end")

@@ -106,7 +106,7 @@ def kept(port: int) -> dict[str, bytes]:
     client.on_subscribe = lambda each, *_: each.publish("marker", b"", qos=1)
     client.connect("127.0.0.1", port)
     client.loop_start()
-    assert done.wait(10)
+    assert done.wait(60)
     client.disconnect()
     client.loop_stop()
     return found

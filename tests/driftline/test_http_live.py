@@ -72,7 +72,7 @@ class Stream:
 @contextmanager
 def following(service: DemoService, server: HttpServer, wait_until: WaitFor, **request: Any) -> Iterator[Stream]:
     before = service.subscribed
-    with httpx.stream("GET", f"{server.url}/api/v1/events", timeout=20, trust_env=False, **request) as response:
+    with httpx.stream("GET", f"{server.url}/api/v1/events", timeout=60, trust_env=False, **request) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         wait_until(lambda: service.subscribed > before, what="the subscription")
@@ -141,7 +141,7 @@ def test_stopping_ends_the_streams_and_frees_the_port(service: DemoService, wait
             stopping = threading.Thread(target=server.stop)
             stopping.start()
             assert stream.ended()
-            stopping.join(10)
+            stopping.join(60)
             assert not stopping.is_alive()
         assert not service.feed.listening
         with pytest.raises(httpx.ConnectError):

@@ -45,10 +45,10 @@ def recorded(broker: Any, path: Path, anonymiser: Anonymiser | None = None) -> R
         assert publisher.drain(10)
         thread = threading.Thread(target=run)
         thread.start()
-        assert begun.wait(20)
+        assert begun.wait(60)
         publisher.send(SENT)
         assert publisher.drain(10)
-        thread.join(20)
+        thread.join(60)
     return counts[0]
 
 
@@ -78,9 +78,9 @@ def test_what_passes_a_broker_is_recorded_and_replayed_byte_for_byte(mosquitto: 
     listener.on_message = keep
     listener.connect(mosquitto.host, mosquitto.port)
     listener.loop_start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     (replayed,) = replay([path], f"mqtt://{mosquitto.host}:{mosquitto.port}", say=lambda _: None)
-    assert came.wait(10)
+    assert came.wait(60)
     listener.disconnect()
     listener.loop_stop()
     assert (replayed.rows, replayed.published, replayed.acknowledged, replayed.skipped) == (4, 4, 4, 0)
@@ -102,9 +102,9 @@ def test_properties_of_mqtt_5_are_recorded_and_replayed(mosquitto: Any, tmp_path
         given = {"most": len(sent), "anonymiser": anonymiser, "say": lambda _: begun.set()}
         thread = threading.Thread(target=record, args=(path, address, ["press/#"]), kwargs=given)
         thread.start()
-        assert begun.wait(20)
+        assert begun.wait(60)
         messages()
-        thread.join(20)
+        thread.join(60)
         return list(read_traffic(path))
 
     def publish() -> None:

@@ -58,7 +58,7 @@ def hall(mosquitto: Any) -> Iterator[BrokerAddress]:
         yield address
     finally:
         run.request_stop()
-        thread.join(20)
+        thread.join(60)
 
 
 @pytest.mark.service("mosquitto")

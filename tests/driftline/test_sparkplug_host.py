@@ -47,7 +47,7 @@ class Listener:
         self.client.on_message = lambda _client, _data, m: self.got.append((m.topic, bytes(m.payload), m.qos, m.retain))
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def close(self) -> None:
         self.client.disconnect()

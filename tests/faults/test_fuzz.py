@@ -185,14 +185,14 @@ class CuttingPeer:
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             connection, _ = self._listener.accept()
             self._listener.close()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(60)
                 connection.recv(4096)  # CONNECT
                 connection.sendall(self._stream)
                 connection.shutdown(socket.SHUT_WR)

@@ -25,7 +25,7 @@ class Subscriber:
         self._client.on_message = self._keep
         self._client.connect(host, port)
         self._client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def _keep(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         with self._arrived:

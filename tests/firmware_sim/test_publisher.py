@@ -52,7 +52,7 @@ def test_something_else_listening_is_said() -> None:
         thread.start()
         with pytest.raises(BrokerUnreachableError, match=str(port)):
             Publisher(BrokerAddress.parse(f"mqtt://127.0.0.1:{port}"), client_id="web").open()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_waiting_for_a_broker_ends_with_the_stop_event(free_port: int) -> None:

@@ -137,7 +137,7 @@ def test_a_clock_that_leaps_makes_a_backlog_of_the_time_between(mosquitto: Any, 
     simulator = Simulator(settings, clock=clock, say=lambda _: None)
     subscriber = subscribe(mosquitto, "plant/#")
     simulator.start()
-    assert simulator.live.wait(10)
+    assert simulator.live.wait(60)
     clock.now += 1000 * SECOND
     messages = subscriber.wait_for(100)
     simulator.stop()
@@ -167,7 +167,7 @@ def test_a_signal_ends_the_process_with_code_zero(mosquitto: Any, subscribe: Any
     with start_process(mosquitto.url) as process:
         subscriber.wait_for(1)
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert "simulator stopped" in process.stderr.read()
 
@@ -177,7 +177,7 @@ def test_a_signal_ends_a_process_that_waits_for_its_broker(free_port: int) -> No
         assert process.stderr is not None
         assert "is away" in process.stderr.readline()
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.service("mosquitto")
@@ -187,8 +187,8 @@ def test_a_child_ends_when_its_parent_has_died(mosquitto: Any, subscribe: Any) -
     with parent, start_process(mosquitto.url, "--parent-pid", str(parent.pid)) as child:
         subscriber.wait_for(1)
         parent.kill()
-        parent.wait(10)
-        assert child.wait(10) == 0
+        parent.wait(60)
+        assert child.wait(60) == 0
 
 
 @pytest.mark.parametrize(

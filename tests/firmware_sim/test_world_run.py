@@ -73,7 +73,7 @@ def test_faults_that_are_asked_for_begin_and_are_labelled(mosquitto: Any, subscr
         assert ask(address, Injection("nobody", "stuck"), seconds=1.0) is None
     finally:
         run.request_stop()
-        thread.join(20)
+        thread.join(60)
     told = read_labels(labels)
     assert len({one.root for one in told if one.kind == "coolant loss"}) == 1
     assert {(one.device, one.metric, one.kind) for one in told if one.kind != "coolant loss"} == {

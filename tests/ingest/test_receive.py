@@ -80,7 +80,7 @@ class GatedJournal(SqliteJournal):
         if not len(chunk):
             return super().append(chunk)
         self.entered.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
         return super().append(chunk)
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(
     wait_until(running(first))
     publisher = bench.publisher()
     sent = publisher.send(50, quality=quality)
-    assert stuck.entered.wait(10)
+    assert stuck.entered.wait(60)
 
     successor = bench.journal("successor")
     second = bench.receiver(successor, protocol=protocol)

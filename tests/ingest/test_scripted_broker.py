@@ -47,7 +47,7 @@ class ScriptedBroker:
         """The next connection that says something."""
         while True:
             connection, _ = self._listener.accept()
-            connection.settimeout(10)
+            connection.settimeout(60)
             self._connection = connection
             if self._receive(connection):
                 return connection
@@ -67,7 +67,7 @@ class ScriptedBroker:
                 if end is not None:
                     end.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(15)
+        self._thread.join(60)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def endpoint(free_port: int, wait_until: Callable[..., None], monkeypatch: pytes
         yield f"127.0.0.1:{free_port}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def answers(url: str) -> bool:

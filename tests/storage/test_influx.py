@@ -319,7 +319,7 @@ def fetch(url: str) -> str:
 
 
 def eventually(condition: object) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if condition():  # type: ignore[operator]
             return True

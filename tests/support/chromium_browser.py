@@ -37,7 +37,7 @@ _KEEPS_NETWORK_LOG = {"browser": "ALL", "performance": "ALL"}
 class Browser:
     """One window. `open` and `close` bound its life; every wait is bounded by `patience` seconds."""
 
-    def __init__(self, folder: Path, *, width: int = 1440, height: int = 900, dark: bool = True, patience: float = 20):
+    def __init__(self, folder: Path, *, width: int = 1440, height: int = 900, dark: bool = True, patience: float = 60):
         self._folder = folder
         self._size = (width, height)
         self._dark = dark
@@ -92,7 +92,7 @@ class Browser:
             self._http.close()
             if self._driver is not None:
                 self._driver.terminate()
-                self._driver.wait(10)
+                self._driver.wait(60)
 
     def _call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         url = f"{self._session}/{path}"

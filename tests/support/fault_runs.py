@@ -138,7 +138,7 @@ class KillableService:
             service = json.loads((self.data / "service.json").read_text())
             if service["pid"] != self.pid:
                 return None
-            return httpx.get(f"{service['url']}/{path}", timeout=20, trust_env=False).text
+            return httpx.get(f"{service['url']}/{path}", timeout=60, trust_env=False).text
         except (OSError, ValueError, httpx.HTTPError):
             return None
 
@@ -288,7 +288,7 @@ class CountsWatch:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
         if kind is None:
             assert not self.wrong, self.wrong[:5]
 
@@ -332,7 +332,7 @@ class JournalTail:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(60)
         if self.error is None:
             self._catch_up()
 

@@ -48,7 +48,7 @@ class Drive:
         if self._thread.is_alive():
             self._ended = True
             self.session.wake()
-            self._thread.join(10)
+            self._thread.join(60)
             self.session.close()
 
     def _run(self) -> None:

@@ -118,7 +118,7 @@ def running_victoria_metrics(folder: Path, port: int) -> Iterator[VictoriaMetric
             stderr=log,
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"VictoriaMetrics did not start: {(folder / 'log').read_text()[-2000:]}")
@@ -126,7 +126,7 @@ def running_victoria_metrics(folder: Path, port: int) -> Iterator[VictoriaMetric
         yield VictoriaMetrics(url, process.pid)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _answers(url: str) -> bool:
