@@ -135,7 +135,9 @@ class RouteSettings(KnowledgeSettings):
         default="", description='MQTT topic filter, for example "plant/+/+". Needed where no profile is named.'
     )
     ignore: list[TopicFilter] = Field(
-        default=[], description="Topic filters of messages that hold no readings: counted as ignored, not decoded."
+        default=[],
+        description="Topic filters of messages that hold no readings: counted as ignored, not decoded. Driftline's own "
+        "topics are ignored as well, such as driftline/truth/#, unless the route's filter begins so.",
     )
     qos: Literal[0, 1, 2] = Field(default=1, description="Highest quality of service asked of the broker.")
     codec: ComponentSettings | str = Field(
@@ -253,13 +255,8 @@ class SnapshotSettings(BaseModel):
     )
 
 
-DEFAULT_ROUTES = [
-    RouteSettings(
-        name="everything", filter="#", ignore=["driftline/truth/#", "driftline/simulator/#", "driftline/notices/#"]
-    ),
-]
-"""What an empty configuration routes: every topic, payloads told apart by their looks; but not what a simulator says of
-its own faults, which no device measures."""
+DEFAULT_ROUTES = [RouteSettings(name="everything", filter="#")]
+"""What an empty configuration routes: every topic, payloads told apart by their looks."""
 
 DEFAULT_DETECTORS = {"default": ComponentSettings(type="ensemble"), "joint": ComponentSettings(type="joint")}
 """What a configuration may name without a table of its own: what scores each series of an empty configuration, and what

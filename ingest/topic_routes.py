@@ -28,8 +28,11 @@ from ingest.topic_table import TopicTable
 LONGEST_TOPIC, MOST_LEVELS = 1_024, 32
 """Longest topic and name that is remembered, since memory must hold them all."""
 
-_OWN = f"{TOPICS}/#"
+NEVER_READ = f"{TOPICS}/#"
 """What the service publishes of its alarms: taken for readings it would be scored, and published again."""
+OWN_TOPICS = (NEVER_READ, "driftline/notices/#", "driftline/simulator/#", "driftline/truth/#")
+"""What the product itself publishes, which no device measures. All but the first are read by a route that asks for
+them: its filter begins so."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 IGNORED = -2
@@ -265,7 +268,7 @@ class TopicRouter:
             self._refused_topics.note(raw, refusal)  # No topic is ever forgotten.
             return refusal
         number = self._topics.add(raw)
-        ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, _OWN))
+        ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, *left_out(self.settings[place])))
         self._note(number, topic.split("/"), IGNORED if ignored else route, self.routes[route])
         self._is_asking = grown(self._is_asking, number + 1, False)
         self._is_asking[number] = self.settings[place].asks_properties and not ignored
@@ -311,3 +314,10 @@ def topic_filters(settings: RouteSettings, profiles: Profiles) -> Sequence[str]:
     if settings.filter:
         return (settings.filter,)
     return profiles.find(settings.profile).subscribe
+
+
+def left_out(settings: RouteSettings) -> list[str]:
+    """Filters of the product's own topics, of which a route's messages hold no readings."""
+    levels = settings.filter.split("/")
+    wanted = "/".join(levels[2:] if levels[0] == "$share" else levels)
+    return [own for own in OWN_TOPICS if own == NEVER_READ or not covers(own, wanted)]

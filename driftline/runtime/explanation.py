@@ -14,12 +14,14 @@ from devices.recognition import Profiles
 from devices.series_registry import SeriesRegistry
 from devices.topics import matches
 from driftline.config import Config
+from driftline.own_topics import routes_in_force
 from ingest.decode import Decoder
 from ingest.decoded import Readings
 from ingest.ingest_settings import ComponentSettings
 from ingest.route import Router
 from ingest.route_entry import Route
 from ingest.rows import PREFIX
+from ingest.topic_routes import NEVER_READ, left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def explain(
     registry = SeriesRegistry(max_series=limits.max_series, max_series_per_device=limits.max_series_per_device)
     chosen: dict[int, tuple[int, int, int]] = {}
     router = Router(
-        config.routes,
+        routes_in_force(config),
         list(config.detectors),
         registry,
         max_topics=2,
@@ -142,7 +144,7 @@ def _routes(router: Router, topic: bytes) -> Iterator[Line]:
         shown = settings.filter or f"profile {settings.profile}"
         name = settings.name or settings.profile or settings.filter
         if chosen is not None and chosen.settings is settings:
-            yield Line("route", f'"{name}" ({shown}) takes it, {_way(router, chosen)}')
+            yield Line("route", f'"{name}" ({shown}) takes it, {_way(router, chosen, text)}')
             chosen = None
         elif settings.filter and matches(settings.filter, text):
             yield Line("route", f'"{name}" ({shown}) would match too, but another route takes it')
@@ -150,8 +152,11 @@ def _routes(router: Router, topic: bytes) -> Iterator[Line]:
             yield Line("route", f'"{name}" ({shown}) does not match')
 
 
-def _way(router: Router, route: Route) -> str:
+def _way(router: Router, route: Route, topic: str) -> str:
     if router.is_ignored(0):
+        own = next((each for each in left_out(route.settings) if matches(each, topic)), "")
+        if own:
+            return f"and ignores it: on {own} Driftline itself publishes, and no device{_asking(own)}"
         return "and ignores it: the topic is among those that hold no readings"
     read = f"and reads it as {_codec(route.component)}"
     if route.profile is None:
@@ -159,6 +164,10 @@ def _way(router: Router, route: Route) -> str:
     if route.role.outcome is not None:
         return f"as {route.profile.title or route.profile.name}: messages of the kind {route.role.value}, not decoded"
     return f"as {route.profile.title or route.profile.name} (profile {route.profile.name}), {read}"
+
+
+def _asking(own: str) -> str:
+    return "" if own == NEVER_READ else f"; a route whose own filter begins with {own.removesuffix('#')} reads it"
 
 
 def _codec(codec: ComponentSettings | str) -> str:

@@ -13,10 +13,10 @@ from detectors.fingerprint import NEW
 from devices.profile import Profile
 from devices.records import DeviceRecord, SeriesRecord
 from driftline.config import Config
+from driftline.own_topics import routes_in_force
 from driftline.runtime.memory_plan import allowed_bytes, fitted
 from driftline.runtime.store_worker import flattened, unflattened
 from driftline.runtime.warm_start import warm_start
-from functions.definitions import published_topics
 from functions.function_settings import TriggerSettings
 from functions.triggers import FunctionTriggers, triggers_of
 from ingest.ingest_settings import OWN_PROFILES, ComponentSettings, LimitSettings, RouteSettings
@@ -39,11 +39,8 @@ _ALL_ALARMS = 1_000_000
 def new_engine(config: Config, known: Sequence[SeriesRecord], devices: Sequence[DeviceRecord] = ()) -> Engine:
     """An engine of this configuration that has learned nothing yet."""
     limits = fitted(config.limits, allowed_bytes())
-    own = [stream.topic for stream in config.streams if stream.topic] + published_topics(config.functions)
-    # What streams and functions publish comes back where a route takes it: it is no reading.
-    routes = [route.model_copy(update={"ignore": [*route.ignore, *own]}) if own else route for route in config.routes]
     return Engine(
-        routes,
+        routes_in_force(config),
         config.detectors,
         config.alarm,
         limits,

@@ -51,6 +51,35 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+TOLD = "what Driftline itself publishes is no reading: "
+OWN = ["driftline/alarms/#", "driftline/notices/#", "driftline/simulator/#", "driftline/truth/#"]
+TRUTH = '[[routes]]\nfilter = "driftline/truth/#"\n'
+NOTICE = '[[notices]]\nname = "night"\nkind = "mqtt"\ntopic = "shift/told"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", [TOLD + ", ".join(OWN)]),
+        ('[[routes]]\nfilter = "plant/#"\n', []),
+        (NOTICE, [TOLD + ", ".join([*OWN, "shift/told"])]),
+        (
+            TRUTH + '[[routes]]\nfilter = "#"\n',
+            [
+                "routes[0] reads driftline/truth/# as readings, which Driftline itself publishes",
+                TOLD + ", ".join(OWN[:3]),
+            ],
+        ),
+    ],
+)
+def test_check_says_what_of_our_own_topics_is_read(
+    text: str, said: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "driftline.toml").write_text(text)
+    assert main(["check"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if "itself publishes" in line] == said
+
+
 def test_what_is_valid_and_hardly_meant_is_warned_of(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "driftline.toml").write_text(DOUBTFUL)
     assert main(["check"]) == 0

@@ -301,6 +301,19 @@ def test_explain_says_what_makes_a_row_of_a_device(tmp_path: Path, capsys: Captu
         ("a", "nan", [], "no data: no_value"),
         ("pump/set", "1", [], "no data: command"),
         ("a/#", "1", [], "bad_topic"),
+        (
+            "driftline/truth/pump",
+            '{"x": 1}',
+            [],
+            "takes it, and ignores it: on driftline/truth/# Driftline itself publishes, and no device; "
+            "a route whose own filter begins with driftline/truth/ reads it",
+        ),
+        (
+            "driftline/alarms/pump/score",
+            "9",
+            [],
+            "takes it, and ignores it: on driftline/alarms/# Driftline itself publishes, and no device\n",
+        ),
     ],
 )
 def test_explain_says_why_nothing_is_stored(
@@ -310,6 +323,17 @@ def test_explain_says_why_nothing_is_stored(
     out = capsys.readouterr().out
     assert said in out
     assert "0 points would be stored" in out
+
+
+@pytest.mark.parametrize("topic", ["shift/told", "hot/minutes"])
+def test_explain_knows_what_notices_and_streams_publish(topic: str, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "driftline.toml").write_text(
+        '[[notices]]\nname = "night"\nkind = "mqtt"\ntopic = "shift/told"\n[[streams]]\nname = "hot"\nfrom = "points"\n'
+        'window = { size = "1m" }\n'
+        'sql = "select device, max(value) as high from window group by device"\nto = ["mqtt:hot/minutes"]\n'
+    )
+    assert main(["explain", topic, '{"high": 96}']) == 1
+    assert "and ignores it: the topic is among those that hold no readings" in capsys.readouterr().out
 
 
 def test_explain_says_what_is_odd_about_a_time_that_costs_nothing(capsys: Captured) -> None:

@@ -425,17 +425,50 @@ def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
     assert engine.router.filters == {"+/x": 2, "$SYS/#": 1, "#": 1}
 
 
-def test_what_a_simulator_says_of_its_faults_is_no_metric_of_a_device_and_no_sign_of_life() -> None:
-    engine = make_engine(*DEFAULT_ROUTES)
+@pytest.mark.parametrize(
+    "routes",
+    [
+        DEFAULT_ROUTES,
+        [RouteSettings(filter="plant/+/telemetry", device="{topic[1]}"), RouteSettings(filter="#")],
+        [RouteSettings(filter="driftline/#"), RouteSettings(filter="other", detectors=["default"])],
+    ],
+)
+def test_what_a_simulator_says_of_its_faults_is_no_metric_of_a_device_and_no_sign_of_life(
+    routes: list[RouteSettings],
+) -> None:
+    engine = make_engine(*routes)
     label = [{"ts": "2026-03-01T12:00:00Z", "temperature": 1, "kind": "stuck"}]
     output = Feeder(engine)(
         ("driftline/truth/plant/hall-1/press-01", label, FLAG_RETAIN),
         ("driftline/simulator/inject", {"device": "press-01", "kind": "stuck", "seconds": 60}),
+        ("driftline/notices", {"alarm": 7, "peak_score": 9.5}),
+        ("driftline/alarms/press-01/score", b"9.5"),
         ("other", b"1"),
     )
     assert names(engine) == [("other", "value")]
-    assert output.counts["dropped.ignored"] == 2
+    assert output.counts["dropped.ignored"] == 4
     assert output.dead_letters == []
+
+
+@pytest.mark.parametrize(
+    ("filter_", "read"),
+    [
+        ("driftline/truth/#", [("driftline/truth/plant/press-01", "stuck")]),
+        ("$share/lines/driftline/truth/plant/+", [("driftline/truth/plant/press-01", "stuck")]),
+        ("driftline/notices", [("driftline", "notices")]),
+        ("driftline/alarms/#", []),
+    ],
+)
+def test_a_route_whose_own_filter_begins_so_reads_what_the_product_publishes_but_never_its_alarms(
+    filter_: str, read: list[tuple[str, str]]
+) -> None:
+    engine = make_engine(RouteSettings(filter=filter_), RouteSettings(filter="#"))
+    Feeder(engine)(
+        ("driftline/truth/plant/press-01", {"stuck": 1}),
+        ("driftline/notices", b"7"),
+        ("driftline/alarms/a/score", b"9"),
+    )
+    assert names(engine) == read
 
 
 def test_a_route_takes_from_its_profile_what_it_does_not_set() -> None:

@@ -35,6 +35,7 @@ def check(
     from driftline.config_errors import ConfigError
     from driftline.config_files import backup_folder_error, check_files
     from driftline.config_warnings import config_warnings, heard_topics
+    from driftline.own_topics import own_topics_read
 
     chosen = configuration_file(file or config)
     settings = read_config(chosen)
@@ -50,6 +51,8 @@ def check(
     print(f"{name}: ok: {counted(len(settings.routes), 'route')}, {counted(len(settings.detectors), 'detector')}")
     if heard := heard_topics(settings):
         print(heard)
+    for line in own_topics_read(settings):
+        print(line)
     for line in config_warnings(settings):
         print(f"warning {line}")
     for line in memory_plan(settings, series):
