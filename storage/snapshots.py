@@ -30,6 +30,19 @@ MOST_BYTES = 1 << 30
 """Three are kept where they are not longer than this together."""
 _PAGE_BYTES = 32768
 _BLOCK_BYTES = 8 << 20
+_MOST_SNAPSHOTS = 1 << 40
+_NOT_OF_THE_FILE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOLFS,
+}
+"""SQLite's words for what another process, the disk or the machine does."""
 
 _SCHEMA = """
 CREATE TABLE snapshot(
@@ -87,21 +100,24 @@ class SnapshotStore(SqliteFile):
         """Write a snapshot whole; it is on disk when this returns, and the oldest beyond those kept are gone.
 
         `parts` are arrays of any dtype and shape but objects, `meta` anything that JSON holds. Raises ValueError for an
-        array of objects, StorageFullError where there is no room: then the snapshots before stay as they are. A file
-        that is too damaged to be written to is set aside, and a new one begun.
+        array of objects, StorageFullError where there is no room: then the snapshots before stay as they are. What was
+        written is read back as the next start reads it; a file that is too damaged for that is set aside, and a new
+        one begun.
         """
         for name, array in parts.items():
             if array.dtype.hasobject:
                 raise ValueError(f"snapshot part {name!r} has dtype {array.dtype}: expected one without objects")
         text = orjson.dumps(dict(meta)).decode()
         head = (position, fingerprint, text, len(parts), _head_checksum(position, fingerprint, text, len(parts)))
-        try:
-            self._write(head, parts)
-        except StorageCorruptError as error:
-            self._begin_anew(error)
-            self._write(head, parts)
+        with self._lock:
+            try:
+                self._write(head, parts)
+            except (StorageCorruptError, OSError) as error:
+                if not _tells_of_damage(error):
+                    raise
+                self._begin_anew(error, head, parts)
 
-    def _write(self, head: tuple[int, str, str, int, int], parts: Mapping[str, NDArray[Any]]) -> None:
+    def _write(self, head: _Head, parts: Mapping[str, NDArray[Any]]) -> None:
         is_large = KEPT * sum(array.nbytes for array in parts.values()) > self._most_bytes
         with self._using("saving a snapshot") as connection:
             if is_large:
@@ -109,23 +125,42 @@ class SnapshotStore(SqliteFile):
             with transaction(connection):
                 connection.executemany("DELETE FROM snapshot WHERE id = ?", [(each,) for each in self._damaged])
                 _remove_parts_of_none(connection)
-                snapshot = connection.execute(
-                    "INSERT INTO snapshot(position, fingerprint, meta, parts, crc) VALUES (?, ?, ?, ?, ?)", head
-                ).lastrowid
+                snapshot = _next_id(connection)
+                connection.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)", (snapshot, *head))
                 for name, array in parts.items():
                     _write_part(connection, snapshot, name, np.ascontiguousarray(array).reshape(array.shape))
                 _remove_all_but(connection, KEPT_OF_LARGE if is_large else KEPT)
             self._damaged = []
+        with SnapshotStore(self.path) as as_at_the_start:
+            as_at_the_start._expect_newest(snapshot)
 
-    def _begin_anew(self, error: StorageCorruptError) -> None:
-        """Set the damaged file aside: the state to be saved is whole, and goes into a new one."""
-        aside = self.path.with_name(f"{self.path.name}.damaged")
+    def _expect_newest(self, snapshot: int) -> None:
+        """Raises StorageCorruptError where the snapshot is not the newest one, or not intact."""
+        with self._using("reading back the snapshot that was saved") as connection:
+            newest = connection.execute("SELECT id FROM snapshot ORDER BY id DESC").fetchall()[:1]
+            if newest != [(snapshot,)] or not _is_intact(connection, snapshot):
+                raise StorageCorruptError(f"{self.path}: what was saved is not what is read back")
+
+    def _begin_anew(self, error: Exception, head: _Head, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Set the damaged file aside: the state to be saved is whole, and takes its place once it is on disk."""
+        aside, begun = (self.path.with_name(f"{self.path.name}.{ending}") for ending in ("damaged", "new"))
+        _remove(begun)
+        try:
+            with SnapshotStore(begun, most_bytes=self._most_bytes) as new:
+                new._write(head, parts)
+        except BaseException:
+            _remove(begun)
+            raise
         log.error(
-            "%s is damaged (%s): it is moved to %s, and a new one is begun", self.path, error.__cause__, aside.name
+            "%s is damaged (%s): it is moved to %s, and a new one is begun",
+            self.path,
+            error.__cause__ or error,
+            aside.name,
         )
         self.close()
+        _journal_of(self.path).unlink(missing_ok=True)
         self.path.replace(aside)
-        Path(f"{self.path}-journal").unlink(missing_ok=True)
+        begun.replace(self.path)
         self._damaged = []
         self.open()
 
@@ -157,11 +192,38 @@ class _DamageError(Exception):
     pass
 
 
+_Head = tuple[int, str, str, int, int]
+"""Position, fingerprint, meta, number of parts and checksum of a snapshot."""
 _PartRow = tuple[int, str, str, str, int]
 """Id, name, dtype, shape and checksum of a part."""
 
 
-def _write_part(connection: sqlite3.Connection, snapshot: int | None, name: str, array: NDArray[Any]) -> None:
+def _tells_of_damage(error: Exception) -> bool:
+    """Whether the file is at fault: a damaged one may read as one without a table, or with a row twice."""
+    if isinstance(error, StorageCorruptError):
+        return True
+    code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_IOERR)
+    return (code & 0xFF) not in _NOT_OF_THE_FILE
+
+
+def _next_id(connection: sqlite3.Connection) -> int:
+    """Behind all others. SQLite's own count is a number in the file, which says that it is full where it is damaged."""
+    newest = connection.execute("SELECT max(id) FROM snapshot").fetchone()[0] or 0
+    if not 0 <= newest < _MOST_SNAPSHOTS:
+        raise StorageCorruptError(f"the newest snapshot has the number {newest}")
+    return int(newest) + 1
+
+
+def _journal_of(path: Path) -> Path:
+    return Path(f"{path}-journal")
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _journal_of(path).unlink(missing_ok=True)
+
+
+def _write_part(connection: sqlite3.Connection, snapshot: int, name: str, array: NDArray[Any]) -> None:
     dtype = orjson.dumps(np.lib.format.dtype_to_descr(array.dtype)).decode()
     shape = orjson.dumps(list(array.shape)).decode()
     data = array.reshape(-1).view(np.uint8).data if array.size and array.dtype.itemsize else memoryview(b"")

@@ -158,7 +158,7 @@ def test_the_one_that_is_kept_while_a_large_one_is_written_is_intact(tmp_path: P
         store.save(40, "", {"part": np.full(4, 40.0)}, {})
         assert store.positions == [20, 40]
     with sqlite3.connect(path) as raw:
-        raw.execute("UPDATE part SET crc = crc + 1 WHERE snapshot = 4")
+        raw.execute("UPDATE part SET crc = crc + 1 WHERE snapshot = (SELECT max(id) FROM snapshot)")
     raw.close()
     with SnapshotStore(path) as store:
         snapshot = store.load()
@@ -241,6 +241,63 @@ def test_a_file_that_cannot_be_written_to_is_set_aside_and_the_state_is_saved(tm
         set_aside += aside.exists()
         aside.unlink(missing_ok=True)
     assert set_aside > 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE sqlite_sequence SET seq = 9223372036854775807", None),
+        ("UPDATE snapshot SET id = 9223372036854775807 WHERE id = 3", "the newest snapshot has the number 92233720"),
+        ("UPDATE snapshot SET id = 1000 WHERE id = 3", None),
+        ("DROP TABLE block", "no such table: block"),
+        ("ALTER TABLE part RENAME COLUMN shape TO shbpe", "no column named shape"),
+        (
+            "CREATE TRIGGER t AFTER INSERT ON block BEGIN DELETE FROM block; END",
+            "what was saved is not what is read back",
+        ),
+    ],
+)
+def test_what_is_saved_is_what_the_next_start_loads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, said: str | None
+) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        for position in range(3):
+            store.save(position, "", {"part": np.full(4, float(position))}, {})
+    with sqlite3.connect(path) as raw:
+        raw.execute(damage)
+    raw.close()
+    with SnapshotStore(path) as store:
+        store.save(7, "", {"part": np.full(4, 7.0)}, {})
+        assert max(store.positions) == 7
+    with SnapshotStore(path) as store:
+        snapshot = store.load()
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.parts["part"].tolist()) == (7, [7.0] * 4)
+    assert [record.getMessage() for record in caplog.records if said is None] == []
+    if said is not None:
+        [message] = [record.getMessage() for record in caplog.records]
+        assert said in message
+        assert message.endswith("it is moved to snapshots.db.damaged, and a new one is begun")
+        assert (tmp_path / "snapshots.db.damaged").exists()
+
+
+def test_a_damaged_file_stays_until_the_new_one_is_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "snapshots.db"
+    with SnapshotStore(path) as store:
+        store.save(1, "", {"part": np.ones(4)}, {})
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE snapshot SET id = 9223372036854775807")
+    raw.close()
+    before = path.read_bytes()
+    (tmp_path / "snapshots.db.new").mkdir()  # nothing can be written there
+    with SnapshotStore(path) as store, pytest.raises(OSError, match=r"snapshots\.db\.new"):
+        store.save(2, "", {"part": np.ones(4)}, {})
+    assert path.read_bytes() == before
+    (tmp_path / "snapshots.db.new").rmdir()
+    with SnapshotStore(path) as store:
+        store.save(2, "", {"part": np.ones(4)}, {})
+        assert store.positions == [2]
 
 
 SAVER = """

@@ -57,21 +57,23 @@ def journal(data: bytes) -> None:
 
 
 def snapshots(data: bytes) -> None:
-    """Snapshots that were written over anywhere: an intact one, or the damage is named; and saving goes on."""
+    """Snapshots that were written over anywhere: an intact one, or the damage is named; what is saved then loads."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "snapshots.db")
         path.write_bytes(_patched(_whole_snapshots(), data))
         try:
-            with SnapshotStore(path) as store:
-                with contextlib.suppress(StorageCorruptError):
-                    saved = store.load()
-                    assert saved is None or saved.parts["part"].tolist() == [float(saved.position)] * 5_000
-                store.save(9, "", {"part": np.full(5_000, 9.0)}, {"at": 9})
-            with SnapshotStore(path) as store:
-                saved = store.load()
+            store = SnapshotStore(path).open()
         except (StorageCorruptError, OSError) as error:
             assert "snapshots.db" in str(error)
             return
+        with store:
+            with contextlib.suppress(StorageCorruptError, OSError):
+                saved = store.load()
+                assert saved is None or saved.parts["part"].tolist() == [float(saved.position)] * 5_000
+            store.save(9, "", {"part": np.full(5_000, 9.0)}, {"at": 9})
+        with SnapshotStore(path) as store:
+            saved = store.load()
+            assert max(store.positions) >= 9
         assert saved is not None
         assert saved.position == 9
 
