@@ -37,7 +37,7 @@ def test_two_processes_share_the_steps_and_none_decodes_that_another_compiles() 
     assert _shares(["decoding"]) == [["decoding"]]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_what_is_missing_is_compiled_in_other_processes_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +58,7 @@ def test_what_is_missing_is_compiled_in_other_processes_and_noted(
     assert len(said) == len(steps)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_step_that_fails_or_is_stopped_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     for steps, stop in ((["no such step"], False), (["detector ensemble"], True)):

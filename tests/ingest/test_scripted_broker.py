@@ -14,7 +14,7 @@ from session_drive import make
 from ingest.frames import Group
 from ingest.session import SessionState
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 class ScriptedBroker:
