@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from threading import Event
 from typing import cast
@@ -28,6 +29,12 @@ Message = tuple[bytes, bytes]
 
 DescribedMessage = tuple[bytes, bytes, bytes]
 """Topic, payload, and properties of MQTT 5, as a frame has them with their length."""
+
+Patience = Callable[[], float]
+"""Gives how many seconds from now on a broker may be away."""
+
+UNREACHABLE = 3
+"""Exit code of a command that no broker answered."""
 
 KEEPALIVE_SECONDS = 60
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 30.0
@@ -75,6 +82,11 @@ class BrokerAddress:
         return cls(parts.hostname, port, tls, username, password)
 
 
+def without_end() -> float:
+    """The patience of who waits until the broker is back."""
+    return inf
+
+
 class Publisher:
     """Publishes in order with a bounded number of messages in flight; single-threaded, blocking.
 
@@ -83,7 +95,8 @@ class Publisher:
     message may arrive twice, at QoS 2 too, since the session is a clean one. At QoS 0 those on the way are lost.
 
     `sent` counts messages given to the connection, `acknowledged` those the broker has confirmed (at QoS 0: handed
-    to the operating system). Setting `stop` makes any waiting call raise StoppedError. With `properties` it speaks
+    to the operating system). Setting `stop` makes any waiting call raise StoppedError; a broker that is away for longer
+    than the seconds that `patience` gives then, BrokerUnreachableError. With `properties` it speaks
     MQTT 5 where the broker does; where that does not, it says so, and leaves the properties out.
     """
 
@@ -98,6 +111,7 @@ class Publisher:
         stop: Event | None = None,
         random: Random | None = None,
         properties: bool = False,
+        patience: Patience = without_end,
     ) -> None:
         if qos not in {0, 1, 2}:
             raise ValueError(f"qos {qos}: expected 0, 1 or 2")
@@ -109,6 +123,7 @@ class Publisher:
         self._client_id = client_id
         self._qos = qos
         self._version_5 = properties
+        self._patience = patience
         self._in_flight = min(in_flight, 20) if qos == 2 else in_flight  # brokers commonly hold 20 QoS 2 handshakes
         self._say = say
         self._stop = stop or Event()
@@ -346,12 +361,19 @@ class Publisher:
         self._client = None
 
     def _reconnect(self, cause: str) -> None:
-        """Connect again, however long it takes, and send again what is not acknowledged. Raises StoppedError."""
+        """Connect again, for as long as there is patience, and send again what is not acknowledged.
+
+        Raises StoppedError, BrokerUnreachableError.
+        """
         self._drop_client()
         self._say(f"broker {self.address} is away ({cause}); trying again until it is back")
         pause = FIRST_RETRY_SECONDS
+        end = time.monotonic() + self._patience()
         while True:
-            if self._stop.wait(pause * self._random.uniform(0.5, 1.0)):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise BrokerUnreachableError(f"broker {self.address} did not come back in time")
+            if self._stop.wait(min(left, pause * self._random.uniform(0.5, 1.0))):
                 raise StoppedError
             try:
                 self._connect()

@@ -6,12 +6,22 @@ import heapq
 import os
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
 from threading import Event
 from typing import Protocol
 
 from firmware_sim.firmware.mqtt_sessions import Session, Sessions, allow_files
-from firmware_sim.publisher import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, BrokerAddress, Message, StoppedError
+from firmware_sim.publisher import (
+    FIRST_RETRY_SECONDS,
+    LAST_RETRY_SECONDS,
+    BrokerAddress,
+    BrokerUnreachableError,
+    Message,
+    Patience,
+    StoppedError,
+    without_end,
+)
 
 CONNECTING_AT_ONCE = 200
 """Connections that are being made at the same time: a broker's queue of new ones is short."""
@@ -63,7 +73,7 @@ class _Line:
 
     def connected(self) -> None:
         self._pause = FIRST_RETRY_SECONDS
-        self._publisher.connecting -= 1
+        self._publisher.found()
 
     def connection_lost(self, cause: str) -> None:
         self._publisher.lost(self, cause, self._pause)
@@ -76,7 +86,8 @@ class _Line:
 class SessionPublisher:
     """Publishes each topic on a connection of its own; single-threaded. Other topics go over the first one.
 
-    What is lost on the way is sent again, as `Publisher` does. Raises OSError where the system allows too few sockets.
+    What is lost on the way is sent again, as `Publisher` does, with the same `patience`. Raises OSError where
+    the system allows too few sockets.
     """
 
     def __init__(
@@ -90,8 +101,10 @@ class SessionPublisher:
         stop: Event | None = None,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        patience: Patience = without_end,
     ) -> None:
         self.address = address
+        self._patience = patience
         self.connecting = 0
         self._topics = list(topics)
         self._qos = qos
@@ -103,6 +116,7 @@ class SessionPublisher:
         self._lines: dict[bytes, _Line] = {}
         self._again: list[tuple[float, int, _Line]] = []
         self._said = ""
+        self._give_up_at = inf
 
     @property
     def acknowledged(self) -> int:
@@ -115,34 +129,36 @@ class SessionPublisher:
         return self.pool.in_flight
 
     def open(self, *, retry: bool = False) -> None:
-        """Make all connections, some at a time; returns when the broker has taken every one. Raises StoppedError."""
+        """Make all connections, some at a time; returns when the broker has taken every one.
+
+        Raises StoppedError, BrokerUnreachableError.
+        """
         allow_files(len(self._topics))
         self.pool = Sessions(self.address, clock=self._clock)
         for number, topic in enumerate(self._topics):
             self._lines[topic] = _Line(self, number)
         waiting = list(self._lines.values())
         while waiting or self.connecting or (retry and self._again):
-            if self._stop.is_set():
-                raise StoppedError
+            self._check()
             while waiting and self.connecting < CONNECTING_AT_ONCE:
                 self._connect(waiting.pop())
             self._poll(0.2)
 
     def send(self, messages: Sequence[Message], *, retained: bool = False) -> None:
-        """Publish all messages in order. Raises StoppedError."""
+        """Publish all messages in order. Raises StoppedError, BrokerUnreachableError."""
         first = next(iter(self._lines.values()))
         for topic, payload in messages:
             while self.pool.in_flight >= self._in_flight:
-                if self._stop.is_set():
-                    raise StoppedError
+                self._check()
                 self._poll(0.2)
             self._lines.get(topic, first).session.publish_bytes(topic, payload, self._qos, retained)
         self._poll(0)
 
     def pump(self, seconds: float) -> None:
-        """Wait up to `seconds` while acknowledgements come in."""
+        """Wait up to `seconds` while acknowledgements come in. Raises BrokerUnreachableError."""
         deadline = self._clock() + seconds
         while (left := deadline - self._clock()) > 0 and not self._stop.is_set():
+            self._check()
             self._poll(min(left, 0.2))
 
     def drain(self, seconds: float) -> bool:
@@ -160,14 +176,27 @@ class SessionPublisher:
         """Say goodbye on every connection."""
         self.pool.close()
 
+    def found(self) -> None:
+        """A line is connected."""
+        self.connecting -= 1
+        self._give_up_at = inf
+
     def lost(self, line: _Line, cause: str, pause: float) -> None:
         """Connect a line again after a pause; the first time that a cause comes it is said."""
         self.connecting = max(self.connecting - 1, 0)
         if cause != self._said:
             self._say(f"broker {self.address}: a connection is lost ({cause}); trying again until it is back")
             self._said = cause
+        if self._give_up_at == inf:
+            self._give_up_at = self._clock() + self._patience()
         at = self._clock() + pause * self._random.uniform(0.5, 1.0)
         heapq.heappush(self._again, (at, id(line), line))
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+        if self._clock() >= self._give_up_at:
+            raise BrokerUnreachableError(f"broker {self.address} did not come back in time")
 
     def _connect(self, line: _Line) -> None:
         self.connecting += 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -22,7 +22,7 @@ from firmware_sim.injection import Injection, InjectionListener
 from firmware_sim.memory import Memory, load_memory, save_memory
 from firmware_sim.payloads import array_messages, garble, single_messages, truth_message
 from firmware_sim.progress import Progress
-from firmware_sim.publisher import BrokerAddress, Message, Publisher, StoppedError
+from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError, Message, Publisher, StoppedError
 from firmware_sim.session_publisher import FleetPublisher, SessionPublisher
 from firmware_sim.simulated_fleet import Fleet
 from firmware_sim.simulation_settings import SimulatorSettings
@@ -32,7 +32,8 @@ BACKLOG_TICKS = 300
 READINGS_PER_MESSAGE = 60
 BEHIND_SECONDS = 5
 SAVE_SECONDS = 5.0
-GOODBYE_SECONDS = 0.4
+GOODBYE_SECONDS, LAST_WAIT_SECONDS = 0.4, 5.0
+"""How long a broker may be silent at the end of a run, where somebody waits for it and where nobody does."""
 LONGEST_WAIT_SECONDS = 1.0
 """The clock is looked at this often at least: it may leap while the simulator waits."""
 
@@ -46,6 +47,7 @@ class Counts:
     acknowledged: int = 0
     malformed: int = 0
     faults: int = 0
+    unacknowledged: int = 0
 
 
 class Simulator:
@@ -89,7 +91,10 @@ class Simulator:
             in_flight=settings.in_flight,
             say=say,
             stop=self._stop,
+            patience=self._patience,
         )
+        self._is_open = False
+        self._end_at: int | None = None
         self._injections = InjectionListener(self._address, self.description)
         self._targets: plans.Targets = {}
         self._told: list[FaultLabel] = []
@@ -149,8 +154,17 @@ class Simulator:
                 in_flight=settings.in_flight,
                 say=self._say,
                 stop=self._stop,
+                patience=self._patience,
             )
         return fleet
+
+    def _patience(self) -> float:
+        """Seconds that the broker may be away: the duration, and of the live phase what is left of it."""
+        if self.settings.duration is None:
+            return inf
+        if self._end_at is None:
+            return parse_duration(self.settings.duration) / 1e9
+        return max(self._end_at - self._clock(), 0) / 1e9
 
     def _faults(self, fleet: Fleet, first: int, now: int) -> plans.FaultPlan:
         settings = self.settings
@@ -173,6 +187,7 @@ class Simulator:
         settings = self.settings
         try:
             self._publisher.open(retry=True)
+            self._is_open = True
             self._injections.start()
             kinds = f"{settings.devices} devices, one reading every {settings.interval}"
             self._say(f"simulating {kinds}, to {self._publisher.address}")
@@ -183,15 +198,18 @@ class Simulator:
             pass
         finally:
             self._end(fleet)
+        if self.counts.unacknowledged and not self._stop.is_set():
+            raise BrokerUnreachableError(f"broker {self._address} did not acknowledge everything in time")
 
     def _end(self, fleet: Fleet) -> None:
         self._injections.stop()
         try:
-            if self._publisher.drain(GOODBYE_SECONDS):
+            if self._is_open and self._publisher.drain(GOODBYE_SECONDS if self._stop.is_set() else LAST_WAIT_SECONDS):
                 self._save(fleet)
-        except StoppedError:
+        except (StoppedError, BrokerUnreachableError):
             pass  # the broker is away: what it has not acknowledged is sent again by the next run
         self.counts.acknowledged = self._publisher.acknowledged
+        self.counts.unacknowledged = self._publisher.unacknowledged if self._is_open else 0
         self._publisher.close()
 
     def _tell_history(self, fleet: Fleet) -> None:
@@ -221,15 +239,14 @@ class Simulator:
     def _live(self, fleet: Fleet) -> None:
         settings = self.settings
         self._wall_origin = self._clock()
-        end: int | None = None
         most_behind = max(BEHIND_SECONDS, ceil(BEHIND_SECONDS * 1e9 * settings.speed / fleet.interval))
         waiting: list[tuple[int, Message]] = []
-        while not self._stop.is_set() and (end is None or self._clock() < end):
+        while not self._stop.is_set() and (self._end_at is None or self._clock() < self._end_at):
             now = self._device_time()
             if not self.live.is_set() and now >= self._clock() - fleet.interval:
                 self._plan.begin_live(now)
                 self.live.set()
-                end = now + parse_duration(settings.duration) if settings.duration else None
+                self._end_at = now + parse_duration(settings.duration) if settings.duration else None
             behind = now // fleet.interval - self._tick
             if behind > most_behind:
                 self._publish([message for _, message in waiting])

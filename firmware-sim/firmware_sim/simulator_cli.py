@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from firmware_sim.load_cli import load_main
+from firmware_sim.publisher import UNREACHABLE, BrokerUnreachableError
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
 from firmware_sim.stopping import stopped_by_signals
@@ -35,7 +36,8 @@ def parser(program: str = "firmware_sim") -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") -> int:
-    """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings.
+    """Run the simulator until SIGINT, SIGTERM or its duration; 0 then, 2 for unusable settings, 3 where the broker is
+    away until the duration is over.
 
     With `--world` a whole world is simulated in place of the mixed fleet; `inject` asks a running one for a fault;
     `load` puts load on a broker.
@@ -60,18 +62,23 @@ def main(argv: Sequence[str] | None = None, *, program: str = "firmware_sim") ->
             option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
             _say(f"{option}{problem['msg'].removeprefix('Value error, ')}")
         return 2
+    code = 0
     try:
         with stopped_by_signals(simulator.request_stop, parent):
             simulator.run()
+    except BrokerUnreachableError as error:
+        _say(str(error))
+        code = UNREACHABLE
     except (ValueError, OSError) as error:
         _say(str(error))
         return 2
     counts = simulator.counts
+    lost = f", {counts.unacknowledged} not acknowledged by the broker" if counts.unacknowledged else ""
     _say(
         f"simulator stopped: {counts.readings} readings in {counts.messages} messages, "
-        f"{counts.faults} faults, {counts.malformed} messages malformed"
+        f"{counts.faults} faults, {counts.malformed} messages malformed{lost}"
     )
-    return 0
+    return code
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ from devices.fault_labels import Expected
 from firmware_sim.injection import Injection, ask
 from firmware_sim.plant_export import export_plant
 from firmware_sim.plants import PlantOptions, make_plant
-from firmware_sim.publisher import BrokerAddress
+from firmware_sim.publisher import UNREACHABLE, BrokerAddress
 from firmware_sim.stopping import stopped_by_signals
 from firmware_sim.world_run import WorldRun
 from firmware_sim.world_settings import WorldSettings
@@ -38,7 +38,7 @@ def world_parser(program: str) -> argparse.ArgumentParser:
 
 
 def world_main(argv: Sequence[str], *, program: str) -> int:
-    """Simulate a world; 0 when it is done, 2 for unusable settings."""
+    """Simulate a world; 0 when it is done, 2 for unusable settings, 3 where no device could connect."""
     try:
         given = vars(world_parser(program).parse_args(argv))
         parent = given.pop("parent_pid")
@@ -64,6 +64,9 @@ def _live(settings: WorldSettings, parent: int | None) -> int:
         f"simulator stopped: {counts.messages} messages of {counts.devices} devices, "
         f"{counts.acknowledged} acknowledged, {counts.faults} faults"
     )
+    if counts.devices and not counts.connections:
+        _say(f"no broker answered at {BrokerAddress.parse(settings.url)}")
+        return UNREACHABLE
     return 0
 
 

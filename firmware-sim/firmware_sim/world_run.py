@@ -53,6 +53,7 @@ class RunCounts:
     """What happened so far."""
 
     devices: int = 0
+    connections: int = 0
     messages: int = 0
     acknowledged: int = 0
     faults: int = 0
@@ -73,6 +74,7 @@ class _Device:
         self.firmware = firmware_of(self.session)
 
     def connected(self) -> None:
+        self._run.counts.connections += 1
         self.firmware.connected(self._run.now())
         self._run.schedule(self)
 

@@ -63,6 +63,17 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Captured) -> 
     assert "Example: " in out or name == "simulate"
 
 
+@pytest.mark.parametrize("what", [["--devices=3"], ["--world=cold-chain"], ["inject", "press-01", "stuck"], ["load"]])
+def test_without_a_service_and_an_address_nothing_is_published(
+    what: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", *what]) == 3
+    assert capsys.readouterr().err == (
+        'driftline: no service runs on "var": start `driftline up`, or name the broker with --url mqtt://HOST:PORT\n'
+    )
+
+
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     program = (
         "import sys; from driftline.cli.command_line import main; code = main(['--help']);"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from firmware_sim.injection import Injection, ask
-from firmware_sim.publisher import BrokerAddress
+from firmware_sim.publisher import BrokerAddress, BrokerUnreachableError
 from firmware_sim.simulation_settings import SimulatorSettings
 from firmware_sim.simulator import Simulator
 from firmware_sim.simulator_cli import main
@@ -40,6 +40,41 @@ def run(broker: Any, **settings: object) -> Simulator:
     simulator = Simulator(SimulatorSettings(**{"url": broker.url, "devices": 10, **settings}), say=lambda _: None)
     simulator.run()
     return simulator
+
+
+@pytest.mark.parametrize("connections", ["one", "each"])
+@pytest.mark.parametrize("history", ["0s", "10m"])
+def test_a_duration_ends_where_no_broker_answers(
+    connections: str, history: str, tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"mqtt://127.0.0.1:{free_port}"
+    options = [f"--url={url}", "--duration=200ms", "--devices=3", f"--connections={connections}"]
+    assert main([*options, f"--history={history}", f"--state={tmp_path}"]) == 3
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:] == [
+        f"broker {url} did not come back in time",
+        "simulator stopped: 0 readings in 0 messages, 0 faults, 0 messages malformed",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.service("mosquitto")
+@pytest.mark.parametrize("connections", ["one", "each"])
+def test_a_duration_ends_while_the_broker_is_away(mosquitto: Any, connections: Any) -> None:
+    settings = SimulatorSettings(
+        url=mosquitto.url, devices=3, interval="50ms", faults="none", duration="1s", connections=connections
+    )
+    said: list[str] = []
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if line.startswith("simulating "):
+            mosquitto.stop()
+
+    simulator = Simulator(settings, say=hear)
+    with pytest.raises(BrokerUnreachableError, match="in time"):
+        simulator.run()
+    assert "trying again until it is back" in said[1]
 
 
 @pytest.mark.service("mosquitto")
