@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -274,23 +274,34 @@ class WorkflowEngine:
     def _steps(self, machine: str, name: str) -> list[StepRecord]:
         """Every step of a machine that is done, with those of the machines within it, in the order of their ends."""
         found = []
+        asked: list[Any] = []
         for step in DBOS.list_workflow_steps(machine):
             child = step["child_workflow_id"]
             if child and step["function_name"] == _BRANCH:
                 found += self._steps(child, name)
             elif "#" in step["function_name"] and isinstance(step["output"], dict):
-                found.append(_step(step, name))
+                found.append(_step(step, name, asked))
+            asked = _asked(step, asked)
         return sorted(found, key=lambda each: each.ended)
 
 
-def _step(step: Any, name: str) -> StepRecord:
+def _asked(step: Any, asked: list[Any]) -> list[Any]:
+    """What DBOS noted of an approval that begins with this step or goes on with it: it waits, with a sleep beside."""
+    if step["function_name"] == "DBOS.recv":
+        return [step]
+    return [*asked, step] if asked and step["function_name"] == "DBOS.sleep" else []
+
+
+def _step(step: Any, name: str, asked: Sequence[Any]) -> StepRecord:
+    """The record of a step; a decision's begins when it was asked for: `asked` has what DBOS noted of that."""
     place, _, attempt = step["function_name"].rpartition("#")
     output = step["output"]
+    started = min(filter(None, (each["started_at_epoch_ms"] for each in (*asked, step))), default=0)
     return StepRecord(
         place,
         int(attempt),
         f"{name}/{place}",
-        (step["started_at_epoch_ms"] or 0) * _MILLISECOND,
+        started * _MILLISECOND,
         (step["completed_at_epoch_ms"] or 0) * _MILLISECOND,
         output.get("result"),
         output.get("error", ""),

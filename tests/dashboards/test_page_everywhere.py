@@ -11,6 +11,15 @@ from shown_page import HOSTILE, ODD, Page
 from dashboards.web_files import WEB_FOLDER, load_web_files
 from driftline.access.identity import Role
 
+WHOLE = """
+const place = document.getElementById("ticker").getBoundingClientRect();
+const inside = (r) => r.top >= place.top && r.bottom <= place.bottom;
+const found = [...document.querySelectorAll("#ticker > div")].filter((e) => inside(e.getBoundingClientRect()));
+if (found.some((e) => e.getBoundingClientRect().left < place.left)) return "cut";
+return found.map((e) => e.querySelector("span").innerText);
+"""
+"""The counts in the header that are in sight."""
+
 pytestmark = pytest.mark.service("chromium", "chromedriver")
 
 
@@ -59,6 +68,25 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
         assert set(wide.values()) == {390}, wide
     finally:
         page.browser.be_window()
+
+
+def test_the_header_shows_each_count_whole_or_not_at_all(page: Page) -> None:
+    try:
+        shown = {}
+        for width in (1024, 1280, 1440, 1720):
+            page.browser.resize(width, 800)
+            page.show("#/help")
+            page.browser.wait_for("return document.querySelector('#alarm-badge:not([hidden])') !== null", "the counts")
+            page.browser.run("for (const e of document.querySelectorAll('nav a')) e.hidden = false")
+            assert page.browser.run("return document.documentElement.scrollWidth") == width
+            shown[width] = page.browser.run(WHOLE)
+        counts = ["lag", "messages/s", "rejected", "points/s", "anomalies"]
+        assert all(found == counts[: len(found)] for found in shown.values()), shown
+        assert (len(shown[1280]) >= 1, len(shown[1720])) == (True, 5), shown
+        assert page.text("#alarm-badge") == f"{page.service.counts().open_alarms} open"
+        assert "not cleared yet" in page.browser.run("return document.getElementById('alarm-badge').title")
+    finally:
+        page.browser.resize(1440, 900)
 
 
 def test_the_theme_is_chosen_and_kept(page: Page) -> None:

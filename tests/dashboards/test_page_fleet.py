@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from demo_service import SECOND
-from shown_page import BLUE, DEVICES, PIXELS, Page, plant_end
+from shown_page import BLUE, DEVICES, PIXELS, WARMING, Page, plant_end
 
 from devices.records import AlarmRecord, AlarmState
 
@@ -41,6 +41,31 @@ def test_a_silent_device_is_counted_whether_its_alarm_is_open_or_not(page: Page)
         assert page.text(".is-alarm .chip") == "Silent"
     finally:
         page.service.step(alarms=[replace(alarm, state=AlarmState.CLEARED, cleared=alarm.opened + SECOND)])
+
+
+def test_a_device_that_warms_up_is_counted_as_such_whatever_else_is_said_of_it(page: Page) -> None:
+    series = next(each.series for each in page.service.store.series() if each.device == WARMING)
+    alarm = AlarmRecord(902, series, AlarmState.OPEN, plant_end(page.service), None, "minor", 6, 1.0, 2.0, "odd")
+    page.service.step(alarms=[alarm])
+    try:
+        page.show("#/?state=warming")
+        page.browser.wait(lambda: "warming" in page.text(f".device-row[title='{WARMING}'] .metric"), "how far it is")
+        assert page.text(f".device-row[title='{WARMING}'] .chip") == "Alarm"
+        shown = page.browser.run("return document.querySelectorAll('.device-row').length")
+        assert page.text(".tile[aria-pressed=true]").split() == ["Warming", "up", str(shown)]
+    finally:
+        page.service.step(alarms=[replace(alarm, state=AlarmState.CLEARED, cleared=alarm.opened + SECOND)])
+
+
+def test_only_what_has_an_alarm_is_red(page: Page) -> None:
+    page.show("#/")
+    page.browser.wait_for("return document.querySelectorAll('.cell .value small').length > 10", "values")
+    color = (
+        "const cells = [...document.querySelectorAll(`${arguments[0]} .value`)];"
+        "return [...new Set(cells.map((e) => getComputedStyle(e).color))]"
+    )
+    assert page.browser.run(color, ".is-alarm .cell.alarm") == ["rgb(255, 143, 147)"]
+    assert page.browser.run(color, ".is-odd .cell.odd") == ["rgb(244, 183, 64)"]
 
 
 def test_a_device_whose_every_message_is_refused_says_why_and_has_a_page(page: Page) -> None:

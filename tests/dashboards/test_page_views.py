@@ -78,6 +78,9 @@ def test_the_pipeline_closes_its_sums_and_shows_dead_letters(page: Page) -> None
     assert "none" in page.text(".ledger .upstream")
     whole = page.service.counted
     try:
+        page.service.counted = replace(whole, received=whole.received + 3_000, dropped={"state": 3_000})
+        meaning = "kept as the device's states and shown on its page. Nothing to do."
+        page.browser.wait(lambda: meaning in page.text(".ledger"), "what is meant by what was dropped")
         page.service.counted = replace(whole, received=whole.received + 12, upstream_dropped=2_900)
         page.browser.wait(lambda: "12 unaccounted for" in page.text(".ledger"), "a sum that does not close")
         assert "2,900" in page.text(".ledger .upstream")

@@ -16,6 +16,15 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_tex
 CLICK = "[...document.querySelectorAll(arguments[0])].find((e) => e.innerText.trim() === arguments[1]).click()"
 MARKS = "return Object.fromEntries([...document.querySelectorAll('.flow .state')].map((e) => Object.values(e.dataset)))"
 
+CUT = "return [...document.querySelectorAll('main .scroll')].filter((e) => e.scrollWidth > e.clientWidth).length"
+TOUCHING = """
+const place = (e) => e.getBoundingClientRect();
+const beside = (text, box) => Math.min(text.left - box.left, box.right - text.right);
+const near = (e) => beside(place(e), place(e.parentNode.querySelector("rect"))) < 8;
+return [...document.querySelectorAll(".flow .state > text")].filter(near).map((e) => e.textContent);
+"""
+"""Words on the picture that come near the edge of their box."""
+
 pytestmark = [pytest.mark.service("chromium", "chromedriver"), pytest.mark.timeout(300)]
 
 BRANCHES = {
@@ -85,6 +94,7 @@ def test_a_run_is_begun_approved_and_seen_to_its_end(service: Any, browser: Brow
     steps = texts(browser, "#run tbody td:first-child")
     assert steps == [f"Ask {run}/Ask", f"Note {run}/Note"]
     assert service.query("select device from repairs") == [{"device": "pump-1"}]
+    assert texts(browser, "#run tbody td:nth-child(3) .sub")[0] != "after 0 s"
     assert "it is loud" in texts(browser, "#run tbody td:last-child")[0]
     browser.go(f"{service.url}/#/workflows")
     browser.wait_for("return document.querySelectorAll('main tbody td').length === 12", "the list")
@@ -128,3 +138,7 @@ def everyone_can_use_it(browser: Browser) -> None:
     browser.be_phone(390, 844)
     assert browser.run("return document.documentElement.scrollWidth") == 390
     browser.be_window()
+    browser.resize(1280, 900)
+    assert browser.run(CUT) == 0
+    browser.resize(1440, 900)
+    assert browser.run(TOUCHING) == []

@@ -143,6 +143,10 @@ class Browser:
             actions.append({"type": "key", "id": "keys", "actions": keys})
         self._call("actions", {"actions": actions})
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size."""
+        self._call("window/rect", {"width": width, "height": height})
+
     def press(self, key: str) -> None:
         actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
         self._call("actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})

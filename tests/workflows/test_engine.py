@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbos import DBOS
 
 from workflows.engine import WorkflowEngine
 from workflows.run_records import RunError, UnknownRunError
@@ -61,7 +63,9 @@ def wait(wait_until: Callable[..., None]) -> Callable[[WorkflowEngine, str, str]
     return until
 
 
-def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(tmp_path: Path, wait: Any) -> None:
+def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(
+    tmp_path: Path, wait: Any, wait_until: Callable[..., None]
+) -> None:
     tasks = Tasks()
     tasks.broken.add("Each[1]/X")
     engine = WorkflowEngine(tmp_path / "workflows.db", tasks, clock=lambda: NOW)
@@ -70,6 +74,8 @@ def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(tmp_p
     assert begun
     assert engine.begin("repair", DEFINITION, {"list": []}, "event-1") == (run, False)
     wait(engine, run, "waiting for approval")
+    wait_until(lambda: "DBOS.sleep" in [each["function_name"] for each in DBOS.list_workflow_steps(run)])
+    asked = time.time_ns()
     engine.stop()
 
     engine = WorkflowEngine(tmp_path / "workflows.db", tasks, clock=lambda: NOW)
@@ -89,6 +95,9 @@ def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(tmp_p
         assert (record.error, record.cause, record.failed_at) == (
             "States.TaskFailed", "no oil (at Each[1]/X)", "Each",
         )  # fmt: skip
+
+        [decision] = [step for step in engine.run(run).steps if step.place == "Approve"]
+        assert decision.started <= asked < decision.ended, "it took from when it was asked for, stop and all"
 
         tasks.broken.clear()
         again = engine.resume(run)

@@ -7,6 +7,7 @@ import { buttonGroup, fill, h, keepInAddress, setText, slash } from "./dom.js";
 import { ago, count, duration, moment, number } from "./format.js";
 
 const maxScore = 12;
+const mostLoaded = 1000;
 const severities = ["critical", "major", "minor"];
 const states = [["active", "Active"], ["shelved", "Shelved"], ["cleared", "Cleared"], ["all", "All"]];
 const empty = {
@@ -82,6 +83,7 @@ export async function showAlarms({ root, search, signal }) {
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(alarm);
     }
+    for (const [key, word] of states.slice(0, 2)) setText(choice.querySelector(`[data-value="${key}"]`), `${word} ${count(alarms.filter((alarm) => stateOf(alarm) === key).length)}`);
     const now = Date.now() * 1e6;
     const rows = [];
     shown = [];
@@ -101,7 +103,7 @@ export async function showAlarms({ root, search, signal }) {
     nothing.hidden = rows.length > 0;
     const [title, text] = words.length ? ["No alarm matches", "Change the filter above."] : empty[state];
     fill(nothing, h("b", {}, title), text);
-    setText(found, `${count(wanted.length)} alarm${wanted.length === 1 ? "" : "s"}${groups.size < wanted.length ? ` in ${count(groups.size)} incident${groups.size === 1 ? "" : "s"}` : ""}`);
+    setText(found, `${count(wanted.length)} alarm${wanted.length === 1 ? "" : "s"}${groups.size < wanted.length ? ` in ${count(groups.size)} incident${groups.size === 1 ? "" : "s"}` : ""}${alarms.length < mostLoaded ? "" : `, of the newest ${count(mostLoaded)}`}`);
     all.checked = shown.length > 0 && shown.every((alarm) => selected.has(alarm.alarm));
     all.indeterminate = !all.checked && shown.some((alarm) => selected.has(alarm.alarm));
     if (had) focus(focused);
@@ -179,7 +181,7 @@ export async function showAlarms({ root, search, signal }) {
   }, { signal });
 
   async function load() {
-    ({ alarms } = await get("alarms", { limit: 1000 }, signal));
+    ({ alarms } = await get("alarms", { limit: mostLoaded }, signal));
     const known = new Set(alarms.map((alarm) => alarm.alarm));
     for (const id of selected) if (!known.has(id)) selected.delete(id);
     draw();

@@ -23,6 +23,7 @@ const rare = ["refused", "quiet"];
 const spoken = new Set(["state", "text"]);
 
 const isAway = (device) => device.life === "silent" || device.life === "offline";
+const isWarming = (device) => device.life === "new" || device.metrics.some((metric) => metric.warming);
 
 export async function showFleet({ root, search, signal }) {
   const sparks = new Map();
@@ -32,6 +33,7 @@ export async function showFleet({ root, search, signal }) {
   let devices = [];
   let deviceOf = new Map();
   let alarmed = new Map();
+  let open = new Set();
   let ranks = new Map();
   /** @type {Record<string, number>} */
   let tally = {};
@@ -108,9 +110,14 @@ export async function showFleet({ root, search, signal }) {
     pick();
   }
 
-  // Whether the metric's newest points hold an anomaly, or its last alarm began within ten minutes of its last reading.
+  // Whether the metric has an alarm, its newest points hold an anomaly, or its last alarm began within ten minutes of its last reading.
   function isOdd(device, metric) {
-    return Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? -Infinity) > (device.last_event ?? 0) - recent;
+    return open.has(metric.series) || Boolean(sparks.get(metric.series)?.odd) || (alarmed.get(metric.series) ?? -Infinity) > (device.last_event ?? 0) - recent;
+  }
+
+  // The metrics in alarm stand first, then the odd ones.
+  function weight(device, metric) {
+    return open.has(metric.series) ? 2 : Number(isOdd(device, metric));
   }
 
   // What the filter looks for, put together once for a device.
@@ -131,12 +138,12 @@ export async function showFleet({ root, search, signal }) {
     if (device.life === "refused") return "refused";
     if (device.metrics.some((metric) => isOdd(device, metric))) return "odd";
     if (device.life === "quiet") return "quiet";
-    return device.life === "new" || device.metrics.some((metric) => metric.warming) ? "warming" : "ok";
+    return isWarming(device) ? "warming" : "ok";
   }
 
-  // A silent device counts as such whether its alarm is open or not.
+  // A silent device counts as such whether its alarm is open or not; one that warms up, whatever else is said of it.
   function isIn(device, state) {
-    return device.state === state || (state === "silent" && isAway(device));
+    return device.state === state || (state === "silent" && isAway(device)) || (state === "warming" && isWarming(device));
   }
 
   function wordOf(device) {
@@ -151,7 +158,7 @@ export async function showFleet({ root, search, signal }) {
     tally = Object.fromEntries(Object.keys(order).map((state) => [state, 0]));
     for (const device of devices) {
       tally[device.state] += 1;
-      if (device.state !== "silent" && isAway(device)) tally.silent += 1;
+      for (const state of ["silent", "warming"]) if (device.state !== state && isIn(device, state)) tally[state] += 1;
     }
     devices.sort((a, b) => order[a.state] - order[b.state] || b.open_alarms - a.open_alarms || ranks.get(a.device) - ranks.get(b.device));
     offerGroups();
@@ -272,7 +279,7 @@ export async function showFleet({ root, search, signal }) {
     setText(row.chip, wordOf(device));
     row.chip.title = device.refusal || lives[device.life]?.meaning || "";
     setText(row.seen, device.last_event === null && device.metrics.length ? "–" : ago(device.last_event, now));
-    const metrics = device.metrics.filter((metric) => metric.metric !== silence).sort((a, b) => Number(isOdd(device, b)) - Number(isOdd(device, a)));
+    const metrics = device.metrics.filter((metric) => metric.metric !== silence).sort((a, b) => weight(device, b) - weight(device, a));
     const fitting = metrics.slice(0, metrics.length > cellsWide ? cellsWide : metrics.length);
     while (row.shownCells.length < fitting.length) row.shownCells.push(makeCell());
     const why = device.state === "refused" ? device.refusal : "";
@@ -286,14 +293,15 @@ export async function showFleet({ root, search, signal }) {
 
   function drawCell(cell, device, metric) {
     const spark = sparks.get(metric.series);
-    cell.element.className = isOdd(device, metric) ? "cell odd" : "cell";
+    const isOpen = open.has(metric.series);
+    cell.element.className = isOpen ? "cell alarm" : isOdd(device, metric) ? "cell odd" : "cell";
     setText(cell.metric, metric.warming ? `${metric.metric} · warming ${metric.warming.seen}/${metric.warming.needed}` : metric.metric);
     const word = spoken.has(metric.kind) ? said.get(device.device)?.get(metric.metric) : undefined;
     const text = word ?? (spark && spark.last !== null ? number(spark.last) : "");
     if (cell.number.data !== text) cell.number.data = text;
     cell.value.title = text;
     setText(cell.unit, spark && spark.last !== null ? metric.unit : "");
-    drawSpark(cell.canvas, spark, colors);
+    drawSpark(cell.canvas, spark, isOpen ? colors : { ...colors, bad: colors.warn });
   }
 
   async function load(series) {
@@ -371,6 +379,7 @@ export async function showFleet({ root, search, signal }) {
   await repeat(async () => {
     const [reply, { alarms }] = await Promise.all([allDevices(signal, looks ? undefined : partly), get("alarms", { limit: 500 }, signal)]);
     alarmed = new Map(alarms.map((alarm) => [alarm.series, alarm.opened]).sort((a, b) => a[1] - b[1]));
+    open = new Set(alarms.filter((alarm) => alarm.state !== "cleared").map((alarm) => alarm.series));
     const hour = alarms.filter((alarm) => alarm.opened > reply.time - 3600e9).length;
     setText(tiles.alarm.small, hour ? `${count(hour)} in the last hour` : "");
     take(reply);
@@ -392,6 +401,7 @@ export async function showFleet({ root, search, signal }) {
       for (const alarm of alarms) {
         const device = deviceOf.get(alarm.series);
         alarmed.set(alarm.series, alarm.opened);
+        if (alarm.state === "cleared") open.delete(alarm.series); else open.add(alarm.series);
         if (device && alarm.state === "open") device.open_alarms = Math.max(1, device.open_alarms);
       }
       arrange();

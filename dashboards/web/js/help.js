@@ -9,6 +9,7 @@ const words = [
   ["Expected band", "Where the next reading was expected before it came. A reading outside is not yet an alarm: the score decides."],
   ["Anomaly", "A reading whose score reaches the threshold, or that is still as far off while an alarm is open: the red dots."],
   ["Alarm", "Begins with an anomaly, and ends when the series has been back for a while, or what it found is taken as normal. What recurs sooner belongs to the same alarm."],
+  ["Unusual", "The newest readings hold an anomaly, or the last alarm began within ten minutes of the last reading. No alarm is open now."],
   ["Incident", "Alarms that belong together: of one device, or of one site within two minutes. The device that began it stands first."],
   ["Acknowledge", "Say that you have taken an alarm on. It stays open, and the next person to call is not called."],
   ["Shelve", "Put an alarm aside for a time. It is recorded, but shown among the shelved ones, and notifies nobody."],

@@ -75,7 +75,7 @@ function wayBack(view) {
 function startHeader() {
   const ticker = document.getElementById("ticker");
   const items = {};
-  for (const [key, label] of [["messages", "messages/s"], ["points", "points/s"], ["anomalies", "anomalies"], ["rejected", "rejected"], ["lag", "lag"]]) {
+  for (const [key, label] of [["lag", "lag"], ["messages", "messages/s"], ["rejected", "rejected"], ["points", "points/s"], ["anomalies", "anomalies"]]) {
     items[key] = h("b", {}, "–");
     ticker.append(h("div", { "data-count": key }, items[key], h("span", {}, label)));
   }
@@ -90,8 +90,8 @@ function startHeader() {
     setText(items.lag, duration(now.lag_seconds));
     items.lag.className = now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : "";
     badge.hidden = now.open_alarms === 0;
-    setText(badge, String(now.open_alarms));
-    badge.setAttribute("aria-label", `${now.open_alarms} open`);
+    setText(badge.firstChild, count(now.open_alarms));
+    badge.title = `Alarms that are not cleared yet, acknowledged and shelved ones too: ${count(now.open_alarms)}`;
   });
 
   const health = document.getElementById("health");

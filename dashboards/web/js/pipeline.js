@@ -52,15 +52,16 @@ export async function showPipeline({ root, signal }) {
     const row = (label, value, kind = "", name = "", title = "") => {
       const bar = h("i", { class: `share ${kind} ${value ? "" : "none"}` });
       bar.style.width = `${now.received ? (100 * value) / now.received : 0}%`;
-      return h("tr", { title: title || undefined }, h("td", { class: name }, label), h("td", { class: "right" }, count(value)), h("td", {}, bar));
+      const told = title && value ? h("tr", { class: "meaning" }, h("td", { class: name, colspan: "3" }, title)) : null;
+      return [h("tr", {}, h("td", { class: name }, label), h("td", { class: "right" }, count(value)), h("td", {}, bar)), told];
     };
-    const reasons = (counts, kind) => Object.entries(counts).sort((a, b) => b[1] - a[1]).map(([reason, value]) => row(reason.replaceAll("_", " "), value, kind, "indent", meanings[reason]));
+    const reasons = (counts, kind) => Object.entries(counts).sort((a, b) => b[1] - a[1]).flatMap(([reason, value]) => row(reason.replaceAll("_", " "), value, kind, "indent", meanings[reason]));
     const placed = now.stored + now.late + now.duplicates + sum(now.rejected) + sum(now.dropped) + now.in_flight;
     const off = now.received - placed;
     fill(ledger,
-      row("Stored", now.stored), row("Stored late", now.late, "warn", "", "Stored too, behind newer ones of their series"), row("Duplicates", now.duplicates, "warn", "", "Come already: stored once"),
-      row("Rejected", sum(now.rejected), "bad", "", "Could not be read: kept among the dead letters below"), reasons(now.rejected, "bad"),
-      row("Dropped", sum(now.dropped), "", "", "Holds no number to store, or is left out as configured: nothing is lost"), reasons(now.dropped, ""),
+      row("Stored", now.stored), row("Stored late", now.late, "warn", "", "Stored too, behind newer ones of their series."), row("Duplicates", now.duplicates, "warn", "", "Come already: stored once."),
+      row("Rejected", sum(now.rejected), "bad", "", "Could not be read: kept among the dead letters below."), reasons(now.rejected, "bad"),
+      row("Dropped", sum(now.dropped), "", "", "Holds no number to store, or is left out as configured: nothing is lost."), reasons(now.dropped, ""),
       row("On the way", now.in_flight),
       h("tr", { class: "sum" }, h("td", {}, "Received"), h("td", { class: "right" }, count(now.received)),
         h("td", {}, off === 0 ? h("span", { class: "ok" }, "✓ the sum closes") : h("span", { class: "bad" }, `${count(Math.abs(off))} ${off > 0 ? "unaccounted for" : "too many"}`))),

@@ -1,4 +1,4 @@
-// A small line of the newest points, anomalies as red dots.
+// A small line of the newest points, anomalies as dots.
 
 import { color } from "./dom.js";
 
@@ -32,7 +32,7 @@ export class Spark {
 }
 
 export function sparkColors() {
-  return { line: color("accent"), bad: color("bad"), faint: color("faint") };
+  return { line: color("accent"), bad: color("bad"), warn: color("warn") };
 }
 
 export function drawSpark(canvas, spark, colors) {

@@ -59,7 +59,7 @@ export function waysFrom(state) {
   const ways = (state.Choices ?? []).map((rule) => ({ to: rule.Next, kind: "choice", label: ruleText(rule) }));
   if (state.Default) ways.push({ to: state.Default, kind: "default", label: "otherwise" });
   if (state.Next) ways.push({ to: state.Next, kind: "next", label: "" });
-  for (const { Next, ErrorEquals } of state.Catch ?? []) ways.push({ to: Next, kind: "catch", label: ErrorEquals.map((error) => error.replace(/^(States|Driftline)\./, "")).join(", ") });
+  for (const { Next, ErrorEquals } of state.Catch ?? []) ways.push({ to: Next, kind: "catch", label: ErrorEquals.map((error) => error.replace(/^(States|Driftline)\./, "")).join(" or ") });
   return ways;
 }
 

@@ -23,9 +23,13 @@ import { machinesWithin, waysFrom } from "./workflow_marks.js";
  */
 
 const space = { between: 22, layers: 56, around: 14, title: 44 };
-const least = 138;
-const letters = { box: 26, arrow: 24 };
+const [least, most] = [138, 240];
+const beside = 14;
+const signRoom = 26;
+const fonts = { name: "600 12.5px", kind: "11.5px", label: "11px" };
+const longestLabel = 170;
 const lane = 16;
+const detour = 12;
 const signs = { done: "✓", caught: "!", failed: "✕", stands: "●" };
 const words = { done: "done", caught: "failed, and caught", failed: "failed", stands: "" };
 
@@ -37,9 +41,20 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-/** @param {string} text @param {number} most */
-function shortened(text, most) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+const pen = document.createElement("canvas").getContext("2d");
+
+/** How wide a text is, in pixels. @param {string} text @param {keyof fonts} kind */
+function widthOf(text, kind) {
+  pen.font = `${fonts[kind]} ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+/** The text, as much of it as fits. @param {string} text @param {keyof fonts} kind @param {number} room */
+function shortened(text, kind, room) {
+  if (widthOf(text, kind) <= room) return text;
+  let end = text.length - 1;
+  while (end > 1 && widthOf(`${text.slice(0, end)}…`, kind) > room) end -= 1;
+  return `${text.slice(0, end)}…`;
 }
 
 /** The picture, in a box that scrolls. @param {string} name @param {Machine} machine @param {Map<string, Mark>} marks */
@@ -110,17 +125,22 @@ function layersOf(machine) {
 function boxOf(name, state, layer) {
   if (!state) return { name, state, width: 10, height: 0, within: [], layer, x: 0, y: 0 };
   const within = machinesWithin(state).map(laidOut);
-  const own = Math.max(least, Math.min(letters.box, Math.max(name.length + 2, kindOf(state).length)) * 7.4 + 20);
+  const own = Math.max(widthOf(name, "name") + signRoom, widthOf(kindOf(state), "kind"), widthOf(longestDoing(state), "kind")) + 2 * beside;
   const inner = within.reduce((sum, each) => sum + each.width + space.around, space.around);
   const height = space.title + (within.length ? Math.max(...within.map((each) => each.height)) + 2 * space.around : 0);
-  return { name, state, width: Math.max(own, within.length ? inner : 0), height, within, layer, x: 0, y: 0 };
+  return { name, state, width: Math.max(least, Math.min(most, own), within.length ? inner : 0), height, within, layer, x: 0, y: 0 };
+}
+
+/** The longest that is said of where a run stands. @param {State} state */
+function longestDoing(state) {
+  return state.Resource === "driftline:approval" ? "waiting for approval" : "waiting";
 }
 
 /** What a state is, in a few words. @param {State} state */
 function kindOf(state) {
   const does = state.Type === "Task" ? state.Resource.replace(/^driftline:/, "").replace(/^function:/, "calls ") : state.Type;
   const wait = state.Type === "Wait" ? ` ${state.Seconds !== undefined ? `${state.Seconds} s` : state.Timestamp ?? ""}` : "";
-  return `${does}${wait}${state.End || state.Type === "Succeed" ? " · end" : ""}`;
+  return `${does}${wait}${state.End ? " · end" : ""}`;
 }
 
 /** @param {Box} box @param {Map<string, Box>} boxes @param {Box[][]} rows @param {Set<string>} back @returns {Arrow[]} */
@@ -190,12 +210,15 @@ function drawn(layout, prefix, marks) {
     const [from, to] = arrow.stops;
     const loop = to.layer <= from.layer;
     if (loop) loops += 1;
-    const d = loop ? around(from, to, far + loops * lane - 5) : down(arrow.stops);
+    const d = loop ? around(from, to, far + loops * lane - 5, layout.boxes) : down(arrow.stops);
     lines.push(svg("path", { class: `way ${arrow.kind}`, d, "marker-end": "url(#flow-head)" }));
     if (!arrow.label) continue;
     const share = i % 2 ? 0.34 : 0.66;
     const [x, y] = loop ? [far, from.y - 6] : [middle(from) + (middle(to) - middle(from)) * share, from.y + from.height + (to.y - from.y - from.height) * share + 4];
-    labels.push(svg("text", { class: `label ${arrow.kind}`, x, y, "text-anchor": loop ? "end" : "middle" }, svg("title", {}, arrow.label), shortened(arrow.label, letters.arrow)));
+    const text = shortened(arrow.label, "label", longestLabel);
+    const wide = widthOf(text, "label") + 8;
+    labels.push(svg("rect", { class: "behind", x: loop ? x - wide + 4 : x - wide / 2, y: y - 11, width: wide, height: 15 }),
+      svg("text", { class: `label ${arrow.kind}`, x, y, "text-anchor": loop ? "end" : "middle" }, svg("title", {}, arrow.label), text));
   }
   return [...lines, ...layout.boxes.filter((box) => box.state).map((box) => drawnBox(box, prefix, marks)), ...labels];
 }
@@ -211,10 +234,14 @@ function down(stops) {
   return d;
 }
 
-/** Back to a state above. @param {Box} from @param {Box} to @param {number} x */
-function around(from, to, x) {
+/** Back to a state above, past what stands beside either. @param {Box} from @param {Box} to @param {number} x @param {Box[]} boxes */
+function around(from, to, x, boxes) {
   const same = from === to ? 8 : 0;
-  return `M${from.x + from.width} ${from.y + 22 + same}H${x}V${to.y + 22 - same}H${to.x + to.width}`;
+  const isBeside = (box) => boxes.some((each) => each.state && each.layer === box.layer && each.x > box.x);
+  const below = Math.max(...boxes.filter((each) => each.layer === from.layer).map((each) => each.y + each.height)) + detour;
+  const start = isBeside(from) ? `M${from.x + from.width - detour} ${from.y + from.height}V${below}` : `M${from.x + from.width} ${from.y + 22 + same}`;
+  const end = isBeside(to) ? `V${to.y - detour}H${to.x + to.width - detour}V${to.y}` : `V${to.y + 22 - same}H${to.x + to.width}`;
+  return `${start}H${x}${end}`;
 }
 
 /** @param {Box} box @param {string} prefix @param {Map<string, Mark>} marks @returns {SVGElement} */
@@ -223,6 +250,7 @@ function drawnBox(box, prefix, marks) {
   const mark = marks.get(key);
   const sign = mark ? `${signs[mark.kind]}${mark.times > 1 ? ` ${mark.times}` : ""} ` : "";
   const said = mark?.kind === "stands" ? mark.doing : kindOf(box.state);
+  const room = box.width - 2 * beside;
   let x = box.x + space.around;
   const within = box.within.map((each, i) => {
     const group = svg("g", { transform: `translate(${x} ${box.y + space.title + space.around})` }, drawn(each, `${key}[${i}]/`, marks));
@@ -232,6 +260,6 @@ function drawnBox(box, prefix, marks) {
   return svg("g", { class: `state ${mark?.kind ?? ""}`, "data-state": key, "data-mark": mark?.kind ?? "" },
     svg("title", {}, `${box.name}: ${kindOf(box.state)}${box.state.Comment ? `. ${box.state.Comment}` : ""}`),
     svg("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: box.state.Type === "Choice" ? 20 : 8 }),
-    svg("text", { class: "name", x: middle(box), y: box.y + 19, "text-anchor": "middle" }, sign + shortened(box.name, letters.box - sign.length)),
-    svg("text", { class: "kind", x: middle(box), y: box.y + 35, "text-anchor": "middle" }, shortened(said, letters.box)), within);
+    svg("text", { class: "name", x: middle(box), y: box.y + 19, "text-anchor": "middle" }, sign + shortened(box.name, "name", room - (sign ? signRoom : 0))),
+    svg("text", { class: "kind", x: middle(box), y: box.y + 35, "text-anchor": "middle" }, shortened(said, "kind", room)), within);
 }

@@ -86,11 +86,10 @@ function approval(run, { place, asked }, draw) {
 /** @param {Step[]} steps */
 function stepTable(steps) {
   return h("table", {},
-    h("thead", {}, h("tr", {}, ["Step", "Try", "Ended", "Took", "Gave"].map((title) => h("th", { scope: "col" }, title)))),
+    h("thead", {}, h("tr", {}, ["Step", "Try", "Ended", "Gave"].map((title) => h("th", { scope: "col" }, title)))),
     h("tbody", {}, steps.map((step) => h("tr", {},
       h("td", {}, h("b", {}, step.place), h("span", { class: "sub mono" }, step.key)),
       h("td", {}, count(step.attempt)),
-      h("td", { class: "still" }, moment(step.ended)),
-      h("td", { class: "still" }, duration((step.ended - step.started) / 1e9)),
+      h("td", { class: "still" }, moment(step.ended), h("span", { class: "sub" }, `after ${duration((step.ended - step.started) / 1e9)}`)),
       h("td", { class: step.error ? "bad" : "" }, step.error ? [step.error, h("span", { class: "sub" }, step.cause)] : h("code", {}, JSON.stringify(step.result)))))));
 }

@@ -3,7 +3,7 @@
 import { get, may, repeat, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
 import { fill, h } from "./dom.js";
-import { count, moment } from "./format.js";
+import { count, duration, moment } from "./format.js";
 import { marksOf } from "./workflow_marks.js";
 import { picture } from "./workflow_picture.js";
 import { chip, standing, wholeRun } from "./workflow_run.js";
@@ -23,6 +23,8 @@ import { chip, standing, wholeRun } from "./workflow_run.js";
 
 const mostRuns = 100;
 const mostCounted = 1000;
+// Wider pictures stand above the runs, not beside them.
+const widestBeside = 440;
 
 /** @param {{root: HTMLElement, name: string, signal: AbortSignal}} view */
 export async function showWorkflows({ root, name, signal }) {
@@ -94,6 +96,7 @@ async function showWorkflow(root, name, run, signal) {
     const one = run ? await get(`workflows/runs/${encodeURIComponent(run)}`, {}, signal) : null;
     return { workflow, one };
   };
+  const places = h("div", { class: "two uneven flow-view" }, drawing, h("div", { class: "stack" }, chosen, h("section", { class: "panel" }, h("h2", {}, "Runs"), runs)));
   let drawn = "";
   const draw = async () => {
     const found = await load();
@@ -102,6 +105,7 @@ async function showWorkflow(root, name, run, signal) {
     if (now === drawn) return;
     drawn = now;
     fill(drawing, definition(found.workflow, found.one));
+    places.classList.toggle("above", (drawing.querySelector("svg")?.width.baseVal.value ?? 0) > widestBeside);
     if (found.one) fill(chosen, wholeRun(found.one, (next) => { location.hash = link(name, next); }, draw));
     fill(runs, runTable(found.workflow, run));
   };
@@ -110,7 +114,7 @@ async function showWorkflow(root, name, run, signal) {
   fill(root, h("div", { class: "bar" }, h("a", { class: "link", href: "#/workflows" }, "‹ Workflows"), h("h1", {}, name),
     h("span", { class: "dim" }, `started ${triggerOf(first.workflow) === "by hand" ? "by hand" : `by ${triggerOf(first.workflow)}`}`), h("span", { class: "grow" }),
     may("operator") ? h("button", { type: "button", class: "primary", onclick: start }, "Start a run") : null),
-  h("div", { class: "two uneven flow-view" }, drawing, h("div", { class: "stack" }, chosen, h("section", { class: "panel" }, h("h2", {}, "Runs"), runs))));
+  places);
   await repeat(draw, 1, signal);
 }
 
@@ -129,11 +133,11 @@ function runTable(workflow, chosen) {
   const found = workflow.runs ?? [];
   if (!found.length) return h("div", { class: "empty" }, "No run has begun yet.");
   return [h("table", {},
-    h("thead", {}, h("tr", {}, ["Run", "State", "Stands at", "Begun", "Ended"].map((title) => h("th", { scope: "col" }, title)))),
+    h("thead", {}, h("tr", {}, ["Run", "State", "Stands at", "Begun"].map((title) => h("th", { scope: "col" }, title)))),
     h("tbody", {}, found.map((run) => h("tr", { class: run.run === chosen ? "go chosen" : "go", onclick: () => { location.hash = link(workflow.name, run.run); } },
       h("td", { class: "still" }, h("a", { href: link(workflow.name, run.run), "aria-current": run.run === chosen ? "true" : null }, h("b", {}, run.run))),
       h("td", {}, chip(run)), h("td", {}, standing(run)),
-      h("td", { class: "still" }, moment(run.started)), h("td", { class: "still" }, moment(run.ended)))))),
+      h("td", { class: "still" }, moment(run.started), run.ended === null ? null : h("span", { class: "sub" }, `ended after ${duration((run.ended - run.started) / 1e9)}`)))))),
   found.length === mostRuns ? h("p", { class: "pad dim" }, `The newest ${count(mostRuns)} runs.`) : null];
 }
 
