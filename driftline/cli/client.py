@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ TOKEN_FILE = "service.token"
 """Beside it, for the folder's owner alone: what lets commands in where people have to sign in."""
 
 TIMEOUT_SECONDS = 60.0
+
+_PLACE = re.compile(r"(^|; )body(?:\.sql: |: |\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ def _request(
 
 def _message(body: str, status: int) -> str:
     try:
-        return str(json.loads(body)["error"]["message"])
+        # The place in the request is the API's own word: who types a command sent no body.
+        return _PLACE.sub(r"\1", str(json.loads(body)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
         return f"the service answered {status}: {body[:200]}"
 

@@ -47,6 +47,7 @@ class ExclusionReply(BaseModel):
     """What was done, and how many points of the database the stretch has now that are excluded, and that are not."""
 
     done: DoneReply
+    changed: int = Field(description="Points of the database that it excluded, or included again.")
     excluded: int
     included: int
 
@@ -65,6 +66,8 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
         databases have of them, stays as it is.
         """
         kind = ExcludePoints if given.action == "exclude" else IncludePoints
+        stretch = (given.device, given.metric, given.start, given.end)
+        before, _ = view.store.exclusion_counts(*stretch)
         (done,) = carried_out(
             view,
             lambda: [kind(by=who.name, at=view.counts().time, **given.model_dump(exclude={"action"}))],
@@ -72,8 +75,13 @@ def exclusion_router(view: ServiceView, audit: Audit) -> APIRouter:
         audit(who.name, who.address, f"points: {given.action}", done.text)
         if done.refused:
             raise ApiError(404, "not_found", f"body: {done.refused}")
-        excluded, included = view.store.exclusion_counts(given.device, given.metric, given.start, given.end)
-        told = {"done": dataclasses.asdict(done), "excluded": excluded, "included": included}
+        excluded, included = view.store.exclusion_counts(*stretch)
+        told = {
+            "done": dataclasses.asdict(done),
+            "changed": abs(excluded - before),
+            "excluded": excluded,
+            "included": included,
+        }
         return json_response(told, status=status_of([done]))
 
     return router
