@@ -68,6 +68,7 @@ _BESIDE_VALUE = frozenset(
 _IN_MS = (946_684_800_000, 4_102_444_800_000)
 """Milliseconds since 1970 of the years 2000 to 2099."""
 _COLUMN_FIELDS = ("columns", "fields", "header", "headers", "cols", "names", "channels")
+_HEADERS = frozenset({"columns", "fields", "header", "headers", "cols"})
 _ROW_FIELDS = ("data", "values", "rows", "points", "records", "samples", "items")
 _TIMES = frozenset({"ts", "time", "timestamp", "t"})
 _STANDALONE = frozenset({"id", "Id", "ID", "sensor", "item", "point"})
@@ -182,19 +183,30 @@ def has_quality(node: Node) -> bool:
 def table(node: Node) -> tuple[str, str] | None:
     """The fields of the columns' names and of the rows of a table; None where the map is none.
 
-    Names are text, or maps that hold it as `name`; each row is a list as long as they are many.
+    Names are text, or maps that hold it as `name`. A row is a list as long as they are many; not every row need be, and
+    under a header that is called so, none.
     """
     names = next((key for key in _COLUMN_FIELDS if _are_columns(node.get(key))), None)
     if names is None:
         return None
     width = len(node[names])  # type: ignore[arg-type]
-    return next(((names, key) for key in _ROW_FIELDS if key != names and _are_rows(node.get(key), width)), None)
+    sure = names in _HEADERS
+    return next(
+        ((names, key) for key in _ROW_FIELDS if key != names and _are_rows(node.get(key), width, sure=sure)), None
+    )
 
 
-def records(node: Node, names: str, rows: str) -> list[Node]:
-    """The rows of a table as maps."""
+def records(node: Node, names: str, rows: str) -> tuple[dict[int, Node], dict[int, str]]:
+    """The rows of a table as maps, by place, and why each of the others cannot be read."""
     columns = [each["name"] if isinstance(each, dict) else each for each in node[names]]  # type: ignore[attr-defined]
-    return [dict(zip(columns, row, strict=True)) for row in node[rows]]  # type: ignore[attr-defined]
+    good, ragged = {}, {}
+    for place, row in enumerate(node[rows]):  # type: ignore[arg-type, var-annotated]
+        if isinstance(row, list) and len(row) == len(columns):
+            good[place] = dict(zip(columns, row, strict=True))
+        else:
+            got = len(row) if isinstance(row, list) else "no list"
+            ragged[place] = f'expected {len(columns)} cells, one for each of "{names}"; got {got}'
+    return good, ragged
 
 
 def are_pairs(children: list[object]) -> bool:
@@ -239,8 +251,20 @@ def _are_columns(names: object) -> bool:
     return all(isinstance(each, str) and each for each in texts) and len(set(texts)) == len(texts)
 
 
-def _are_rows(rows: object, width: int) -> bool:
-    return isinstance(rows, list) and bool(rows) and all(isinstance(row, list) and len(row) == width for row in rows)
+def _are_rows(rows: object, width: int, *, sure: bool) -> bool:
+    """Whether a list holds rows of a table; where a header is `sure`, also rows that are all too long or too short.
+
+    As many lists as there are names, of one length, may be a column each. No rows are those of an empty table.
+    """
+    if not isinstance(rows, list):
+        return False
+    if not rows:
+        return sure
+    if any(isinstance(row, list) and len(row) == width for row in rows):
+        return True
+    lists = [row for row in rows if isinstance(row, list)]
+    are_columns = len(lists) == width and len({len(row) for row in lists}) == 1
+    return sure and bool(lists) and not are_columns
 
 
 def is_telegraf(node: Node) -> bool:

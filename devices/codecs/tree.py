@@ -16,6 +16,7 @@ The rules, the same for all three:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any
@@ -123,6 +124,11 @@ class TreeReader(TreeFields):
             self._walk_list(node, path, depth, device, time)  # type: ignore[arg-type]
 
     def _walk_list(self, children: list[object], path: str, depth: int, device: int, time: int) -> None:
+        self._walk_places(children, range(len(children)), path, depth, device, time)
+
+    def _walk_places(
+        self, children: list[object], places: Iterable[int], path: str, depth: int, device: int, time: int
+    ) -> None:
         rows = named = None
         if self.parameters.shapes and shapes.are_pairs(children):
             self.unsteady()
@@ -137,7 +143,7 @@ class TreeReader(TreeFields):
                 dated = all(isinstance(child, dict) and self._has_time(child) for child in children)
                 own = {field.removesuffix("?") for field in self.device_fields}
                 named = shapes.record_name(children, path, dated=dated, without=own)
-        for i, child in enumerate(children):
+        for i, child in zip(places, children, strict=True):
             inner = f"{path}.{i}" if path else str(i)
             if rows:
                 self._row(child, path, depth + 1, device, time)  # type: ignore[arg-type]
@@ -265,9 +271,17 @@ class TreeReader(TreeFields):
     ) -> None:
         """Read a map of column names and rows: the rows as records, then what stands beside them."""
         self.unsteady()
-        records = shapes.records(node, *fields)
-        # One row is the reading itself; of several without a time or a name the place tells which.
-        self._walk(records[0] if len(records) == 1 else records, path, depth + 1, device, time)
+        records, ragged = shapes.records(node, *fields)
+        for place, why in ragged.items():
+            where = joined(path, f"{fields[1]}.{place}")
+            self._rows.reject(self._message, Reason.MALFORMED, f"{where}: {why}", whole=False)
+        self._empty = self._empty or not node[fields[1]]
+        found: list[object] = list(records.values())
+        if len(found) == 1 and not ragged:
+            # One row is the reading itself; of several without a time or a name the place tells which.
+            self._walk(found[0], path, depth + 1, device, time)
+        else:
+            self._walk_places(found, records, path, depth + 1, device, time)
         beside = {key: child for key, child in node.items() if key not in (*fields, "index")}
         self._walk_fields(beside, path, depth, device, time)
 
