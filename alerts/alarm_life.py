@@ -28,7 +28,7 @@ from alerts.answered_alarms import AnsweredAlarms
 from alerts.budget_rates import budget_rates
 from alerts.feedback import Levels
 from alerts.policy import AlarmPolicy, Verdicts
-from alerts.policy_kernels import ADOPTED, CLEARED, OPENED
+from alerts.policy_kernels import ADOPTED, CLEARED, OPENED, ROSE
 from alerts.series_rules import SeriesRules
 from alerts.severity import SEVERITIES
 from common.durations import spoken_duration
@@ -39,7 +39,7 @@ HEARD_AGAIN = "heard from again"
 
 
 class Alarms:
-    """All alarms: opened, raised in severity and cleared by the policy's verdicts.
+    """All alarms: opened, raised in severity or highest score, and cleared by the policy's verdicts.
 
     People change alarms by actions: see `act`. The last few that were cleared are kept for that.
 
@@ -86,6 +86,10 @@ class Alarms:
         """Series with an open alarm."""
         return np.array(list(self._book.open), np.intp)
 
+    def is_open(self, series: int) -> bool:
+        """Whether a series has an open alarm."""
+        return series in self._book.open
+
     def opened_for(self, part: str) -> list[int]:
         """Series with an open alarm that this part, such as `OF_STREAM`, contributed to."""
         return [series for series, alarm in self._book.open.items() if part in alarm.parts]
@@ -110,6 +114,8 @@ class Alarms:
                 record = self._changed(sets[number], verdicts[number], row)
                 step.rises.extend(_rise(before, record))
                 opened = verdicts[number].event[row] == OPENED
+                if record is not None and verdicts[number].event[row] == ROSE:
+                    step.rose.append(len(step.records))
             if record is not None:
                 place = NO_READING if number == NO_READING else at
                 step.records.append(record)

@@ -75,13 +75,15 @@ class AlarmStep:
     """What became of the alarms at some readings: a new record for each change, in order.
 
     `places` are the places of the changes in the order of readings, `opened_at` of those at which an alarm opened;
-    `NO_READING` where it was a silence. `rises` are the severities that rose.
+    `NO_READING` where it was a silence. `rises` are the severities that rose. `rose` are the indices of records by
+    which nothing but the highest score of an open alarm has changed.
     """
 
     records: list[AlarmRecord] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     opened_at: list[int] = field(default_factory=list)
     rises: list[SeverityRise] = field(default_factory=list)
+    rose: list[int] = field(default_factory=list)
 
     @property
     def opened(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_settings import AlarmSettings
-from alerts.policy_kernels import ESCALATED, Band, Limits, PolicyState, find_thresholds, judge, threshold_now
+from alerts.policy_kernels import ESCALATED, ROSE, Band, Limits, PolicyState, find_thresholds, judge, threshold_now
 from alerts.series_rules import SeriesRules, without_ignored
 from common.growth import grown
 
@@ -51,11 +51,11 @@ class Verdicts:
     """What the policy made of n scored readings, all (n,): `anomaly` where the score reaches the threshold, or an alarm
     is open and the value still as far off.
 
-    `event` int8 is OPENED, ESCALATED (its severity rose), CLEARED, or ADOPTED (cleared, since what it found has stayed
-    and is taken as normal) where that happened to an alarm at this reading, else 0; `events` counts those. `peak` and
-    `severity` are the open alarm's as of this reading, where there is one. `normal` and `reach` are what was expected
-    before the open alarm and half the band then, where the value is as far off as ever and yet within the band that
-    its detector tells now; else NaN.
+    `event` int8 is OPENED, ESCALATED (its severity rose), CLEARED, ADOPTED (cleared, since what it found has stayed
+    and is taken as normal), or ROSE (its highest score rose by a tenth, its severity did not) where that happened to an
+    alarm at this reading, else 0; `events` counts those. `peak` and `severity` are the open alarm's as of this reading,
+    where there is one. `normal` and `reach` are what was expected before the open alarm and half the band then, where
+    the value is as far off as ever and yet within the band that its detector tells now; else NaN.
     """
 
     anomaly: NDArray[np.bool_]
@@ -81,7 +81,7 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class PeakWatch:
-    """Who is to be told when an open alarm of these series rises in severity or ends: the series, and its peak."""
+    """Who is to be told when an open alarm of these series rises or ends: the series, and its peak."""
 
     series: Sequence[int]
     changed: Callable[[int, float], None]
@@ -188,7 +188,7 @@ class AlarmPolicy:
             number = int(series[at - 1])
             if watch is not None and self._watched[number] and event[at - 1]:
                 # One that has ended is watched no more, nor is one that opens behind it.
-                self._watched[number] = event[at - 1] == ESCALATED
+                self._watched[number] = event[at - 1] in (ESCALATED, ROSE)
                 watch.changed(number, float(peak[at - 1]))
         if watch is not None:
             self._watched[watch.series] = False

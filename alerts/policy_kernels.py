@@ -16,6 +16,7 @@ OPENED = 1
 CLEARED = 2
 ESCALATED = 3
 ADOPTED = 4
+ROSE = 5
 """Events of alarms: see `alerts.policy.Verdicts`."""
 
 _CADENCE_WEIGHT = 0.05
@@ -167,13 +168,21 @@ def _adopted_after(series: int, limits: Limits, state: PolicyState) -> int:
 
 
 @subkernel
+def _tenths(score: float) -> float:
+    """Tenths of a decade, rounded: scores are shown with one decimal."""
+    return float(np.rint(10.0 * score))
+
+
+@subkernel
 def _go_on(
     series: int, time: int, score: float, threshold: float, value: float, limits: Limits, state: PolicyState
 ) -> int:
     """What a reading does to an open alarm."""
     state.readings[series] += 1
+    rose = 0
     if score >= threshold:
         state.anomalies[series] += 1
+        rose = ROSE if _tenths(score) > _tenths(state.peak[series]) else 0
         state.peak[series] = max(state.peak[series], score)
         seconds = (time - state.first_anomaly[series]) * 1e-9
         excess = state.peak[series] - threshold
@@ -198,7 +207,7 @@ def _go_on(
     if not is_calm:
         state.calm_readings[series] = 0
         state.calm_since[series] = time
-        return 0
+        return rose
     state.calm_readings[series] += 1
     if state.calm_readings[series] < limits.clear_readings or time - state.calm_since[series] < limits.clear_after:
         return 0

@@ -165,6 +165,8 @@ class Judgement:
         series, device_of = int(taken.batch.series[row]), self.registry.device_of()
         others = [each for each in np.flatnonzero(device_of == device_of[series]).tolist() if each != series]
         told = self.siblings.at(taken.batch, taken.arrival, found, row, others)
+        # What has an open alarm is not as usual, whatever its latest reading shows.
+        told = {each: what for each, what in told.items() if what == ODD or not self.alarms.is_open(each)}
         names = {
             what: [self.registry.records[each].metric for each in told if told[each] == what] for what in (ODD, USUAL)
         }

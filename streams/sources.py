@@ -132,13 +132,16 @@ def point_rows(facts: StepFacts) -> Rows:
 def alarm_changes(facts: StepFacts) -> tuple[list[AlarmRecord], NDArray[np.int64], NDArray[np.int64]]:
     """Every change of an alarm, first those that somebody made; its time, and the arrival of what brought it (ns).
 
-    The time is that of the reading, of what somebody did, of a silence, or of the end of a stream's window.
+    The time is that of the reading, of what somebody did, of a silence, or of the end of a stream's window. That the
+    highest score of an open alarm rises is no change.
     """
     followed = facts.followed
-    places = np.array(followed.alarms.places, np.intp)
+    rose = set(followed.alarms.rose)
+    told = [row for row in range(len(followed.alarms.records)) if row not in rose]
+    places = np.array([followed.alarms.places[row] for row in told], np.intp)
     acted = np.full(len(facts.acted), facts.entry.chunk.ticked_at, np.int64)
     # A silence, which has no place among the readings, begins and ends by arrival time.
-    records = followed.alarms.records
+    records = [followed.alarms.records[row] for row in told]
     made = np.array([each.opened if each.cleared is None else each.cleared for each in records], np.int64)
     moments, read = made.copy(), places >= 0
     made[read], moments[read] = followed.on_time.batch.time[places[read]], followed.on_time.released[places[read]]

@@ -84,6 +84,40 @@ def test_an_alarm_says_how_long_its_deviation_had_to_last() -> None:
     assert (step.opened, step.opened_at, step.places) == (2, [1, 2], [1, 2])
 
 
+RISING = (5.0, 5.04, 5.06, 5.06, 4.2, 5.14, 5.16, 9.0, 0.0)
+
+
+def test_the_highest_score_of_an_open_alarm_is_what_its_readings_show_with_one_decimal() -> None:
+    plant = Plant()
+    step = plant.step(*((0, time, score) for time, score in enumerate(RISING)))
+    told = [
+        (place, each.state.value, each.severity, each.peak_score)
+        for place, each in zip(step.places, step.records, strict=True)
+    ]
+    assert told == [
+        (0, "open", "minor", 5.0),
+        (2, "open", "minor", 5.06),
+        (6, "open", "minor", 5.16),
+        (7, "open", "major", 9.0),
+        (8, "cleared", "major", 9.0),
+    ]
+    assert (step.rose, step.opened_at, [each.severity for each in step.rises]) == ([1, 2], [0], ["minor"])
+
+
+def test_records_of_a_rising_score_are_the_same_whatever_pieces_the_readings_come_in() -> None:
+    whole, pieces = Plant(), Plant()
+    readings = [(0, time, score) for time, score in enumerate(RISING)]
+    apart = [record for reading in readings for record in pieces.step(reading).records]
+    assert apart == whole.step(*readings).records
+
+
+def test_a_score_that_rises_with_each_reading_is_told_as_often_as_its_first_decimal_changes() -> None:
+    plant = Plant()
+    step = plant.step(*((0, time, 4.0 + 0.003 * time) for time in range(300)))
+    assert len(step.records) == 10
+    assert step.records[-1].peak_score == pytest.approx(4.852)
+
+
 def test_a_silence_is_an_alarm_from_when_it_begins_to_when_something_is_heard() -> None:
     plant = Plant()
     step = plant.step((1, 0, 5.0), silences=(silence(0),))

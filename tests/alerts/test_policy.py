@@ -12,7 +12,7 @@ from alerts.alarm_life import Alarms
 from alerts.alarm_settings import AlarmSettings, read_former_names
 from alerts.feedback import HIGHEST_SCORE
 from alerts.policy import AlarmPolicy, Verdicts
-from alerts.policy_kernels import CLEARED, OPENED
+from alerts.policy_kernels import CLEARED, OPENED, ROSE
 from alerts.threshold import MAX_THRESHOLD, MIN_THRESHOLD
 from devices.records import SeriesRecord
 
@@ -32,7 +32,7 @@ def judge(
 def test_one_burst_is_one_alarm_that_clears_after_calm() -> None:
     policy = AlarmPolicy(AlarmSettings(threshold=4.0, clear_after=3, clear_ratio=0.5, cooldown=0))
     verdicts = judge(policy, [0.1, 5.0, 6.0, 1.0, 3.0, 1.0, 1.0, 1.0, 0.0])
-    assert verdicts.event.tolist() == [0, OPENED, 0, 0, 0, 0, 0, CLEARED, 0]
+    assert verdicts.event.tolist() == [0, OPENED, ROSE, 0, 0, 0, 0, CLEARED, 0]
     assert verdicts.anomaly.tolist() == [False, True, True, False, False, False, False, False, False]
     assert verdicts.peak.tolist() == [0.0, 5.0, *[6.0] * 7]
 

@@ -63,6 +63,24 @@ def test_it_does_not_depend_on_the_pieces_that_readings_come_in(pieces: int) -> 
     assert reasons(pieces) == reasons(1)
 
 
+def test_a_metric_with_an_open_alarm_is_not_told_to_be_as_usual() -> None:
+    random = np.random.default_rng(4)
+    values = 20.0 + random.normal(size=(130, 3))
+    values[100:103, 0] += 30.0
+    values[105:108, 1] += 30.0
+    rows = [
+        (b"pump", json.dumps(dict(zip(("heat", "current", "flow"), row, strict=True))).encode(), START + MINUTE * at, 0)
+        for at, row in enumerate(values.tolist())
+    ]
+    # The alarm of heat is open for another hour.
+    alarm = AlarmSettings(threshold=5.0, clear_after="1h", clear_readings=3)
+    engine = Engine([RouteSettings(filter="#")], DETECTORS, alarm, LimitSettings())
+    found = engine.step(JournalEntry(engine.position, 0, MessageChunk.of(rows))).alarms
+    heat, current = list({alarm.alarm: alarm.reason for alarm in found}.values())
+    assert heat.endswith("; current and flow as usual")
+    assert current.endswith("; flow as usual")
+
+
 def test_it_is_the_same_after_restarts() -> None:
     assert reasons(30, restarted=True) == reasons(1)
 

@@ -322,6 +322,18 @@ def test_a_silence_is_a_row_of_alarms() -> None:
     assert given == [("audience/pump", "cleared", "major", 1), ("audience/pump", "open", "major", 1)]
 
 
+def test_a_rising_highest_score_is_stored_with_its_alarm_and_is_no_row_of_alarms() -> None:
+    sql = "select state, severity, count(*) as n from window group by all"
+    engine = engine_with(stream("changes", "alarms", sql, window={"type": "tumbling", "size": "1h"}))
+    levels = [3.0 + 0.1 * (number % 3) for number in range(60)] + [3.35, 3.4, 3.45]
+    pump = [message("pump", 10 * number, level=level) for number, level in enumerate(levels)]
+    outputs = [*run(engine, [pump]), tick(engine, 9000, 63)]
+    peaks = [alarm.peak_score for output in outputs for alarm in output.alarms]
+    assert len(peaks) > 1
+    assert peaks == sorted(set(peaks))
+    assert [row for result in results(outputs) for row in result.rows] == [("open", "minor", 1)]
+
+
 def test_rows_that_come_more_slowly_than_their_time_passes_are_not_late() -> None:
     engine = engine_with(stream("count", "readings", "select count(*) as n from window", lateness="1s"))
     slow = [message("ann", 1 + number * 0.9, said=number * 0.25, heat=1) for number in range(12)]
