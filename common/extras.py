@@ -13,8 +13,11 @@ class MissingExtraError(ValueError):
 
 
 def is_installed(module: str) -> bool:
-    """Whether a top-level module can be imported, without importing it."""
-    return importlib.util.find_spec(module) is not None
+    """Whether a module can be imported, without importing it; the packages that it is in are imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def how_to_install(extra: str) -> str:

@@ -19,7 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "deploy" / "lock"
 RUN, BUILD, DEV, FUZZ = "run", "build", "dev", "fuzz"
-EXTRAS = ("grafana", "influx", "archive", "river", "notices", "certificates", "workflows", "assistants", FUZZ, DEV)
+EXTRAS = (
+    "grafana",
+    "influx",
+    "archive",
+    "river",
+    "notices",
+    "certificates",
+    "workflows",
+    "assistants",
+    "tracing",
+    FUZZ,
+    DEV,
+)
 _OLDEST_PYTHON = "3.11"
 _NAME = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.IGNORECASE)
 

@@ -20,6 +20,7 @@ from driftline.config_errors import ConfigError, Path, model_errors, place
 from driftline.http.http_settings import HttpSettings
 from driftline.report.report_settings import ReportSettings
 from driftline.runtime.backup_settings import BackupSettings
+from driftline.tracing.tracing_settings import TracingSettings
 from functions.function_settings import FunctionSettings
 from ingest.broker_settings import BrokerSettings
 from ingest.ingest_settings import (
@@ -62,6 +63,7 @@ _READ_AT_START = (
     "snapshot",
     "sparkplug",
     "home_assistant",
+    "tracing",
 )
 
 
@@ -130,6 +132,9 @@ class Config(BaseModel):
     workflows: list[WorkflowSettings] = Field(
         default=[],
         description="Several steps, one after another, over days and restarts: functions, actions, waits, approvals.",
+    )
+    tracing: TracingSettings | None = Field(
+        default=None, description="The way of single messages through the stages, for the page and a collector."
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="What one misbehaving publisher cannot exceed.")
     snapshot: SnapshotSettings = Field(default=SnapshotSettings(), description="How often the learned state is saved.")

@@ -162,6 +162,8 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
     if isinstance(archive, dict) and archive.get("folder"):
         wanted.append((("archive", "folder"), "archive", "pyarrow"))
     wanted += [(("workflows", number), "workflows", "dbos") for number, _ in _tables(data.get("workflows"))]
+    if "tracing" in data:
+        wanted.append((("tracing",), "tracing", "opentelemetry.exporter.otlp"))
     return [
         (path, f"needs the library {module}, which is not installed: {how_to_install(extra)}")
         for path, extra, module in wanted

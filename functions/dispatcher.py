@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -62,6 +62,8 @@ class Dispatcher:
         clock: Callable[[], int],
     ) -> None:
         self.queue = queue
+        self.on_called: Callable[[Iterable[str], CallRecord], object] = lambda _keys, _record: None
+        """Called after a call for events of the queue, with their keys and what came of it."""
         self._actions = actions
         self._clock = clock
         self._lock = threading.Lock()
@@ -261,7 +263,9 @@ class Dispatcher:
         if self._stopping.is_set():
             return None
         try:
-            outcome, _ = lanes.runner.call(Call(content, first.key, first.trigger, first.tries + 1, len(events)))
+            call = Call(content, first.key, first.trigger, first.tries + 1, len(events))
+            outcome, record = lanes.runner.call(call)
+            self.on_called([event.key for event in events], record)
         except BusyError:
             return None
         except Exception as error:

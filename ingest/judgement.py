@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.alarm_life import Alarms
-from alerts.alarm_step import Scored
+from alerts.alarm_step import NO_READING, Scored
 from alerts.policy_kernels import Band
 from alerts.siblings import ODD, USUAL, Siblings, beside, findings
 from detectors.detector import State
@@ -28,6 +28,7 @@ from ingest.not_learned import NotLearned
 from ingest.order import Arrived, Ordered, Orderer
 from ingest.route_choices import RouteChoices
 from ingest.silence import Silence, SilenceWatch, alarm_changes
+from ingest.stage_watch import Stage, StageWatch
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Judgement:
             lambda series: bool(self.host.assigned(series)), after_gap=incoming.after_gap,
         )  # fmt: skip
 
-    def follow(self, incoming: Incoming, silences: Sequence[Silence] = ()) -> Followed:
+    def follow(self, incoming: Incoming, silences: Sequence[Silence] = (), watch: StageWatch | None = None) -> Followed:
         """Order, score and judge."""
         self.grow()
         batch = incoming.batch
@@ -113,6 +114,8 @@ class Judgement:
         taken = ordered.on_time()
         taken_up = self._admission.taken_up(taken.batch.series, taken.arrival)
         scores = self.host.step(taken, self.not_learned.learn(taken.batch), taken_up)
+        if watch is not None:
+            watch.passed(Stage.SCORE)
         changes = alarm_changes(silences, self.registry, taken.released, self.in_service)
         self.alarms.grow(self.registry.records)
         ahead = self.ahead.step(taken.batch, taken.released)
@@ -120,6 +123,9 @@ class Judgement:
         sets = [*self._sets(taken, scores), ahead_scored(ahead, self.in_service)]
         verdicts, alarms = self.alarms.step(sets, changes)
         self.siblings.note(taken.batch, findings(scores.readings.score, verdicts[0].anomaly))
+        if watch is not None:
+            watch.passed(Stage.ALARM)
+            watch.alarms_opened(taken.released[[at for at in alarms.opened_at if at != NO_READING]])
         return Followed(
             ordered,
             taken,

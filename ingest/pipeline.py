@@ -40,6 +40,7 @@ from ingest.route_choices import RouteChoices
 from ingest.routed import RoutedChunk
 from ingest.series_assignment import SeriesAssignment
 from ingest.silence import adopt_silences
+from ingest.stage_watch import Stage, StageWatch
 from ingest.step_facts import FunctionStage, StepFacts, StreamStage
 from ingest.stream_alarms import StreamAlarms
 from storage.store import JournalEntry, StepOutput
@@ -133,11 +134,15 @@ class Engine:
         """Series with an open alarm."""
         return self.alarms.open_series
 
-    def step(self, entry: JournalEntry) -> StepOutput:
-        """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError."""
+    def step(self, entry: JournalEntry, watch: StageWatch | None = None) -> StepOutput:
+        """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError.
+
+        `watch` takes the times of the stages; it changes nothing.
+        """
         if entry.position != self.position:
             raise ValueError(f"journal position: expected {self.position}, got {entry.position}")
-        outputs = [self._step(part, routed) for part, routed in entry_parts(entry, self._until_look, self._decoder)]
+        parts = entry_parts(entry, self._until_look, self._decoder)
+        outputs = [self._step(part, routed, watch) for part, routed in parts]
         self.position = entry.position + 1
         return outputs[0] if len(outputs) == 1 else StepOutput.merged(outputs)
 
@@ -147,15 +152,19 @@ class Engine:
         length = self.judgement.silence.until_look(arrival)
         return length if self.streams is None else self.streams.until_condition(arrival[:length])
 
-    def _step(self, entry: JournalEntry, routed: RoutedChunk) -> StepOutput:
+    def _step(self, entry: JournalEntry, routed: RoutedChunk, watch: StageWatch | None) -> StepOutput:
+        if watch is not None:
+            watch.begin(entry)
         waited, known_devices = self.waiting, len(self.registry.device_names)
         raised = self._stream_alarms.step(entry.chunk)
         changed, actions = self._actions.act(entry)
         new = replace(entry, chunk=routed.chunk)
         readings = self._decoder.decode_routed(routed)
         states = self.observer.step(readings, new.chunk)
+        if watch is not None:
+            watch.passed(Stage.DECODE)
         incoming = Incoming.of(readings, routed, entry, self.router.reorder_windows)
-        followed = self.judgement.follow(incoming, self.judgement.silences(incoming))
+        followed = self.judgement.follow(incoming, self.judgement.silences(incoming), watch)
         points, letters = followed.points(), dead_letters_of(readings, new, entry)
         devices, forgotten = self.book.take_changed()
         facts = StepFacts(

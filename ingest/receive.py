@@ -37,6 +37,10 @@ OnAppend = Callable[[int, int, MessageChunk], None]
 """Called with position, offset and chunk of what was just journaled."""
 
 
+OnWritten = Callable[[int, int, int], None]
+"""Called with the position of what was just journaled, and when its writing began and ended, ns."""
+
+
 def _ignore(_position: int, _offset: int, _chunk: MessageChunk) -> None: ...
 
 
@@ -47,8 +51,8 @@ class Receiver:
     its acknowledgement. Arrival times are strictly increasing within a group, and over the whole journal as long as the
     host's clock is not set back by more than 5 s.
 
-    All work is in one thread of its own. `on_append` is called there and must not block. Every method may be called
-    from any thread.
+    All work is in one thread of its own. `on_append` and `on_written` are called there and must not block. Every method
+    may be called from any thread.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Receiver:
         settings: JournalSettings | None = None,
         *,
         on_append: OnAppend = _ignore,
+        on_written: OnWritten | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
@@ -66,6 +71,7 @@ class Receiver:
         self._clock = clock
         self._delay = parse_duration((settings or JournalSettings()).group_delay) / 1e9
         self._on_append = on_append
+        self._on_written = on_written
         self._monotonic = monotonic
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -340,7 +346,12 @@ class Receiver:
         """Position and offset of the chunk, once it is in the journal. Raises StorageFullError."""
         self._append_mark()
         offset = self._journal.next_offset
-        return self._journal.append(chunk), offset
+        if self._on_written is None:
+            return self._journal.append(chunk), offset
+        begun = self._clock()
+        position = self._journal.append(chunk)
+        self._on_written(position, begun, self._clock())
+        return position, offset
 
     def _append_mark(self) -> None:
         if (mark := self._connection_mark) is not None:

@@ -38,6 +38,7 @@ from driftline.http.send_routes import influx_router, message_router
 from driftline.http.service_routes import service_router
 from driftline.http.simulator_routes import simulator_router
 from driftline.http.stream_routes import stream_router
+from driftline.http.trace_routes import trace_router
 from driftline.http.tune_routes import tune_router
 from driftline.http.view import ServiceView
 from driftline.http.workflow_routes import run_router, workflow_router
@@ -84,6 +85,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
         stream_router(view),
         function_router(lambda: view.functions),
         workflow_router(lambda: view.workflows),
+        trace_router(lambda: view.traces),
         download_router(view),
         _live_router(view, streams),
     ):

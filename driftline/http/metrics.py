@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from driftline.http.stream_routes import COUNTS
-from driftline.http.view import Counts, DeviceLife, FunctionView, ServiceView, Status
+from driftline.http.view import Counts, DeviceLife, FunctionView, ServiceView, Status, TraceView
+from driftline.tracing.traces import Why
 
 MAX_REASONS = 32
 """Most values of the label `reason`; what is beyond is summed under "other"."""
@@ -59,6 +60,7 @@ class LedgerCollector(Collector):
         yield from _sinks(counts)
         yield from _functions(self._view.functions)
         yield _streams(self._view)
+        yield from _traces(self._view.traces)
         lives = Counter(state.life for state in self._view.device_states())
         devices = GaugeMetricFamily("driftline_devices", "Devices, by whether they are heard from.", labels=["life"])
         for life in DeviceLife:
@@ -115,6 +117,21 @@ def _functions(view: FunctionView | None) -> Iterator[Metric]:
         cold.add_metric([name], counts["cold_starts"])
         seconds.add_metric([name], counts["milliseconds"] / 1000)
     yield from (events, waiting, failed, calls, errors, cold, seconds)
+
+
+def _traces(view: TraceView | None) -> Iterator[Metric]:
+    kept = CounterMetricFamily("driftline_traces", "Messages traced, by why, and left out.", labels=["why"])
+    spans = CounterMetricFamily(
+        "driftline_trace_spans", "Spans for a collector, by what became of them.", labels=["outcome"]
+    )
+    malformed = CounterMetricFamily("driftline_traceparents_malformed", "Traced messages whose traceparent is ignored.")
+    if view is not None:
+        for why in (*(each.value for each in Why), "left out"):
+            kept.add_metric([why.replace(" ", "_")], view.counts[why])
+        spans.add_metric(["exported"], view.exporter.exported)
+        spans.add_metric(["lost"], view.exporter.lost)
+        malformed.add_metric([], view.counts["malformed traceparent"])
+    yield from (kept, spans, malformed)
 
 
 def _by_reason(name: str, help_text: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -26,6 +26,7 @@ from devices.fault_labels import FaultLabel
 from devices.records import ActionRecord, SeriesRecord
 from driftline.http.events import Subscription
 from driftline.runtime.letter_desk import Retried
+from driftline.tracing.traces import Trace, Why
 from functions.call_records import CallRecord, Outcome
 from functions.function_queue import WaitingEvent
 from functions.function_settings import FunctionSettings
@@ -281,6 +282,42 @@ class WorkflowView(Protocol):
         ...
 
 
+class TraceView(Protocol):
+    """The traces that are kept."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Traces by why they are kept, those "left out", and messages with a "malformed traceparent"."""
+        ...
+
+    @property
+    def exporter(self) -> SpanCounts:
+        """What became of spans on their way to a collector."""
+        ...
+
+    def newest(self, limit: int, why: Why | None = None) -> list[Trace]:
+        """The newest traces, the newest first; with `why` those alone that are kept for that."""
+        ...
+
+    def of(self, trace_id: str) -> list[Trace]:
+        """The messages of a trace in their order; none where it is not kept."""
+        ...
+
+
+class SpanCounts(Protocol):
+    """Spans that a collector has taken, and that it has not."""
+
+    @property
+    def exported(self) -> int:
+        """Taken."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """Not taken, and not sent again."""
+        ...
+
+
 class ServiceView(Protocol):
     """The running service, as far as the API shows it."""
 
@@ -307,6 +344,11 @@ class ServiceView(Protocol):
     @property
     def workflows(self) -> WorkflowView | None:
         """The workflows; None before they have started."""
+        ...
+
+    @property
+    def traces(self) -> TraceView | None:
+        """The traces; None where no message is traced."""
         ...
 
     def health(self) -> Health:

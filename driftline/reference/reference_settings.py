@@ -73,7 +73,7 @@ def sample_configuration() -> str:
             lines += _sample_setting(name, info)
     for name, info in sections.items():
         fields = _section_fields(name, info)
-        if default_of(info) == []:
+        if default_of(info) in ([], None):
             lines += _as_words(
                 [_header(name, info), *(line for f, i in fields.items() for line in _sample_setting(f, i))]
             )
@@ -187,6 +187,8 @@ def _section_model(info: FieldInfo) -> type[BaseModel] | None:
         annotation = get_args(annotation)[0]
     elif get_origin(annotation) is dict:
         annotation = get_args(annotation)[1]
+    elif get_origin(annotation) in (Union, types.UnionType):
+        annotation = get_args(annotation)[0]
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 

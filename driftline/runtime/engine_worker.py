@@ -13,6 +13,7 @@ from devices.messages import MessageChunk
 from driftline.compile.kernel_compiler import KernelCompiler
 from driftline.http.events import LiveFeed
 from driftline.runtime.store_worker import SnapshotRequest, StoreWorker
+from driftline.tracing.tracer import Tracer
 from ingest.pipeline import Engine
 from storage.store import Journal, JournalEntry
 
@@ -45,6 +46,7 @@ class EngineWorker:
         snapshot_every: int,
         need_tick: Callable[[], None],
         kernels: KernelCompiler | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.engine = engine
         self.error: BaseException | None = None
@@ -57,6 +59,7 @@ class EngineWorker:
         self._snapshot_every = snapshot_every
         self._need_tick = need_tick
         self._kernels = kernels
+        self._tracer = tracer
         self._handed: deque[JournalEntry] = deque()
         self._handed_bytes = 0
         self._end = engine.position
@@ -166,7 +169,7 @@ class EngineWorker:
             raise
 
     def _step(self, entry: JournalEntry) -> None:
-        output = self.engine.step(entry)
+        output = self.engine.step(entry) if self._tracer is None else self._tracer.step(self.engine, entry)
         self.last_arrival = entry.chunk.ticked_at
         self._moved_at = monotonic()
         self._feed.publish(output.points, output.alarms)

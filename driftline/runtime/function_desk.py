@@ -7,6 +7,7 @@ from typing import Any
 
 from driftline.config import Config
 from driftline.http.view import StageHealth, Status
+from driftline.tracing.tracer import Tracer
 from functions.call_records import CallRecord, Outcome
 from functions.dispatcher import Dispatcher
 from functions.function_queue import FunctionQueue, WaitingEvent
@@ -24,11 +25,21 @@ class FunctionDesk:
     The queue is open from before `start` until after `stop`: the store fills it, and the page reads it.
     """
 
-    def __init__(self, queue: FunctionQueue, config: Config, actions: Actions, *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        queue: FunctionQueue,
+        config: Config,
+        actions: Actions,
+        *,
+        clock: Callable[[], int],
+        tracer: Tracer | None = None,
+    ) -> None:
         self._queue = queue
         self._clock = clock
         self._most: dict[str, int] = {}
         self._dispatcher = Dispatcher(queue, self._read(config), actions, clock=clock)
+        if tracer is not None:
+            self._dispatcher.on_called = tracer.called
         self.wake = self._dispatcher.wake
         self.start = self._dispatcher.start
         self.stop = self._dispatcher.stop

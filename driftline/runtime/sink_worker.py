@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from common.durations import parse_duration
 from common.storage_errors import StorageCorruptError, StorageFullError
 from devices.records import SeriesRecord
+from driftline.tracing.tracer import Tracer
 from storage.external.sink_registry import SinkWriter, sink_kind
 from storage.external.spool import RefusedLine, SinkLag, Spool
 from storage.storage_settings import SinkSettings, SpoolSettings, read_token
@@ -60,6 +61,7 @@ class SinkWorker:
         batch_points: int = 20_000,
         max_backoff: float = 30.0,
         chance: random.Random | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.name = name
         self._sink = sink
@@ -68,6 +70,7 @@ class SinkWorker:
         self._batch_points = batch_points
         self._max_backoff = max_backoff
         self._chance = chance or random.Random()
+        self._tracer = tracer
         self._trouble: str | None = None
         self._fatal: str | None = None
         self._since = 0.0
@@ -134,11 +137,14 @@ class SinkWorker:
         return (last, StepOutput.merged(outputs)) if outputs else None
 
     def _write(self, entry: int, output: StepOutput) -> bool:
+        begun = 0 if self._tracer is None else self._tracer.now()
         try:
             rejected = self._sink.write(output)
         except OSError as error:
             self._in_trouble(error)
             return False
+        if self._tracer is not None:
+            self._tracer.sunk(self.name, output, begun)
         refused = [RefusedLine(self.name, line.line, line.reason) for line in rejected]
         self._spool.advance(self.name, entry, refused, max(0, len(output.points) - len(refused)))
         if refused:
@@ -177,7 +183,9 @@ class Sinks:
         spool: SpoolSettings,
         say: Callable[[str], None],
         clock: Callable[[], int],
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._settings = settings
         self._say = say
         self._clock = clock
@@ -215,6 +223,7 @@ class Sinks:
                 say=self._say,
                 batch_points=settings.batch_lines,
                 max_backoff=parse_duration(settings.max_backoff) / 1e9,
+                tracer=self._tracer,
             )
             worker.start()
             self._workers.append(worker)

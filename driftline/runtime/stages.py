@@ -39,6 +39,8 @@ from driftline.runtime.storage_stages import StorageStages
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.stream_publisher import StreamPublisher
 from driftline.runtime.workflow_desk import WorkflowDesk
+from driftline.tracing.trace_export import NoExporter, TraceExporter
+from driftline.tracing.tracer import Tracer
 from functions.function_queue import FunctionQueue
 from ingest.broker_settings import is_websocket, read_password
 from ingest.receive import Receiver
@@ -69,6 +71,7 @@ class Stages(StorageStages):
         self._compile_kernels()
         self._open_storage()
         self._open_gate()
+        self._open_tracer()
         self._open_engine()
         self._open_http()
         self._open_broker()
@@ -120,6 +123,14 @@ class Stages(StorageStages):
                 "http.tls_key, or put a proxy with HTTPS in front"
             )
 
+    def _open_tracer(self) -> None:
+        settings = self.config.tracing
+        self._tracer: Tracer | None = None
+        if settings is not None:
+            url = settings.traces_url
+            self._tracer = Tracer(settings, TraceExporter(url) if url else NoExporter(), clock=self._clock)
+            self._closers.append(("traces", self._tracer.close))
+
     def _open_engine(self) -> None:
         self._feed = LiveFeed(first=self._clock() // 1_000_000)
         self._compare_parts()
@@ -128,7 +139,12 @@ class Stages(StorageStages):
         self._closers.append(("queue of functions", self._queue.close))
         self._queue.begin_at(self._journal.next_position)
         self._sinks = Sinks(
-            self.folder.spool, self.config.sinks, spool=self.config.spool, say=self._warn, clock=self._clock
+            self.folder.spool,
+            self.config.sinks,
+            spool=self.config.spool,
+            say=self._warn,
+            clock=self._clock,
+            tracer=self._tracer,
         )
         self._closers.append(("sinks", self._sinks.stop))
         lost = self._sinks.open(
@@ -144,6 +160,7 @@ class Stages(StorageStages):
             self._snapshots,
             flush_seconds=parse_duration(self.config.store.flush_interval) / 1e9,
             sinks=self._sinks,
+            tracer=self._tracer,
         )
         self._make_functions()
         self._stores.start()
@@ -157,6 +174,7 @@ class Stages(StorageStages):
             snapshot_every=parse_duration(self.config.snapshot.every),
             need_tick=self._request_tick,
             kernels=self._kernels,
+            tracer=self._tracer,
         )
         self._closers.append(("engine", self._engine.stop))
 
@@ -173,7 +191,7 @@ class Stages(StorageStages):
             return self._workflows.begin_for(workflow, value, key)
 
         actions = FunctionActions(self._store, act, publish, begin, clock=self._clock)
-        self._functions = FunctionDesk(self._queue, self.config, actions, clock=self._clock)
+        self._functions = FunctionDesk(self._queue, self.config, actions, clock=self._clock, tracer=self._tracer)
         self._workflows = WorkflowDesk(
             self.folder.workflows, self.config, self._functions.invoke, actions, clock=self._clock
         )
@@ -195,6 +213,7 @@ class Stages(StorageStages):
             self._sinks,
         )
         self.status.workflows = self._workflows
+        self.status.traces = self._tracer
         self.status.clock_watch = self._clock_watch
         self.status.losses = lambda: self.folder.losses
         self.status.backup_health = lambda: self._scheduled.health(self.config.backup)
@@ -241,7 +260,12 @@ class Stages(StorageStages):
         self.status.broker_losses.start()
         self._closers.append(("watch of the broker's losses", self.status.broker_losses.stop))
         self._receiver = Receiver(
-            self._session, self._journal, self._clock, self.config.journal, on_append=self._engine.offer
+            self._session,
+            self._journal,
+            self._clock,
+            self.config.journal,
+            on_append=self._engine.offer,
+            on_written=None if self._tracer is None else self._tracer.journaled,
         )
         self.status.receiver = self._receiver
         self._remember_all_filters(filters)

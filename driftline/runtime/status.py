@@ -51,6 +51,7 @@ from driftline.runtime.stage_health import (
 )
 from driftline.runtime.store_worker import StoreWorker
 from driftline.runtime.workflow_desk import WorkflowDesk
+from driftline.tracing.tracer import Tracer
 from ingest.device_status import DeviceStatus
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings
@@ -84,6 +85,7 @@ class ServiceStatus:
         self.simulator: SimulatorView | None = None
         self.functions: FunctionDesk | None = None
         self.workflows: WorkflowDesk | None = None
+        self.traces: Tracer | None = None
         self.stream_problem: Callable[[], str] = str
         self.backup_health: Callable[[], list[StageHealth]] = list
         self.clock_watch: ClockWatch | None = None

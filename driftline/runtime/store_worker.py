@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from common.storage_errors import StorageFullError
 from detectors.detector import State
 from driftline.runtime.sink_worker import Sinks
+from driftline.tracing.tracer import Tracer
 from storage.embedded.database import EmbeddedStore
 from storage.snapshots import SnapshotStore
 from storage.store import StepOutput
@@ -77,6 +78,7 @@ class StoreWorker:
         *,
         flush_seconds: float,
         sinks: Sinks | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.problem: str | None = None
         self.error: BaseException | None = None
@@ -91,6 +93,7 @@ class StoreWorker:
         self._flush_seconds = flush_seconds
         self._writing_since: float | None = None
         self._sinks = sinks
+        self._tracer = tracer
         self._queue: queue.Queue[StepOutput | SnapshotRequest | _End] = queue.Queue(_QUEUE_STEPS)
         self._lock = threading.Lock()
         self._committed: Counter[str] = Counter()
@@ -189,9 +192,12 @@ class StoreWorker:
         if not outputs:
             return
         merged = StepOutput.merged(outputs)
+        begun = 0 if self._tracer is None else self._tracer.now()
         self._writing_since = monotonic()
         self._until_there_is_room(lambda: self._store.commit(merged, self._ahead))
         self._writing_since = None
+        if self._tracer is not None:
+            self._tracer.stored(merged, begun)
         if merged.stream_results:
             self.on_stream_results()
         if merged.function_events:

@@ -35,6 +35,7 @@ from driftline.http.view import (
     SimulatorView,
     StageHealth,
     Status,
+    TraceView,
 )
 from driftline.runtime.letter_desk import Retried
 from ingest.ingest_settings import DEFAULT_DETECTORS, ComponentSettings
@@ -76,6 +77,7 @@ class DemoService:
     def __init__(self, path: Path, clock: Callable[[], int] = time.time_ns) -> None:
         self.store = EmbeddedStore(path).open()
         self.feed = LiveFeed(first=1_000)
+        self.traces: TraceView | None = None
         self.clock = clock
         self.stages = [
             StageHealth("broker", Status.GREEN, "connected to mqtt://127.0.0.1:1883 as driftline"),
