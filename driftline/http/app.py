@@ -73,8 +73,7 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
     streams = app.state.streams = LiveStreams(view, settings.max_live_clients)
     queries = app.state.queries = QueryPool()
     app.state.has_gate = gate is not None
-    refusals = _refusals(400, 401, 403, 404)
-    changing = _refusals(400, 401, 403, 404, 409, 413, 429, 503)
+    refusals, changing = _refusals(400, 401, 403, 404), _refusals(400, 401, 403, 404, 409, 413, 429, 503)
     checks = [Depends(_refuse_unknown_parameters)]
     for reading in (
         service_router(view),
@@ -104,9 +103,9 @@ def create_app(view: ServiceView, settings: HttpSettings | None = None, gate: Ga
             run_router(lambda: view.workflows, _audit(gate)),
             simulator_router(view, queries, _audit(gate)),
             phone_router(gate, settings),
+            message_router(view),
         ):
             app.include_router(acting, prefix=PREFIX, responses=changing, dependencies=checks)
-        app.include_router(message_router(view), prefix=PREFIX, responses=changing, dependencies=checks)
         app.include_router(influx_router(view), responses=changing, dependencies=checks)
     app.include_router(metrics_router(view))
     app.include_router(_page_router(load_web_files()))

@@ -21,6 +21,7 @@ from ingest.ingest_settings import ComponentSettings
 from ingest.route import Router
 from ingest.route_entry import Route
 from ingest.rows import PREFIX
+from ingest.stage_watch import Stage
 from ingest.topic_routes import NEVER_READ, left_out
 
 
@@ -28,7 +29,7 @@ from ingest.topic_routes import NEVER_READ, left_out
 class Line:
     """One line of an explanation: the stage that it is about, a sentence, and whether something was lost there."""
 
-    stage: str
+    stage: Stage
     text: str
     lost: bool = False
 
@@ -61,8 +62,9 @@ def explain(
         series: router.first_routes[route].detectors_at(override) for series, (route, override, _) in chosen.items()
     }
 
-    yield Line("receive", f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
+    yield Line(Stage.RECEIVE, f"topic of {len(topic)} bytes, payload of {len(payload)} bytes, at {_time(arrival)}")
     yield from _properties(properties)
+    yield Line(Stage.JOURNAL, "appended; at QoS 1 and 2 it is acknowledged once it is on disk")
     yield from _routes(router, topic)
     yield from _asked(router, properties)
     yield from _outcomes(readings)
@@ -70,26 +72,43 @@ def explain(
         yield from _reading(config, registry, assigned, readings, row, arrival)
     for state in readings.states:
         record = registry.records[state.series]
-        yield Line("decode", f'"{record.device}" "{record.metric}" is "{state.text}" (a state, kept as its changes)')
+        yield Line(
+            Stage.DECODE, f'"{record.device}" "{record.metric}" is "{state.text}" (a state, kept as its changes)'
+        )
     yield from _devices(config, registry, assigned, readings)
+    if any(assigned.get(series) for series in readings.series.tolist()):
+        yield Line(Stage.ALARM, "one opens where a score is beyond the threshold of its series")
     stored = len(readings.series)
     kept = f", {len(readings.states)} states" if readings.states else ""
     nothing = not stored and not readings.states and not readings.presence and not readings.retained
-    yield Line("store", f"{stored} point{'' if stored == 1 else 's'} would be stored{kept}", lost=nothing)
+    yield Line(Stage.STORE, f"{stored} point{'' if stored == 1 else 's'} would be stored{kept}", lost=nothing)
+    if not nothing:
+        yield from _beyond_store(config, topic.decode("utf-8", "replace"))
+
+
+def _beyond_store(config: Config, topic: str) -> Iterator[Line]:
+    """Who is told of a message that is stored."""
+    for function in config.called:
+        if any(matches(each, topic) for each in function.trigger.topics):
+            yield Line(Stage.FUNCTION, f'"{function.name}" is called for its readings')
+    for sink in config.sinks:
+        yield Line(Stage.SINK, f'"{sink.name}" ({sink.url}) takes it too')
 
 
 def _outcomes(readings: Readings) -> Iterator[Line]:
     """What of a message gave no reading, and what is odd about it."""
     for rejection in readings.rejections:
         what = "the whole message" if rejection.whole else "a reading"
-        yield Line("decode", f"{what} is rejected: {rejection.reason}: {rejection.detail}", lost=True)
+        yield Line(Stage.DECODE, f"{what} is rejected: {rejection.reason}: {rejection.detail}", lost=True)
     for _, reason, detail in readings.no_data_details:
-        yield Line("decode", f"no data: {reason}: {detail}")
+        yield Line(Stage.DECODE, f"no data: {reason}: {detail}")
     if readings.ignored:
-        yield Line("decode", f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True)
+        yield Line(
+            Stage.DECODE, f"{readings.ignored} readings are dropped: their metrics are set to be ignored", lost=True
+        )
     for odd in readings.odd:
         yield Line(
-            "decode", _ODD[odd.kind].format(detail=odd.detail) if odd.kind in _ODD else f"{odd.kind}: {odd.detail}"
+            Stage.DECODE, _ODD[odd.kind].format(detail=odd.detail) if odd.kind in _ODD else f"{odd.kind}: {odd.detail}"
         )
 
 
@@ -105,9 +124,9 @@ _ODD = {
 def _properties(properties: MessageProperties) -> Iterator[Line]:
     """What MQTT 5 properties a message has."""
     if properties.content_type:
-        yield Line("receive", f'content type "{properties.content_type}"')
+        yield Line(Stage.RECEIVE, f'content type "{properties.content_type}"')
     for name, value in properties.user.items():
-        yield Line("receive", f'user property "{name}" = "{value}"')
+        yield Line(Stage.RECEIVE, f'user property "{name}" = "{value}"')
 
 
 def _asked(router: Router, properties: MessageProperties) -> Iterator[Line]:
@@ -122,15 +141,15 @@ def _asked(router: Router, properties: MessageProperties) -> Iterator[Line]:
     for name, what in names.items():
         if name in properties.user:
             means = f"says its {what}" if what != "names" else "is in the name of its device or metric"
-            yield Line("route", f'user property "{name}" {means}')
+            yield Line(Stage.ROUTE, f'user property "{name}" {means}')
         else:
-            yield Line("route", f'it asks for a user property "{name}", which the message does not have')
+            yield Line(Stage.ROUTE, f'it asks for a user property "{name}", which the message does not have')
     if asked and properties.media_type in asked.codecs:
         chosen = router.taken(1)
         component = route.component if chosen is None else chosen.component
-        yield Line("route", f'content type "{properties.media_type}" chooses the codec {_codec(component)}')
+        yield Line(Stage.ROUTE, f'content type "{properties.media_type}" chooses the codec {_codec(component)}')
     if not names and not (asked and asked.codecs) and properties.user:
-        yield Line("route", "it asks for no properties: they decide nothing")
+        yield Line(Stage.ROUTE, "it asks for no properties: they decide nothing")
 
 
 def _routes(router: Router, topic: bytes) -> Iterator[Line]:
@@ -144,12 +163,12 @@ def _routes(router: Router, topic: bytes) -> Iterator[Line]:
         shown = settings.filter or f"profile {settings.profile}"
         name = settings.name or settings.profile or settings.filter
         if chosen is not None and chosen.settings is settings:
-            yield Line("route", f'"{name}" ({shown}) takes it, {_way(router, chosen, text)}')
+            yield Line(Stage.ROUTE, f'"{name}" ({shown}) takes it, {_way(router, chosen, text)}')
             chosen = None
         elif settings.filter and matches(settings.filter, text):
-            yield Line("route", f'"{name}" ({shown}) would match too, but another route takes it')
+            yield Line(Stage.ROUTE, f'"{name}" ({shown}) would match too, but another route takes it')
         else:
-            yield Line("route", f'"{name}" ({shown}) does not match')
+            yield Line(Stage.ROUTE, f'"{name}" ({shown}) does not match')
 
 
 def _way(router: Router, route: Route, topic: str) -> str:
@@ -190,10 +209,10 @@ def _reading(
     time = int(readings.time[row])
     unit = f" {record.unit}" if record.unit else ""
     source = "on arrival" if time == arrival else f"at {_time(time)}"
-    yield Line("decode", f'"{record.device}" "{record.metric}" = {readings.value[row]:.10g}{unit} {source}')
+    yield Line(Stage.DECODE, f'"{record.device}" "{record.metric}" = {readings.value[row]:.10g}{unit} {source}')
     names = assigned.get(series, ())
     if not names:
-        yield Line("score", "  stored without a score: no detector is set for it")
+        yield Line(Stage.SCORE, "  stored without a score: no detector is set for it")
     for name in names:
         chosen = config.detectors[name]
         if detectors.scores_rows(chosen.type):
@@ -202,7 +221,7 @@ def _reading(
         detector.grow(1)
         needed = int(detector.warming()[1][0])
         warming = f"first score after {needed} readings" if needed else "scores from the first reading on"
-        yield Line("score", f'  by "{name}" ({_codec(chosen)}): {warming}')
+        yield Line(Stage.SCORE, f'  by "{name}" ({_codec(chosen)}): {warming}')
 
 
 def _devices(
@@ -219,13 +238,13 @@ def _devices(
         chosen = config.detectors[name]
         by = f'"{device}" as a whole by "{name}" ({_codec(chosen)})'
         if len(found) < 2:
-            yield Line("score", f"{by}: no score while {found[0]} is the device's one metric; it takes two")
+            yield Line(Stage.SCORE, f"{by}: no score while {found[0]} is the device's one metric; it takes two")
             continue
         detector = detectors.create_either(chosen.type, chosen.parameters)
         detector.grow(1)
         needed = int(detector.warming()[1][0])
         yield Line(
-            "score", f'{by}: {", ".join(found)} make a row; first score after {needed} rows, as "{PREFIX}{name}"'
+            Stage.SCORE, f'{by}: {", ".join(found)} make a row; first score after {needed} rows, as "{PREFIX}{name}"'
         )
 
 

@@ -54,11 +54,11 @@ class TraceExporter:
     """Sends the spans of traces to `url`, each once. A collector that is away costs spans, which are counted, and no
     time: what waits is bounded. That it is away, and that it takes spans again, is each logged once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout: float = _TIMEOUT_SECONDS) -> None:
         self.exported = 0
         self.lost = 0
         self._url = url
-        self._exporter = otlp.OTLPSpanExporter(endpoint=url, timeout=_TIMEOUT_SECONDS)
+        self._exporter = otlp.OTLPSpanExporter(endpoint=url, timeout=timeout)
         self._resource = resources.Resource.create(
             {"service.name": "driftline", "service.version": version("driftline")}
         )
