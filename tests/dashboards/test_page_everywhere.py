@@ -40,7 +40,7 @@ def test_names_from_the_network_stay_text(page: Page, route: str) -> None:
 @pytest.mark.parametrize(
     "route",
     [
-        *("", "alarms?state=all", "tune", "figures", "pipeline", "simulator", "workflows"),
+        *("", "alarms?state=all", "tune", "figures", "pipeline", "simulator", "workflows", "traces"),
         *("settings", "help", "api", "device"),
     ],
 )
@@ -59,7 +59,7 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
     page.browser.be_phone(390, 844)
     try:
         tune = f"tune/{ODD.replace('/', '%2F')}"
-        others = ("settings?tab=people", "functions", "workflows", "help", tune)
+        others = ("settings?tab=people", "functions", "workflows", "traces", "help", tune)
         wide = {}
         for view in ("", "alarms?state=all", "figures", "pipeline", *others):
             page.show(f"#/{view}")

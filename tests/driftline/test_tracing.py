@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from demo_service import DemoService
 from fastapi.testclient import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from traced_plant import START, TracedPlant
 
 from common import extras
 from devices.message_properties import encode_properties
@@ -23,50 +23,22 @@ from devices.messages import MessageChunk
 from driftline.config import parse_config
 from driftline.config_errors import ConfigError
 from driftline.http.app import create_app
-from driftline.runtime.recovery import new_engine
 from driftline.tracing.sampling import sampled_offsets
-from driftline.tracing.trace_export import NoExporter, TraceExporter
+from driftline.tracing.trace_export import TraceExporter
 from driftline.tracing.trace_parent import TraceParent, parse_trace_parent, trace_parent_of
-from driftline.tracing.tracer import Tracer
-from driftline.tracing.traces import Trace, Why
+from driftline.tracing.traces import Why
 from driftline.tracing.tracing_settings import TracingSettings
 from functions.call_records import CallRecord
 from storage.store import FunctionEvent, JournalEntry, StepOutput
 
-START = 1_750_000_000_000_000_000
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
-CONFIG = '[detectors.default]\ntype = "threshold"\nupper = 50.0\n[alarm]\nthreshold = 5.0\n'
 
 WaitUntil = Callable[..., None]
 
 
-class Plant:
-    """An engine whose steps are traced. Each look at the clock finds it a millisecond on."""
-
-    def __init__(self, exporter: TraceExporter | NoExporter | None = None, **settings: float) -> None:
-        ticks = count(START + 1_000_000, 1_000_000)
-        self.tracer = Tracer(TracingSettings(**settings), exporter or NoExporter(), clock=lambda: next(ticks))
-        self.engine = new_engine(parse_config(CONFIG), [])
-        self.offset = 0
-
-    def take(self, *payloads: object, topic: bytes = b"plant/p7", properties: bytes = b"") -> StepOutput:
-        bodies = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in payloads]
-        rows = [(topic, body, START + self.offset + n, 0) for n, body in enumerate(bodies)]
-        chunk = MessageChunk.of(rows, properties=[properties] * len(rows))
-        entry = JournalEntry(self.engine.position, self.offset, chunk)
-        self.offset += len(rows)
-        self.tracer.journaled(entry.position, self.tracer.now(), self.tracer.now())
-        output = self.tracer.step(self.engine, entry)
-        self.tracer.stored(output, self.tracer.now())
-        return output
-
-    def traces(self, why: Why | None = None) -> list[Trace]:
-        return self.tracer.newest(100, why)
-
-
 def test_the_spans_of_a_message_are_the_stages_of_its_chunk_with_their_times() -> None:
-    plant = Plant(sample=1)
+    plant = TracedPlant(sample=1)
     plant.take({"t": 1.0})
     output = plant.take({"t": 1.0}, {"t": 2.0})
     plant.tracer.sunk("influx", output, plant.tracer.now())
@@ -93,7 +65,7 @@ def test_the_spans_of_a_message_are_the_stages_of_its_chunk_with_their_times() -
 
 
 def test_dead_letters_and_alarms_are_traced_though_nothing_is_sampled() -> None:
-    plant = Plant(sample=0)
+    plant = TracedPlant(sample=0)
     plant.take({"t": 1.0}, b"{", {"t": 2.0})
     (letter,) = plant.traces()
     assert (letter.why, letter.offset) == (Why.DEAD_LETTER, 1)
@@ -121,7 +93,7 @@ def test_the_same_messages_are_sampled_however_the_journal_is_cut() -> None:
 
 
 def test_no_more_than_so_many_a_second_are_traced_and_alarms_come_first() -> None:
-    plant = Plant(sample=1, per_second=3, keep=2)
+    plant = TracedPlant(sample=1, per_second=3, keep=2)
     plant.take(*[{"t": 1.0}] * 10, *[b"{"] * 5)
     assert [(each.why, each.offset) for each in plant.traces()] == [
         (Why.DEAD_LETTER, 12),
@@ -151,7 +123,7 @@ def test_a_malformed_traceparent_is_refused(text: str, fault: str) -> None:
 
 def test_a_trace_goes_on_from_properties_and_payload() -> None:
     assert parse_trace_parent(f"01{PARENT[2:]}-more") == TraceParent(TRACE, SPAN)
-    plant = Plant(sample=1)
+    plant = TracedPlant(sample=1)
     plant.take({"t": 1.0}, properties=encode_properties("", [("traceparent", PARENT)]))
     plant.take({"t": 1.0, "traceparent": PARENT})
     plant.take({"t": 1.0, "traceparent": "nonsense"})
@@ -167,7 +139,7 @@ def test_a_trace_goes_on_from_properties_and_payload() -> None:
 
 
 def test_a_function_that_fails_lets_its_message_be_traced() -> None:
-    plant = Plant(sample=0)
+    plant = TracedPlant(sample=0)
     engine, step = plant.engine, plant.engine.step
 
     def with_event(entry: JournalEntry, watch: object) -> StepOutput:
@@ -239,7 +211,7 @@ def exporter_to(url: str) -> TraceExporter:
 
 def test_a_collector_is_sent_each_span_once(collector: Collector, wait_until: WaitUntil) -> None:
     exporter = exporter_to(collector.url)
-    plant = Plant(exporter, sample=0)
+    plant = TracedPlant(exporter, sample=0)
     plant.take({"t": 1.0}, b"{", properties=encode_properties("", [("traceparent", PARENT)]))
     wait_until(lambda: len(collector.spans) >= 8)
     output = StepOutput(0, 1, plant.engine.step(JournalEntry(1, 2, MessageChunk.of([]))).points)
@@ -268,7 +240,7 @@ def test_a_collector_that_is_away_costs_spans_alone_and_is_said_once(
     collector.server.server_close()
     caplog.set_level(logging.INFO)
     exporter = exporter_to(collector.url)
-    plant = Plant(exporter, sample=1, per_second=1_000)
+    plant = TracedPlant(exporter, sample=1, per_second=1_000)
     for _ in range(2):
         before = exporter.lost
         plant.take({"t": 1.0})
@@ -284,7 +256,7 @@ def test_a_collector_that_is_away_costs_spans_alone_and_is_said_once(
 def test_more_than_can_wait_for_a_collector_is_counted_as_lost(collector: Collector) -> None:
     exporter = exporter_to(collector.url)
     exporter.close()
-    plant = Plant(sample=1)
+    plant = TracedPlant(sample=1)
     plant.take({"t": 1.0})
     exporter.put(plant.traces() * 3_000)
     assert exporter.lost == 1_000
@@ -297,7 +269,7 @@ def test_the_api_tells_of_traces(tmp_path: Path) -> None:
     assert client.get(f"/api/v1/traces/{TRACE}").json()["error"]["message"] == (
         "no message is traced: the configuration has no [tracing]"
     )
-    plant = Plant(sample=1)
+    plant = TracedPlant(sample=1)
     plant.take({"t": 1.0}, b"{", properties=encode_properties("", [("traceparent", PARENT)]))
     service.traces = plant.tracer
     listed = client.get("/api/v1/traces").json()

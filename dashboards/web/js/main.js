@@ -16,6 +16,7 @@ import { showSettings } from "./settings.js";
 import { showSignIn } from "./sign_in.js";
 import { showSimulator } from "./simulator.js";
 import { showStreams } from "./streams.js";
+import { showTraces } from "./traces.js";
 import { showTune } from "./tune.js";
 import { showWorkflows } from "./workflows.js";
 
@@ -34,8 +35,8 @@ function show() {
   current.abort();
   current = new AbortController();
   const { view, name, search } = readAddress();
-  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, workflows: showWorkflows, settings: showSettings, help: showHelp, api: showApi };
-  const within = { device: "fleet", tune: "fleet", figures: "alarms", api: "help" };
+  const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, traces: showTraces, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, workflows: showWorkflows, settings: showSettings, help: showHelp, api: showApi };
+  const within = { device: "fleet", tune: "fleet", figures: "alarms", traces: "pipeline", api: "help" };
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.dataset.view === (within[view] ?? view);
     if (here) link.hidden = false;
@@ -68,7 +69,7 @@ function showLinkHere() {
 
 // From what cannot be shown to where there is something.
 function wayBack(view) {
-  const [href, place] = { figures: ["#/alarms", "alarms"], streams: ["#/streams", "streams"], functions: ["#/functions", "functions"], workflows: ["#/workflows", "workflows"] }[view] ?? ["#/", "fleet"];
+  const [href, place] = { figures: ["#/alarms", "alarms"], traces: ["#/traces", "traces"], streams: ["#/streams", "streams"], functions: ["#/functions", "functions"], workflows: ["#/workflows", "workflows"] }[view] ?? ["#/", "fleet"];
   return h("p", {}, h("a", { href }, h("u", {}, `Go to the ${place}`)));
 }
 

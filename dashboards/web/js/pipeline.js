@@ -23,7 +23,7 @@ export async function showPipeline({ root, signal }) {
         h("div", { class: "legend inset" }, h("span", { class: "key" }, "messages"), h("span", { class: "key expected" }, "points stored")), plot),
       h("section", { class: "panel" }, h("h2", {}, "Where every reading went"), h("table", { class: "ledger" }, ledger))),
     h("section", { class: "panel" }, h("h2", {}, "Dead letters, newest first"), bulk, letters),
-    h("p", { class: "hint" }, "For machines: ", h("a", { href: "metrics" }, h("u", {}, "Prometheus metrics")), ", ", h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description")), "."));
+    h("p", { class: "hint" }, "One message, stage by stage: ", h("a", { href: "#/traces" }, h("u", {}, "traces")), ". For machines: ", h("a", { href: "metrics" }, h("u", {}, "Prometheus metrics")), ", ", h("a", { href: "api/v1/openapi.json" }, h("u", {}, "OpenAPI description")), "."));
 
   const chart = new RateChart(plot);
   signal.addEventListener("abort", () => chart.close());
