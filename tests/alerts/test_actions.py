@@ -165,7 +165,10 @@ def test_a_stretch_that_is_not_to_be_learned_leaves_the_forecast_as_it_was() -> 
 
 
 def test_an_entry_reads_back_as_it_was_and_nothing_else_does() -> None:
-    actions = [Shelve(by="Ana", at=NOON, alarm=3, until=NOON + 5), Comment(by="B", at=NOON, alarm=3, note="ä")]
+    actions: list[Action] = [
+        Shelve(by="Ana", at=NOON, alarm=3, until=NOON + 5),
+        Comment(by="B", at=NOON, alarm=3, note="ä"),
+    ]
     assert decode(encode(actions)) == actions
     for body in (b"", b"[{}]", b'[{"kind": "explode", "by": "A", "at": 1}]', b'[{"kind": "clear", "by": "", "at": 1}]'):
         with pytest.raises(ActionError):

@@ -35,10 +35,10 @@ def test_a_week_allows_each_scored_series_its_budget_and_counts_what_was_raised(
         alarm(6, 0, START - 1), alarm(7, 0, END), alarm(8, 0, part=SILENT), alarm(9, 77),
     ]  # fmt: skip
     uses = budget_uses(SERIES, alarms, WEEKLY, START, END)
-    assert uses.everything == BudgetUse("all", 3, pytest.approx(3.0), raised=5, right=1, wrong=2)
+    assert uses.everything == BudgetUse("all", 3, 3.0, raised=5, right=1, wrong=2)
     assert uses.sites == [
-        BudgetUse("hall", 2, pytest.approx(2.0), raised=4, right=1, wrong=2),
-        BudgetUse("yard", 1, pytest.approx(1.0), raised=1),
+        BudgetUse("hall", 2, 2.0, raised=4, right=1, wrong=2),
+        BudgetUse("yard", 1, 1.0, raised=1),
     ]
     assert [(each.name, each.raised) for each in uses.devices] == [("hall/pump", 4), ("yard/gate", 1)]
     assert uses.everything.sentence() == (
@@ -51,7 +51,7 @@ def test_a_device_that_came_later_is_allowed_less() -> None:
     uses = budget_uses(SERIES, [], WEEKLY, START, END, since=seen.get)
     assert {each.name: each.allowed for each in uses.devices} == {
         "hall/pump": pytest.approx(4 / 7),
-        "yard/gate": pytest.approx(1.0),
+        "yard/gate": 1.0,
     }
     late = budget_uses(SERIES, [], WEEKLY, START, END, since=lambda _device: END + DAY)
     assert late.everything.allowed == 0.0

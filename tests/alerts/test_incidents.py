@@ -74,7 +74,7 @@ def test_a_thousand_sensors_in_an_upset_are_at_most_ten_rows_in_ten_minutes_with
     upset = [alarm(1, 0, 0, None)]
     upset += [alarm(n + 1, n, 1 + float(random.exponential(90)), None) for n in range(1, 1_001)]
     upset += [alarm(2_000 + n, 1_001 + n, 100.0 * n) for n in range(4)]
-    random.shuffle(upset)  # type: ignore[arg-type]
+    random.shuffle(upset)
     for minute in (1, 2, 5, 10):
         known = [each for each in upset if each.opened <= START + minute * 60 * SECOND]
         found = incidents(known, names.__getitem__, Topology(names))

@@ -44,7 +44,7 @@ def test_a_window_is_for_its_devices_at_its_time(device: str, time: str, name: s
 )
 def test_what_is_no_window_is_said(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        MaintenanceSettings(name="x", **settings)  # type: ignore[arg-type]
+        MaintenanceSettings(name="x", **settings)
 
 
 def test_a_window_is_for_any_of_its_devices_at_any_of_its_hours() -> None:

@@ -70,8 +70,11 @@ def mail() -> Iterator[MailServer]:
     server.stop()
 
 
+Told = Callable[..., Notifier]
+
+
 @pytest.fixture
-def told(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Notifier]]:
+def told(tmp_path: Path, clock: Clock) -> Iterator[Told]:
     """A notifier over one outbox, whose channels are delivered to by `flush` alone, without threads."""
     outbox = Outbox(tmp_path / "notices.db").open()
 
@@ -94,14 +97,14 @@ def flush(notifier: Notifier) -> None:
 
 
 def webhook(web: HttpReceiver, **settings: object) -> NoticeSettings:
-    return NoticeSettings(name="hook", kind="webhook", url=f"{web.url}/in", **settings)  # type: ignore[arg-type]
+    return NoticeSettings(name="hook", kind="webhook", url=f"{web.url}/in", **settings)
 
 
 def keys(web: HttpReceiver) -> list[str]:
     return [json.loads(each.body)["key"] for each in web.posted]
 
 
-def test_a_mail_says_what_happened_where_and_since_when(told, mail: MailServer) -> None:
+def test_a_mail_says_what_happened_where_and_since_when(told: Told, mail: MailServer) -> None:
     settings = NoticeSettings(name="mail", kind="mail", url=mail.url, to=["ops@plant.example"])
     notifier = told(settings)
     notifier.offer(ALARM)
@@ -120,7 +123,7 @@ def test_a_mail_says_what_happened_where_and_since_when(told, mail: MailServer) 
     assert "cleared 2026-03-01 12:00:00 UTC, open since 2026-03-01 11:59:55 UTC" in cleared.get_content()
 
 
-def test_a_device_s_name_cannot_add_headers_to_a_mail(told, mail: MailServer) -> None:
+def test_a_device_s_name_cannot_add_headers_to_a_mail(told: Told, mail: MailServer) -> None:
     notifier = told(NoticeSettings(name="mail", kind="mail", url=mail.url, to=["ops@plant.example"]))
     notifier.offer(replace(ALARM, device="x\r\nBcc: thief@evil.example\r\n\r\nhello"))
     flush(notifier)
@@ -129,7 +132,7 @@ def test_a_device_s_name_cannot_add_headers_to_a_mail(told, mail: MailServer) ->
     assert sent["Subject"] == "major: x Bcc: thief@evil.example hello temperature"
 
 
-def test_a_webhook_is_signed_over_time_and_body(told, web: HttpReceiver) -> None:
+def test_a_webhook_is_signed_over_time_and_body(told: Told, web: HttpReceiver) -> None:
     notifier = told(webhook(web), secret="key")
     notifier.offer(ALARM)
     flush(notifier)
@@ -142,7 +145,7 @@ def test_a_webhook_is_signed_over_time_and_body(told, web: HttpReceiver) -> None
     assert content["opened"] == "2026-03-01T11:59:55.000+00:00"
 
 
-def test_a_webhook_follows_no_redirect(told, web: HttpReceiver) -> None:
+def test_a_webhook_follows_no_redirect(told: Told, web: HttpReceiver) -> None:
     web.status = 302
     notifier = told(webhook(web))
     notifier.offer(ALARM)
@@ -151,7 +154,7 @@ def test_a_webhook_follows_no_redirect(told, web: HttpReceiver) -> None:
 
 
 def test_a_webhook_goes_its_own_way_whatever_proxy_the_environment_names(
-    told, web: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    told: Told, web: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -162,13 +165,13 @@ def test_a_webhook_goes_its_own_way_whatever_proxy_the_environment_names(
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "[::ffff:169.254.169.254]"])
-def test_a_webhook_is_never_sent_to_a_metadata_service(told, host: str) -> None:
+def test_a_webhook_is_never_sent_to_a_metadata_service(told: Told, host: str) -> None:
     notifier = told(NoticeSettings(name="hook", kind="webhook", url=f"http://{host}/latest"))
     with pytest.raises(ChannelError, match="an address that no webhook is sent to"):
         notifier.test("hook")
 
 
-def test_mqtt_gets_the_same_as_json(told) -> None:
+def test_mqtt_gets_the_same_as_json(told: Told) -> None:
     notifier = told(NoticeSettings(name="bus", kind="mqtt"))
     notifier.offer(ALARM)
     flush(notifier)
@@ -177,7 +180,7 @@ def test_mqtt_gets_the_same_as_json(told) -> None:
     assert json.loads(payload)["reason"] == ALARM.reason
 
 
-def test_apprise_carries_what_else_there_is(told, web: HttpReceiver) -> None:
+def test_apprise_carries_what_else_there_is(told: Told, web: HttpReceiver) -> None:
     pytest.importorskip("apprise")
     notifier = told(NoticeSettings(name="any", kind="apprise"), secret=web.url.replace("http", "json"))
     notifier.offer(ALARM)
@@ -203,14 +206,16 @@ def test_apprise_carries_what_else_there_is(told, web: HttpReceiver) -> None:
         ({"events": ["cleared"]}, False),
     ],
 )
-def test_alarms_are_routed_by_severity_device_and_hour(told, web, settings: dict[str, object], taken: bool) -> None:
+def test_alarms_are_routed_by_severity_device_and_hour(
+    told: Told, web: HttpReceiver, settings: dict[str, object], taken: bool
+) -> None:
     notifier = told(webhook(web, **settings))
     notifier.offer(ALARM)
     flush(notifier)
     assert keys(web) == (["alarm-7-opened"] if taken else [])
 
 
-def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told, web: HttpReceiver) -> None:
+def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told: Told, web: HttpReceiver) -> None:
     notifier = told(webhook(web, min_severity="critical"))
     for severity in ("minor", "major", "critical", "critical", "major"):
         notifier.offer(replace(ALARM, severity=severity))
@@ -218,7 +223,7 @@ def test_an_alarm_that_grows_is_told_once_it_is_severe_enough_and_once_only(told
     assert keys(web) == ["alarm-7-opened"]
 
 
-def test_of_an_alarm_shelved_or_under_maintenance_nobody_is_told(told, web: HttpReceiver, clock: Clock) -> None:
+def test_of_an_alarm_shelved_or_under_maintenance_nobody_is_told(told: Told, web: HttpReceiver, clock: Clock) -> None:
     notifier = told(webhook(web), webhook(web).model_copy(update={"name": "next", "after": "5m"}))
     notifier.offer(replace(ALARM, shelved_until=NOW + HOUR))
     notifier.offer(replace(ALARM, alarm=9, maintenance="cleaning"))
@@ -229,7 +234,7 @@ def test_of_an_alarm_shelved_or_under_maintenance_nobody_is_told(told, web: Http
     assert keys(web) == ["alarm-8-opened"]
 
 
-def test_only_those_told_of_an_alarm_are_told_of_its_end(told, web: HttpReceiver) -> None:
+def test_only_those_told_of_an_alarm_are_told_of_its_end(told: Told, web: HttpReceiver) -> None:
     notifier = told(webhook(web, min_severity="critical"))
     notifier.offer(ALARM)
     notifier.offer(CLEARED)
@@ -237,7 +242,7 @@ def test_only_those_told_of_an_alarm_are_told_of_its_end(told, web: HttpReceiver
     assert keys(web) == []
 
 
-def test_the_next_to_call_is_told_of_what_nobody_took_on(told, web: HttpReceiver, clock: Clock) -> None:
+def test_the_next_to_call_is_told_of_what_nobody_took_on(told: Told, web: HttpReceiver, clock: Clock) -> None:
     notifier = told(webhook(web, after="5m"))
     taken_on, forgotten, short = (replace(ALARM, alarm=number) for number in (1, 2, 3))
     for alarm in (taken_on, forgotten, short):
@@ -251,7 +256,9 @@ def test_the_next_to_call_is_told_of_what_nobody_took_on(told, web: HttpReceiver
     assert keys(web) == ["alarm-2-opened"]
 
 
-def test_the_steps_of_an_escalation_come_in_turn_until_somebody_takes_it_on(told, web, mail, clock: Clock) -> None:
+def test_the_steps_of_an_escalation_come_in_turn_until_somebody_takes_it_on(
+    told: Told, web: HttpReceiver, mail: MailServer, clock: Clock
+) -> None:
     shift = NoticeSettings(name="shift", kind="mail", url=mail.url, to=["shift@plant.example"])
     on_call = webhook(web, after="5m", events=["opened"]).model_copy(update={"name": "on-call"})
     manager = on_call.model_copy(update={"name": "manager", "after": "15m"})
@@ -265,7 +272,9 @@ def test_the_steps_of_an_escalation_come_in_turn_until_somebody_takes_it_on(told
     assert passed == {0: (1, 0), 4: (1, 0), 6: (1, 1), 14: (1, 1), 16: (1, 2)}
 
 
-def test_of_an_alarm_is_known_who_was_told_who_is_next_and_who_was_spared(told, web, clock: Clock) -> None:
+def test_of_an_alarm_is_known_who_was_told_who_is_next_and_who_was_spared(
+    told: Told, web: HttpReceiver, clock: Clock
+) -> None:
     channels = [
         webhook(web).model_copy(update={"name": name, "after": after})
         for name, after in (("now", "0s"), ("next", "5m"))
@@ -286,7 +295,7 @@ def test_of_an_alarm_is_known_who_was_told_who_is_next_and_who_was_spared(told, 
     assert known() == [("now", "sent", 0), ("next", "waiting", 420)]
 
 
-def test_hours_count_when_somebody_is_to_be_called(told, web, clock: Clock) -> None:
+def test_hours_count_when_somebody_is_to_be_called(told: Told, web: HttpReceiver, clock: Clock) -> None:
     notifier = told(webhook(web, after="2h", hours=["Sun 13:00-15:00"]))
     notifier.offer(ALARM)
     clock.now += 2 * HOUR
@@ -294,7 +303,9 @@ def test_hours_count_when_somebody_is_to_be_called(told, web, clock: Clock) -> N
     assert keys(web) == ["alarm-7-opened"]
 
 
-def test_a_channel_is_dead_once_it_has_refused_for_five_minutes_and_is_not_told_of_itself(told, web, clock) -> None:
+def test_a_channel_is_dead_once_it_has_refused_for_five_minutes_and_is_not_told_of_itself(
+    told: Told, web: HttpReceiver, clock: Clock
+) -> None:
     web.status = 500
     other = NoticeSettings(name="bus", kind="mqtt", devices=["plant/*"])
     notifier = told(webhook(web), other)
@@ -308,7 +319,7 @@ def test_a_channel_is_dead_once_it_has_refused_for_five_minutes_and_is_not_told_
     assert [each.channel for each in notifier.outbox.told([8])[8]] == ["bus"]
 
 
-def test_a_flood_comes_as_few_messages_that_name_all(told, web: HttpReceiver, clock: Clock) -> None:
+def test_a_flood_comes_as_few_messages_that_name_all(told: Told, web: HttpReceiver, clock: Clock) -> None:
     notifier = told(webhook(web, per_hour=5))
     for number in range(100):
         notifier.offer(replace(ALARM, alarm=number, device=f"plant/pump-{number % 3}"))
@@ -326,7 +337,7 @@ def test_a_flood_comes_as_few_messages_that_name_all(told, web: HttpReceiver, cl
     assert keys(web)[-1] == "alarm-200-opened"
 
 
-def test_a_channel_that_is_away_is_tried_again_and_shown(told, web: HttpReceiver, clock: Clock) -> None:
+def test_a_channel_that_is_away_is_tried_again_and_shown(told: Told, web: HttpReceiver, clock: Clock) -> None:
     web.status = 500
     notifier = told(webhook(web))
     notifier.offer(ALARM)
@@ -342,7 +353,7 @@ def test_a_channel_that_is_away_is_tried_again_and_shown(told, web: HttpReceiver
     assert (notifier.states()[0].waiting, notifier.states()[0].error) == (0, "")
 
 
-def test_what_no_channel_takes_for_days_is_given_up_and_says_so(told, web: HttpReceiver, clock: Clock) -> None:
+def test_what_no_channel_takes_for_days_is_given_up_and_says_so(told: Told, web: HttpReceiver, clock: Clock) -> None:
     web.status = 500
     notifier = told(webhook(web))
     notifier.offer(ALARM)
@@ -352,14 +363,16 @@ def test_what_no_channel_takes_for_days_is_given_up_and_says_so(told, web: HttpR
     assert [each.state for each in notifier.outbox.newest()] == ["given up"]
 
 
-def test_history_that_is_replayed_alarms_nobody(told, web: HttpReceiver) -> None:
+def test_history_that_is_replayed_alarms_nobody(told: Told, web: HttpReceiver) -> None:
     notifier = told(webhook(web))
     notifier.offer(replace(ALARM, opened=NOW - 25 * HOUR))
     flush(notifier)
     assert keys(web) == []
 
 
-def test_a_new_outbox_tells_nothing_of_what_is_stored_and_a_known_one_what_it_missed(told, web: HttpReceiver) -> None:
+def test_a_new_outbox_tells_nothing_of_what_is_stored_and_a_known_one_what_it_missed(
+    told: Told, web: HttpReceiver
+) -> None:
     notifier = told(webhook(web))
     notifier.adopt([ALARM])
     flush(notifier)
@@ -371,7 +384,7 @@ def test_a_new_outbox_tells_nothing_of_what_is_stored_and_a_known_one_what_it_mi
     assert keys(web) == ["alarm-8-opened"]
 
 
-def test_a_channel_of_the_page_is_kept_with_its_secret(told, web: HttpReceiver) -> None:
+def test_a_channel_of_the_page_is_kept_with_its_secret(told: Told, web: HttpReceiver) -> None:
     notifier = told()
     notifier.outbox.save_channel(webhook(web), "key")
     again = told()
@@ -396,14 +409,14 @@ def test_a_channel_of_the_page_is_kept_with_its_secret(told, web: HttpReceiver) 
 )
 def test_what_cannot_be_a_channel_is_said(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        NoticeSettings(name="x", **settings)  # type: ignore[arg-type]
+        NoticeSettings(name="x", **settings)
 
 
 @pytest.mark.parametrize("kind", ["mail", "webhook"])
 def test_a_password_in_an_address_is_refused_without_being_repeated(kind: str) -> None:
     url = f"{'smtp' if kind == 'mail' else 'https'}://user:hunter2@host"
     with pytest.raises(ValidationError) as refused:
-        NoticeSettings(name="x", kind=kind, url=url, to=["a@b"])  # type: ignore[arg-type]
+        NoticeSettings(name="x", kind=kind, url=url, to=["a@b"])
     [sentence] = [error["msg"] for error in refused.value.errors()]
     assert "user:********@host" in sentence
     assert "hunter2" not in sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from benchmarks.load import METRICS, SPIKE_VALUE, Frames, LoadPlan, publish_fram
 from ingest.frames import Stop, split_publishes
 
 
-def messages(data: bytes) -> list[tuple[str, object]]:
+def messages(data: bytes) -> list[tuple[str, Any]]:
     spans, flags, ids = np.empty((4096, 4), np.int32), np.empty(4096, np.uint8), np.empty(4096, np.uint16)
     block = np.frombuffer(bytearray(data), np.uint8)
     rows, end, stop, _ = split_publishes(block, 0, len(data), False, 0, spans, flags, ids, False)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from routed import Broker, Routed
 
 from devices.batch import NO_TIME
 from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
-from tests.support.routed import Broker, Routed
 
 CASES = Path(os.environ.get("DRIFTLINE_CASES", Path(__file__).resolve().parents[4] / "shared" / "cases")) / "field"
 MS = 1_000_000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from routed import Broker
+
 from devices.batch import NO_TIME
 from ingest.ingest_settings import ComponentSettings, RouteSettings
-from tests.support.routed import Broker
 
 ARRIVAL = 1_784_800_900_000_000_000
 """So that the times told are believed."""

@@ -77,10 +77,10 @@ def assert_same(left: Scores, right: Scores) -> None:
 def joined(pieces: list[Scores]) -> Scores:
     first = pieces[0]
     parts = None if first.parts is None else np.concatenate([piece.parts for piece in pieces])
-    arrays = [
+    score, expected, lower, upper = (
         np.concatenate([getattr(piece, field) for piece in pieces]) for field in ("score", "expected", "lower", "upper")
-    ]
-    return Scores(*arrays, parts=parts, part_names=first.part_names)
+    )
+    return Scores(score, expected, lower, upper, parts=parts, part_names=first.part_names)
 
 
 def assert_same_state(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> None:

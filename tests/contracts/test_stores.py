@@ -70,8 +70,8 @@ def test_what_was_written_is_read_back(open_store: OpenStore) -> None:
     records = [SeriesRecord(0, "pump", "temperature", "°C"), SeriesRecord(1, "pump", "flow")]
     store = open_store()
     assert store.commit(step(0, points, series=records)) == CommitResult(3, 0, 0)
-    for opened in (lambda: store, open_store):
-        reader = opened()
+    for is_anew in (False, True):
+        reader = open_store() if is_anew else store
         read = reader.points(0)
         assert read.time.tolist() == [10, 12]
         assert read.value.tolist() == [1.0, 3.0]
@@ -99,8 +99,8 @@ def test_output_that_is_stored_already_is_ignored_whole(open_store: OpenStore) -
     output = step(0, scored([0], [10]), counts={"received": 1})
     store = open_store()
     store.commit(output)
-    for opened in (lambda: store, open_store):
-        again = opened()
+    for is_anew in (False, True):
+        again = open_store() if is_anew else store
         assert again.commit(output) == CommitResult(0, 0, 0)
         assert again.counts() == {"received": 1, "stored": 1, "duplicates": 0, "late": 0}
         assert again.points(0).total == 1
@@ -262,7 +262,7 @@ def recent(n: int, *, step: int = 1000 * MS, every: int = 3, seed: int = 1) -> S
         (np.arange(n) % every).astype(np.int32),
         start + np.arange(n) // every * every * step,
         value,
-        np.round(np.abs(chance.normal(1, 1, n)), 2) + nan,
+        np.round(np.abs(chance.normal(1, 1, n)), 2).astype(np.float64) + nan,
         value + 0.25 + nan,
         value - 1.5 + nan,
         value + 1.75 + nan,

@@ -18,6 +18,7 @@ import paho.mqtt.client as mqtt
 import pytest
 import yaml
 from compose_spec import PyCompose, PyOptions
+from paho.mqtt.enums import CallbackAPIVersion
 from simulated_plant import free_port_of_loopback
 
 from driftline.config import parse_config
@@ -186,7 +187,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
 
 
 def connected(port: int, user: str, password: str) -> tuple[mqtt.Client, bool]:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.username_pw_set(user, password)
     answers: list[bool] = []
     client.on_connect = lambda _c, _u, _f, reason, _p: answers.append(not reason.is_failure)

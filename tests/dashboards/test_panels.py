@@ -121,7 +121,7 @@ def test_an_alarm_that_has_risen_is_counted_once_under_the_severity_that_it_has(
     first = StepOutput(0, 1, empty, series=[SeriesRecord(0, "plant/hall-1/press-01", "temp")], alarms=[mild])
     then = StepOutput(1, 2, empty, alarms=[severe], rises=[SeverityRise(0, opened, "minor")])
 
-    def by_severity(asked: Query) -> dict[str, float]:
+    def by_severity(source: PrometheusSource, asked: Query) -> dict[str, float]:
         span = TimeRange(END - 60, END, 10)
         return {each.labels["severity"]: float(each.values[-1]) for each in source.ask(asked, EVERYTHING, span)}
 
@@ -137,7 +137,7 @@ def test_an_alarm_that_has_risen_is_counted_once_under_the_severity_that_it_has(
         sink.write(first)
         database.flush()
         assert figure(source, "driftline-fleet", "open-alarms") == 1
-        assert by_severity(panel.queries[0]) == by_severity(rule.query) == {"minor": 0, "major": 1}
+        assert by_severity(source, panel.queries[0]) == by_severity(source, rule.query) == {"minor": 0, "major": 1}
 
 
 def test_figures_are_those_of_the_plant(source: PrometheusSource) -> None:

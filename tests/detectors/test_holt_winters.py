@@ -67,7 +67,11 @@ def test_gaps_and_jitter_do_not_hide_the_season() -> None:
 def test_no_season_is_found_where_there_is_none(seed: int) -> None:
     rng = np.random.default_rng(seed)
     time = clock(6, 60)
-    for value in (rng.normal(0, 1, len(time)), np.cumsum(rng.normal(0, 1, len(time))), np.arange(len(time)) * 0.5):
+    for value in (
+        rng.normal(0, 1, len(time)),
+        np.cumsum(rng.normal(0, 1, len(time))),
+        np.arange(len(time), dtype=np.float64) * 0.5,
+    ):
         detector = make()
         for start in range(0, len(time), 500):
             step(detector, time[start : start + 500], value[start : start + 500])

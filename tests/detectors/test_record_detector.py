@@ -57,7 +57,7 @@ def test_a_dotted_name_is_a_field_within_a_field() -> None:
     records = new_records({"a.b.c": Column(np.float64, fill=2.5), "d": Column(np.int64)}, 2)
     assert records[1].a.b.c == 2.5
     records[1].a.b.c = 4.0
-    assert records.a.b.c.tolist() == [2.5, 4.0]
+    assert records["a"]["b"]["c"].tolist() == [2.5, 4.0]
 
 
 def test_a_column_is_a_view_into_the_records() -> None:
@@ -76,7 +76,7 @@ def test_growth_keeps_what_is_there_and_fills_what_is_new() -> None:
     detector.grow(200)
     assert detector.records["low"][1].level == 3.0
     assert detector.arrays["plain"][1] == 4
-    assert detector.records["many"][:3].number.tolist() == [[-1, -1], [9, 9], [-1, -1]]
+    assert detector.records["many"]["number"][:3].tolist() == [[-1, -1], [9, 9], [-1, -1]]
     assert detector.records["many"][199].number.tolist() == [-1, -1]
 
 

@@ -23,7 +23,7 @@ def fresh() -> Any:
     return new_records(LAYOUT, 1)
 
 
-@numba.njit  # not cached: the cache would not see that what it calls has changed
+@numba.njit  # type: ignore[untyped-decorator]  # not cached: the cache would not see a change in what it calls
 def _feed(records: Any, time: np.ndarray, value: np.ndarray, kinds: np.ndarray) -> None:
     for i in range(len(time)):
         kinds[i] = kind_step(records[0], time[i], value[i], True)

@@ -33,7 +33,7 @@ def run(detector: object, values: list[float]) -> Scores:
     detector.grow(1)  # type: ignore[attr-defined]
     count = len(values)
     data = np.zeros(count, np.int32), np.arange(count, dtype=np.int64), np.array(values)
-    return detector.step(*data, np.ones(count, np.bool_))  # type: ignore[attr-defined,no-any-return]
+    return detector.step(*data, np.ones(count, np.bool_))  # type: ignore[attr-defined]
 
 
 def write(folder: Path, body: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import struct
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -161,7 +162,9 @@ def payload_families(draw: st.DrawFn) -> list[bytes]:
     zone=st.sampled_from(["UTC", "+02:00"]),
     errors=st.sampled_from([(), (0.0, -127.0)]),
 )
-def test_both_paths_read_the_same(items, unit, device, metric, time, zone, errors) -> None:
+def test_both_paths_read_the_same(
+    items: list[bytes], unit: str, device: str, metric: str, time: tuple[str, ...], zone: str, errors: tuple[float, ...]
+) -> None:
     check(items, time_unit=unit, device=device, metric=metric, time=time, time_zone=zone, error_values=errors)
 
 
@@ -214,12 +217,13 @@ def test_payloads_of_a_known_layout_need_no_general_path() -> None:
 
 def test_kernels_compiled_ahead_serve_every_setting() -> None:
     compile_all()
-    signatures = list(read_layouts.signatures)
+    compiled: Any = read_layouts
+    signatures = list(compiled.signatures)
     assert signatures
     items = [b'{"device":"d","ts":1700000000,"a":1.5,"b":true,"c":"x y"}'] * 3
     check(items, device="device", error_values=(1.0,), time_unit="s", time_zone="Europe/Berlin")
     check([b'{"a":1}', b'{"a":2}'])
-    assert list(read_layouts.signatures) == signatures
+    assert list(compiled.signatures) == signatures
 
 
 def test_layouts_beyond_the_most_kept_still_read() -> None:

@@ -32,7 +32,7 @@ def test_a_part_ticks_at_its_last_message_and_a_choice_as_the_whole() -> None:
 def test_the_packet_identifier_stands_before_the_payload_of_what_is_acknowledged() -> None:
     data = b"t\x01\x02x" + b"t\x01\x02x" + b"t\x03x"
     spans = np.array([(0, 1, 3, 4), (4, 5, 7, 8), (8, 9, 10, 11)], np.int32)
-    chunk = MessageChunk(data, spans, np.arange(3), np.array([1, 0, 2], np.uint8) & FLAG_QOS, 2)
+    chunk = MessageChunk(data, spans, np.arange(3), (np.array([1, 0, 2]) & FLAG_QOS).astype(np.uint8), 2)
     assert chunk.packet_ids().tolist() == [258, 0, 0]
 
 

@@ -8,7 +8,7 @@ from devices.codecs.codec_registry import create
 from devices.vectors import decode_alone, named_readings
 
 
-def read(payload: bytes, **parameters: object) -> tuple[list[tuple[str, object]], list[tuple[str, bool]]]:
+def read(payload: bytes, **parameters: object) -> tuple[list[tuple[str, float | str]], list[tuple[str, bool]]]:
     """Metric and value of each reading; reason of each refusal, and whether it is of the whole message."""
     codec = create("plain", parameters)
     decoded = decode_alone(codec, payload)

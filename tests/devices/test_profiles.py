@@ -6,13 +6,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from routed import Broker, Routed, send_vector
 
 from devices.batch import NO_TIME
 from devices.profile import COMMON, Profile, find_profile, load_profile, load_profiles
 from devices.recognition import profile_index, recognise
 from devices.vectors import ExpectedPresence, ExpectedReading, Vector
 from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
-from tests.support.routed import Broker, Routed, send_vector
 
 PROFILES = load_profiles()
 VECTORS = [(profile, vector) for profile in PROFILES.values() for vector in profile.vectors]

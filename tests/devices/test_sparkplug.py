@@ -211,6 +211,7 @@ def test_a_template_gives_its_members_and_its_definition_nothing() -> None:
         _message(1, b"m1") + _number(4, 19) + _message(18, members + _message(4, b"motor") + _number(5, 0)),
     ]
     assert host.readings(host.take(("NBIRTH", birth))) == [(NODE, "", 1.0), (NODE, "m1.rpm", 900.0)]
+    assert [name for _, _, name, _, _ in host.codec.state()[NODE]["metrics"]] == ["m1"]
 
 
 NUMBERS = st.one_of(
@@ -304,6 +305,8 @@ def test_a_session_is_the_next_or_the_same_or_one_was_missed() -> None:
     births = Births(MetricNames(9))
     said = [births.begin("n", session)[1] for session in (254, 255, 0, 0, -1, 7, 9)]
     assert said == ["", "", "", "", "", "", "bdSeq 9, expected 8: a session was missed before it"]
+    assert births.begin("n", 0)[1] == "bdSeq 0, expected 10: a session was missed before it"
+    assert births.begin("n", 2)[1] == "bdSeq 2, expected 1: a session was missed before it"
 
 
 def test_what_is_left_to_the_general_path_has_the_type_and_unit_of_its_birth() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -30,10 +31,10 @@ def packed_by_zstd(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "payload",
     [
-        gzip.compress(TEXT), *(zlib.compress(TEXT, level) for level in (1, 6, 9)), packed_by_zstd(TEXT),
+        gzip.compress(TEXT, mtime=0), *(zlib.compress(TEXT, level) for level in (1, 6, 9)), packed_by_zstd(TEXT),
         b"\xef\xbb\xbf" + TEXT, b"\xff\xfe" + TEXT.decode().encode("utf-16-le"),
         b"\xfe\xff" + TEXT.decode().encode("utf-16-be"), TEXT + b"\0", TEXT + bytes(7),
-        gzip.compress(b"\xef\xbb\xbf" + TEXT + b"\0"),
+        gzip.compress(b"\xef\xbb\xbf" + TEXT + b"\0", mtime=0),
     ],
 )  # fmt: skip
 def test_what_stands_around_text_is_taken_off(payload: bytes) -> None:
@@ -96,7 +97,7 @@ def test_of_zstd_that_is_cut_off_nothing_is_read() -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, packed_by_zstd])
-def test_a_payload_unfolds_to_the_limit_and_not_a_byte_beyond(pack) -> None:
+def test_a_payload_unfolds_to_the_limit_and_not_a_byte_beyond(pack: Callable[[bytes], bytes]) -> None:
     assert len(unwrapped(pack(b"\xff" * MOST_UNPACKED))) == MOST_UNPACKED == 16 * 1024 * 1024
     with pytest.raises(UnpackError, match="unfolds to more than 16777216 bytes"):
         unwrapped(pack(b"\xff" * (MOST_UNPACKED + 1)))

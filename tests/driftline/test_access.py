@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -17,6 +18,7 @@ from driftline.access.identity import Role
 from driftline.http.app import create_app
 from driftline.http.http_settings import HttpSettings
 
+Connect = Callable[..., TestClient]
 PASSWORD = "a long enough password"
 START = 1_772_366_400 * SECOND
 HOUR = 3600 * SECOND
@@ -53,8 +55,8 @@ def service(tmp_path: Path) -> Iterator[DemoService]:
 
 
 @pytest.fixture
-def connect(service: DemoService, accounts: AccountBook, clock: Clock):
-    def connected(settings: HttpSettings | None = None, *, peer: str = "127.0.0.1", **arguments: object) -> TestClient:
+def connect(service: DemoService, accounts: AccountBook, clock: Clock) -> Connect:
+    def connected(settings: HttpSettings | None = None, *, peer: str = "127.0.0.1", **arguments: Any) -> TestClient:
         settings = settings or HttpSettings()
         app = create_app(service, settings, Gate(settings, accounts, Attempts(clock.seconds)))
         return TestClient(app, base_url="http://127.0.0.1:8000", client=(peer, 5000), **arguments)
@@ -74,12 +76,12 @@ def stored(accounts: AccountBook) -> bytes:
     return b"".join(path.read_bytes() for path in accounts.path.parent.glob("accounts.db*"))
 
 
-def test_without_users_loopback_is_open_and_says_so(connect) -> None:
+def test_without_users_loopback_is_open_and_says_so(connect: Connect) -> None:
     me = connect().get("/api/v1/me").json()
     assert (me["sign_in"], me["name"], me["role"], me["csrf_token"]) == (False, "local", "admin", None)
 
 
-def test_with_a_user_everything_but_the_page_is_closed(connect, accounts: AccountBook) -> None:
+def test_with_a_user_everything_but_the_page_is_closed(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect()
     for path in ("/api/v1/devices", "/api/v1/counts", "/api/v1/events", "/api/v1/users", "/metrics", "/api/v1/nowhere"):
@@ -92,7 +94,7 @@ def test_with_a_user_everything_but_the_page_is_closed(connect, accounts: Accoun
     assert len(client.get("/api/v1/health").json()["stages"]) == 4
 
 
-def test_a_session_s_cookie_is_out_of_reach_of_scripts_and_other_sites(connect, accounts: AccountBook) -> None:
+def test_a_session_s_cookie_is_out_of_reach_of_scripts_and_other_sites(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     reply = connect().post("/api/v1/sign-in", json={"name": "ann", "password": PASSWORD})
     cookie = reply.headers["set-cookie"].lower()
@@ -102,12 +104,13 @@ def test_a_session_s_cookie_is_out_of_reach_of_scripts_and_other_sites(connect, 
     assert reply.cookies[COOKIE].encode() not in stored(accounts)
 
 
-def test_a_change_needs_the_session_s_csrf_token(connect, accounts: AccountBook) -> None:
+def test_a_change_needs_the_session_s_csrf_token(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect()
     headers = signed_in(client, "ann")
     new = {"name": "bob", "password": PASSWORD, "role": "viewer"}
-    for wrong in ({}, {"X-CSRF-Token": "0" * 64}, {"X-CSRF-Token": "é".encode()}):
+    wrongs: list[Any] = [{}, {"X-CSRF-Token": "0" * 64}, {"X-CSRF-Token": "é".encode()}]
+    for wrong in wrongs:
         reply = client.post("/api/v1/users", json=new, headers=wrong)
         assert (reply.status_code, reply.json()["error"]["code"]) == (403, "csrf")
     assert [user["name"] for user in client.post("/api/v1/users", json=new, headers=headers).json()["users"]] == [
@@ -122,13 +125,13 @@ def test_a_change_needs_the_session_s_csrf_token(connect, accounts: AccountBook)
     "headers",
     [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
 )
-def test_another_site_cannot_sign_anybody_in(connect, accounts: AccountBook, headers: dict[str, str]) -> None:
+def test_another_site_cannot_sign_anybody_in(connect: Connect, accounts: AccountBook, headers: dict[str, str]) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     given = {"name": "ann", "password": PASSWORD}
     assert connect().post("/api/v1/sign-in", json=given, headers=headers).status_code == 403
 
 
-def test_roles_bound_what_people_may_do(connect, accounts: AccountBook) -> None:
+def test_roles_bound_what_people_may_do(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     for role in (Role.VIEWER, Role.OPERATOR):
         accounts.add_user(f"{role}", role, PASSWORD)
@@ -145,7 +148,7 @@ def test_roles_bound_what_people_may_do(connect, accounts: AccountBook) -> None:
             assert refused.json()["error"]["message"] == f'{role} is {role}; this needs the role "admin"'
 
 
-def test_no_change_is_open_to_viewers(connect, accounts: AccountBook) -> None:
+def test_no_change_is_open_to_viewers(connect: Connect, accounts: AccountBook) -> None:
     """Every route that is not a GET, as the API's own description lists them."""
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     accounts.add_user("vic", Role.VIEWER, PASSWORD)
@@ -163,7 +166,7 @@ def test_no_change_is_open_to_viewers(connect, accounts: AccountBook) -> None:
     assert tried >= 5
 
 
-def test_guessing_is_slowed_down_and_written_down(connect, accounts: AccountBook, clock: Clock) -> None:
+def test_guessing_is_slowed_down_and_written_down(connect: Connect, accounts: AccountBook, clock: Clock) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect()
     for _ in range(5):
@@ -180,7 +183,7 @@ def test_guessing_is_slowed_down_and_written_down(connect, accounts: AccountBook
     assert ("ann", "sign-in refused") in said
 
 
-def test_a_stranger_s_name_fails_as_a_known_one_does(connect, accounts: AccountBook) -> None:
+def test_a_stranger_s_name_fails_as_a_known_one_does(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect()
     known = client.post("/api/v1/sign-in", json={"name": "ann", "password": "wrong"})
@@ -189,7 +192,7 @@ def test_a_stranger_s_name_fails_as_a_known_one_does(connect, accounts: AccountB
 
 
 def test_a_session_ends_by_itself_on_sign_out_and_with_its_password(
-    connect, accounts: AccountBook, clock: Clock
+    connect: Connect, accounts: AccountBook, clock: Clock
 ) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect(HttpSettings(session_idle="2h"))
@@ -208,7 +211,9 @@ def test_a_session_ends_by_itself_on_sign_out_and_with_its_password(
     assert client.get("/api/v1/devices").status_code == 401
 
 
-def test_an_api_token_stands_for_its_role_until_it_is_taken_back(connect, accounts: AccountBook, clock: Clock) -> None:
+def test_an_api_token_stands_for_its_role_until_it_is_taken_back(
+    connect: Connect, accounts: AccountBook, clock: Clock
+) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect()
     headers = signed_in(client, "ann")
@@ -242,7 +247,7 @@ def test_the_command_line_s_token_of_this_run_opens(service: DemoService, accoun
 PROXIED = HttpSettings(host="0.0.0.0", proxies=("10.0.0.2",), proxy_user_header="X-Forwarded-User")
 
 
-def test_a_proxy_s_word_counts_from_the_proxy_alone(connect, accounts: AccountBook) -> None:
+def test_a_proxy_s_word_counts_from_the_proxy_alone(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     given = {"X-Forwarded-User": "ann"}
     assert connect(PROXIED, peer="10.0.0.2").get("/api/v1/me", headers=given).json()["role"] == "admin"
@@ -253,7 +258,7 @@ def test_a_proxy_s_word_counts_from_the_proxy_alone(connect, accounts: AccountBo
     assert (stranger["name"], stranger["role"]) == ("zoe", "viewer")
 
 
-def test_whom_a_proxy_signs_in_needs_a_csrf_token_too(connect, accounts: AccountBook) -> None:
+def test_whom_a_proxy_signs_in_needs_a_csrf_token_too(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect(PROXIED, peer="10.0.0.2", headers={"X-Forwarded-User": "ann"})
     new = {"name": "bob", "password": PASSWORD}
@@ -262,7 +267,7 @@ def test_whom_a_proxy_signs_in_needs_a_csrf_token_too(connect, accounts: Account
     assert client.post("/api/v1/users", json=new, headers={"X-CSRF-Token": token}).status_code == 200
 
 
-def test_behind_https_the_cookie_is_secure(connect, accounts: AccountBook) -> None:
+def test_behind_https_the_cookie_is_secure(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     client = connect(PROXIED, peer="10.0.0.2", headers={"X-Forwarded-Proto": "https"})
     reply = client.post("/api/v1/sign-in", json={"name": "ann", "password": PASSWORD})
@@ -277,7 +282,7 @@ def test_beyond_loopback_a_service_without_users_is_refused(accounts: AccountBoo
     Gate(HttpSettings(host="0.0.0.0"), accounts).check()
 
 
-def test_metrics_can_be_left_open(connect, accounts: AccountBook) -> None:
+def test_metrics_can_be_left_open(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     assert connect(HttpSettings(metrics_without_sign_in=True)).get("/metrics").status_code == 200
 
@@ -302,15 +307,16 @@ def test_what_cannot_be_a_user_is_said(accounts: AccountBook, name: str, passwor
 def test_the_last_admin_stays(accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     accounts.add_user("bob", Role.VIEWER, PASSWORD)
-    for attempt in (lambda: accounts.remove_user("ann"), lambda: accounts.set_role("ann", Role.OPERATOR)):
-        with pytest.raises(AccountError, match='"ann" is the only admin'):
-            attempt()
+    with pytest.raises(AccountError, match='"ann" is the only admin'):
+        accounts.remove_user("ann")
+    with pytest.raises(AccountError, match='"ann" is the only admin'):
+        accounts.set_role("ann", Role.OPERATOR)
     accounts.remove_user("bob")
     accounts.remove_user("ann")
     assert not accounts.has_users
 
 
-def test_a_change_of_a_user_is_made_whole_or_not_at_all(connect, accounts: AccountBook) -> None:
+def test_a_change_of_a_user_is_made_whole_or_not_at_all(connect: Connect, accounts: AccountBook) -> None:
     accounts.add_user("ann", Role.ADMIN, PASSWORD)
     accounts.add_user("unknown", Role.VIEWER, PASSWORD)
     client = connect()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,8 +39,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     handles: list[BrokerHandle] = []
 
     def start_kind(kind: str, name: str = "broker") -> BrokerHandle:
-        which = {} if kind == "mosquitto" else {"which": no_program}
-        handles.append(start_broker("auto", tmp_path / name, **which))
+        which = shutil.which if kind == "mosquitto" else no_program
+        handles.append(start_broker("auto", tmp_path / name, which=which))
         return handles[-1]
 
     yield start_kind

@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
             StepOutput(
                 position=0,
                 next_position=1,
-                points=ScoredBatch.unscored(Batch(series, time, np.arange(6) + 0.5), late=False),
+                points=ScoredBatch.unscored(Batch(series, time, np.arange(6, dtype=np.float64) + 0.5), late=False),
                 series=[SeriesRecord(0, "plant/pump-01", "temperature"), SeriesRecord(1, "o'brien", "level")],
                 alarms=[
                     AlarmRecord(1, 0, AlarmState.OPEN, START, None, "minor", 6.3, 35.0, 21.5, "temperature is odd", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from demo_service import SECOND, DemoService, scored
@@ -116,7 +117,7 @@ def test_an_operator_retires_and_only_an_admin_merges_and_deletes(
     ],
 )
 def test_what_cannot_be_done_is_said_and_not_done(
-    client: TestClient, service: DemoService, given: dict[str, object], said: str
+    client: TestClient, service: DemoService, given: dict[str, Any], said: str
 ) -> None:
     status, message = act(client, **given)
     assert (status, said in message) == (400, True), message

@@ -143,5 +143,5 @@ def test_messages_of_functions_go_over_websocket_too(mosquitto: Any, free_port: 
     publish = MessagePublisher(BrokerSettings(url=f"ws://127.0.0.1:{free_port}"), None)
     publish("lamps/pump-1", b"on", retain=True)
     publish.close()
-    kept = subscribe.simple("lamps/#", hostname="127.0.0.1", port=mosquitto.port)
+    kept = subscribe.simple("lamps/#", hostname="127.0.0.1", port=mosquitto.port)  # type: ignore[no-untyped-call]
     assert (kept.topic, kept.payload) == ("lamps/pump-1", b"on")

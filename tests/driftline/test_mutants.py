@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import mutants
@@ -39,14 +40,14 @@ def test_mutants_of_one_file_do_not_add_up(tmp_path: Path, monkeypatch: pytest.M
         assert len(changed) == 1
 
 
-def killed(folder: Path, source: str) -> str:
+def killed(folder: Path, source: str, tests: Sequence[str] = ("test_module.py",)) -> str:
     """What is found of a mutant with this source, in a process without threads: the tester forks itself."""
     mutant = f"mutants.Mutant(Path('module.py'), 2, 1, False, '', '', {source!r})"
     found = subprocess.run(
         [
             sys.executable, "-c",
             "from pathlib import Path; import mutants; "
-            f"print(mutants.is_killed(Path({str(folder)!r}), {mutant}, ['test_module.py'], 120))",
+            f"print(mutants.is_killed(Path({str(folder)!r}), {mutant}, {list(tests)!r}, 120))",
         ],
         env=os.environ | {"PYTHONPATH": str(Path(mutants.__file__).parent)},
         capture_output=True, text=True, check=True,
@@ -60,6 +61,10 @@ def test_a_mutant_that_a_test_notices_is_told_from_one_that_lives(tmp_path: Path
     assert killed(tmp_path, "def f(a):\n    return a - 1\n") == "True"
     assert killed(tmp_path, "def f(a):\n    return 1 + a\n") == "False"
     assert (tmp_path / "module.py").read_text() == "def f(a):\n    return a + 1\n"
+    renamed = ["test_module.py::test_f[of another run]"]
+    assert killed(tmp_path, "def f(a):\n    return a - 1\n", renamed) == "True"
+    assert killed(tmp_path, "def f(a):\n    return 1 + a\n", renamed) == "False"
+    assert killed(tmp_path, "import os\n\ndef f(a):\n    os.abort()\n") == "True"
 
 
 def test_the_tests_that_call_a_function_are_found_the_quickest_first(tmp_path: Path) -> None:

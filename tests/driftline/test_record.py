@@ -71,7 +71,7 @@ def test_what_passes_a_broker_is_recorded_and_replayed_byte_for_byte(mosquitto: 
     listener.on_subscribe = lambda *_: ready.set()
 
     def keep(_client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        again.append((message.topic, message.payload))
+        again.append((message.topic, bytes(message.payload)))
         if len(again) == 2:
             came.set()
 

@@ -2,6 +2,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -76,7 +77,7 @@ def test_every_component_and_command_has_its_section() -> None:
         assert "Example: " in (command.__doc__ or "")
 
 
-def _follow(schema: dict, root: dict) -> dict:
+def _follow(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema

@@ -38,7 +38,7 @@ class Listener:
 
     def _keep(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         with self._arrived:
-            self.messages.append((message.topic, message.payload))
+            self.messages.append((message.topic, bytes(message.payload)))
             self._arrived.notify_all()
 
     def wait_for(self, count: int) -> list[tuple[str, bytes]]:

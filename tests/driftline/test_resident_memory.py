@@ -48,14 +48,14 @@ VmFlags: rd mr mw me
 """
 
 
-def test_what_was_or_may_be_written_to_is_kept():
+def test_what_was_or_may_be_written_to_is_kept() -> None:
     found = list(unchanged_mappings(["libcode"], _SMAPS))
 
     assert found == [(0x7F0000000000, 0x7F0000004000), (0x7F0000004000, 0x7F0000008000)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what memory consists of")
-def test_a_library_goes_on_after_its_code_was_given_back():
+def test_a_library_goes_on_after_its_code_was_given_back() -> None:
     query = "select sum(n * n) from range(1000) t(n)"
     assert duckdb.sql(query).fetchall() == [(332833500,)]
     before = _resident_code("_duckdb")

@@ -31,7 +31,10 @@ def output(position: int, values: list[float] | None = None, n: int = 3) -> Step
         np.arange(n, dtype=np.int32) % 3,
         START + (position * 1000 + np.arange(n) // 3) * 10**6,
         value,
-        *(value for _ in range(4)),
+        value,
+        value,
+        value,
+        value,
         np.zeros(n, np.bool_),
         np.zeros(n, np.bool_),
     )

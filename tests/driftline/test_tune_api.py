@@ -125,7 +125,7 @@ def test_facts_of_a_series_are_written_for_it_alone(client: TestClient, service:
 
 
 def test_points_are_taken_away_as_csv(client: TestClient) -> None:
-    asked = {"series": 0, "from": "2026-03-01T12:00:00Z", "to": "2026-03-01T12:02:00Z"}
+    asked = {"series": "0", "from": "2026-03-01T12:00:00Z", "to": "2026-03-01T12:02:00Z"}
     reply = client.get("/api/v1/points.csv", params=asked)
     assert reply.headers["content-disposition"] == 'attachment; filename="plant_pump-07_temperature.csv"'
     assert reply.text.splitlines() == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def config(text: str) -> Config:
 
 
 @pytest.fixture
-def filled(tmp_path: Path):
+def filled(tmp_path: Path) -> Iterator[tuple[Engine, EmbeddedStore]]:
     """A store with 200 points of two series, and the engine that made them, of the first configuration."""
     engine = new_engine(config(ONE.format(warmup=30)), [])
     with EmbeddedStore(tmp_path / "points.duckdb") as store:
@@ -148,6 +148,7 @@ def test_a_detector_of_rows_learns_from_the_history_of_all_its_series(tmp_path: 
         assert said[0].startswith("learned from stored history: ")
         output = new.step(rows(1, [[20.0, 20.0], [20.0, 35.0]]))
         derived = new.registry.find("pump", "device:pca")
+        assert derived is not None
         assert [record.series for record in output.series] == [derived]
         score = output.points.score[output.points.series == derived]
         assert len(score) == 2

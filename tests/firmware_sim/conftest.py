@@ -29,7 +29,7 @@ class Subscriber:
 
     def _keep(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         with self._arrived:
-            self.messages.append((message.topic, message.payload))
+            self.messages.append((message.topic, bytes(message.payload)))
             self._arrived.notify_all()
 
     def wait_for(self, count: int, *, seconds: float = 20) -> list[tuple[str, bytes]]:

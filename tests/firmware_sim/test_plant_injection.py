@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from firmware_sim.plant_injection import PlantInjector
 from firmware_sim.plants import Plant, PlantOptions, make_plant
-from firmware_sim.worlds import WORLDS, World, find_world
+from firmware_sim.worlds import WORLDS, find_world
 from firmware_sim.worlds.sampling import Series
+from firmware_sim.worlds.world import World
 
 from devices.fault_labels import FaultLabel, Severity
 

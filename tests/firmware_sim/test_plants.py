@@ -10,8 +10,8 @@ from firmware_sim.fault_kinds.fault_kind import FaultKind, Window
 from firmware_sim.plant_export import ExportFormat, export_plant
 from firmware_sim.plants import Plant, PlantOptions, make_plant
 from firmware_sim.simulator_cli import main
-from firmware_sim.worlds import WORLDS, World, find_world
-from firmware_sim.worlds.world import Metric, Signal
+from firmware_sim.worlds import WORLDS, find_world
+from firmware_sim.worlds.world import Metric, Signal, World
 
 from devices.fault_labels import Expected, read_labels
 from tuning.plant_folder import read_alarms, read_plant

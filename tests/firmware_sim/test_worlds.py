@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from firmware_sim.worlds import WORLDS, World, find_world
+from firmware_sim.worlds import WORLDS, find_world
 from firmware_sim.worlds.sampling import Series, quantised, sample
 from firmware_sim.worlds.surroundings import Surroundings
-from firmware_sim.worlds.world import DeviceTruth, PlantFault, PlantFaults, Signal
+from firmware_sim.worlds.world import DeviceTruth, PlantFault, PlantFaults, Signal, World
 
 MONDAY = 1_772_406_000_000_000_000
 """2026-03-02T00:00 in Berlin."""

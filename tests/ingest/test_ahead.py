@@ -54,7 +54,9 @@ def run(plant: Engine, readings: Sequence[tuple[int, float]], cut: int) -> list[
     ]
 
 
-def forecasts(plant: Engine, outputs: Sequence[StepOutput]) -> tuple[list[AlarmRecord], list[tuple[float, ...]]]:
+def forecasts(
+    plant: Engine, outputs: Sequence[StepOutput]
+) -> tuple[list[AlarmRecord], list[tuple[int, float, float, float]]]:
     """Alarms of the forecast's series, and its points."""
     names = {record.series: record.metric for record in plant.registry.records}
     alarms = [alarm for output in outputs for alarm in output.alarms if names[alarm.series] == "forecast:level"]

@@ -23,7 +23,7 @@ def make(channels: int = 3) -> Aligner:
     return aligner
 
 
-def rows(aligner: Aligner, readings: list[Reading], messages: list[int] | None = None) -> list[tuple[int, list]]:
+def rows(aligner: Aligner, readings: list[Reading], messages: list[int] | None = None) -> list[tuple[int, list[float]]]:
     """Readings of one time are of one message, unless `messages` says otherwise."""
     channel, time, value = (np.array(column) for column in zip(*readings, strict=True))
     made = aligner.step(
@@ -38,7 +38,7 @@ def rows(aligner: Aligner, readings: list[Reading], messages: list[int] | None =
     return [(int(t), v) for t, v in zip(times, made.value.tolist(), strict=True)]
 
 
-def same(found: list[tuple[int, list]], expected: list[tuple[int, list]]) -> None:
+def same(found: list[tuple[int, list[float]]], expected: list[tuple[int, list[float]]]) -> None:
     assert [time for time, _ in found] == [time for time, _ in expected]
     np.testing.assert_array_equal([v for _, v in found], [v for _, v in expected])
 
@@ -151,7 +151,7 @@ def test_rows_ascend_and_neither_cuts_nor_a_restore_change_them(gaps: list[tuple
         messages.append([(c, now, float(100 * now + c)) for c in sorted(channels)])
     whole = rows(make(), [each for message in messages for each in message])
     aligner = make()
-    pieces: list[tuple[int, list]] = []
+    pieces: list[tuple[int, list[float]]] = []
     for number, message in enumerate(messages):
         if number == cut:
             restored = Aligner(8)

@@ -139,7 +139,7 @@ def test_silences_within_one_entry_are_told_as_they_come_among_other_alarms() ->
     ]
 
 
-def alarms_of(values: Sequence[float], size: int) -> list[tuple[object, ...]]:
+def alarms_of(values: Sequence[float], size: int) -> list[tuple[int, AlarmState, str, float]]:
     alarm = AlarmSettings(threshold=4.0, clear_after="0s", clear_readings=2)
     engine = Engine([RouteSettings(filter="#")], DETECTORS, alarm, LimitSettings())
     rows = [(b"pump/t", repr(value).encode(), START + i * SECOND, 0) for i, value in enumerate(values)]

@@ -12,6 +12,15 @@ from hypothesis import strategies as st
 from journal_cuts import ALARM, DETECTORS, SECOND, START, Message, stored_tables
 
 from alerts import actions
+from devices.device_actions import (
+    DeleteDevice,
+    ExcludePoints,
+    MergeDevice,
+    MuteDevice,
+    RenameDevice,
+    RestoreDevice,
+    RetireDevice,
+)
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
 from functions.function_settings import TriggerSettings
 from functions.triggers import FunctionTriggers
@@ -149,7 +158,7 @@ def payload(topic: str, behind: int, values: Sequence[int], arrival: int) -> byt
         exposes = [{"property": "temperature", "unit": "°C" if first % 2 else "°F"}]
         return json.dumps([{"friendly_name": "hall", "definition": {"exposes": exposes}}]).encode()
     if topic.startswith("homeassistant/"):
-        said = {"state_topic": "rest/press", "unit_of_measurement": "bar" if first % 2 else "mbar"}
+        said: dict[str, object] = {"state_topic": "rest/press", "unit_of_measurement": "bar" if first % 2 else "mbar"}
         said |= {"value_template": "{{ value_json.m0 }}", "device": {"name": f"Press {first % 3}"}}
         return json.dumps(said).encode()
     if topic.startswith("plain"):
@@ -189,13 +198,13 @@ def action(kind: int, number: int, at: int) -> actions.Action:
         actions.Clear(**alarm),
         actions.DoNotLearn(**stretch),
         actions.MarkStretch(**stretch, mark="fault"),
-        actions.ExcludePoints(**stretch),
-        actions.RenameDevice(**by, device=device, name=f"name {number}"),
-        actions.RetireDevice(**by, device=device),
-        actions.RestoreDevice(**by, device=device),
-        actions.MuteDevice(**by, device=device),
-        actions.MergeDevice(**by, device=device, into=other),
-        actions.DeleteDevice(**by, device=device),
+        ExcludePoints(**stretch),
+        RenameDevice(**by, device=device, name=f"name {number}"),
+        RetireDevice(**by, device=device),
+        RestoreDevice(**by, device=device),
+        MuteDevice(**by, device=device),
+        MergeDevice(**by, device=device, into=other),
+        DeleteDevice(**by, device=device),
         actions.ReportChannel(**by, channel="mail", state="dead" if number % 2 else "well", since=at),
     )
     return made[kind % len(made)]

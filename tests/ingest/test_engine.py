@@ -45,11 +45,11 @@ class Feeder:
         self.arrival = START
 
     def __call__(self, *messages: tuple[str, object] | tuple[str, object, int], tick: int = 0) -> StepOutput:
-        rows = []
+        rows: list[tuple[bytes, bytes, int, int]] = []
         for topic, payload, *flags in messages:
             self.arrival += 1
             data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-            rows.append((topic.encode("utf-8", "surrogateescape"), data, self.arrival, *(flags or [0])))
+            rows.append((topic.encode("utf-8", "surrogateescape"), data, self.arrival, flags[0] if flags else 0))
         chunk = MessageChunk.of(rows, ticked_at=self.arrival + tick)
         self.arrival += tick
         entry = JournalEntry(self.engine.position, self.offset, chunk)

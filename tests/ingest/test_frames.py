@@ -86,8 +86,8 @@ def reference_publish(first: int, body: bytes, version_5: bool) -> tuple[bytes, 
     if len(topic) < topic_length:
         return None
     if quality:
-        packet_id, rest = int.from_bytes(rest[:2]), rest[2:] if len(rest) >= 2 else None
-        if rest is None or packet_id == 0:
+        packet_id, rest = int.from_bytes(rest[:2]) if len(rest) >= 2 else 0, rest[2:]
+        if packet_id == 0:
             return None
     if version_5:
         length, width = reference_length(rest[:4])

@@ -12,7 +12,7 @@ import pytest
 from alerts.alarm_settings import AlarmSettings
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
-from devices.records import AlarmState
+from devices.records import AlarmState, SeriesRecord
 from ingest.ingest_settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from ingest.pipeline import Engine
 from storage.store import JournalEntry, StepOutput
@@ -28,7 +28,9 @@ METRICS = ("flow", "power", "heat")
 
 
 def make(
-    detectors: Sequence[str] = ("default", "whole"), known: Sequence = (), limits: LimitSettings | None = None
+    detectors: Sequence[str] = ("default", "whole"),
+    known: Sequence[SeriesRecord] = (),
+    limits: LimitSettings | None = None,
 ) -> Engine:
     route = RouteSettings(
         filter="#", detectors=list(detectors), metrics=[MetricSettings(match="uptime", detectors=["default"])]
@@ -167,9 +169,9 @@ def test_metrics_beyond_the_channels_and_the_limits_are_left_out_and_nothing_bre
         wide.append((b"rack", json.dumps(said).encode(), START + i * SECOND, 0))
     outputs = feed(engine, wide)
     assert sum(len(o.points) for o in outputs) == 9 * 90 + 30
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 1
-    assert 'of device "rack" has no place in the rows of detector "pca"' in said[0]
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 1
+    assert 'of device "rack" has no place in the rows of detector "pca"' in warned[0]
     tight = make(limits=LimitSettings(max_series=4))
     outputs = feed(tight, payloads(90))
     # The device's scores have taken the third place, so that the fourth metric finds none.

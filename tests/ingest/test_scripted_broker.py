@@ -12,7 +12,7 @@ import pytest
 from session_drive import make
 
 from ingest.frames import Group
-from ingest.session import SessionState
+from ingest.session import MqttSession, SessionState
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -88,6 +88,14 @@ RESUMED = b"\x20\x02\x01\x00"
 SUBSCRIBED = b"\x90\x03\x00\x01\x02"
 
 
+def cut(session: MqttSession) -> None:
+    """Cut the session's connection, as a network does."""
+    assert session._client is not None
+    connection = session._client.socket()
+    assert isinstance(connection, socket.socket)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
 def twice(packet_id: int, payload: bytes, *, duplicate: bool = False) -> bytes:
     body = b"\x00\x01t" + packet_id.to_bytes(2) + payload
     return bytes([0x3C if duplicate else 0x34, len(body)]) + body
@@ -103,7 +111,7 @@ def test_a_qos_2_message_delivered_again_is_handed_out_once(drive: Any, wait_unt
     driven = drive(session)
     wait_until(lambda: driven.got == [b"first"])
     wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 1)
-    session._client.socket().shutdown(socket.SHUT_RDWR)
+    cut(session)
     wait_until(lambda: len(driven.got) > 1)
     assert driven.got == [b"first", b"second"]
     wait_until(lambda: broker.received.count(b"\x50\x02\x00\x07") == 3)
@@ -119,10 +127,10 @@ def test_what_an_old_connection_brought_is_not_acknowledged_on_the_next(
     session = make(broker.url, {"t": 1}, protocol="3.1.1")
     held: list[Group] = []
     acknowledge = session.acknowledge
-    session.acknowledge = held.append
+    session.acknowledge = held.append  # type: ignore[method-assign,assignment]
     drive(session)
     wait_until(lambda: held and held[0].pending)
-    session._client.socket().shutdown(socket.SHUT_RDWR)
+    cut(session)
     wait_until(lambda: session.connections == 2 and session.subscribed)
     acknowledge(held[0])
     session.resubscribe({"t": 1, "u": 1})

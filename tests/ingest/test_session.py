@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from session_drive import ALL, make
 
 from driftline.runtime.broker_diagnosis import broker_problem
@@ -23,7 +24,7 @@ PROTOCOLS = ["5", "3.1.1"]
 
 
 def publish(port: int, *messages: tuple[str, bytes], quality: int = 1, retain: bool = False) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", port)
     client.loop_start()
     for info in [client.publish(topic, payload, quality, retain) for topic, payload in messages]:

@@ -31,7 +31,7 @@ NAMES = [SeriesRecord(0, "pump", "flow", "m³/h"), SeriesRecord(1, "pump", "temp
 
 
 def open_store(folder: Path, **more: object) -> EmbeddedStore:
-    chosen = ArchiveSettings(folder=str(folder / "it's an archive"), **more)  # type: ignore[arg-type]
+    chosen = ArchiveSettings(folder=str(folder / "it's an archive"), **more)
     return EmbeddedStore(folder / "points.duckdb", StoreSettings(keep="3650d"), archive=Archive(chosen)).open()
 
 
@@ -339,7 +339,7 @@ def test_whatever_comes_in_whatever_order_is_there_once(steps: list[list[tuple[i
                 while expected.setdefault((series, time), value) != value:
                     time += 1  # noqa: PLW2901 - another value there: the next nanosecond is free
             store.move_to_archive()
-            found = {}
+            found: dict[tuple[int, int], float] = {}
             for series in range(3):
                 points = store.points(series)
                 found |= {(series, t): v for t, v in zip(points.time.tolist(), points.value.tolist(), strict=True)}

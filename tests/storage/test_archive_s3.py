@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -56,7 +57,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def bucket_of(endpoint: str):
+def bucket_of(endpoint: str) -> Any:
     """The bucket as another program's library sees it."""
     return boto3.resource("s3", endpoint_url=f"http://{endpoint}", region_name="us-east-1").Bucket("points")
 
@@ -67,7 +68,7 @@ def objects(endpoint: str) -> dict[str, bytes]:
 
 def archive_on(endpoint: str, **more: object) -> Archive:
     chosen = {"s3_endpoint": endpoint, "s3_region": "us-east-1", "s3_tls": False, "after": "1d"} | more
-    return Archive(ArchiveSettings(folder=FOLDER, **chosen))  # type: ignore[arg-type]
+    return Archive(ArchiveSettings(folder=FOLDER, **chosen))
 
 
 def hourly(hours: range, series: int = 0) -> ScoredBatch:

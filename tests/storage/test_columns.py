@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,8 +96,10 @@ def test_of_series_that_are_one_the_later_time_counts_and_what_is_deleted_has_no
 def stored(score: float, expected: float, lower: float, upper: float) -> list[float]:
     batch = Batch(series(0), times(0), np.zeros(1))
     points = ScoredBatch.unscored(batch, late=False)
-    columns = [np.array([each], np.float64) for each in (score, expected, lower, upper)]
-    given = ScoredBatch(points.series, points.time, points.value, *columns, points.anomaly, points.late)
+    score_of, expected_of, lower_of, upper_of = (
+        np.array([each], np.float64) for each in (score, expected, lower, upper)
+    )
+    given = replace(points, score=score_of, expected=expected_of, lower=lower_of, upper=upper_of)
     found = stored_columns(given)
     assert all(column.dtype == np.float32 for column in found)
     return [float(column[0]) for column in found]

@@ -190,9 +190,11 @@ def test_a_slice_of_lines_is_those_lines_alone() -> None:
 
 
 def one_point(series: int, *, score: float = 1.0, late: bool = False, novelty: float = math.nan) -> ScoredBatch:
-    columns = [np.array([each]) for each in (2.0, score, math.inf, math.nan, 2.25)]
+    value, scores, expected, lower, upper = (np.array([each]) for each in (2.0, score, math.inf, math.nan, 2.25))
     flags = np.array([True]), np.array([late])
-    return ScoredBatch(np.array([series], np.int32), np.array([5]), *columns, *flags, np.array([novelty]))
+    return ScoredBatch(
+        np.array([series], np.int32), np.array([5]), value, scores, expected, lower, upper, *flags, np.array([novelty])
+    )
 
 
 @pytest.mark.parametrize(

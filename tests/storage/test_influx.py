@@ -32,7 +32,7 @@ NAMES = [SeriesRecord(0, "pump 1,a", "flow=x"), SeriesRecord(1, "fan\\", "speed"
 
 
 def output(n: int = 2, **more: object) -> StepOutput:
-    value = np.arange(n) + 0.5
+    value = np.arange(n, dtype=np.float64) + 0.5
     points = ScoredBatch(
         np.arange(n, dtype=np.int32) % 2,
         NOW + np.arange(n) * 10**6,
@@ -176,7 +176,7 @@ def server() -> Iterator[Server]:
 
 
 def sink_on(server: Server, **more: object) -> InfluxSink:
-    settings = SinkSettings(name="s", url=f"http://127.0.0.1:{server.server_port}", bucket="b", org="o", **more)  # type: ignore[arg-type]
+    settings = SinkSettings(name="s", url=f"http://127.0.0.1:{server.server_port}", bucket="b", org="o", **more)
     return InfluxSink(settings, token="secret")
 
 

@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["q"][0]
         times = {"columns": ["time", "anomaly", "device", "expected", "metric", "value"]}
         rows = [[START + 2, 1, "pump 1", 2.5, "flow", 3.5], [START + 1, 0, "pump 1", None, "flow", 1.5]]
-        found = {"name": "driftline", **times, "values": rows}
+        found: dict[str, object] = {"name": "driftline", **times, "values": rows}
         if "GROUP BY" in query:
             found = {
                 "name": "driftline",

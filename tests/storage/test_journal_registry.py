@@ -13,7 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
 from devices.messages import MessageChunk
-from driftline.config import ConfigError, parse_config
+from driftline.config import parse_config
+from driftline.config_errors import ConfigError
 from driftline.runtime.service import Service
 from storage.journal import journal_registry
 from storage.journal.journal_registry import JOURNALS, journal_kind, make_journal

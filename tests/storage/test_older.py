@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from victoria import Victoria
 
 from devices.batch import ScoredBatch
@@ -29,15 +30,17 @@ NAMES = [SeriesRecord(0, "pump 1", "flow"), SeriesRecord(1, 'fan "2"', "speed")]
 def made(hours: int, start: int) -> ScoredBatch:
     """A point a minute of two series, none of them in a whole millisecond."""
     at = np.repeat(np.arange(hours * 60), 2)
-    value = np.round(20 + 5 * np.sin(at / 30) + at % 7, 3)
-    no = np.zeros(len(at), np.bool_)
+    value: NDArray[np.float64] = np.round(20 + 5 * np.sin(at / 30) + at % 7, 3)
     return ScoredBatch(
         np.tile(np.arange(2, dtype=np.int32), hours * 60),
         start + at * 60 * SECOND + 123_456,
         value,
-        *(value + shift for shift in (0.0, 0.5, -2.0, 3.0)),
-        at % 50 == 49,
-        no,
+        score=value + 0.0,
+        expected=value + 0.5,
+        lower=value - 2.0,
+        upper=value + 3.0,
+        anomaly=at % 50 == 49,
+        late=np.zeros(len(at), np.bool_),
     )
 
 

@@ -89,7 +89,7 @@ def influx() -> Iterator[InfluxServer]:
 
 
 def on(server: InfluxServer, **more: object) -> SinkSettings:
-    return SinkSettings(name="influx", url=f"http://127.0.0.1:{server.server_port}", **more)  # type: ignore[arg-type]
+    return SinkSettings(name="influx", url=f"http://127.0.0.1:{server.server_port}", **more)
 
 
 def todo(settings: SinkSettings) -> list[str]:
@@ -162,7 +162,7 @@ def test_victoriametrics_is_told_by_its_flags(tmp_path: Path, free_port: int, wa
     with Victoria(tmp_path, free_port, wait_until, retention="30d") as server:
 
         def words(**more: object) -> list[str]:
-            settings = SinkSettings(name="vm", type="victoriametrics", url=server.url, **more)  # type: ignore[arg-type]
+            settings = SinkSettings(name="vm", type="victoriametrics", url=server.url, **more)
             steps = plan_sink(settings, "")
             assert all(step.apply is None for step in steps)
             return [step.action for step in steps if step.action]

@@ -11,7 +11,8 @@ import pytest
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import SeriesRecord
-from driftline.config import ConfigError, parse_config
+from driftline.config import parse_config
+from driftline.config_errors import ConfigError
 from driftline.runtime.sink_worker import Sinks
 from storage.external import sink_registry
 from storage.external.influx import RejectedLine
@@ -20,7 +21,7 @@ from storage.retention import Step, plan_sink
 from storage.storage_settings import SinkSettings
 from storage.store import StepOutput
 
-POINTS = ScoredBatch.unscored(Batch(np.zeros(3, np.int32), np.arange(3), np.arange(3) * 1.5), late=False)
+POINTS = ScoredBatch.unscored(Batch(np.zeros(3, np.int32), np.arange(3), np.array([0.0, 1.5, 3.0])), late=False)
 
 
 class ListSettings(SinkSettings):

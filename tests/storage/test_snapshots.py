@@ -17,7 +17,7 @@ RECORD = np.dtype([("name", "U8"), ("level", "f8", (2, 3)), ("inner", [("a", "i4
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    parts = {
+    parts: dict[str, np.ndarray] = {
         "level": np.linspace(0, 1, 7).reshape(7, 1)[::2],
         "count": np.array(5, np.int64),
         "none": np.empty((0, 4), np.float32),

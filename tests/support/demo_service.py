@@ -423,7 +423,7 @@ _BAD = [
 
 
 def _alarms_of(record: SeriesRecord, signal: DemoMetric, batch: ScoredBatch, known: int) -> list[AlarmRecord]:
-    alarms = []
+    alarms: list[AlarmRecord] = []
     for start, end, _ in signal.faults:
         odd = np.flatnonzero(batch.anomaly)
         if not len(odd):

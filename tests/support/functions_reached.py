@@ -43,7 +43,7 @@ def _watched(root: Path, name: str) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
         within = f"{root}{os.sep}"
         places = {
             f"{code.co_filename.removeprefix(within)}:{code.co_firstlineno}"

@@ -115,7 +115,7 @@ def within_functions(tree: ast.Module) -> dict[ast.AST, ast.FunctionDef]:
 
 
 def _first_line(function: ast.FunctionDef) -> int:
-    return min(each.lineno for each in (function, *function.decorator_list))
+    return min([function.lineno, *(each.lineno for each in function.decorator_list)])
 
 
 def _is_compiled(function: ast.FunctionDef) -> bool:
@@ -182,7 +182,7 @@ def is_killed(copied: Path, mutant: Mutant, tests: Sequence[str], seconds: float
             return True
     finally:
         target.write_text(whole, encoding="utf-8")
-    return running.exitcode in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+    return running.exitcode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def _run_tests(copied: Path, tests: list[str]) -> None:
@@ -195,7 +195,10 @@ def _run_tests(copied: Path, tests: list[str]) -> None:
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    sys.exit(int(pytest.main([*_OPTIONS, *tests])))
+    code = pytest.main([*_OPTIONS, *tests])
+    if code == pytest.ExitCode.USAGE_ERROR:  # a test that has another name in each run: all tests of the files
+        code = pytest.main([*_OPTIONS, *dict.fromkeys(test.partition("::")[0] for test in tests)])
+    sys.exit(int(code))
 
 
 def load_libraries() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 from dataclasses import dataclass, field
-from email import message_from_bytes
-from email.message import Message
+from email.message import EmailMessage
+from email.parser import BytesParser
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,7 +18,7 @@ class MailServer:
     """An SMTP server. `mails` is what it has taken; while `refuses` it takes nothing."""
 
     def __init__(self) -> None:
-        self.mails: list[Message] = []
+        self.mails: list[EmailMessage] = []
         self.refuses = False
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
@@ -38,7 +38,7 @@ class MailServer:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 (aiosmtpd's names)
         if self.refuses:
             return "451 not now"
-        self.mails.append(message_from_bytes(envelope.content, policy=default))
+        self.mails.append(BytesParser(EmailMessage, policy=default).parsebytes(envelope.content))
         return "250 taken"
 
 

@@ -37,7 +37,8 @@ class Routed:
     def times(self) -> list[int]:
         """Event time of each point; NO_TIME where it is the arrival."""
         arrival = self.chunk.arrival[self.readings.message]
-        return np.where(self.readings.time == arrival, NO_TIME, self.readings.time).tolist()
+        times: list[int] = np.where(self.readings.time == arrival, NO_TIME, self.readings.time).tolist()
+        return times
 
     @property
     def units(self) -> dict[str, str]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chromium_browser import Browser
-from demo_service import SECOND, DemoService, continue_plant, fill_with_plant
+from demo_service import SECOND, DemoMetric, DemoService, continue_plant, fill_with_plant
 from letters import letter
 
 from alerts.notices.notifier import Notifier
 from alerts.notices.outbox import Outbox
-from devices.records import AlarmRecord, AlarmState
+from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.http.app import create_app
@@ -45,7 +45,7 @@ class Page:
     browser: Browser
     service: DemoService
     url: str
-    plant: list
+    plant: list[tuple[SeriesRecord, DemoMetric]]
     accounts: AccountBook
     published: list[tuple[str, bytes]]
     ticks: int = 0
@@ -59,7 +59,7 @@ class Page:
         continue_plant(self.service, self.plant, self.ticks)
 
     def text(self, selector: str) -> str:
-        return self.browser.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+        return str(self.browser.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
 
     def show_device(self, device: str) -> None:
         self.browser.go("about:blank")

@@ -110,7 +110,7 @@ class Misbehaving:
         proxy = self
 
         class Handler(_Handler):
-            owner = proxy
+            owner: Misbehaving = proxy
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})

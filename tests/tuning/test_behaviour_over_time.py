@@ -93,7 +93,9 @@ def test_the_return_to_the_old_normal_does_not_alarm(seed: int, scale: float, si
 def test_what_recurs_within_the_rest_belongs_to_one_alarm(
     rest: int, clear_after: int, apart: int, height: float
 ) -> None:
-    policy = AlarmPolicy(AlarmSettings(threshold=5.0, rest=rest, clear_after=clear_after))
+    # In readings, as the version before had it: `rest` is read as `cooldown`.
+    chosen = AlarmSettings.model_validate({"threshold": 5.0, "rest": rest, "clear_after": clear_after})
+    policy = AlarmPolicy(chosen)
     policy.grow(1)
     score = np.zeros(600)
     score[[100, 100 + apart]] = height
