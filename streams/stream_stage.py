@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -13,42 +11,27 @@ import orjson
 from numpy.typing import NDArray
 
 from alerts.stream_alarms import ConditionChange
-from common.durations import parse_duration
 from common.time_units import SECOND
 from detectors.detector import State
 from ingest.step_facts import StepFacts
 from storage.store import StreamProgress, StreamResult
-from streams.columns import Column, Rows, loaded_column, saved_column, texts
+from streams.columns import Rows, loaded_column, saved_column, texts
 from streams.conditions import Conditions, Moment
 from streams.declarations import is_declared_so, saved_declaration
 from streams.definitions import OF_WINDOWS, Definition, Tables, define
 from streams.evaluation import WindowError, WindowQueries
 from streams.joined_tables import JoinedTables, MessagePlace
 from streams.kinds import FIELD
+from streams.open_stream import KEY, SEEN, OpenStream, keys_of, open_stream, rows_within, with_columns
 from streams.result_rows import as_rows
-from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns, TopicMatch
+from streams.sources import SOURCE_ROWS, DeviceRows, FieldColumns
 from streams.stream_settings import StreamSettings
-from streams.windows import BEFORE_ALL, EARLY, FINAL, EventClock, Firing, PaneWindows, SessionWindows, Windows
+from streams.windows import BEFORE_ALL, EARLY, FINAL, Firing, SessionWindows
 
 _STATE_VERSION = 2
 
 _STANDS_FOR = 10_000_000_000
 """So long (ns) after a time in which nothing was received event time waits for what the broker has kept."""
-
-_SEEN, _KEY = "#seen", "#key"
-"""Columns beside those of the rows: where the watermark stood when a row came, and its key."""
-
-
-@dataclass(slots=True)
-class _Stream:
-    """One stream as it stands: its clock, its windows, and the rows that they may still need."""
-
-    definition: Definition
-    topics: TopicMatch
-    clock: EventClock
-    windows: Windows
-    held: list[Rows] = field(default_factory=list)
-    problem: str = ""
 
 
 class Streams:
@@ -62,7 +45,7 @@ class Streams:
         if mistakes:
             raise ValueError(f"streams[{mistakes[0].number}].{mistakes[0].key}: {mistakes[0].sentence}")
         self._settings = [saved_declaration(each, tables.get(each.name, {})) for each in settings]
-        self._streams = [_opened(each) for each in definitions]
+        self._streams = [open_stream(each) for each in definitions]
         fields = {
             name.lower(): name
             for each in definitions
@@ -102,7 +85,7 @@ class Streams:
             ]
         return min(times, default=None)
 
-    def _end_of_condition(self, stream: _Stream) -> int | None:
+    def _end_of_condition(self, stream: OpenStream) -> int | None:
         """The arrival at which a stream's condition holds no longer for a device where no message comes before."""
         condition = self._conditions.of(stream.definition.name)
         end = None if condition is None else condition.next_end
@@ -153,15 +136,15 @@ class Streams:
                 needed[name] = min(earliest, needed.get(name, earliest))
         return needed
 
-    def _rows(self, stream: _Stream, facts: StepFacts, sources: dict[str, Any], made: Mapping[str, Rows]) -> Rows:
+    def _rows(self, stream: OpenStream, facts: StepFacts, sources: dict[str, Any], made: Mapping[str, Rows]) -> Rows:
         """The rows that a step brings to a stream, with the columns that it reads."""
         name, reads = stream.definition.settings.from_, stream.definition.reads
         if name in made:
-            return _with_columns(made[name], reads)
+            return with_columns(made[name], reads)
         if name != "readings":
             if name not in sources:
                 sources[name] = self._devices.rows(facts) if name == "devices" else SOURCE_ROWS[name](facts)
-            return _with_columns(sources[name], reads)
+            return with_columns(sources[name], reads)
         if name not in sources:
             rows, message = self._fields.rows(facts)
             sources[name] = rows, facts.topics[message]
@@ -175,7 +158,7 @@ class Streams:
         return Rows(rows.time, rows.moment, columns).take(stream.topics.mask(topics, facts.router))
 
     def _advance(
-        self, stream: _Stream, rows: Rows, moments: NDArray[np.int64], offset: int, made: dict[str, Rows]
+        self, stream: OpenStream, rows: Rows, moments: NDArray[np.int64], offset: int, made: dict[str, Rows]
     ) -> tuple[list[StreamResult], dict[str, int]]:
         """Take rows in, and give the results of windows that are due."""
         settings = stream.definition.settings
@@ -185,10 +168,10 @@ class Streams:
         after, seen = stream.clock.advance(
             moments, rows.time, stream.windows.over(rows.time) + hold, np.minimum(at, len(moments) - 1)
         )
-        keys = _keys(rows, settings.by)
+        keys = keys_of(rows, settings.by)
         taken = stream.windows.take(rows.time, seen, keys)
         if taken.taken.any():
-            columns = {**rows.columns, _SEEN: seen, **({} if keys is None else {_KEY: texts(keys)})}
+            columns = {**rows.columns, SEEN: seen, **({} if keys is None else {KEY: texts(keys)})}
             stream.held.append(Rows(rows.time, rows.moment, columns).take(taken.taken))
         counts = {
             "received": len(rows),
@@ -203,7 +186,7 @@ class Streams:
 
     def _fire(
         self,
-        stream: _Stream,
+        stream: OpenStream,
         after: NDArray[np.int64],
         moments: NDArray[np.int64],
         offset: int,
@@ -223,7 +206,7 @@ class Streams:
         held = Rows.joined(stream.held) if firings and stream.held else None
         for firing in firings:
             assert held is not None, "a window that fires has rows"
-            within = _within(held, firing)
+            within = rows_within(held, firing)
             rows = held.take(within)
             if isinstance(stream.windows, SessionWindows):
                 # They are of no session that comes later, though its times may reach back among theirs.
@@ -254,7 +237,7 @@ class Streams:
         return results, parts
 
     def _given(
-        self, stream: _Stream, firing: Firing, rows: Rows, offset: int, moment: int
+        self, stream: OpenStream, firing: Firing, rows: Rows, offset: int, moment: int
     ) -> tuple[StreamResult, Rows, list[bool]]:
         """What a window gives, its rows for the streams that come from this one, and which rows meet the condition.
 
@@ -272,7 +255,7 @@ class Streams:
             raise WindowError(f"{type(error).__name__}: {error}") from error
 
     def _result(
-        self, stream: _Stream, firing: Firing, within: Rows, offset: int, tables: Mapping[str, Rows]
+        self, stream: OpenStream, firing: Firing, within: Rows, offset: int, tables: Mapping[str, Rows]
     ) -> tuple[StreamResult, list[bool]]:
         """What a window gives, and which of its rows meet the condition. Raises WindowError where its SQL fails."""
         definition = stream.definition
@@ -362,49 +345,3 @@ class Streams:
             self._conditions.load(rest["conditions"], going_on)
         if "joined" in rest:
             self._joined.load(arrays, rest["joined"], going_on)
-
-
-def _opened(definition: Definition) -> _Stream:
-    settings = definition.settings
-    window = settings.window
-    windows: Windows
-    if window.type == "session":
-        windows = SessionWindows(window.size_ns, settings.max_rows, settings.max_keys)
-    else:
-        windows = PaneWindows(
-            window.size_ns,
-            window.hop_ns,
-            settings.max_rows,
-            settings.max_keys,
-            sliding=window.type == "sliding",
-            early=parse_duration(settings.early) if settings.early else 0,
-            corrections=parse_duration(settings.corrections),
-        )
-    return _Stream(definition, TopicMatch(settings.topics), EventClock(parse_duration(settings.lateness)), windows)
-
-
-def _within(held: Rows, firing: Firing) -> NDArray[np.bool_]:
-    """Which of the rows, (n,), are in the window."""
-    within = (held.time >= firing.start) & (held.time < firing.end) & (held.columns[_SEEN] < firing.at)
-    if _KEY in held.columns:
-        within &= held.columns[_KEY] == firing.key
-    return within
-
-
-def _with_columns(rows: Rows, names: Mapping[str, str]) -> Rows:
-    return Rows(rows.time, rows.moment, {name: rows.columns[name] for name in names})
-
-
-def _keys(rows: Rows, by: Sequence[str]) -> list[str] | None:
-    """The key of each row: the values of the columns `by`, as JSON; None where nothing splits the rows."""
-    if not by:
-        return None
-    columns = [_as_texts(rows.columns[name]) for name in by]
-    return [orjson.dumps(values).decode() for values in zip(*columns, strict=True)]
-
-
-def _as_texts(column: Column) -> list[str | None]:
-    return [
-        value if isinstance(value, str) else None if value is None or math.isnan(value) else f"{value:.15g}"
-        for value in column.tolist()
-    ]

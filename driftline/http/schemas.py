@@ -371,33 +371,3 @@ class QueryReply(BaseModel):
     columns: list[str]
     rows: list[list[Any]]
     truncated: bool = Field(description="Whether there were more rows.")
-
-
-class StreamSummary(BaseModel):
-    """A stream: what was asked, and how far it has come."""
-
-    name: str
-    declared: bool = Field(description="Whether the configuration has it; false for one that left its table behind.")
-    definition: dict[str, Any] | None = Field(description="Its settings that differ from the defaults.")
-    columns: dict[str, str] = Field(description="Columns that its SQL gives, with their types.")
-    counts: dict[str, int] = Field(
-        description="received = taken + late + over_limit; windows, rows, failed. Of rows that go to MQTT: published, "
-        "refused by the broker, unpublished since too many waited."
-    )
-    lost: int = Field(description="The sum of late, over_limit, refused and unpublished.")
-    watermark: int | None = Field(description="Event time up to which it has answered; null before the first row.")
-    lag_seconds: float | None = Field(description="How far the watermark is behind the clock.")
-    problem: str = Field(description="What failed last, in one sentence; empty where nothing did.")
-
-
-class StreamListReply(BaseModel):
-    """All streams."""
-
-    streams: list[StreamSummary]
-
-
-class StreamReply(StreamSummary):
-    """A stream with its newest rows."""
-
-    row_columns: list[str]
-    newest: list[list[Any]] = Field(description="Rows of `row_columns`, the newest first.")

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi import Path as InPath
+from pydantic import BaseModel, Field
 
-from driftline.http import schemas
 from driftline.http.errors import unknown
 from driftline.http.reply import json_response, plain_value
 from driftline.http.view import ServiceView
@@ -31,18 +31,48 @@ LOST = {
 """Counts of what a stream lost: rows that came and were left out, and rows given that did not reach MQTT; in words."""
 
 
+class StreamSummary(BaseModel):
+    """A stream: what was asked, and how far it has come."""
+
+    name: str
+    declared: bool = Field(description="Whether the configuration has it; false for one that left its table behind.")
+    definition: dict[str, Any] | None = Field(description="Its settings that differ from the defaults.")
+    columns: dict[str, str] = Field(description="Columns that its SQL gives, with their types.")
+    counts: dict[str, int] = Field(
+        description="received = taken + late + over_limit; windows, rows, failed. Of rows that go to MQTT: published, "
+        "refused by the broker, unpublished since too many waited."
+    )
+    lost: int = Field(description="The sum of late, over_limit, refused and unpublished.")
+    watermark: int | None = Field(description="Event time up to which it has answered; null before the first row.")
+    lag_seconds: float | None = Field(description="How far the watermark is behind the clock.")
+    problem: str = Field(description="What failed last, in one sentence; empty where nothing did.")
+
+
+class StreamListReply(BaseModel):
+    """All streams."""
+
+    streams: list[StreamSummary]
+
+
+class StreamReply(StreamSummary):
+    """A stream with its newest rows."""
+
+    row_columns: list[str]
+    newest: list[list[Any]] = Field(description="Rows of `row_columns`, the newest first.")
+
+
 def stream_router(view: ServiceView) -> APIRouter:
     """The endpoints, without a prefix."""
     router = APIRouter(tags=["streams"])
 
-    @router.get("/streams", response_model=schemas.StreamListReply)
+    @router.get("/streams", response_model=StreamListReply)
     def streams() -> Response:
         """Every stream that is declared, and those that once were and still have a table."""
         declared = _declared(view)
         found = listed_streams(declared, view.store.streams(), view.counts().time)
         return json_response({"streams": found})
 
-    @router.get("/streams/{name}", response_model=schemas.StreamReply)
+    @router.get("/streams/{name}", response_model=StreamReply)
     def stream(
         name: Annotated[str, InPath(description="The stream's name.", examples=["distinct_users"])],
         limit: Annotated[int, Query(ge=1, le=10_000, description="Most rows.")] = 100,
