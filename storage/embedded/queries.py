@@ -16,7 +16,8 @@ from storage.dead_letters import DeadLetters
 from storage.embedded.letter_table import make_letter_table
 from storage.embedded.point_queries import TIME_MAX, TIME_MIN, PointQueries
 from storage.embedded.query_watch import QueryStop, QueryWatch, size_of
-from storage.embedded.sql_guard import VIEWS, QueryError, check_query
+from storage.embedded.sql_cost import check_cost
+from storage.embedded.sql_guard import VIEWS, QueryError, check_query, query_nodes
 from storage.embedded.stream_tables import stored_streams
 
 _LETTER_BYTES = 8 << 20
@@ -167,7 +168,9 @@ class StoreQueries(PointQueries):
             watch = QueryWatch(cursor, timeout=self.query_timeout, memory_bytes=self.query_memory, stop=stop)
             with watch.watching():
                 try:
-                    checked = check_query(cursor, sql, (*VIEWS, *stored_streams(cursor)))
+                    tables = (*VIEWS, *stored_streams(cursor))
+                    checked = check_query(cursor, sql, tables)
+                    check_cost(query_nodes(cursor, sql, tables), checked.views)
                     if "dead_letters" in checked.views:
                         make_letter_table(cursor, self._letters)
                     self._show_archive(cursor)

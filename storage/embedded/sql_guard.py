@@ -31,9 +31,13 @@ _UNWANTED = {
     "query": "it runs SQL out of a text",
     "query_table": "it reads any table",
     "enable_logging": "it writes",
+    "sleep_ms": "it holds up others",
 } | dict.fromkeys(
     # What makes gigabytes out of a short text, within one step that cannot be stopped.
-    ("repeat", "repeat_row", "lpad", "rpad", "printf", "format", "bar", "list_resize", "array_resize", "list_reduce"),
+    (
+        *("repeat", "repeat_row", "lpad", "rpad", "printf", "format", "bar", "list_resize", "array_resize"),
+        *("list_reduce", "array_reduce", "reduce", "bitstring", "bitstring_agg", "to_base", "equi_width_bins"),
+    ),
     "its result can be of any size",
 )
 _UNWANTED_AS_VALUES = dict.fromkeys(("range", "generate_series"), "its result can be of any size; use it after FROM")

@@ -19,7 +19,8 @@ from devices.messages import MessageChunk
 from driftline.config import parse_config
 from driftline.config_errors import ConfigError
 from ingest.frames import ReceiveBuffer, Stop
-from storage.embedded.sql_guard import VIEWS, QueryError, check_query
+from storage.embedded.sql_cost import check_cost
+from storage.embedded.sql_guard import VIEWS, QueryError, check_query, query_nodes
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 
@@ -91,7 +92,8 @@ def sql(data: bytes) -> None:
     """Any text as a query: one statement that selects, or a reason in words."""
     text = data.decode(errors="replace")
     try:
-        check_query(_database(), text)
+        checked = check_query(_database(), text)
+        check_cost(query_nodes(_database(), text), checked.views)
     except QueryError as error:
         assert str(error)
         return
