@@ -94,7 +94,7 @@ def alarm_figures(
         flood_share=min(1.0, flooded / max(end - since, 1)),
         top=top,
         top_share=sum(count for _, count in top) / len(within) if within else 0.0,
-        chattering=tuple(sorted(number for number in series if _chatters(opened, within, number))),
+        chattering=tuple(sorted(number for number, times in _by_series(within).items() if _chatters(times))),
         stale=tuple(alarm.alarm for alarm in still if end - alarm.opened > DAY),
         severities=dict(Counter(alarm.severity for alarm in within)),
         open=len(still),
@@ -126,6 +126,14 @@ def _floods(opened: np.ndarray, lately: np.ndarray) -> tuple[int, int]:
     return count, lasted
 
 
-def _chatters(opened: np.ndarray, alarms: Sequence[AlarmRecord], series: int) -> bool:
-    times = opened[[alarm.series == series for alarm in alarms]]
-    return bool(len(times) >= _CHATTERING and (times[_CHATTERING - 1 :] - times[: 1 - _CHATTERING] <= MINUTE).any())
+def _by_series(alarms: Sequence[AlarmRecord]) -> dict[int, list[int]]:
+    """When the alarms of each series opened, in their order."""
+    found: dict[int, list[int]] = {}
+    for alarm in alarms:
+        found.setdefault(alarm.series, []).append(alarm.opened)
+    return found
+
+
+def _chatters(times: Sequence[int]) -> bool:
+    """Whether so many alarms opened within a minute, at these times in order."""
+    return any(last - first <= MINUTE for first, last in zip(times, times[_CHATTERING - 1 :], strict=False))

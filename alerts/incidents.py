@@ -36,11 +36,19 @@ def site_of(device: str) -> str:
 
 
 class Topology:
-    """How devices hang together: by their labels, and by their sites where these are small."""
+    """How devices hang together: by their labels, and by their sites where these are small.
 
-    def __init__(self, devices: Iterable[str] = (), labels: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    `sizes` is how many devices each site has, where not all devices are given.
+    """
+
+    def __init__(
+        self,
+        devices: Iterable[str] = (),
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
         self._labels = labels or {}
-        self._sizes = Counter(map(site_of, devices))
+        self._sizes = Counter(map(site_of, devices)) if sizes is None else sizes
 
     def group(self, device: str) -> str:
         """What the device shares with others that alarm when it does; "" where nothing is known."""
@@ -48,7 +56,7 @@ class Topology:
         site = site_of(device)
         if label:
             return f"{site}\n{label}"
-        return site if 1 < self._sizes[site] <= SMALL_SITE else ""
+        return site if 1 < self._sizes.get(site, 0) <= SMALL_SITE else ""
 
     def feeders(self, device: str) -> list[str]:
         """The device that feeds this one, the one that feeds that, and so on."""

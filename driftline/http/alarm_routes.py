@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from alerts.figures import ACCEPTABLE_PER_HOUR, MANAGEABLE_PER_HOUR, alarm_figures
-from alerts.incidents import Topology, incident_of, incidents
+from alerts.incidents import FED_BY_LABEL, Topology, incident_of, incidents, site_of
 from common.time_units import DAY
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
 from driftline.http.alarm_schemas import AlarmListReply
@@ -78,20 +78,18 @@ def alarm_router(view: ServiceView) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=10_000, description="Most alarms.")] = 200,
     ) -> Response:
         """Alarms, those not cleared first, then newest first."""
-        if series is None and device is None and not (newest := _alarms(store, state, None, limit)):
-            # What is asked every few seconds reads no names of a hundred thousand series for nothing.
-            return json_response({"alarms": newest})
-        records = {record.series: record for record in store.series()}
-        if series is not None and series not in records:
-            raise unknown("query.series", str(series), map(str, records))
+        if series is not None and not store.series_numbered([series]):
+            raise unknown("query.series", str(series), (str(record.series) for record in store.series()))
         wanted: list[int | None] = [series]
         if device is not None:
-            of_device = [record.series for record in series_of(list(records.values()), device)]
+            of_device = [record.series for record in series_of(store, device)]
             wanted = [each for each in of_device if series in (None, each)]
         found = [alarm for each in wanted for alarm in _alarms(store, state, each, limit)]
         found.sort(key=lambda alarm: (alarm.state is AlarmState.CLEARED, -alarm.opened))
-        labels = {device.device: device.labels for device in store.devices() if device.labels}
-        topology = Topology({record.device for record in records.values()}, labels)
+        # This is asked every few seconds: of a hundred thousand devices only those are read that have alarms.
+        records = store.series_numbered({alarm.series for alarm in found})
+        found = [alarm for alarm in found if alarm.series in records]
+        topology = _topology(store, {record.device for record in records.values()})
         number = incident_of(incidents(found, lambda series: records[series].device, topology))
         shown = _with_first(found, number, limit)
         told = view.notifier.outbox.told([alarm.alarm for alarm in shown]) if view.notifier is not None else {}
@@ -117,9 +115,8 @@ def alarm_router(view: ServiceView) -> APIRouter:
         """How many alarms there are for a person, floods, the worst series, chattering and stale ones (ISA-18.2)."""
         until = view.counts().time if end is None else end
         stored = store.alarms(limit=_MOST_ALARMS)
-        first_seen = [device.first_seen for device in store.devices()]
-        found = alarm_figures(stored, until - int(days * DAY), until, first_seen)
-        records = {record.series: record for record in store.series()}
+        found = alarm_figures(stored, until - int(days * DAY), until, store.first_seen())
+        records = store.series_numbered([*(series for series, _ in found.top), *found.chattering])
         named = dataclasses.asdict(found) | {
             "acceptable": ACCEPTABLE_PER_HOUR,
             "manageable": MANAGEABLE_PER_HOUR,
@@ -138,8 +135,9 @@ def alarm_replies(view: ServiceView, numbers: list[int]) -> list[dict[str, Any]]
     store = view.store
     wanted = set(numbers)
     stored = store.alarms(limit=_MOST_ACTED, open_only=True) + store.alarms(AlarmState.CLEARED, limit=_MOST_ACTED)
-    records = {record.series: record for record in store.series()}
-    return [alarm_reply(alarm, records[alarm.series]) for alarm in stored if alarm.alarm in wanted]
+    acted = [alarm for alarm in stored if alarm.alarm in wanted]
+    records = store.series_numbered({alarm.series for alarm in acted})
+    return [alarm_reply(alarm, records[alarm.series]) for alarm in acted if alarm.series in records]
 
 
 def alarm_reply(alarm: AlarmRecord, record: SeriesRecord) -> dict[str, Any]:
@@ -154,6 +152,16 @@ def _alarms(store: EmbeddedStore, state: AlarmState | None, series: int | None, 
         return store.alarms(state, series, limit)
     not_cleared = store.alarms(series=series, limit=max(limit, _MOST_ACTED), open_only=True)
     return not_cleared + store.alarms(AlarmState.CLEARED, series, limit)
+
+
+def _topology(store: EmbeddedStore, devices: set[str]) -> Topology:
+    """How devices that alarm hang together: their labels and those of what feeds them, and the sizes of their sites."""
+    labels, asked = dict[str, dict[str, str]](), set[str]()
+    while devices - asked:
+        labels |= (further := store.labels(devices - asked))
+        asked |= devices
+        devices = {each[FED_BY_LABEL] for each in further.values() if FED_BY_LABEL in each}
+    return Topology(labels=labels, sizes=store.site_sizes(set(map(site_of, asked))))
 
 
 def _with_first(found: list[AlarmRecord], incident: dict[int, int], limit: int) -> list[AlarmRecord]:

@@ -62,14 +62,13 @@ def device_router(view: ServiceView) -> APIRouter:
         states = {state.device: state for state in view.device_states()}
         if device not in states:
             raise unknown("device", device, states)
-        records = [record for record in store.series() if record.device == device]
-        [metrics] = _metrics(view.learning(), [records])
+        [metrics] = _metrics(view.learning(), [store.series_of_device(device)])
         return json_response(_device(states[device], metrics))
 
     @router.get("/series", response_model=schemas.SeriesListReply)
     def series(device: DeviceFilter = None) -> Response:
         """Every series, or those of one device."""
-        return json_response({"series": list(map(series_reply, series_of(store.series(), device)))})
+        return json_response({"series": list(map(series_reply, series_of(store, device)))})
 
     return router
 

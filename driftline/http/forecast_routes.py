@@ -67,7 +67,7 @@ def forecast_router(view: ServiceView, queries: QueryPool) -> APIRouter:
             length = check_horizon(parse_duration(horizon))
         except ValueError as error:
             raise ApiError(400, "invalid_request", f"query.horizon: {error}") from None
-        chosen = {record.metric: record for record in series_of(view.store.series(), device)}
+        chosen = {record.metric: record for record in series_of(view.store, device)}
         if metric not in chosen:
             raise unknown("query.metric", metric, chosen)
         record = chosen[metric]

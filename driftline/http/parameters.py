@@ -10,6 +10,7 @@ from fastapi import Query
 from devices.records import SeriesRecord
 from driftline.http.errors import unknown
 from driftline.http.reply import Instant
+from storage.embedded.database import EmbeddedStore
 
 DeviceName = Annotated[str, InPath(description="The device's name, slashes as they are.", examples=["plant/pump-01"])]
 DeviceFilter = Annotated[str | None, Query(description="Only this device's.", examples=["plant/pump-01"])]
@@ -19,11 +20,11 @@ Start = Annotated[
 End = Annotated[Instant | None, Query(alias="to", description="First time left out; unset: none.")]
 
 
-def series_of(records: list[SeriesRecord], device: str | None) -> list[SeriesRecord]:
+def series_of(store: EmbeddedStore, device: str | None) -> list[SeriesRecord]:
     """The series of one device, or all of them. Raises ApiError for a device that has none."""
     if device is None:
-        return records
-    chosen = [record for record in records if record.device == device]
+        return store.series()
+    chosen = store.series_of_device(device)
     if not chosen:
-        raise unknown("query.device", device, {record.device for record in records})
+        raise unknown("query.device", device, {record.device for record in store.series()})
     return chosen

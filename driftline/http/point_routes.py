@@ -16,6 +16,7 @@ from driftline.http.http_settings import HttpSettings
 from driftline.http.parameters import DeviceFilter, End, Start, series_of
 from driftline.http.reply import SeriesNumber, json_response, plain_value
 from driftline.http.view import ServiceView
+from storage.embedded.database import EmbeddedStore
 from storage.embedded.query_watch import QueryStop
 
 _ANSWER_BYTES = 16 << 20
@@ -43,7 +44,7 @@ def point_router(view: ServiceView, settings: HttpSettings, queries: QueryPool) 
         ] = None,
     ) -> Response:
         """Points of the series listed, or of a device, as columns. More than `max_points` are thinned on the server."""
-        chosen = _choose(store.series(), series, device, metric)
+        chosen = _choose(store, series, device, metric)
         replies = []
         learning = view.learning()
         for record in chosen:
@@ -89,19 +90,19 @@ def point_router(view: ServiceView, settings: HttpSettings, queries: QueryPool) 
 
 
 def _choose(
-    records: list[SeriesRecord], series: list[int] | None, device: str | None, metric: str | None
+    store: EmbeddedStore, series: list[int] | None, device: str | None, metric: str | None
 ) -> list[SeriesRecord]:
     """The series that a request for points is about."""
     if series and device is not None:
         raise ApiError(400, "invalid_request", "query: series and device are both given; expected one of them")
     if series:
-        known = {record.series: record for record in records}
+        known = store.series_numbered(series)
         for number in series:
             if number not in known:
-                raise unknown("query.series", str(number), map(str, known))
+                raise unknown("query.series", str(number), (str(record.series) for record in store.series()))
         chosen = [known[number] for number in dict.fromkeys(series)]
     elif device is not None:
-        chosen = series_of(records, device)
+        chosen = series_of(store, device)
         if metric is not None:
             metrics = {record.metric: record for record in chosen}
             if metric not in metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,54 @@ class StoreQueries(PointQueries):
 
     def all_series(self) -> list[SeriesRecord]:
         """Every series, those too that were deleted or became part of another, without a gap in their indices."""
+        return self._series("true", [])
+
+    def series_numbered(self, numbers: Collection[int]) -> dict[int, SeriesRecord]:
+        """The series of these numbers that are there, by number."""
+        found = self._series("gone_at IS NULL AND series IN (SELECT unnest($1))", [list(numbers)])
+        return {record.series: record for record in found}
+
+    def series_of_device(self, device: str) -> list[SeriesRecord]:
+        """The series of one device that are there, in order of their numbers."""
+        return self._series("gone_at IS NULL AND device = $1", [device])
+
+    def _series(self, where: str, given: list[Any]) -> list[SeriesRecord]:
         with self._reading() as cursor:
             rows = cursor.execute(
-                "SELECT series, device, metric, unit, kind, gone_at FROM stored.series ORDER BY series"
+                f"SELECT series, device, metric, unit, kind, gone_at FROM stored.series WHERE {where} ORDER BY series",
+                given,
             ).fetchall()
         return [SeriesRecord(*row) for row in rows]
+
+    def site_sizes(self, sites: Collection[str]) -> dict[str, int]:
+        """How many devices that are there each of the sites has: what their names have before the last "/".
+
+        A name without it, or with nothing before it, is a site of its own.
+        """
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "WITH there AS (SELECT DISTINCT device FROM stored.series WHERE gone_at IS NULL), placed AS ("
+                "SELECT device, left(device, length(device) - instr(reverse(device), '/')) AS above FROM there) "
+                "SELECT CASE WHEN above = '' THEN device ELSE above END AS site, count(*) "
+                "FROM placed WHERE site IN (SELECT unnest($1)) GROUP BY site",
+                [list(sites)],
+            ).fetchall()
+        return dict(rows)
+
+    def labels(self, devices: Collection[str]) -> dict[str, dict[str, str]]:
+        """The labels of these devices, of those that have any."""
+        with self._reading() as cursor:
+            rows = cursor.execute(
+                "SELECT device, labels FROM stored.device WHERE device IN (SELECT unnest($1)) AND labels <> '{}'",
+                [list(devices)],
+            ).fetchall()
+        return {device: orjson.loads(labels) for device, labels in rows}
+
+    def first_seen(self) -> list[int | None]:
+        """When each device was first seen (ns), in any order; None where that was not noted."""
+        with self._reading() as cursor:
+            rows = cursor.execute("SELECT epoch_ns(first_seen) FROM stored.device").fetchall()
+        return [time for (time,) in rows]
 
     def exclusion_counts(self, device: str, metric: str, start: int, end: int) -> tuple[int, int]:
         """How many points of a stretch of time (ns) are excluded, and how many are not."""

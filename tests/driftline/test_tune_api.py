@@ -9,12 +9,14 @@ import pytest
 from demo_service import SECOND, DemoService, scored
 from fastapi.testclient import TestClient
 
-from devices.records import AlarmRecord, AlarmState, SeriesRecord
+from devices.batch import Batch, ScoredBatch
+from devices.records import AlarmRecord, AlarmState, DeviceRecord, SeriesRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.config import load_config
 from driftline.http.app import create_app
 from driftline.http.http_settings import HttpSettings
+from storage.store import StepOutput
 
 MINUTE = 60 * SECOND
 START = 1_772_366_400 * SECOND
@@ -144,3 +146,31 @@ def test_figures_over_http_name_the_series(client: TestClient) -> None:
 def test_alarms_name_their_incident(client: TestClient) -> None:
     alarms = client.get("/api/v1/alarms").json()["alarms"]
     assert [(alarm["alarm"], alarm["incident"]) for alarm in alarms] == [(2, 2), (1, 1)]
+
+
+def test_incidents_follow_labels_the_size_of_a_site_and_what_feeds_what(
+    service: DemoService, client: TestClient
+) -> None:
+    names = [f"hall/dev-{n}" for n in range(18)]
+    service.step(series=[SeriesRecord(n + 1, name, "flow") for n, name in enumerate(names)])
+    line = {"group": "line 1"}
+    known = [
+        DeviceRecord(names[0], labels=line),
+        DeviceRecord(names[1], labels={**line, "fed_by": "meter"}),
+        DeviceRecord("meter", labels={"fed_by": names[0]}),
+    ]
+    store = service.store
+    nothing = ScoredBatch.unscored(Batch.empty(), late=False)
+    store.commit(StepOutput(store.position, store.position + 1, nothing, registered=known))
+    first = START + 1_900 * MINUTE
+    opened = [(10, 2, first), (11, 1, first + 10 * MINUTE), (12, 6, first + 20 * MINUTE)]
+    store.commit(
+        StepOutput(
+            store.position,
+            store.position + 1,
+            nothing,
+            alarms=[AlarmRecord(n, s, AlarmState.OPEN, at, None, "minor", 4.6, 2.0, 1.0, "odd") for n, s, at in opened],
+        )
+    )
+    alarms = client.get("/api/v1/alarms", params={"state": "open"}).json()["alarms"]
+    assert {alarm["alarm"]: alarm["incident"] for alarm in alarms} == {10: 11, 11: 11, 12: 12}

@@ -102,8 +102,32 @@ def test_devices_are_what_was_said_of_them_last(store: EmbeddedStore) -> None:
     named = replace(pump, name="Pump 7", retired_at=9, muted_at=10, merged_into="fan", merged_at=11)
     put(store, registered=[pump, DeviceRecord("fan"), named])
     assert store.devices() == [DeviceRecord("fan"), named]
+    assert store.labels(["pump", "fan", "other"]) == {"pump": {"hall": "1"}}
+    assert sorted(store.first_seen(), key=str) == [5, None]
     put(store, registered=[pump], forgotten=["fan"])
     assert store.devices() == [pump]
+
+
+def test_some_series_are_read_without_the_others_and_sites_know_their_size(store: EmbeddedStore) -> None:
+    devices = [
+        "hall/a",
+        "hall/b",
+        "hall/b/c",
+        "/odd",
+        "odd/",
+        "a//b",
+        "hälle/\U0001f469\U0001f3fd/ü",
+        "lonely",
+        "gone/x",
+    ]
+    names = [SeriesRecord(2 * n + m, name, f"m{m}") for n, name in enumerate(devices) for m in range(2)]
+    names[-2:] = [replace(each, gone_at=1) for each in names[-2:]]
+    put(store, series=names)
+    assert store.series_numbered([3, 2, 99, 16]) == {2: names[2], 3: names[3]}
+    assert store.series_of_device("hall/b") == names[2:4]
+    assert store.series_of_device("gone/x") == []
+    sites = {"hall": 2, "hall/b": 1, "/odd": 1, "odd": 1, "a/": 1, "hälle/\U0001f469\U0001f3fd": 1, "lonely": 1}
+    assert store.site_sizes([*sites, "gone", "nowhere"]) == sites
 
 
 def alarm(number: int, state: AlarmState, opened: int, series: int = 0) -> AlarmRecord:
