@@ -230,7 +230,7 @@ def read_stream_tables(data: dict[str, Any], folder: FilePath) -> tuple[Contents
             from streams.reference_tables import ReferenceTableError, read_reference_table  # noqa: PLC0415  DuckDB
 
             try:
-                contents.setdefault(stream.name, {})[name] = read_reference_table(folder / file)
+                contents.setdefault(stream.name, {})[name] = read_reference_table(folder / file, within=folder)
             except ReferenceTableError as error:
                 errors.append((("streams", number, "tables", name), f"{folder / file}: {error}"))
     return contents, errors

@@ -60,11 +60,13 @@ class ReferenceTable:
         return cls(dict(saved["kinds"]), {name: list(values) for name, values in saved["values"].items()})
 
 
-def read_reference_table(path: Path) -> ReferenceTable:
-    """The table of a file, `.csv` or `.parquet`. Raises ReferenceTableError."""
+def read_reference_table(path: Path, *, within: Path | None = None) -> ReferenceTable:
+    """The table of a file, `.csv` or `.parquet`, which lies in the folder `within`. Raises ReferenceTableError."""
     if "\0" in str(path):
         raise ReferenceTableError("no name of a file: it has a character NUL")
     try:
+        if within is not None and not path.resolve().is_relative_to(within.resolve()):
+            raise ReferenceTableError(f"lies elsewhere: expected a file in the folder {within}, or in one within it")
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ReferenceTableError("is no file")  # What waits for a writer would be waited for.

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from common.suggestions import unknown
 from workflows.choice_rules import moment, rule_mistakes
-from workflows.json_paths import path_mistakes, template_mistakes
+from workflows.json_paths import json_mistake, path_mistakes, template_mistakes
 from workflows.resources import APPROVAL, resource_mistake
+from workflows.ways import way_mistakes
 
 _INPUT = {"InputPath", "OutputPath"}
 _RESULT = {"Parameters", "ResultSelector", "ResultPath"}
@@ -64,13 +66,35 @@ def read_definition(file: Path, functions: Collection[str]) -> tuple[dict[str, A
         text = file.read_bytes()
         if len(text) > _MOST_BYTES:
             return {}, [f"{file}: {len(text):,} bytes: expected at most 1 MiB"]
-        found = json.loads(text.decode("utf-8-sig"))
+        found = json.loads(
+            text.decode("utf-8-sig"), object_pairs_hook=_fields_once, parse_constant=_no_json, parse_float=_finite
+        )
     except OSError as error:
         return {}, [f"{file} cannot be read: {error.strerror}"]
     except (ValueError, RecursionError) as error:
         return {}, [f"{file}: expected JSON: {error}"]
+    if mistake := json_mistake(found):
+        return {}, [f"{file}: expected JSON: {mistake}"]
     wrong = [f"{file}: {mistake}" for mistake in mistakes_of(found, functions)]
     return (found if isinstance(found, dict) else {}), wrong
+
+
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'"{twice}" stands twice in the same object')
+    return found
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _no_json(text)
 
 
 def mistakes_of(definition: Any, functions: Collection[str]) -> list[Mistake]:
@@ -109,7 +133,7 @@ class _Check:
         for name, state in states.items():
             self._state_name(name, f"{dot}States.{name}")
             self.state(state, f"{dot}States.{name}", states, depth)
-        self._ways(given.get("StartAt"), states, dot)
+        self.found += way_mistakes(given.get("StartAt"), states, _FIELDS, dot)
         return None
 
     def _state_name(self, name: str, place: str) -> None:
@@ -274,36 +298,3 @@ class _Check:
         if not isinstance(config, Mapping) or config.get("Mode", "INLINE") != "INLINE":
             self.say(f"{place}.{name}.ProcessorConfig", f'got {config!r}: only {{"Mode": "INLINE"}} is supported')
         self._number(state, "MaxConcurrency", place, 0, 1_000, whole=True)
-
-    def _ways(self, start: Any, states: Mapping[str, Any], dot: str) -> None:
-        """States that nothing leads to, and a machine that cannot end."""
-        if not isinstance(start, str) or start not in states:
-            return
-        seen, to_see = {start}, [start]
-        ends = False
-        while to_see:
-            state = states[to_see.pop()]
-            if not isinstance(state, Mapping) or str(state.get("Type")) not in _FIELDS:
-                # What it would do, or where it leads, is not known: that is told already.
-                return
-            if not set(targets_of(state)) <= set(states):
-                return
-            ends |= state.get("End") is True or state.get("Type") in ("Succeed", "Fail")
-            new = set(targets_of(state)) - seen
-            seen |= new
-            to_see += new
-        for name in states:
-            if name not in seen:
-                self.say(f"{dot}States.{name}", "no state leads to it")
-        if not ends:
-            self.say(
-                f"{dot}States", "a run would never end: expected a state with End: true, or of type Succeed or Fail"
-            )
-
-
-def targets_of(state: Mapping[str, Any]) -> list[str]:
-    """The states that may follow a state, in the order in which they are named."""
-    lists = (state.get("Choices"), state.get("Catch"))
-    rules = [rule for each in lists if isinstance(each, list) for rule in each if isinstance(rule, Mapping)]
-    named = [state.get("Next"), *(rule.get("Next") for rule in rules), state.get("Default")]
-    return list(dict.fromkeys(name for name in named if isinstance(name, str)))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from dbos import DBOS, SetWorkflowID
 
 from workflows.choice_rules import moment
+from workflows.json_paths import json_mistake
 from workflows.machine import Ended
 from workflows.run_records import Standing
 
@@ -49,7 +50,10 @@ class DurableSteps:
 
         async def do() -> dict[str, Any]:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._do, self._workflow, key, resource, payload)
+            answer = await loop.run_in_executor(self._pool, self._do, self._workflow, key, resource, payload)
+            if mistake := json_mistake(answer):
+                return {"error": "States.TaskFailed", "cause": f"what it gave cannot be kept as JSON: {mistake}"}
+            return answer
 
         return await DBOS.run_step_async({"name": f"{place}#{attempt}"}, do)
 

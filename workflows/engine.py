@@ -20,6 +20,7 @@ from dbos import DBOS, Serializer, SetWorkflowID
 
 from common.time_units import HOUR, SECOND
 from workflows.durable_steps import DoTask, DurableSteps
+from workflows.json_paths import json_mistake
 from workflows.machine import Ended, Machine
 from workflows.run_records import RunDetail, RunError, RunRecord, Standing, StepRecord, UnknownRunError
 
@@ -35,16 +36,26 @@ _TASKS = 16
 """Tasks of all runs that are done side by side; others wait."""
 _MOST_RUNNING = 1_000
 _MILLISECOND = 1_000_000
+_RAISED = "driftline: raised"
+
+
+class _KeptError(Exception):
+    """What was raised in a run, as it was kept: its kind and its words."""
 
 
 class _Json(Serializer):
     """What DBOS keeps is JSON: reading the file runs no code."""
 
     def serialize(self, data: Any) -> str:
+        if isinstance(data, BaseException):
+            # Kept apart from text, since DBOS raises it again where it is asked for.
+            text = str(data)
+            data = {_RAISED: text if isinstance(data, _KeptError) else f"{type(data).__name__}: {text}"}
         return orjson.dumps(data, default=str).decode()
 
     def deserialize(self, serialized_data: str) -> Any:
-        return orjson.loads(serialized_data)
+        found = orjson.loads(serialized_data)
+        return _KeptError(found[_RAISED]) if isinstance(found, dict) and list(found) == [_RAISED] else found
 
     def name(self) -> str:
         return "driftline_json"
@@ -108,6 +119,8 @@ class WorkflowEngine:
 
     def stop(self) -> None:
         """Leave every run where it is. A task under way is done again after the next start."""
+        # It warns of each run that is left, which is what a stop is for.
+        logging.getLogger("dbos").setLevel(logging.ERROR)
         DBOS.destroy(destroy_registry=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -133,6 +146,8 @@ class WorkflowEngine:
     def begin(self, workflow: str, definition: Mapping[str, Any], value: Any, key: str | None) -> tuple[str, bool]:
         """Begin a run: its name, and whether it is new; of one `key` there is one run. Raises RunError."""
         assert self._machine is not None
+        if mistake := json_mistake(value):
+            raise RunError(f"the input cannot be kept as JSON: {mistake}")
         token = secrets.token_hex(6) if key is None else hashlib.sha256(key.encode()).hexdigest()[:12]
         run = f"{workflow}-{token}"
         if DBOS.list_workflows(workflow_ids=[run], load_input=False, load_output=False):

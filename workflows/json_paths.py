@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\['([^'\]]+)'\]|\[(\d+)\]")
 _EXPECTED = "expected a path such as $.device, $.rows[0] or $['a name']"
 _LONGEST_LIST = 10_000
@@ -104,6 +106,15 @@ def is_larger(value: Any, most: int) -> bool:
         elif isinstance(each, list):
             waiting += each
     return size > most
+
+
+def json_mistake(value: Any) -> str:
+    """Why a value cannot be kept as JSON, such as for a whole number beyond 64 bits; empty where it can."""
+    try:
+        orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError as error:
+        return str(error)
+    return ""
 
 
 def template_mistakes(template: Any, place: str) -> list[tuple[str, str]]:

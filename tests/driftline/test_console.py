@@ -35,6 +35,8 @@ def test_what_no_json_can_say_is_refused_with_the_option_and_the_file(tmp_path: 
             ["exclude", "p", "m", "--from", "2026-03-01T12:05Z", "--to", "2026-03-01T12:00Z"],
             "--to: 2026-03-01T12:00Z: expected a time after --from 2026-03-01T12:05Z",
         ),
+        (["mcp", "--url", "ftp://127.0.0.1:1"], '--url: got "ftp://127.0.0.1:1", expected an address such as http://'),
+        (["mcp", "--url", "127.0.0.1:8080"], '--url: got "127.0.0.1:8080", expected an address such as http://'),
         (["mcp", "--url", "http://127.0.0.1:1", "--token-file", "empty"], "--token-file: empty: expected one line"),
         (["mcp", "--url", "http://127.0.0.1:1", "--token-file", "two"], "--token-file: two: expected one line"),
     ],

@@ -14,8 +14,8 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_tex
 WaitUntil = Callable[..., None]
 
 
-def of_guide(kind: str) -> str:
-    found: str = re.findall(rf"```{kind}\n(.*?)```", GUIDE, re.DOTALL)[0]
+def of_guide(kind: str, number: int = 0) -> str:
+    found: str = re.findall(rf"```{kind}\n(.*?)```", GUIDE, re.DOTALL)[number]
     return found
 
 
@@ -26,7 +26,7 @@ def waiting(service: Any, run: str) -> bool:
 def test_the_guide_s_workflow_asks_a_person_and_goes_on(service: Any, wait_until: WaitUntil) -> None:
     (service.folder / "repair.json").write_text(of_guide("json"))
     service.config.write_text(of_guide("toml").replace('"repair.json"', f'"{service.folder}/repair.json"'))
-    (service.folder / "alarm.json").write_text('{"device": "pump-1", "reason": "temp is 91 °C"}')
+    (service.folder / "alarm.json").write_text(of_guide("json", 1))
     service.start()
     data = ("--data", str(service.data), "--config", str(service.config))
     began = [service.cli("workflows", "start", "repair", "--input", "alarm.json", *data) for _ in range(2)]

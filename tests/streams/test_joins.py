@@ -343,3 +343,19 @@ def test_an_alarm_opens_by_a_limit_of_the_table(tmp_path: Path) -> None:
     outputs = [*run(engine, [[message("oven", 0.1, heat=90)]]), tick(engine, 1.1, 1), tick(engine, 2.2, 1)]
     [opened] = [alarm for output in outputs for alarm in output.alarms if alarm.cleared is None]
     assert (opened.severity, opened.reason) == ("major", "90 over 80")
+
+
+def test_a_table_lies_in_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "plant"
+    (folder / "tables").mkdir(parents=True)
+    (tmp_path / "limits.csv").write_text("device,high\noven,80\n")
+    (folder / "link.csv").symlink_to(tmp_path / "limits.csv")
+    (folder / "tables" / "own.csv").write_text("device,high\noven,90\n")
+    (folder / "near.csv").symlink_to("tables/own.csv")
+    for file in ("../limits.csv", str(tmp_path / "limits.csv"), "link.csv"):
+        with pytest.raises(
+            ReferenceTableError, match=f"^lies elsewhere: expected a file in the folder {folder}, or in"
+        ):
+            read_reference_table(folder / file, within=folder)
+    for file in ("tables/own.csv", "near.csv"):
+        assert read_reference_table(folder / file, within=folder).values["high"] == [90]

@@ -111,3 +111,41 @@ def test_a_file_that_is_none_is_told_with_its_name(tmp_path: Path) -> None:
     assert read_definition(file, []) == ({}, [f"{file}: expected an object with StartAt and States"])
     file.write_text(json.dumps({"StartAt": "A", "States": {"A": task()}}))
     assert read_definition(file, ["repair"]) == ({"StartAt": "A", "States": {"A": task()}}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"StartAt": "A", "States": {}, "StartAt": "B"}', '"StartAt" stands twice in the same object'),
+        ('{"States": {"A": {"Type": "Pass", "Next": "B", "Next": "A"}}}', '"Next" stands twice in the same object'),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": -Infinity}', "-Infinity is no number of JSON"),
+        ('{"a": 1e999}', "1e999 is no number of JSON"),
+        ('{"a": 123456789012345678901234567890}', "Integer exceeds 64-bit range"),
+    ],
+)
+def test_what_only_some_readers_take_for_json_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "repair.json"
+    file.write_text(text)
+    assert read_definition(file, []) == ({}, [f"{file}: expected JSON: {said}"])
+
+
+def circle(length: int, **last: Any) -> dict[str, Any]:
+    """A choice that goes into a circle of Pass states, or ends."""
+    states: dict[str, Any] = {f"P{n}": {"Type": "Pass", "Next": f"P{n + 1}"} for n in range(length - 1)}
+    states[f"P{length - 1}"] = {"Type": "Pass", **last}
+    start = {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": True, "Next": "P0"}], "Default": "End"}
+    return {"StartAt": "Start", "States": {"Start": start, **states, "End": {"Type": "Succeed"}}}
+
+
+def test_a_circle_without_an_end_is_refused_before_any_run() -> None:
+    assert told(circle(10, Next="P0")) == [
+        "States.P0: no end can be reached from it, nor from " + ", ".join(f"P{n}" for n in range(1, 10))
+    ]
+    assert told(circle(2, Next="Start")) == [
+        "States.Start: a circle that no run would leave, since nothing changes on the way: Start, P0, P1"
+    ]
+    assert told(circle(2, Next="Start", InputPath="$.rest")) == [], "it may come to an end"
+    waits = circle(2, Next="Start")
+    waits["States"]["P1"] = {"Type": "Wait", "Seconds": 60, "Next": "Start"}
+    assert told(waits) == []

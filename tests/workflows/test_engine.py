@@ -166,3 +166,38 @@ def test_a_run_is_cancelled_and_forgotten_and_one_that_does_not_exist_is_unknown
             engine.run(run)
     finally:
         engine.stop()
+
+
+def test_a_run_that_ends_by_something_unforeseen_says_what_it_was(
+    tmp_path: Path, wait: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def do(workflow: str, key: str, resource: str, payload: Any) -> dict[str, Any]:
+        if payload == "odd":
+            raise LookupError("no such pump")
+        return {"result": 1 << 70 if payload == "large" else payload}
+
+    each = {"StartAt": "X", "States": {"X": {**TASK, "End": True}}}
+    definition = {"StartAt": "Each", "States": {"Each": {"Type": "Map", "ItemProcessor": each, "End": True}}}
+    engine = WorkflowEngine(tmp_path / "workflows.db", do, clock=lambda: NOW)
+    engine.start()
+    try:
+        for item, error, cause in (
+            ("odd", "States.Runtime", "LookupError: no such pump"),
+            (
+                "large",
+                "States.TaskFailed",
+                "what it gave cannot be kept as JSON: Integer exceeds 64-bit range (at Each[0]/X)",
+            ),
+        ):
+            run, _ = engine.begin("repair", definition, [item], None)
+            wait(engine, run, "failed")
+            record = engine.run(run).record
+            assert (record.error, record.cause) == (error, cause)
+        with pytest.raises(RunError, match="the input cannot be kept as JSON: Integer exceeds 64-bit range"):
+            engine.begin("repair", definition, [1 << 70], None)
+        waiting, _ = engine.begin("repair", DEFINITION, {"list": []}, None)
+        wait(engine, waiting, "waiting for approval")
+        capfd.readouterr()
+    finally:
+        engine.stop()
+    assert capfd.readouterr() == ("", ""), "a run that is left where it is is no warning"
