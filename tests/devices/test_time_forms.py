@@ -63,6 +63,8 @@ def test_days_halves_and_fractions_are_those_that_are_written(text: str, time: i
     ("text", "why"),
     [
         ("02/03/2026 10:00", "day and month cannot be told apart; set time_format"),
+        ("05/12/2026 10:00", "day and month cannot be told apart; set time_format"),
+        ("12/05/2026 10:00", "day and month cannot be told apart; set time_format"),
         ("19.07.2026 13:00 PM", "hour 13 with AM or PM"),
         ("19.07.2026 0:00 AM", "hour 0 with AM or PM"),
         ("19.07.2026 24:00:01", "hour, minute or second out of range"),
