@@ -89,6 +89,23 @@ def test_the_header_shows_each_count_whole_or_not_at_all(page: Page) -> None:
         page.browser.resize(1440, 900)
 
 
+def test_a_view_that_is_asked_for_while_nobody_answers_is_shown_once_somebody_does(page: Page) -> None:
+    page.show("#/help")
+    page.browser.wait(lambda: page.text("main h1") == "Help", "the page")
+    try:
+        page.browser.cut_off(True)
+        page.browser.run("location.hash = '#/figures'")
+        page.browser.wait(lambda: "Driftline does not answer" in page.text("main [role=alert]"), "what is wrong")
+        page.browser.wait(lambda: page.text("#health") == "not reachable", "the health")
+        assert page.text(".offline") == "Driftline does not answer; trying again"
+    finally:
+        page.browser.cut_off(False)
+    page.browser.wait(lambda: page.text("main h1") == "Figures", "the view")
+    assert page.browser.run("return document.querySelector('.offline')") is None
+    # The browser itself reports each request that did not come through as an error of the console.
+    assert all("net::ERR" in message for message in page.browser.console_errors())
+
+
 def test_the_theme_is_chosen_and_kept(page: Page) -> None:
     page.show("#/")
     theme = "return document.documentElement.dataset.theme"

@@ -137,6 +137,7 @@ def everyone_can_use_it(browser: Browser) -> None:
         assert browser.accessibility_violations() == []
     browser.be_phone(390, 844)
     assert browser.run("return document.documentElement.scrollWidth") == 390
+    assert browser.run(CUT) == 0
     browser.be_window()
     browser.resize(1280, 900)
     assert browser.run(CUT) == 0

@@ -143,6 +143,12 @@ class Browser:
             actions.append({"type": "key", "id": "keys", "actions": keys})
         self._call("actions", {"actions": actions})
 
+    def cut_off(self, offline: bool) -> None:
+        """Let no request of the page come through, or let them again."""
+        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self._call("goog/cdp/execute", {"cmd": "Network.enable", "params": {}})
+        self._call("goog/cdp/execute", {"cmd": "Network.emulateNetworkConditions", "params": conditions})
+
     def resize(self, width: int, height: int) -> None:
         """Give the window another size."""
         self._call("window/rect", {"width": width, "height": height})

@@ -10,6 +10,18 @@ export class ApiError extends Error {
   }
 }
 
+// Nobody answers at the page's address.
+export class UnreachableError extends Error {}
+
+async function reach(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new UnreachableError("Driftline does not answer", { cause: error });
+  }
+}
+
 export function query(parameters) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
@@ -20,7 +32,7 @@ export function query(parameters) {
 
 export async function get(path, parameters = {}, signal = undefined) {
   const search = query(parameters);
-  return read(await fetch(base + path + (search ? `?${search}` : ""), { signal }));
+  return read(await reach(base + path + (search ? `?${search}` : ""), { signal }));
 }
 
 // The list of devices, page by page; `partly` is called with what there is after each page but the last.
@@ -37,7 +49,7 @@ export async function allDevices(signal = undefined, partly = undefined) {
 
 // Changes something. A CSRF token that has gone stale, as after signing in elsewhere, is fetched anew once.
 export async function send(method, path, content = undefined) {
-  const attempt = () => fetch(base + path, {
+  const attempt = () => reach(base + path, {
     method,
     headers: { "Content-Type": "application/json", ...(me?.csrf_token ? { "X-CSRF-Token": me.csrf_token } : {}) },
     body: content === undefined ? undefined : JSON.stringify(content),

@@ -26,6 +26,15 @@ export function prose(text) {
   return text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 }
 
+// Where the screen is narrow, each row of the place's tables becomes a card: a cell is told what its column is called.
+export function asCards(place) {
+  for (const table of place.querySelectorAll("table:has(thead)")) {
+    table.classList.add("cards");
+    const titles = [...table.querySelectorAll("th")].map((cell) => cell.textContent);
+    for (const row of table.querySelectorAll("tbody tr")) [...row.cells].forEach((cell, i) => { cell.dataset.title = titles[i] ?? ""; });
+  }
+}
+
 export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }

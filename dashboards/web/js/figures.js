@@ -41,8 +41,8 @@ export async function showFigures({ root, search, signal }) {
     });
     fill(content,
       h("div", { class: "tiles" },
-        tile("Alarms an hour", f.is_short ? "–" : f.per_hour.toFixed(f.per_hour < 10 ? 1 : 0), `${f.verdict}: up to ${f.acceptable} acceptable, ${f.manageable} manageable`, kind),
-        tile("Alarms", count(f.alarms), `${count(f.open)} open, ${count(f.unacknowledged)} not taken on`),
+        tile("Alarms an hour", f.is_short ? "–" : f.per_hour.toFixed(f.per_hour < 10 ? 1 : 0), `${f.verdict}; up to ${f.acceptable} acceptable, ${f.manageable} manageable`, kind),
+        tile("Alarms", count(f.alarms), `${count(f.open)} open, ${count(f.unacknowledged)} not acknowledged`),
         tile("Busiest ten minutes", count(f.busiest), "more than 10 is a flood", f.busiest > 10 ? "bad" : "ok"),
         tile("Floods", count(f.floods), `${(100 * f.flood_share).toFixed(1)} % of the time`, f.floods ? "bad" : "ok"),
         tile("From the ten worst series", `${Math.round(100 * f.top_share)} %`, "of all alarms"),

@@ -195,7 +195,10 @@ export async function showFleet({ root, search, signal }) {
   // Why no device is there: the broker's trouble, or what is listened to and how to send something.
   function whyEmpty() {
     const trouble = (pulse.health?.stages ?? []).find((stage) => stage.status !== "green" && ["broker", "engine"].includes(stage.stage));
-    if (trouble) return [h("b", {}, "No device yet"), `${trouble.stage}: ${trouble.message}`];
+    if (trouble) {
+      return [h("b", {}, "No device yet"), `${trouble.stage}: ${trouble.message}`,
+        trouble.stage === "engine" ? h("p", {}, "What devices send meanwhile is kept, and shown once this is over.") : ""];
+    }
     if (!about) return [h("b", {}, "No device yet"), "Devices appear here with their first reading."];
     const { hostname, port } = new URL(about.broker.replace(/^mqtts?/, "http"));
     return [h("b", {}, "No device yet"),

@@ -1,7 +1,7 @@
 // Functions: what is called for what happens: how each does, its newest calls with their logs, and what was set aside.
 
 import { get, may, repeat, report, send } from "./api.js";
-import { fill, h } from "./dom.js";
+import { asCards, fill, h } from "./dom.js";
 import { count, duration, moment } from "./format.js";
 
 /**
@@ -45,6 +45,7 @@ async function showList(root, signal) {
     /** @type {{functions: FunctionState[]}} */
     const { functions } = await get("functions", {}, signal);
     fill(place, functions.length ? list(functions) : nothing());
+    asCards(place);
   }, 2, signal);
 }
 
@@ -63,6 +64,7 @@ function list(functions) {
     h("thead", {}, h("tr", {}, titles.map((title, i) => h("th", { scope: "col", class: i > 1 ? "right" : "" }, title)))),
     h("tbody", {}, functions.map((each) => h("tr", { class: "go", onclick: () => { location.hash = link(each); } },
       h("td", { class: "device" }, h("a", { href: link(each) }, h("b", {}, each.name)),
+        workflowOf(each) ? h("span", { class: "sub" }, "begins the workflow ", h("a", { href: `#/workflows/${encodeURIComponent(workflowOf(each))}` }, h("u", {}, workflowOf(each)))) : null,
         each.problem ? h("span", { class: "sub bad" }, each.problem) : null),
       h("td", {}, triggerOf(each)),
       h("td", { class: "right" }, count(each.counts.events)),
@@ -72,6 +74,12 @@ function list(functions) {
       h("td", { class: `right ${failures(each) ? "warn" : ""}` }, count(failures(each))),
       h("td", { class: "right" }, each.last_call ? moment(each.last_call.started) : "–",
         each.last_call ? h("span", { class: "sub" }, each.last_call.outcome) : null)))));
+}
+
+/** The workflow of which the function is the trigger, "" where it is none. @param {FunctionState} each */
+function workflowOf(each) {
+  const given = /** @type {{workflow?: string} | undefined} */ (each.definition.with);
+  return each.definition.action === "workflow" ? given?.workflow ?? "" : "";
 }
 
 /** @param {FunctionState} each */
@@ -109,6 +117,7 @@ async function showFunction(root, name, signal) {
     drawn = now;
     fill(aside, setAside(found));
     fill(calls, callTable(found.calls ?? []));
+    asCards(calls);
   }, 1, signal);
 }
 

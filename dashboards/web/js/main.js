@@ -1,7 +1,7 @@
 // The page's frame: which view is shown, the live line of counts, health, and what went wrong.
 
 import { showAlarms } from "./alarms.js";
-import { get, me, report, signOut, whoAmI } from "./api.js";
+import { UnreachableError, get, me, report, signOut, whoAmI } from "./api.js";
 import { showApi } from "./api_reference.js";
 import { showDevice } from "./device.js";
 import { fill, h, setText } from "./dom.js";
@@ -22,6 +22,7 @@ import { showWorkflows } from "./workflows.js";
 
 const main = document.getElementById("main");
 let current = new AbortController();
+let unreached = false;
 
 function readAddress() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -34,6 +35,7 @@ function readAddress() {
 function show() {
   current.abort();
   current = new AbortController();
+  unreached = false;
   const { view, name, search } = readAddress();
   const views = { fleet: showFleet, device: showDevice, alarms: showAlarms, figures: showFigures, pipeline: showPipeline, traces: showTraces, tune: showTune, simulator: showSimulator, streams: showStreams, functions: showFunctions, workflows: showWorkflows, settings: showSettings, help: showHelp, api: showApi };
   const within = { device: "fleet", tune: "fleet", figures: "alarms", traces: "pipeline", api: "help" };
@@ -58,7 +60,9 @@ function show() {
   }
   views[view]({ root: main, name, search, signal: current.signal }).then(() => { if (place) scrollTo(0, place); }).catch((error) => {
     if (error.name === "AbortError") return;
-    fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"), h("p", {}, error.message), wayBack(view)));
+    unreached = error instanceof UnreachableError;
+    fill(main, h("div", { class: "empty", role: "alert" }, h("b", {}, "This cannot be shown"),
+      h("p", {}, unreached ? `${error.message}. It is shown as soon as there is an answer.` : error.message), wayBack(view)));
   });
 }
 
@@ -112,6 +116,7 @@ function startHeader() {
     notice?.remove();
     notice = pulse.reachable ? null : h("div", { class: "offline", role: "alert" }, "Driftline does not answer; trying again");
     if (notice) document.body.append(notice);
+    else if (unreached) show();
   });
 }
 

@@ -3,7 +3,7 @@
 import { mayAct } from "./alarm_actions.js";
 import { get, repeat, send } from "./api.js";
 import { attempt, tell } from "./dialog.js";
-import { color, fill, h, prose } from "./dom.js";
+import { asCards, color, fill, h, prose } from "./dom.js";
 import { count, duration, moment, rate } from "./format.js";
 import { reasons as meanings } from "./reasons.js";
 import { newest, pulse, rateOf, sum } from "./pulse.js";
@@ -43,7 +43,7 @@ export async function showPipeline({ root, signal }) {
       tile("Points per second", rate(rateOf((c) => c.stored + c.late)), `${count(now.stored + now.late)} in all`),
       tile("Anomalies", count(now.anomalies), now.stored ? `${((100 * now.anomalies) / now.stored).toFixed(2)} % of points` : ""),
       tile("Alarms", count(now.alarms), `${count(now.open_alarms)} open`, now.open_alarms ? "bad" : ""),
-      tile("Behind", duration(now.lag_seconds), `${count(now.lag_messages)} messages`, now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : ""));
+      tile("Behind", duration(now.lag_seconds), `${count(now.lag_messages)} message${now.lag_messages === 1 ? "" : "s"}`, now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : ""));
     drawLedger(now);
     chart.draw();
   }
@@ -97,6 +97,7 @@ export async function showPipeline({ root, signal }) {
         h("td", { class: "mono" }, shorten(letter.payload ?? `base64 ${letter.payload_base64}`), h("span", { class: "sub" }, shorten(properties(letter)))),
         mayAct() ? h("td", {}, h("button", { type: "button", "aria-label": `Try the message on ${letter.topic} again`, onclick: () => again({ offsets: [letter.offset] }) }, "Try again")) : null))))
       : h("div", { class: "empty" }, "Nothing was rejected."));
+    asCards(letters);
   }
 
   await repeat(drawLetters, 5, signal);

@@ -1,7 +1,7 @@
 // Streams: standing questions in SQL: what was asked, how far each has come, and its newest answers, live.
 
 import { get, repeat } from "./api.js";
-import { fill, h } from "./dom.js";
+import { asCards, fill, h } from "./dom.js";
 import { clock, count, duration, moment, number } from "./format.js";
 
 /**
@@ -35,6 +35,7 @@ async function showList(root, signal) {
     /** @type {{streams: Stream[]}} */
     const { streams } = await get("streams", {}, signal);
     fill(place, streams.length ? list(streams) : nothing());
+    asCards(place);
   }, 2, signal);
 }
 
@@ -66,7 +67,7 @@ function list(streams) {
 
 /** What was lost, and how. @param {Record<string, number>} counts */
 function lostAs(counts) {
-  const words = { late: "late", over_limit: "over the limit", refused: "refused by the broker", unpublished: "dropped from the backlog" };
+  const words = { late: "came after their window", over_limit: "over the limit", refused: "refused by the broker", unpublished: "dropped from the backlog" };
   return Object.entries(words).filter(([name]) => counts[name]).map(([name, said]) => `${count(counts[name])} ${said}`).join(", ");
 }
 

@@ -2,7 +2,7 @@
 
 import { get, may, repeat, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
-import { fill, h } from "./dom.js";
+import { asCards, fill, h } from "./dom.js";
 import { count, duration, moment } from "./format.js";
 import { marksOf } from "./workflow_marks.js";
 import { picture } from "./workflow_picture.js";
@@ -42,6 +42,7 @@ async function showList(root, signal) {
     /** @type {{runs: Run[]}} */
     const { runs } = workflows.length ? await get("workflows/runs", { limit: mostCounted }, signal) : { runs: [] };
     fill(place, workflows.length ? list(workflows, runs) : nothing());
+    asCards(place);
   }, 2, signal);
 }
 
@@ -108,6 +109,8 @@ async function showWorkflow(root, name, run, signal) {
     places.classList.toggle("above", (drawing.querySelector("svg")?.width.baseVal.value ?? 0) > widestBeside);
     if (found.one) fill(chosen, wholeRun(found.one, (next) => { location.hash = link(name, next); }, draw));
     fill(runs, runTable(found.workflow, run));
+    asCards(chosen);
+    asCards(runs);
   };
   const first = await load();
   const start = () => startRun(first.workflow);
