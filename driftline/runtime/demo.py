@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from firmware_sim.memory import FILE_NAME
+
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_ROUTES, RouteSettings
 
@@ -34,7 +36,9 @@ class DemoFleet:
     """Runs the simulator against a broker, with history so that charts are filled and detectors warm at once."""
 
     def __init__(self, broker_url: str, state: Path, *, devices: int = 50, history: str = "30m") -> None:
-        self.description = f"{devices} simulated devices with labelled faults, {history} of history first"
+        known = (state / FILE_NAME).exists()
+        since = "which go on where they stood" if known else f"{history} of history first"
+        self.description = f"{devices} simulated devices with labelled faults, {since}"
         self._state = state
         self._command = [
             sys.executable,

@@ -60,6 +60,7 @@ class Service(Stages):
         self._adjust = adjust
         self._stop_asked = threading.Event()
         self._failing: dict[str, str] = {}
+        self._refused: list[str] = []
         self._config_stamp = self._read_config_stamp()
 
     def start(self) -> None:
@@ -93,6 +94,7 @@ class Service(Stages):
         finally:
             self._say("stopping: finishing what has been received")
             self.stop()
+            self._say("stopped")
         return 1 if failed else 0
 
     def _look_after_all(self) -> bool:
@@ -227,13 +229,17 @@ class Service(Stages):
             config = self._adjust(load_config(self._config_file))
             self.reload(with_demo_route(config) if self._demo else config)
         except ConfigError as error:
-            for one in error.errors:
-                self._fail(one)
-            self._say("the configuration in force stays as it was")
+            # Editors write a file more than once: the same errors are told once.
+            if error.errors != self._refused:
+                for one in error.errors:
+                    self._fail(one)
+                self._say("the configuration in force stays as it was")
+            self._refused = error.errors
         except Exception:
             log.exception("the configuration %s could not be put in force", self._config_file)
             self._fail("the configuration could not be put in force: it stays as it was")
         else:
+            self._refused = []
             if self._table_files() != files:
                 self._config_stamp = self._read_config_stamp()
             self._say(f"configuration {self._config_file} is in force")

@@ -36,6 +36,12 @@ def test_markup_and_control_characters_in_a_faulty_configuration_are_shown_as_th
     assert 'unknown "[/x]\\x1b[2J"' in shown.getvalue()
     assert "the configuration in force stays as it was" in shown.getvalue()
     assert service.config == Config()
+    os.utime(file, (2, 2))
+    service._attempt(service.reload_if_changed)
+    assert shown.getvalue().count("the configuration in force stays as it was") == 1, "saved twice, refused once"
+    file.write_text('[[routes]]\nfilter = "a/+b"\n')
+    service._attempt(service.reload_if_changed)
+    assert shown.getvalue().count("the configuration in force stays as it was") == 2, "another fault is told"
 
 
 def test_a_full_disk_is_logged_once_and_tried_again(service: Service, caplog: pytest.LogCaptureFixture) -> None:
