@@ -65,8 +65,9 @@ class ClockWatch:
         self._base = now - ticks
         self._jumped_at: int | None = None
         saved = saved or {}
-        if boot and saved.get("boot") == boot:
-            self._base = int(saved.get("base", self._base))
+        base = saved.get("base")
+        if boot and saved.get("boot") == boot and isinstance(base, int):
+            self._base = base
         elif last_arrival - now > _TOLERANCE:
             # The run before saw a later time than there is now.
             self._base = last_arrival - ticks

@@ -13,6 +13,10 @@ from typing import Any
 
 from storage.dead_letters import letters_path
 
+_DAMAGES = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a small file of JSON raises that is not there, or holds anything else."""
+_LONGEST_CLIENT_ID = 500
+
 
 class FolderInUseError(Exception):
     """Another running service holds the data folder; the message names it and its process."""
@@ -97,8 +101,15 @@ class DataFolder:
 
         Up to the version that had a fixed one it was "driftline", and the broker may keep messages under that.
         """
-        if self.client.exists() and (known := self.client.read_text().strip()):
-            return known
+        if self.client.exists():
+            known = self.client.read_bytes().decode(errors="replace").strip()
+            if (
+                known
+                and known.isprintable()
+                and "\N{REPLACEMENT CHARACTER}" not in known
+                and len(known) <= _LONGEST_CLIENT_ID
+            ):
+                return known
         name = "driftline" if self.session.exists() else f"driftline-{secrets.token_hex(4)}"
         temporary = self.client.with_suffix(".tmp")
         temporary.write_text(name + "\n")
@@ -109,9 +120,9 @@ class DataFolder:
         """The topic filters of the last session, so that those no longer wanted can be taken back."""
         try:
             saved = json.loads(self.session.read_text())
-        except (OSError, ValueError):
+            return {str(name): int(qos) for name, qos in saved["filters"].items()}
+        except _DAMAGES:
             return {}
-        return {str(name): int(qos) for name, qos in saved.get("filters", {}).items()}
 
     def remember_subscribed(self, filters: dict[str, int]) -> None:
         """Write down the session's topic filters."""
@@ -122,7 +133,7 @@ class DataFolder:
         """What was lost and not confirmed by a person yet, a sentence each."""
         try:
             return [str(word) for word in json.loads(self._losses.read_text())["words"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except _DAMAGES:
             return []
 
     def remember_losses(self, words: Sequence[str]) -> None:
@@ -138,7 +149,7 @@ class DataFolder:
         """The external databases of the last run; empty where it had none, or was of an earlier version."""
         try:
             return [str(name) for name in json.loads(self._sinks.read_text())["names"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        except _DAMAGES:
             return []
 
     def remember_sinks(self, names: Sequence[str]) -> None:
@@ -150,7 +161,7 @@ class DataFolder:
         """What the last run knew of the host's clock (`ClockWatch.state`); empty where there was none."""
         try:
             return {str(name): value for name, value in json.loads(self.clock.read_text()).items()}
-        except (OSError, ValueError, AttributeError):
+        except _DAMAGES:
             return {}
 
     def remember_clock(self, state: Mapping[str, int | str]) -> None:
@@ -162,7 +173,7 @@ class DataFolder:
         try:
             saved = json.loads(self.broker_losses.read_text())
             return {str(name): int(count) for name, count in saved.items()}
-        except (OSError, ValueError, AttributeError, TypeError):
+        except _DAMAGES:
             return {}
 
     def remember_broker_losses(self, state: Mapping[str, int]) -> None:

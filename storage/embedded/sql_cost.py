@@ -42,8 +42,9 @@ _NO_LONGER = _names(
     "quantile_disc approx_quantile first_value last_value nth_value lag lead nullif if ifnull coalesce greatest least "
     "switch constant_or_null left right substr substring split_part regexp_extract trim ltrim rtrim parse_filename "
     "parse_dirname parse_path array_extract list_extract list_element element_at struct_extract map_extract "
-    "map_extract_value map_keys map_values list_slice array_slice list_distinct array_distinct list_sort list_reverse "
-    "list_reverse_sort array_sort flatten unnest json_extract json_extract_path json_extract_string "
+    "map_extract_value map_keys map_values map_entries struct_values union_extract union_tag "
+    "list_slice array_slice list_distinct array_distinct list_sort list_reverse list_reverse_sort array_sort "
+    "flatten unnest json_extract json_extract_path json_extract_string "
     "json_extract_path_text json_value json_keys json_type json_array_length json_structure -> ->> "
     # As long as before
     "encode decode from_base64 unhex url_decode lower upper lcase ucase reverse strip_accents "
@@ -68,7 +69,8 @@ _COLUMNS = 16
 """As many as a view may have."""
 _JOINING = _names(
     "|| concat concat_ws list_value list_pack array_value struct_pack row json_object json_array list_concat list_cat "
-    "array_concat array_cat list_append list_prepend array_append array_prepend"
+    "array_concat array_cat list_append list_prepend array_append array_prepend union_value struct_insert "
+    "struct_concat struct_update map_concat map_from_entries"
 )
 _COLLECTING = _names("list array_agg string_agg group_concat listagg histogram json_group_array json_group_object")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.confirmations import Confirmations, ask_to_confirm
 from driftline.runtime.data_folder import DataFolder
 from driftline.runtime.parts import what_is_lost
@@ -70,3 +72,42 @@ def test_a_loss_is_kept_over_restarts_until_it_is_confirmed(tmp_path: Path) -> N
     folder.remember_losses(["again"])
     confirmations.look()
     assert folder.losses == ["again"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"[]", b"[1, 2]", b"null", b"7", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"filters": [1]}'),
+        b'{"filters": {"a": "b"}, "words": 5, "names": 5, "base": "x"}',
+        b'{"filters": {"a": 1e999}, "count": 1e999}',
+    ],
+)
+def test_small_files_that_hold_anything_else_are_as_if_they_were_not_there(tmp_path: Path, content: bytes) -> None:
+    folder = DataFolder(tmp_path)
+    folder.remember_subscribed({"a/#": 1})
+    folder.remember_losses(["lost"])
+    folder.remember_sinks(["away"])
+    folder.remember_clock({"boot": "b", "base": 5})
+    folder.remember_broker_losses({"count": 5})
+    assert folder.client_id() == "driftline"
+    files = [file for file in tmp_path.iterdir() if file.suffix == ".json"]
+    assert len(files) == 5
+    for file in files:
+        file.write_bytes(content)
+    assert (folder.subscribed(), folder.losses, folder.sinks_before(), folder.broker_losses_before()) == (
+        {},
+        [],
+        [],
+        {},
+    )
+    watch = ClockWatch(lambda: 100, lambda: 10, boot="b", saved=folder.clock_state() | {"boot": "b"})
+    assert watch.trusted() == 100
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"a\x00b", b"a\x1b[2J", b"x" * 501])
+def test_a_client_id_that_no_broker_takes_is_made_up_anew(tmp_path: Path, content: bytes) -> None:
+    folder = DataFolder(tmp_path)
+    folder.client.write_bytes(content)
+    made = folder.client_id()
+    assert re.fullmatch("driftline-[0-9a-f]{8}", made)
+    assert folder.client_id() == made
