@@ -15,7 +15,7 @@ import pytest
 from driftline.runtime.broker import FIRST_PORT, BrokerError, BrokerHandle, answers, start_broker
 from ingest.broker_settings import BrokerSettings
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def no_program(_name: str) -> None:

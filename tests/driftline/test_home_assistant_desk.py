@@ -26,7 +26,7 @@ from ingest.pipeline import Engine
 from storage.embedded.database import EmbeddedStore
 from storage.store import JournalEntry
 
-pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
 SECOND = 1_000_000_000
 START = 1_772_366_400 * SECOND

@@ -29,7 +29,7 @@ from driftline.runtime.sparkplug_host import SparkplugHost
 from ingest.broker_settings import BrokerSettings
 from ingest.sparkplug_settings import SparkplugSettings
 
-pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
 MILLISECOND = 1_000_000
 STATE = "spBv1.0/STATE/driftline-1"

@@ -25,7 +25,7 @@ return [...document.querySelectorAll(".flow .state > text")].filter(near).map((e
 """
 """Words on the picture that come near the edge of their box."""
 
-pytestmark = [pytest.mark.service("chromium", "chromedriver"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.service("chromium", "chromedriver"), pytest.mark.timeout(600)]
 
 BRANCHES = {
     "StartAt": "Look",

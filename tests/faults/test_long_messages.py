@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from driftline.runtime.broker import start_broker
 
-pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
 MEBIBYTE = 1 << 20
 

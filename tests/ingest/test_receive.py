@@ -20,7 +20,7 @@ from ingest.receiver_state import ReceiverState
 from ingest.session import MqttSession
 from storage.journal.sqlite_journal import SqliteJournal
 
-pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
 PROTOCOLS = ["5", "3.1.1"]
 

@@ -13,7 +13,7 @@ from ingest.broker_settings import BrokerSettings
 from ingest.receive import Receiver
 from ingest.session import MqttSession
 
-pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.service("mosquitto"), pytest.mark.timeout(600)]
 
 
 def test_what_people_do_is_journaled_behind_the_messages_that_came_before(bench: Bench, wait_until: Any) -> None:

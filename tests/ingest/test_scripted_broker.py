@@ -14,7 +14,7 @@ from session_drive import make
 from ingest.frames import Group
 from ingest.session import MqttSession, SessionState
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 class ScriptedBroker:

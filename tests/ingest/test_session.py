@@ -18,7 +18,7 @@ from driftline.runtime.broker_diagnosis import broker_problem
 from ingest.broker_settings import BrokerSettings
 from ingest.session import MqttSession, SessionState
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 PROTOCOLS = ["5", "3.1.1"]
 
