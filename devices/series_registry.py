@@ -136,9 +136,10 @@ class SeriesRegistry:
         if number is not None and self._series_per_device[number] >= self._max_per_device:
             limit = f"limits.max_series_per_device = {self._max_per_device}"
             raise TooManySeriesError(f'metric "{metric[:80]}": device "{device[:80]}" has reached {limit}')
-        record = SeriesRecord(len(self.records), device, metric, unit, kind)
-        self._append(record, self._devices.setdefault(device, len(self.device_names)))
-        self._series[device, metric] = record.series
+        # Plain text: names as codecs give them carry facts, and no writer of JSON takes them for keys.
+        record = SeriesRecord(len(self.records), str(device), str(metric), unit, kind)
+        self._append(record, self._devices.setdefault(record.device, len(self.device_names)))
+        self._series[record.device, record.metric] = record.series
         return record.series, record
 
     def describe(self, series: int, *, arrival: int, unit: str | None = None, kind: str | None = None) -> None:

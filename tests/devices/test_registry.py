@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import orjson
 import pytest
 
+from devices.codec import MetricName
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 
 
@@ -27,3 +29,11 @@ def test_series_beyond_a_limit_are_refused_by_name() -> None:
     with pytest.raises(TooManySeriesError, match=r'series "fan" "b": limits\.max_series = 3 is reached'):
         registry.find_or_add("fan", "b")
     assert registry.find_or_add("pump", "a") == (0, None)
+
+
+def test_a_record_holds_plain_text_whatever_facts_the_name_in_a_payload_carried() -> None:
+    _, record = SeriesRegistry(max_series=9, max_series_per_device=9).find_or_add(
+        "pump", MetricName("flow", unit="l/min"), "l/min"
+    )
+    assert record is not None
+    assert orjson.dumps({record.metric: 1.0, record.device: 2}) == b'{"flow":1.0,"pump":2}'

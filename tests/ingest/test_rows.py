@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from devices.messages import MessageChunk
 from devices.records import AlarmState, SeriesRecord
 from ingest.ingest_settings import ComponentSettings, LimitSettings, MetricSettings, RouteSettings
 from ingest.pipeline import Engine
+from storage.embedded.database import EmbeddedStore
 from storage.store import JournalEntry, StepOutput
 
 SECOND = 1_000_000_000
@@ -80,9 +82,9 @@ def test_a_devices_rows_are_scored_as_a_series_of_its_own() -> None:
     assert engine.warming(records[2].series) == (100, 60)
 
 
-def test_a_fault_in_several_channels_is_one_alarm_that_names_them_and_their_shares() -> None:
+def test_a_fault_in_several_channels_is_one_alarm_that_names_them_and_their_shares(tmp_path: Path) -> None:
     engine = make()
-    feed(engine, payloads(300))
+    before = feed(engine, payloads(300))
     outputs = feed(engine, payloads(60, shift=9.0, first=300))
     alarms = [alarm for output in outputs for alarm in output.alarms]
     (opened,) = [alarm for alarm in alarms if alarm.state is AlarmState.OPEN]
@@ -96,6 +98,11 @@ def test_a_fault_in_several_channels_is_one_alarm_that_names_them_and_their_shar
     assert channel.anomaly[channel.series == 0].any()
     opened_counts = sum(output.counts.get("alarms_opened", 0) for output in outputs)
     assert opened_counts == len(engine.open_series) == 1
+    with EmbeddedStore(tmp_path / "store.duckdb") as store:  # in the session that met the device
+        for output in [*before, *outputs]:
+            store.commit(output)
+        (stored,) = store.alarms(open_only=True)
+        assert (stored.parts, stored.reason) == (opened.parts, opened.reason)
 
 
 def test_while_the_rows_warm_up_the_channels_alarm_themselves() -> None:
