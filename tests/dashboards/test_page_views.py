@@ -54,7 +54,12 @@ def test_a_channel_is_made_on_the_page_and_its_secret_not_shown(page: Page) -> N
     page.browser.run("[...document.querySelectorAll('button')].find((e) => e.innerText === 'Add a channel').click()")
     page.browser.run(
         "const form = document.querySelector('dialog form'); form.name.value = 'bus';"
-        "form.kind.value = 'mqtt'; form.secret.value = 'hush'; form.requestSubmit()"
+        "form.kind.value = 'mqtt'; form.kind.dispatchEvent(new Event('change', { bubbles: true }));"
+    )
+    asked = "return [...document.querySelectorAll('dialog label:not([hidden]) > span')].map((e) => e.innerText)"
+    assert page.browser.run(asked) == ["Name", "Kind", "Devices", "Only alarms at least", "Tell"]
+    page.browser.run(
+        "const form = document.querySelector('dialog form'); form.secret.value = 'hush'; form.requestSubmit()"
     )
     page.browser.wait(lambda: page.published, "the test message")
     assert page.published[0][0] == "driftline/notices"

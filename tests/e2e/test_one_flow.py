@@ -91,6 +91,7 @@ def silence_it(browser: Browser, service: Any) -> None:
     browser.run(CLICK, ".notice .acts button", "Shelve")
     browser.run("document.querySelector('dialog form').requestSubmit()")
     browser.wait_for("return document.querySelector('.notice')?.innerText.includes('shelved until')", "the shelf")
+    assert "Unshelve" in browser.run("return document.querySelector('.notice .acts').innerText")
     (alarm,) = [each for each in service.get("alarms")["alarms"] if each["device"] == PUMP]
     assert alarm["shelved_until"] > time.time_ns() + 7 * 3600 * SECOND
 

@@ -65,7 +65,7 @@ export function shelve(alarms, done) {
 export function unshelve(alarms, done) {
   return attempt(async () => {
     await act(alarms, "unshelve");
-    tell(`${some(alarms)} is back in the list`);
+    tell(`Back in the list: ${some(alarms)}`);
     await done();
   });
 }
@@ -138,7 +138,8 @@ export function feedback(alarms, done) {
 }
 
 // Key, word, what it does; in the order of buttons.
-/** @type {[string, string, (alarms: any, done: any) => Promise<any>][]} */
+/** @typedef {[string, string, (alarms: any, done: any) => Promise<any>]} Act */
+/** @type {Act[]} */
 export const actions = [
   ["a", "Acknowledge", acknowledge],
   ["s", "Shelve", shelve],
@@ -148,7 +149,10 @@ export const actions = [
   ["u", "Take answer back", undoFeedback],
 ];
 
-// Those of them that make sense for one alarm as it stands.
+/** Those of them that make sense for one alarm as it stands. @returns {Act[]} */
 export function actionsFor(alarm) {
-  return actions.filter(([key]) => (key === "u" ? Boolean(alarm.feedback) : alarm.state !== "cleared" || key === "f" || key === "c"));
+  const isActive = alarm.state !== "cleared";
+  const fits = { a: alarm.state === "open", s: isActive, c: true, x: isActive, f: true, u: Boolean(alarm.feedback) };
+  const isShelved = alarm.shelved_until > Date.now() * 1e6;
+  return actions.filter(([key]) => fits[key]).map((each) => (each[0] === "s" && isShelved ? ["s", "Unshelve", unshelve] : each));
 }

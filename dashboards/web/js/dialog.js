@@ -3,12 +3,13 @@
 import { fill, h, setText } from "./dom.js";
 
 // A field: label, name, and what `h` makes of `tag` (input, select, textarea) with `attributes`; `choices` of a select.
+// With `only`, such as { kind: ["mail"] }, it is shown where the other field has one of these values.
 /** @param {string} label @param {string} name @param {Record<string, any>} [options] */
-export function field(label, name, { tag = "input", hint = "", choices = [], ...attributes } = {}) {
+export function field(label, name, { tag = "input", hint = "", choices = [], only = null, ...attributes } = {}) {
   const options = choices.map(([value, text]) => h("option", { value, selected: value === attributes.value }, text));
   const control = h(tag, { name, ...attributes }, options);
   if (tag !== "select" && attributes.value !== undefined) control.value = attributes.value;
-  return h("label", { class: attributes.type === "checkbox" ? "check" : "" }, h("span", {}, label), control, hint ? h("small", { class: "dim" }, hint) : null);
+  return h("label", { class: attributes.type === "checkbox" ? "check" : "", "data-only": only && JSON.stringify(only) }, h("span", {}, label), control, hint ? h("small", { class: "dim" }, hint) : null);
 }
 
 // Shows a dialog; `submit(values)` may throw, which is shown there. Resolves once it is closed, true where submitted.
@@ -32,6 +33,14 @@ export function ask({ title, text = "", fields = [], confirm = "OK", submit }) {
       }
     } }, h("h2", { id: "dialog-title" }, title), text ? h("p", { class: "dim" }, text) : null, fields, wrong,
     h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => close(false) }, "Cancel"), button));
+    const showFitting = () => {
+      const given = Object.fromEntries(new FormData(form));
+      for (const each of form.querySelectorAll("[data-only]")) {
+        each.hidden = Object.entries(JSON.parse(each.dataset.only)).some(([name, values]) => !values.includes(given[name]));
+      }
+    };
+    form.addEventListener("change", showFitting);
+    showFitting();
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(false); });
     document.body.append(dialog);

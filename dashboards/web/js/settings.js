@@ -113,17 +113,17 @@ export function newChannel(given, done) {
     fields: [
       field("Name", "name", { required: true, pattern: "[A-Za-z0-9_\\-]{1,40}", value: given.name ?? "mail", hint: "Letters, digits, - and _" }),
       field("Kind", "kind", { tag: "select", choices: [["mail", "Mail"], ["webhook", "Webhook (HTTP POST, signed)"], ["mqtt", "MQTT message"], ["apprise", "Slack, Teams, Telegram, ntfy, ... (Apprise)"]], value: "mail" }),
-      field("Address", "url", { placeholder: "smtp://mail.example:25", value: given.url ?? "", hint: "Mail: smtp://, smtp+starttls:// or smtps:// and the server. Webhook: an https address. MQTT and Apprise: leave empty." }),
-      field("Mail goes to", "to", { placeholder: "you@plant.example", value: given.to ?? "", hint: "Several with commas" }),
-      field("User name at the mail server", "username", { autocomplete: "off" }),
-      field("Secret", "secret", { type: "password", autocomplete: "new-password", hint: "The mail server's password, the webhook's signing key, or Apprise's address (slack://...)." }),
+      field("Mail goes to", "to", { only: { kind: ["mail"] }, placeholder: "you@plant.example", value: given.to ?? "", hint: "Several with commas" }),
+      field("Mail server, or the webhook's address", "url", { only: { kind: ["mail", "webhook"] }, placeholder: "smtp://mail.example:25", value: given.url ?? "", hint: "Mail: smtp://, smtp+starttls:// or smtps:// and the server. Webhook: an https address." }),
+      field("User name at the mail server (optional)", "username", { only: { kind: ["mail"] }, autocomplete: "off" }),
+      field("Secret", "secret", { only: { kind: ["mail", "webhook", "apprise"] }, type: "password", autocomplete: "new-password", hint: "The mail server's password, the webhook's signing key, or Apprise's address (slack://...)." }),
       field("Devices", "devices", { value: given.devices ?? "*", hint: "* stands for any characters; several with commas" }),
       field("Only alarms at least", "min_severity", { tag: "select", choices: [["minor", "minor"], ["major", "major"], ["critical", "critical"]], value: "minor" }),
       field("Tell", "after", { tag: "select", choices: [["0s", "at once"], ["5m", "if nobody acknowledges within 5 minutes"], ["15m", "if nobody acknowledges within 15 minutes"], ["30m", "if nobody acknowledges within 30 minutes"], ["1h", "if nobody acknowledges within 1 hour"]], value: given.after ?? "0s" }),
     ],
     submit: async (values) => {
       const list = (text) => text.split(",").map((each) => each.trim()).filter(Boolean);
-      await send("POST", "notices/channels", { ...values, to: list(values.to), devices: list(values.devices), secret: values.secret || null });
+      await send("POST", "notices/channels", { ...values, url: ["mail", "webhook"].includes(values.kind) ? values.url : "", to: list(values.to), devices: list(values.devices), secret: values.secret || null });
       await done();
       await send("POST", `notices/channels/${encodeURIComponent(values.name)}/test`);
       tell(`Saved; “${values.name}” took a test message`);
