@@ -4,6 +4,7 @@
 |---|---|
 | `[{"name": "temp", "value": 21}, ...]`, also `id`, `n`, `tag`, ... and `v`, `val` | rows: the metric `temp` |
 | `{"name": "temp", "value": 21, "timestamp": ...}` alone | a row |
+| `{"NodeId": "ns=2;s=Temp", "Value": 21, "SourceTimestamp": ...}` (OPC UA) | a row: the metric `ns=2;s=Temp` |
 | `[{"meter": "M1", "E": 1}, {"meter": "M2", "E": 2}]` | records told apart by a name: the metrics `M1.E`, `M2.E` |
 | `{"M1": [rows or dated values], "M2": [...]}` | devices by key |
 | `{"ts": ..., "values": {"temp": 21}}` | the metric `temp` at that time |
@@ -35,9 +36,13 @@ NAME_FIELDS = (
 _RECORD_FIELDS = (
     "mac", "addr", "address", "serial", "sn", "uid", "uuid", "eui", "devEui", "deviceId", "device_id", "device",
     "sensorId", "sensor_id", "channel", "ch", "unitId", "unit_id", "slaveId", "slave_id", "slave", "nodeId", "node_id",
-    "node",
+    "node", "NodeId",
 )  # fmt: skip
 """Identities by which records are told apart where no field names them."""
+
+NODE_FIELDS = ("NodeId", "nodeId", "node_id")
+"""Fields that name a row by a node of OPC UA, such as `ns=2;s=Line1.Speed`."""
+_NODE = re.compile(r"(nsu?=[^;]+;)?[isgb]=.+", re.DOTALL)
 
 VALUE_FIELDS = ("value", "v", "val", "Value", "Val")
 UNIT_FIELDS = ("unit", "u", "uom", "units", "unit_of_measurement", "Unit")
@@ -65,6 +70,7 @@ _BESIDE_VALUE = frozenset(
     """,
     )
 )
+_BESIDE_NODE = {"ApplicationUri", "applicationUri", "EndpointUrl", "endpointUrl", "SequenceNumber", *NAME_FIELDS}
 _IN_MS = (946_684_800_000, 4_102_444_800_000)
 """Milliseconds since 1970 of the years 2000 to 2099."""
 _COLUMN_FIELDS = ("columns", "fields", "header", "headers", "cols", "names", "channels")
@@ -91,12 +97,25 @@ def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
     value = value_field(node)
     if value is None:
         return None
+    if (name := node_field(node)) is not None and _all_beside(node, {name, value} | _BESIDE_NODE):
+        return name, value
     name = next(
         (name for name in NAME_FIELDS if _is_name(node.get(name)) and not (alone and _names_no_row(name, node))), None
     )
     if name is None or not _all_beside(node, {name, value} | {each for each in NAME_FIELDS if each in node}):
         return None
     return name, value
+
+
+def node_field(node: Node) -> str | None:
+    """The field that names a node of OPC UA; None where there is none."""
+    return next((name for name in NODE_FIELDS if name in node and _NODE.fullmatch(str(node[name]))), None)
+
+
+def may_name_node(node: Node) -> bool:
+    """Whether a field would name a node of OPC UA, with a value, if it held another text."""
+    texts = any(isinstance(node.get(name), str) for name in NODE_FIELDS)
+    return texts and node_field(node) is None and any(name in node for name in VALUE_FIELDS)
 
 
 def _names_no_row(name: str, node: Node) -> bool:

@@ -175,7 +175,9 @@ class TreeReader(TreeFields):
             name = node[self.parameters.metric]
             value = node[self.parameters.value]
             self._leaf(value, str(name) or SINGLE, device, time, self._unit_beside(node), row=True)
-        elif not self.parameters.shapes or not self._walk_shape(node, path, depth, device, time):
+        elif not self.parameters.shapes or not (
+            self._walk_node(node, path, depth, device, time) or self._walk_shape(node, path, depth, device, time)
+        ):
             self._walk_fields(node, path, depth, device, time)
 
     def _walk_fields(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> None:
@@ -205,6 +207,16 @@ class TreeReader(TreeFields):
             if isinstance(child, list) and name.lower() in shapes.CONTAINERS and _holds_rows(child):
                 inner = inner.rpartition(".")[0]
         self._walk(child, inner, depth + 1, device, time)
+
+    def _walk_node(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
+        """Read a node of OPC UA whose value stands in a map of its own; False where it is none."""
+        if shapes.may_name_node(node):
+            self.unsteady()
+        name = shapes.node_field(node)
+        if name is None or path or not isinstance(node.get("Value"), dict):
+            return False
+        self._walk(node["Value"], self.fixed(node[name]), depth + 1, device, time)
+        return True
 
     def _walk_shape(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
         """Read a map of a known shape; False where it is of none."""

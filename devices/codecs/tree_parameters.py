@@ -36,6 +36,8 @@ TIME_FIELDS = (
     "time_ms",
     "ts_ms",
     "_timestamp",
+    "SourceTimestamp",
+    "sourceTimestamp",
     "dateutc",
     "unixtime",
     "epoch",

@@ -252,3 +252,11 @@ def test_the_calendar_of_the_compiled_path_is_the_gregorian_one() -> None:
     (note,) = decoded.notes
     assert (note.message, note.kind) == (len(items), "time_unread")
     assert "'2100-02-29T00:00:00Z': day is out of range for month" in note.detail
+
+
+def test_a_node_of_opc_ua_is_told_from_other_names_of_the_same_layout() -> None:
+    names = ["abc", "i=5", "abc", "ns=2;s=Speed", "i=6", "", "i=5"]
+    flat = [json.dumps({"nodeId": name, "value": n}).encode() for n, name in enumerate(names)]
+    deep = [json.dumps({"NodeId": name, "Value": {"Value": n}}).encode() for n, name in enumerate(names)]
+    check(flat * 3)
+    check(deep * 3)
