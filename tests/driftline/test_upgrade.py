@@ -18,6 +18,8 @@ from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
 
 OLDER = Path(__file__).parents[1] / "support" / "older"
+OF_OTHER_LAYOUTS = ("8d36448.tar.gz", "ebd0d96.tar.gz")
+"""Folders whose state of detectors fits no longer. That of the others is taken over as long as no layout changes."""
 FOLDERS = sorted(OLDER.glob("*.tar.gz"))
 START = 1_750_000_000 * 10**9
 CONFIG = """
@@ -36,7 +38,7 @@ detectors = ["default", "joint"]
 
 
 def test_there_is_a_folder_of_an_earlier_version() -> None:
-    assert len(FOLDERS) >= 2
+    assert len(FOLDERS) >= 3
 
 
 @pytest.mark.parametrize("packed", FOLDERS, ids=lambda path: path.name.partition(".")[0])
@@ -52,12 +54,13 @@ def test_a_folder_of_an_earlier_version_goes_on(packed: Path, tmp_path: Path) ->
         points = store.counts()["stored"]
         open_before = store.alarms(open_only=True)
         engine = restored_engine(parse_config(CONFIG), store, journal, snapshots, said.append)
-        assert engine.position == store.position == 8
+        assert store.position == 8
+        assert engine.position in (7, 8), "where the snapshot stands, or the database where the snapshot does not fit"
         rows = [(b"pump", b'{"flow": 20.5, "power": 41.5}', START + (400 + i) * 10**9, 0) for i in range(20)]
         journal.append(MessageChunk.of(rows))
-        (entry,) = journal.read(8)
-        output = engine.step(entry)
-        store.commit(output)
+        for entry in journal.read(engine.position):
+            output = engine.step(entry)
+            store.commit(output)
         assert store.counts()["stored"] == points + len(output.points)
         assert np.isfinite(output.points.score).all(), "scored at once, by what was stored before"
         numbers = [alarm.alarm for alarm in store.alarms()]
@@ -66,8 +69,9 @@ def test_a_folder_of_an_earlier_version_goes_on(packed: Path, tmp_path: Path) ->
         assert all(a.state in (AlarmState.OPEN, AlarmState.CLEARED) for a in store.alarms())
         again = restored_engine(parse_config(CONFIG), store, journal, snapshots, said.append)
     text = "\n".join(said)
-    assert 'detector "default" starts anew: ' in text
-    assert "learned from stored history: default, joint, on 2 series" in text
+    starts_anew = 'detector "default" starts anew: ' in text
+    assert starts_anew == ("learned from stored history: default" in text), "what does not fit is learned anew"
+    assert starts_anew or packed.name not in OF_OTHER_LAYOUTS
     assert again.position <= 9
 
 
