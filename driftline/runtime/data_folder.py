@@ -6,8 +6,8 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,10 @@ class DataFolder:
                 f'data folder "{self.path}" is used by another driftline (process {holder}); '
                 "stop that one, or choose another folder with --data"
             ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
         self._lock_file = handle
+        with _named(self.path / "lock"):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
         self._close_to_others()
 
     def _close_to_others(self) -> None:
@@ -92,7 +93,10 @@ class DataFolder:
         `token` lets them in where people have to sign in; only the folder's owner can read it.
         """
         self._token.unlink(missing_ok=True)
-        with os.fdopen(os.open(self._token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+        with (
+            _named(self._token),
+            os.fdopen(os.open(self._token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made,
+        ):
             made.write(token)
         _write(self._service, {"pid": os.getpid(), "url": url, "broker": broker})
 
@@ -111,9 +115,7 @@ class DataFolder:
             ):
                 return known
         name = "driftline" if self.session.exists() else f"driftline-{secrets.token_hex(4)}"
-        temporary = self.client.with_suffix(".tmp")
-        temporary.write_text(name + "\n")
-        temporary.replace(self.client)
+        _put(self.client, name)
         return name
 
     def subscribed(self) -> dict[str, int]:
@@ -182,6 +184,22 @@ class DataFolder:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    _put(path, json.dumps(content))
+
+
+def _put(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content) + "\n")
-    temporary.replace(path)
+    with _named(path):
+        temporary.write_text(text + "\n")
+        temporary.replace(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in errors that do not, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -111,3 +111,10 @@ def test_a_client_id_that_no_broker_takes_is_made_up_anew(tmp_path: Path, conten
     made = folder.client_id()
     assert re.fullmatch("driftline-[0-9a-f]{8}", made)
     assert folder.client_id() == made
+
+
+def test_a_full_disk_names_the_file_that_has_no_room(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    (tmp_path / "session.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/session\.json'"):
+        folder.remember_subscribed({"a/#": 1})
