@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,13 @@ def be_told_by_mail(browser: Browser, service: Any, wait_until: Any, mail: MailS
     assert f"{service.url}/#/device/plant%2Fhall-1%2Fpump-07" in told.get_content()
 
 
+def see_what_was_done(browser: Browser, service: Any) -> None:
+    browser.go(f"{service.url}/#/settings?tab=audit")
+    browser.wait_for("return document.querySelectorAll('main tbody tr').length > 2", "the audit log")
+    shelved = browser.run("return document.querySelector('main tbody tr:last-child td:last-child .sub').innerText")
+    assert re.fullmatch(r"shelved until: – → \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", shelved)
+
+
 def test_why_did_pump_7_alarm_silence_it_make_it_less_touchy_and_tell_me_by_mail_next_time(
     service: Any, browser: Browser, mail: MailServer, wait_until: Any
 ) -> None:
@@ -155,6 +163,7 @@ def test_why_did_pump_7_alarm_silence_it_make_it_less_touchy_and_tell_me_by_mail
         silence_it(browser, service)
         make_it_less_touchy(browser, service, wait_until)
         be_told_by_mail(browser, service, wait_until, mail, plant)
+        see_what_was_done(browser, service)
         assert browser.console_errors() == []
     finally:
         plant.close()

@@ -2,12 +2,15 @@
 
 import { get, may, me, send } from "./api.js";
 import { ask, attempt, field, tell } from "./dialog.js";
-import { buttonGroup, fill, h, keepInAddress } from "./dom.js";
+import { asCards, buttonGroup, fill, h, keepInAddress } from "./dom.js";
 import { configEditor } from "./config_editor.js";
 import { ago, moment } from "./format.js";
 import { drawPhones } from "./phones.js";
 
 const roles = [["viewer", "viewer: sees everything"], ["operator", "operator: acts on alarms too"], ["admin", "admin: changes settings too"]];
+
+// No other number is so large: nanoseconds of the year 2001.
+const firstInstant = 1e18;
 
 export async function showSettings({ root, search, signal }) {
   const tabs = [["notices", "Notices"], ...(may("operator") ? [["phones", "Phones"]] : []), ...(may("admin") ? [["people", "People"], ["audit", "Audit log"]] : []), ["configuration", "Configuration"]];
@@ -49,6 +52,7 @@ export async function showSettings({ root, search, signal }) {
         h("td", { class: "still" }, moment(each.created)), h("td", {}, each.channel), h("td", { class: "wide" }, each.subject),
         h("td", {}, h("span", { class: `chip ${each.state === "sent" ? "ok" : each.state === "waiting" ? "warning" : ""}` }, each.state), each.error ? h("span", { class: "sub bad" }, each.error) : null)))))
         : h("p", { class: "pad dim" }, "None yet.")));
+    asCards(content);
   }
 
   async function drawPeople() {
@@ -85,8 +89,9 @@ export async function showSettings({ root, search, signal }) {
     const { entries } = await get("audit", { limit: 500 }, signal);
     fill(content, h("section", { class: "panel scroll" }, entries.length ? h("table", {},
       h("thead", {}, h("tr", {}, ["When", "Who", "From", "What", "Detail"].map((title) => h("th", { scope: "col" }, title)))),
-      h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", { class: "still" }, moment(entry.time)), h("td", {}, entry.who), h("td", { class: "mono" }, entry.address), h("td", {}, entry.action), h("td", { class: "wide" }, entry.detail, entry.before || entry.after ? h("span", { class: "sub" }, `${entry.before || "nothing"} → ${entry.after || "nothing"}`) : null)))))
+      h("tbody", {}, entries.map((entry) => h("tr", {}, h("td", { class: "still" }, moment(entry.time)), h("td", {}, entry.who), h("td", { class: "mono" }, entry.address), h("td", {}, entry.action), h("td", { class: "wide" }, entry.detail, entry.before || entry.after ? h("span", { class: "sub" }, changeOf(entry.before, entry.after)) : null)))))
       : h("div", { class: "empty" }, h("b", {}, "Nothing was done yet"), "What people change is written down here.")));
+    asCards(content);
   }
 
   async function drawConfiguration() {
@@ -97,6 +102,23 @@ export async function showSettings({ root, search, signal }) {
   }
 
   await draw();
+}
+
+// What was changed, in words: what is written down as JSON by those of its parts that differ, all else as it is.
+function changeOf(before, after) {
+  const [was, is] = [partsOf(before), partsOf(after)];
+  if (!was || !is) return `${before || "nothing"} → ${after || "nothing"}`;
+  const changed = [...new Set([...was.keys(), ...is.keys()])].filter((key) => was.get(key) !== is.get(key));
+  return changed.map((key) => `${key}: ${was.get(key) ?? "–"} → ${is.get(key) ?? "–"}`).join("; ");
+}
+
+// The parts of an object, or of each of several, by name; null where the text is none.
+function partsOf(text) {
+  let found = [];
+  try { found = [JSON.parse(text || "[]")].flat(); } catch { return null; }
+  if (found.some((each) => each === null || typeof each !== "object")) return null;
+  const value = (each) => (typeof each === "string" ? each : each > firstInstant ? moment(each) : JSON.stringify(each));
+  return new Map(found.flatMap((each, i) => Object.entries(each).map(([key, of]) => [`${found.length > 1 ? `${each.alarm ?? each.device ?? i + 1} ` : ""}${key.replaceAll("_", " ")}`, value(of)])));
 }
 
 // A duration of the configuration, such as "5m", as seconds.
