@@ -22,6 +22,7 @@ from benchmarks import kernels_group as kernels
 from benchmarks import messages_group as messages
 from benchmarks import stores_group as stores
 from benchmarks import streams_group as streams
+from benchmarks import tracing_group as tracing
 from benchmarks.figures import Figures
 from benchmarks.processes import NoBrokerError
 from benchmarks.setting import Setting
@@ -36,6 +37,7 @@ GROUPS: tuple[tuple[str, Callable[[Setting], object]], ...] = (
     ("stores", stores.run),
     ("archive", archive.run),
     ("streams", streams.run),
+    ("tracing", tracing.run),
     ("starting", starting.run),
     ("devices", devices_page.run),
 )

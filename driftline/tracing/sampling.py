@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from math import ceil
-
-_MASK = (1 << 64) - 1
+from zlib import crc32
 
 
 def sampled_offsets(offset: int, messages: int, share: float) -> list[int]:
     """Journal offsets, among `messages` from `offset` on, of those that are traced.
 
-    One of each run of 1 / `share` messages, at a place that a hash of the run's number picks: it costs nothing for the
-    messages between.
+    One of each run of 1 / `share` messages, at a place that a hash (CRC-32) of the run's number picks: it costs nothing
+    for the messages between.
     """
     if share <= 0:
         return []
@@ -19,21 +18,16 @@ def sampled_offsets(offset: int, messages: int, share: float) -> list[int]:
     end = offset + messages
     found = []
     number = max(0, int(offset / run) - 1)
-    while (first := ceil(number * run)) < end:
-        length = ceil((number + 1) * run) - first
-        picked = first + _mixed(number) % length if length else -1
-        if offset <= picked < end:
-            found.append(picked)
+    first = ceil(number * run)
+    while first < end:
         number += 1
+        following = ceil(number * run)
+        if following > first:
+            picked = first + crc32(number.to_bytes(8)) % (following - first)
+            if offset <= picked < end:
+                found.append(picked)
+        first = following
     return found
-
-
-def _mixed(number: int) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): 64 bits in which neighbours have nothing in common."""
-    mixed = (number + 0x9E3779B97F4A7C15) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    return mixed ^ (mixed >> 31)
 
 
 class Budget:

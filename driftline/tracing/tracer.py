@@ -99,18 +99,17 @@ class Tracer:
     def _wanted(self, entry: JournalEntry, watch: StageWatch, output: StepOutput) -> Iterator[tuple[int, Why, str]]:
         """Rows of the messages to be traced, why, and what went wrong; the more important reason of a row first."""
         arrival = entry.chunk.arrival
-        rows = np.searchsorted(arrival, watch.alarmed).tolist()
-        alarms = [(row, Why.ALARM, "") for row in dict.fromkeys(rows) if row < len(arrival)]
-        letters = [
-            (each.offset - entry.offset, Why.DEAD_LETTER, f"{each.reason}: {each.detail}"[:500])
-            for each in islice(output.dead_letters, self._most)
-        ]
-        self.counts["left out"] += max(0, len(output.dead_letters) - self._most)
-        sampled = [
-            (offset - entry.offset, Why.SAMPLED, "")
-            for offset in sampled_offsets(entry.offset, len(arrival), self._share)
-        ]
-        for budget, wanted in ((self._always_budget, [*letters, *alarms]), (self._sampled_budget, sampled)):
+        always: list[tuple[int, Why, str]] = []
+        if output.dead_letters:
+            for each in islice(output.dead_letters, self._most):
+                always.append((each.offset - entry.offset, Why.DEAD_LETTER, f"{each.reason}: {each.detail}"[:500]))
+            self.counts["left out"] += max(0, len(output.dead_letters) - self._most)
+        if watch.alarmed:
+            rows = np.searchsorted(arrival, watch.alarmed).tolist()
+            always += [(row, Why.ALARM, "") for row in dict.fromkeys(rows) if row < len(arrival)]
+        offsets = sampled_offsets(entry.offset, len(arrival), self._share)
+        sampled = [(offset - entry.offset, Why.SAMPLED, "") for offset in offsets]
+        for budget, wanted in ((self._always_budget, always), (self._sampled_budget, sampled)):
             for row, why, error in wanted:
                 if budget.take(int(arrival[row])):
                     yield row, why, error
@@ -154,7 +153,12 @@ class Tracer:
                 self.exporter.put(traces)
 
     def _between(self, position: int, next_position: int) -> Iterator[tuple[ChunkTimes, list[Trace]]]:
-        return (found for at, found in self._chunks.items() if position <= at < next_position)
+        """The entries in this run of the journal; what is asked for is among the newest, most often."""
+        for at in reversed(self._chunks):
+            if at < position:
+                return
+            if at < next_position:
+                yield self._chunks[at]
 
     def called(self, keys: Iterable[str], record: CallRecord) -> None:
         """A function has been called for the events of these keys."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import numpy as np
 import pytest
 from demo_service import DemoService
 from fastapi.testclient import TestClient
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from otlp_collector import Collector
 from traced_plant import START, TracedPlant
 
 from common import extras
@@ -163,44 +161,11 @@ def test_a_function_that_fails_lets_its_message_be_traced() -> None:
     assert calls[0].attributes["driftline.function"] == "order"
 
 
-class Collector:
-    """Takes OTLP over HTTP, and reads it."""
-
-    def __init__(self) -> None:
-        self.requests: list[ExportTraceServiceRequest] = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                assert self.path == "/v1/traces"
-                collector.requests.append(ExportTraceServiceRequest.FromString(body))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def spans(self) -> list[Span]:
-        return [
-            span
-            for request in list(self.requests)
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     collector = Collector()
     yield collector
-    collector.server.shutdown()
-    collector.server.server_close()
+    collector.close()
 
 
 def exporter_to(url: str) -> TraceExporter:
@@ -236,8 +201,7 @@ def test_a_collector_is_sent_each_span_once(collector: Collector, wait_until: Wa
 def test_a_collector_that_is_away_costs_spans_alone_and_is_said_once(
     collector: Collector, wait_until: WaitUntil, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector.server.shutdown()
-    collector.server.server_close()
+    collector.close()
     caplog.set_level(logging.INFO)
     exporter = exporter_to(collector.url)
     plant = TracedPlant(exporter, sample=1, per_second=1_000)

@@ -1,0 +1,146 @@
+"""Tracing: what a message costs the engine while nothing is traced, and while 1 % is and a collector takes it."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from benchmarks.load import METRICS
+from benchmarks.setting import Setting, configuration
+from devices.messages import MessageChunk
+from driftline.config import parse_config
+from driftline.runtime.recovery import new_engine
+from driftline.tracing.trace_export import NoExporter, TraceExporter
+from driftline.tracing.tracer import Tracer
+from driftline.tracing.tracing_settings import TracingSettings
+from ingest.pipeline import Engine
+from storage.store import JournalEntry
+
+GROUP = "Tracing: 1,000 devices, JSON, 3 metrics, 50,000 messages a second, cheap tier"
+
+MESSAGES_A_SECOND = 50_000
+_SHARE = 0.01
+_CHUNK = 1_000
+_SECONDS = 12
+_WARM_CHUNKS = 60
+_SENT = 500
+_START = 1_750_000_000_000_000_000
+
+
+def chunks() -> list[MessageChunk]:
+    """Messages of the devices in turn, evenly spread."""
+    random = np.random.default_rng(7)
+    gap = 1_000_000_000 // MESSAGES_A_SECOND
+    made = []
+    for start in range(0, _SECONDS * MESSAGES_A_SECOND, _CHUNK):
+        rows = []
+        values = np.round(60 + random.standard_normal((_CHUNK, len(METRICS))), 2).tolist()
+        for number, row in enumerate(values, start):
+            arrival = _START + number * gap
+            fields = ",".join(f'"{name}":{value}' for name, value in zip(METRICS, row, strict=True))
+            body = f'{{"timestamp":{arrival // 1_000_000},{fields}}}'.encode()
+            rows.append((b"bench/d%06d" % (number % 1_000), body, arrival, 0))
+        made.append(MessageChunk.of(rows))
+    return made
+
+
+class Lane:
+    """One engine, and the CPU seconds that it took behind the first chunks."""
+
+    def __init__(self, tracer: Tracer | None) -> None:
+        self.engine: Engine = new_engine(parse_config(configuration(1883)), [])
+        self.tracer = tracer
+        self.seconds = 0.0
+
+    def take(self, chunk: MessageChunk) -> None:
+        entry = JournalEntry(self.engine.position, self.engine.position * _CHUNK, chunk)
+        began = time.thread_time()
+        if self.tracer is None:
+            self.engine.step(entry)
+        else:
+            self.tracer.journaled(entry.position, self.tracer.now(), self.tracer.now())
+            self.tracer.stored(self.tracer.step(self.engine, entry), self.tracer.now())
+        if entry.position >= _WARM_CHUNKS:
+            self.seconds += time.thread_time() - began
+
+
+def engine_costs(load: list[MessageChunk]) -> tuple[float, float, float]:
+    """CPU seconds a message of the engine: without tracing, at 1 %, and at 1 % with none left out.
+
+    The three take each chunk by turns, in an order that goes round: what else the machine does falls on all alike.
+    """
+    lanes = [Lane(None)]
+    for most in (20, 1_000):
+        settings = TracingSettings(sample=_SHARE, per_second=most)
+        lanes.append(Lane(Tracer(settings, NoExporter(), clock=time.time_ns)))
+    for number, chunk in enumerate(load):
+        if number == _WARM_CHUNKS:
+            gc.collect()
+            gc.freeze()  # as the service does
+        for lane in islice(cycle(lanes), number % 3, number % 3 + 3):
+            lane.take(chunk)
+    gc.unfreeze()
+    messages = (len(load) - _WARM_CHUNKS) * _CHUNK
+    off, bounded, all_of_them = (lane.seconds / messages for lane in lanes)
+    return off, bounded, all_of_them
+
+
+def sending_cost(chunk: MessageChunk) -> float:
+    """CPU seconds that this process takes to send one trace to a collector, in another one."""
+    ours, theirs = multiprocessing.Pipe()
+    collector = multiprocessing.get_context("spawn").Process(target=_collect, args=(theirs,), daemon=True)
+    collector.start()
+    exporter = TraceExporter(f"http://127.0.0.1:{ours.recv()}/v1/traces")
+    tracer = Tracer(TracingSettings(sample=1, per_second=_SENT), NoExporter(), clock=time.time_ns)
+    Lane(tracer).take(chunk)
+    traces = tracer.newest(_SENT)
+    spans = sum(len(trace.spans()) for trace in traces)
+    used = time.process_time()
+    exporter.put(traces)
+    while exporter.exported + exporter.lost < spans:
+        time.sleep(0.01)
+    used = time.process_time() - used
+    if exporter.lost:
+        raise RuntimeError(f"the collector has not taken {exporter.lost} of {spans} spans")
+    exporter.close()
+    collector.terminate()
+    collector.join()
+    return used / len(traces)
+
+
+class _Taking(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def _collect(port: Connection) -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Taking)
+    port.send(server.server_port)
+    server.serve_forever()
+
+
+def run(setting: Setting) -> None:
+    """Add the figures."""
+    load, add = chunks(), setting.figures.add
+    for _ in range(setting.runs):
+        setting.say("tracing")
+        off, bounded, all_of_them = engine_costs(load)
+        sent = sending_cost(load[0])
+        sending = TracingSettings().per_second * sent / MESSAGES_A_SECOND
+        add(GROUP, "engine, nothing traced, CPU a message", off * 1e6, "µs")
+        add(GROUP, "engine, 1 % traced, CPU a message", bounded * 1e6, "µs", note="20 traces a second, the default")
+        add(GROUP, "sending one trace to a collector", sent * 1e6, "µs", note="in a thread of its own")
+        share = 100 * (bounded + sending - off) / off
+        add(GROUP, "1 % traced and sent, more CPU than off", share, "%", at_most=2.0)
+        more = 100 * (all_of_them - off) / off
+        add(GROUP, "1 % traced and none left out, more CPU than off", more, "%", note="500 traces a second, not sent")
