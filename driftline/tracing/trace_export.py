@@ -121,10 +121,11 @@ class TraceExporter:
                 log.warning("the collector %s takes no traces; those that it misses are lost to it", self._url)
 
     def _converted(self, trace: Trace, span: Span) -> sdk.ReadableSpan:
+        trace_id = trace.trace_id
         return sdk.ReadableSpan(
             span.name,
-            context=_context(trace.trace_id, span.span_id, remote=False),
-            parent=_context(trace.trace_id, span.parent_id, remote=span.name == ROOT) if span.parent_id else None,
+            context=_context(trace_id, span.span_id, remote=False),
+            parent=_context(trace_id, span.parent_id, remote=span.name == ROOT) if span.parent_id else None,
             resource=self._resource,
             attributes=dict(span.attributes),
             kind=api.SpanKind[_KINDS.get(span.name, "INTERNAL")],

@@ -108,13 +108,16 @@ class Tracer:
             rows = np.searchsorted(arrival, watch.alarmed).tolist()
             always += [(row, Why.ALARM, "") for row in dict.fromkeys(rows) if row < len(arrival)]
         offsets = sampled_offsets(entry.offset, len(arrival), self._share)
-        sampled = [(offset - entry.offset, Why.SAMPLED, "") for offset in offsets]
-        for budget, wanted in ((self._always_budget, always), (self._sampled_budget, sampled)):
-            for row, why, error in wanted:
-                if budget.take(int(arrival[row])):
-                    yield row, why, error
-                else:
-                    self.counts["left out"] += 1
+        for row, why, error in always:
+            if self._always_budget.take(int(arrival[row])):
+                yield row, why, error
+            else:
+                self.counts["left out"] += 1
+        for offset in offsets:
+            if self._sampled_budget.take(int(arrival[offset - entry.offset])):
+                yield offset - entry.offset, Why.SAMPLED, ""
+            else:
+                self.counts["left out"] += 1
 
     def _trace(self, times: ChunkTimes, entry: JournalEntry, row: int, why: Why, error: str = "") -> Trace:
         chunk = entry.chunk
