@@ -5,29 +5,32 @@ from __future__ import annotations
 from math import ceil
 from zlib import crc32
 
+from common.time_units import SECOND
 
-def sampled_offsets(offset: int, messages: int, share: float) -> list[int]:
-    """Journal offsets, among `messages` from `offset` on, of those that are traced.
 
-    One of each run of 1 / `share` messages, at a place that a hash (CRC-32) of the run's number picks: it costs nothing
-    for the messages between.
+class Sampling:
+    """One message of each run of 1 / `share` messages, at a place that a hash (CRC-32) of the run's number picks.
+
+    Nothing is calculated for the messages between. `share` is above 0, and at most 1.
     """
-    if share <= 0:
-        return []
-    run = 1 / share
-    end = offset + messages
-    found = []
-    number = max(0, int(offset / run) - 1)
-    first = ceil(number * run)
-    while first < end:
-        number += 1
-        following = ceil(number * run)
-        if following > first:
-            picked = first + crc32(number.to_bytes(8)) % (following - first)
-            if offset <= picked < end:
-                found.append(picked)
-        first = following
-    return found
+
+    def __init__(self, share: float) -> None:
+        self._run = 1 / share
+
+    def numbers(self, offset: int, messages: int) -> range:
+        """The numbers of the runs whose picked message is among `messages` from the journal's `offset` on."""
+        return range(self._picked_before(offset), self._picked_before(offset + messages))
+
+    def offset(self, number: int) -> int:
+        """The journal offset of the message that is picked of a run."""
+        first = ceil(number * self._run)
+        return first + crc32(number.to_bytes(8)) % (ceil((number + 1) * self._run) - first)
+
+    def _picked_before(self, offset: int) -> int:
+        number = max(0, int(offset / self._run) - 1)
+        while self.offset(number) < offset:
+            number += 1
+        return number
 
 
 class Budget:
@@ -40,7 +43,7 @@ class Budget:
 
     def take(self, arrival: int) -> bool:
         """Whether a message that arrived then still has room in its second."""
-        second = arrival // 1_000_000_000
+        second = arrival // SECOND
         if second != self._second:
             self._second, self._used = second, 0
         self._used += 1

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from driftline.tracing.sampling import Budget, sampled_offsets
+from common.time_units import SECOND
+from driftline.tracing.sampling import Budget, Sampling
 from driftline.tracing.trace_export import NoExporter, TraceExporter
 from driftline.tracing.trace_parent import TraceParent, trace_parent_of
 from driftline.tracing.traces import ChunkTimes, FunctionCall, Trace, Why
@@ -43,7 +44,7 @@ class Tracer:
         self.now = clock
         self.exporter = exporter
         self.counts: Counter[str] = Counter()
-        self._share = settings.sample
+        self._sampling = Sampling(settings.sample) if settings.sample else None
         self._sampled: deque[Trace] = deque(maxlen=settings.keep)
         self._always: deque[Trace] = deque(maxlen=settings.keep)
         budgets = (Budget(settings.per_second) for _ in range(3))
@@ -107,15 +108,27 @@ class Tracer:
         if watch.alarmed:
             rows = np.searchsorted(arrival, watch.alarmed).tolist()
             always += [(row, Why.ALARM, "") for row in dict.fromkeys(rows) if row < len(arrival)]
-        offsets = sampled_offsets(entry.offset, len(arrival), self._share)
         for row, why, error in always:
             if self._always_budget.take(int(arrival[row])):
                 yield row, why, error
             else:
                 self.counts["left out"] += 1
-        for offset in offsets:
-            if self._sampled_budget.take(int(arrival[offset - entry.offset])):
-                yield offset - entry.offset, Why.SAMPLED, ""
+        for row in self._sampled_rows(entry):
+            yield row, Why.SAMPLED, ""
+
+    def _sampled_rows(self, entry: JournalEntry) -> Iterator[int]:
+        if self._sampling is None:
+            return
+        arrival = entry.chunk.arrival
+        numbers = self._sampling.numbers(entry.offset, len(arrival))
+        for number in numbers:
+            row = self._sampling.offset(number) - entry.offset
+            came = int(arrival[row])
+            if self._sampled_budget.take(came):
+                yield row
+            elif int(arrival[-1]) // SECOND == came // SECOND:
+                self.counts["left out"] += numbers.stop - number
+                return
             else:
                 self.counts["left out"] += 1
 

@@ -40,7 +40,7 @@ class TracingSettings(BaseModel):
         description="How many of the newest traces stay in memory, and as many again of dead letters and alarms.",
     )
     per_second: int = Field(
-        default=10,
+        default=5,
         ge=1,
         le=1_000,
         description="Most traces a second, and as many again of dead letters and alarms; more are counted, not kept.",

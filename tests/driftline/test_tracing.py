@@ -21,7 +21,7 @@ from devices.messages import MessageChunk
 from driftline.config import parse_config
 from driftline.config_errors import ConfigError
 from driftline.http.app import create_app
-from driftline.tracing.sampling import sampled_offsets
+from driftline.tracing.sampling import Sampling
 from driftline.tracing.trace_export import TraceExporter
 from driftline.tracing.trace_parent import TraceParent, parse_trace_parent, trace_parent_of
 from driftline.tracing.traces import Why
@@ -78,16 +78,21 @@ def test_dead_letters_and_alarms_are_traced_though_nothing_is_sampled() -> None:
     assert (alarm.offset, alarm.error) == (3 + opened, "")
 
 
+def sampled(offset: int, messages: int, share: float) -> list[int]:
+    sampling = Sampling(share)
+    return [sampling.offset(number) for number in sampling.numbers(offset, messages)]
+
+
 def test_the_same_messages_are_sampled_however_the_journal_is_cut() -> None:
-    whole = sampled_offsets(0, 100_000, 0.01)
+    whole = sampled(0, 100_000, 0.01)
     assert len(whole) == 1_000
     cuts = [0, 1, 17, 4_000, 4_001, 99_999, 100_000]
-    pieces = [sampled_offsets(a, b - a, 0.01) for a, b in pairwise(cuts)]
+    pieces = [sampled(a, b - a, 0.01) for a, b in pairwise(cuts)]
     assert [offset for piece in pieces for offset in piece] == whole
     assert np.std(np.array(whole) % 100) > 20
-    assert sampled_offsets(7, 5, 1.0) == [7, 8, 9, 10, 11]
-    assert sampled_offsets(0, 10, 0.0) == []
-    assert len(sampled_offsets(0, 10_000, 0.3)) == 3_000
+    assert sampled(7, 5, 1.0) == [7, 8, 9, 10, 11]
+    assert len(sampled(0, 10_000, 0.3)) == 3_000
+    assert len(sampled(10**12, 100_000, 0.01)) == 1_000
 
 
 def test_no_more_than_so_many_a_second_are_traced_and_alarms_come_first() -> None:
