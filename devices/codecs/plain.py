@@ -1,10 +1,10 @@
 """Decode, codec `plain`: one number or word as text, or a list of numbers; the topic names what it measures.
 
-`21.5`, `21,5`, `21.5 °C`, `1 234,5`, `on` are one reading without a name of its own (`UNNAMED`): the route names it
-by the topic. A short text that is no number is a state. Several numbers are the metrics `0`, `1`, ...: split at `;`
-where there is one, else at commas. `21, 5` and `1,2,3` are lists, and so is a JSON array of numbers. One comma
-between digits is a decimal comma where one digit follows, a unit, or nothing but zero stands before it; of `21,40`
-nothing tells whether it is 21.4 or the two numbers 21 and 40, and the parameter `comma` says so.
+`21.5`, `21,5`, `21.5 °C`, `1 234,5`, `1.234,56 kWh`, `on` are one reading without a name of its own (`UNNAMED`): the
+route names it by the topic. A short text that is no number is a state. Several numbers are the metrics `0`, `1`, ...:
+split at `;` where there is one, else at commas. `21, 5` and `1,2,3` are lists, and so is a JSON array of numbers. One
+comma between digits is a decimal comma where one digit follows, a unit, or nothing but zero stands before it; of
+`21,40` nothing tells whether it is 21.4 or the two numbers 21 and 40, and the parameter `comma` says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from devices.rejection_reasons import Reason
 
 _ONE_COMMA = re.compile(r"[+-]?(\d+),(\d+)(?:[eE][+-]?\d+)?(\s*[^\d\s,;][^,;]*)?", re.ASCII)
 _THOUSANDS = re.compile(r"[^,;]*\d,\d{3}\.\d+[^,;]*", re.ASCII)
+_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+,\d+\s*[^\d\s.,;][^,;]*", re.ASCII)
+"""Thousands parted by points, a decimal comma and a unit: `1.234,56 kWh`."""
 _SPACED = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
 _THIN_SPACE = re.compile(r"[ \u00a0\u202f]")
 _LONGEST = 65_536
@@ -125,7 +127,11 @@ class PlainCodec:
             return members
         if ";" in text:
             parts = text.split(";")
-        elif "," not in text or _THOUSANDS.fullmatch(text) or (one and self.parameters.comma != "list"):
+        elif (
+            "," not in text
+            or _THOUSANDS.fullmatch(text)
+            or ((one or _POINTS.fullmatch(text)) and self.parameters.comma != "list")
+        ):
             return None
         else:
             parts = text.split(",")
