@@ -250,7 +250,7 @@ def _tell(
     best = 0
     for k in range(ANSWERS):
         if k < out.parts.shape[1]:
-            out.parts[row, k] = answers[k]
+            out.parts[row, k] = compress(answers[k])
         if answers[k] > answers[best]:
             best = k
     out.score[row] = compress(answers[best])

@@ -145,6 +145,7 @@ def test_the_channel_is_the_part_that_gave_the_score() -> None:
     scored = np.flatnonzero(result.channel >= 0)
     highest = result.parts[scored, result.channel[scored]]
     np.testing.assert_array_equal(highest, result.parts[scored].max(axis=1))
+    np.testing.assert_allclose(highest, result.score[scored], rtol=1e-6)
 
 
 def test_an_alarmed_value_lies_outside_the_band_it_is_told_with() -> None:
