@@ -222,6 +222,8 @@ class Archive:
         words = []
         for file in files:
             try:
+                if self._files.get_file_info(file.path).type not in (fs.FileType.File, fs.FileType.NotFound):
+                    raise OSError("it is no file")  # a pipe would be waited for
                 with self._files.open_input_stream(file.path) as stream:
                     digest = hashlib.sha256(stream.read()).hexdigest()
             except OSError as error:

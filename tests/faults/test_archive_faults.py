@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_a_damaged_file_is_set_aside_and_the_rest_answers(filled: Path, damage: 
         store.move_to_archive()
         assert store.archive_problem == ""
         assert store.points(0).total == 12 * 24
+
+
+def test_a_pipe_in_place_of_a_file_holds_up_nothing(filled: Path) -> None:
+    with opened(filled) as store:
+        path = filled / "archive" / store.archived[3].path
+        path.unlink()
+        os.mkfifo(path)
+        store.move_to_archive()
+        assert "missing or damaged" in store.archive_problem
+        assert store.query("SELECT count(*) FROM points").rows == [(11 * 24,)]
 
 
 def test_a_file_whose_bytes_changed_in_silence_is_found_by_housekeeping(filled: Path) -> None:
