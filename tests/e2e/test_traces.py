@@ -38,7 +38,7 @@ def publish(url: str) -> None:
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.connect(host, int(port))
     client.loop_start()
-    properties = Properties(PacketTypes.PUBLISH)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = ("traceparent", f"00-{TRACE}-{SPAN}-01")
     client.publish("plant/p7", '{"temperature": 21.5}', qos=1, properties=properties).wait_for_publish(60)
     client.disconnect()
