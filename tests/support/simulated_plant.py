@@ -154,6 +154,7 @@ class ReplayView:
         self.now = 0
         self.functions = None
         self.workflows = None
+        self.traces = None
         self.store = PlantStore()
 
     def take(self, output: StepOutput) -> None:
