@@ -64,7 +64,8 @@ class Ensemble(RecordDetector):
 
     Works: on unknown sensors, without a parameter, from the thirtieth reading on; an absurd value is found from the
     fiftieth. Fails: on faults within the usual size of errors, on a drift slower than the levels follow, and on a
-    weekly course, which it does not know. In its first three days it takes repeated events for normal.
+    weekly course, which it does not know. In its first three days it takes large events that come more often than
+    twice for normal.
 
     Cost: about 1 us a reading without and 1 to 6 with shape. Memory: see `bytes_per_slot`. Sources: the channels'.
     """

@@ -23,6 +23,7 @@ from detectors.channels.deviation import (
     deviation_score,
     is_daily,
     is_odd,
+    lightness,
     usual_reach,
 )
 from detectors.channels.special import SPECIAL_NAMES
@@ -34,7 +35,13 @@ from detectors.novelty import novelty_learn, novelty_score
 from detectors.shape import shape_learn, shape_score
 from detectors.statistics.calendar_time import DAY
 from detectors.statistics.calibration import BINS, COUNTS, Prior, compress, decades, learn_score, quantile
-from detectors.statistics.excursions import excursion_learn, excursion_rarity, excursion_score, switch_score
+from detectors.statistics.excursions import (
+    FORGIVEN,
+    excursion_learn,
+    excursion_rarity,
+    excursion_score,
+    switch_score,
+)
 
 PART_NAMES = ("jump", "shift", "level", "lasting", "range", *SPECIAL_NAMES, "shape")
 RANGE, SPECIAL, SHAPE = SIZES, SIZES + 1, SIZES + 1 + len(SPECIAL_NAMES)
@@ -43,10 +50,13 @@ STUCK = SPECIAL + STUCK_PLACE
 ANSWERS = len(PART_NAMES)
 DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
 """Channels whose excursions are counted; the others count for themselves."""
-RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE = range(4)
+RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE, RAW_CLAIM = range(5)
+"""Places in the scratch's `raw`; `RAW_CLAIM` is the answer of the deviation before a young series is cautious."""
 
 CAUTION_READINGS, CAUTION_NS = 500.0, 900e9
 """What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
+CAUTION_LIGHT = 0.6
+"""By how much less that is where the noise has light tails: what is far off is no chance then."""
 NORMAL_DECADES = 3.0
 """A reading below this widens the range."""
 DAILY_DECADES = 2.0
@@ -120,7 +130,7 @@ class Series(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (4,)."""
+    """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (5,)."""
 
     reading: deviation.DeviationView
     answers: NDArray[np.float64]
@@ -130,7 +140,7 @@ class Scratch(NamedTuple):
 
 def new_scratch() -> Scratch:
     """Empty scratch, for a kernel's run."""
-    return Scratch(deviation.new_view(), np.zeros(ANSWERS), np.zeros(4), np.zeros(shape.COARSEST, np.float32))
+    return Scratch(deviation.new_view(), np.zeros(ANSWERS), np.zeros(5), np.zeros(shape.COARSEST, np.float32))
 
 
 class Output(NamedTuple):
@@ -164,12 +174,13 @@ def _within_reach(state: Any, value: float) -> float:
 
 
 @subkernel
-def _cautious(score: float, readings: float, interval: float) -> float:
-    """`score` of a young series: what it claims beyond the readings seen counts in part."""
+def _cautious(score: float, readings: float, interval: float, light: float) -> float:
+    """`score` of a young series: what it claims beyond the readings seen counts in part; `light` is its `lightness`."""
     seen = math.log10(max(readings, 1.0))
     if score <= seen:
         return score
-    return seen + (score - seen) * readings / (readings + max(CAUTION_READINGS, CAUTION_NS / interval))
+    needed = (1.0 - CAUTION_LIGHT * light) * max(CAUTION_READINGS, CAUTION_NS / interval)
+    return seen + (score - seen) * readings / (readings + needed)
 
 
 @subkernel
@@ -320,11 +331,11 @@ def _ask(
     highest = 0.0
     for k in range(SIZES):
         highest = max(highest, view.decades[k])
-    score = excursion_score(counted[DEVIATION_CHANNEL], of_deviation, interval)
-    if counted[DEVIATION_CHANNEL].early < 1.0:
+    light = lightness(state)
+    score = excursion_score(counted[DEVIATION_CHANNEL], of_deviation, interval, light)
+    if counted[DEVIATION_CHANNEL].early <= FORGIVEN * light:
         # A series that had bursts in its first days has no steep tail, whatever its noise.
         score += view.numbers[deviation.YOUNG_MORE]
-    score = _cautious(score, readings, interval)
     if trust > 0.0 and series.period.period * interval < 0.5 * DAY:
         score *= 1.0 - RECURRENT * trust
     if series.range.still > STILL:
@@ -333,20 +344,23 @@ def _ask(
         score = min(score, DAILY_DECADES)
     if score > NORMAL_DECADES and (view.decades[LEVEL] < USUAL_HERE or _is_switch(series.range, value, view)):
         score = switch_score(counted[DEVIATION_CHANNEL], score)
+    raw[RAW_CLAIM] = score
+    score = _cautious(score, readings, interval, light)
     most = _most_claimed(series.range, age, readings)
     score, of_range = min(score, most), min(of_range, most)
     if highest > 0.0 and _matters(facts, slot, view.error[LEVEL], value):
         for k in range(SIZES):
             answers[k] = score * view.decades[k] / highest
-        answers[RANGE] = min(of_range, excursion_score(counted[RANGE_CHANNEL], of_range, interval))
+        answers[RANGE] = min(of_range, excursion_score(counted[RANGE_CHANNEL], of_range, interval, light))
     if with_shape:
         raw[RAW_SHAPE] = 0.0
         if series.shape.block >= shape.FINEST:
             raw[RAW_SHAPE] = shape_score(series.shape, _within_reach(series.range, value), scratch.block)
         if trust > 0.0:
             of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
-            of_shape = excursion_score(counted[SHAPE_CHANNEL], of_shape, interval)
-            answers[SHAPE] = trust * _cautious(of_shape, readings, interval)
+            of_shape = excursion_score(counted[SHAPE_CHANNEL], of_shape, interval, light)
+            # How light the tails of errors are says nothing of those of shape.
+            answers[SHAPE] = trust * _cautious(of_shape, readings, interval, 0.0)
     return is_odd(view, max(of_deviation, of_range))
 
 
@@ -370,10 +384,8 @@ def _learn(
         shape_learn(series.shape, series.period, mix.shape, slot, near, raw[RAW_SHAPE], priors[1])
         if (seen + 1) % REFRESH == 0:
             mix.trust[slot] = _trust(series.shape, mix.shape, slot, priors[1])
-    highest = 0.0
-    for k in range(SIZES):
-        highest = max(highest, scratch.answers[k])
-    range_learn(series.range, value, seen < deviation.WARMUP or highest < NORMAL_DECADES)
+    # A young series that is too cautious to call a reading a fault must not widen its range by it.
+    range_learn(series.range, value, seen < deviation.WARMUP or raw[RAW_CLAIM] < NORMAL_DECADES)
     novelty_learn(series.novelty, value)
     learn_score(mix.novelty, slot, raw[RAW_NOVELTY], priors[0])
     deviation_learn(state, time, clock, value, odd, scratch.reading)

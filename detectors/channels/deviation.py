@@ -40,6 +40,8 @@ TAIL_SHARE, TAIL_INDEX = 0.03, 3.0
 BODY_SHARE, BODY_INDEX, BODY_WEIGHT, STEEPER_AT_MOST = 0.3, 2.4, 2.0, 1.5
 """While a series is young, its tail is steeper where the sizes between the largest BODY_SHARE and TAIL_SHARE fall off
 faster than BODY_INDEX, as those of normal noise do; later its excursions say so."""
+LIGHT_FROM, LIGHT_FULLY = 0.3, 0.8
+"""By how much a body's index exceeds BODY_INDEX where the tails of the noise begin to be light, and are."""
 GROWN = 5000.0
 """Readings at which a series is half grown."""
 REFRESH = 64
@@ -104,7 +106,7 @@ LAYOUT = {
 
 `course`, `hour` are what the clock adds and how large errors are at this hour, with the readings behind each;
 `past` is the histogram of each size, `table` its cells as decades, `tail` the size and decades at which its tail
-starts, and by how much its index is larger while the series is young. `held` counts the readings against which a
+starts, and by how much the index of the body before it exceeds BODY_INDEX. `held` counts the readings against which a
 level is held, `seen` is their mean. `odd` is the share of odd readings in the holding time, `odd_share` that of
 days with an odd reading at this hour, `day` the last day with a reading, `odd_day` 1 where it had an odd one.
 """
@@ -172,8 +174,7 @@ def _fit_tails(state: Any) -> None:
             if not often > 0.0 and share >= BODY_SHARE:
                 often = _SIZE_OF[i]
                 body = math.log10(share / TAIL_SHARE) / max(math.log10(state.tail[which, 0] / often), 0.1)
-                weight = BODY_WEIGHT / (1.0 + (state.learned / GROWN) ** 2)
-                state.tail[which, 2] = min(max(weight * (body - BODY_INDEX), 0.0), STEEPER_AT_MOST)
+                state.tail[which, 2] = body - BODY_INDEX
 
 
 @subkernel
@@ -247,12 +248,22 @@ def deviation_score(state: Any, time: int, clock: int, value: float, view: Any) 
     view.size[LASTING] = min(size, LARGEST_SIZE)
     view.decades[LASTING] = 0.0 if young else _size_decades(state, LASTING, view.size[LASTING])
     view.numbers[YOUNG_MORE] = 0.0
+    weight = BODY_WEIGHT / (1.0 + (state.learned / GROWN) ** 2)
     for which in range(SIZES):
         start = state.tail[which, 0]
         if view.decades[which] > 0.0 and view.size[which] > start > 0.0:
-            more = float(state.tail[which, 2] * math.log10(view.size[which] / start))
-            view.numbers[YOUNG_MORE] = max(view.numbers[YOUNG_MORE], more)
+            steeper = min(max(weight * state.tail[which, 2], 0.0), STEEPER_AT_MOST)
+            view.numbers[YOUNG_MORE] = max(view.numbers[YOUNG_MORE], steeper * math.log10(view.size[which] / start))
     return _mean_decades(view.decades)
+
+
+@subkernel
+def lightness(state: Any) -> float:
+    """How light the tails of the series' noise are, 0 to 1, by the lightest of its forecasts' errors."""
+    index = 0.0
+    for which in range(FORECASTS):
+        index = max(index, state.tail[which, 2])
+    return float(min(max((index - LIGHT_FROM) / (LIGHT_FULLY - LIGHT_FROM), 0.0), 1.0))
 
 
 @subkernel
@@ -353,11 +364,11 @@ def _learn_course(state: Any, value: float, interval: float, view: Any) -> None:
 
 
 @subkernel
-def _learn_past(state: Any, view: Any) -> None:
+def _learn_past(state: Any, weight: float, view: Any) -> None:
     for which in range(SIZES):
         past = state.past[which]
-        past[_bin(view.size[which])] += 1.0
-        past[BINS] += 1.0
+        past[_bin(view.size[which])] += weight
+        past[BINS] += weight
         if float(past[BINS]) > SIZES_MEMORY:
             for i in range(BINS + 1):
                 past[i] *= 0.5
@@ -403,7 +414,8 @@ def deviation_learn(state: Any, time: int, clock: int, value: float, odd: bool, 
     _move_levels(state, value, interval, stale, view)
     state.mean = view.numbers[MEAN]
     if teach > 0.2:
-        _learn_past(state, view)
+        # Odd readings count by the time that they take: a minute of them at a reading a second teaches as one reading.
+        _learn_past(state, min(1.0, interval / 60e9) if odd else 1.0, view)
         _learn_course(state, value, interval, view)
     _learn_clock(state, time)
     state.learned = learned + 1

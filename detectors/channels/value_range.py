@@ -28,6 +28,8 @@ yet the whole of what is normal: no night, no shift, no start has been seen."""
 
 CELLS, EACH = 24, 61
 """Cells of a histogram of readings, of which one in EACH is counted: a prime, so that no hour of a day is left out."""
+ASLEEP_SHARE = 0.5
+"""What may have been off since its first reading has come down to this share of its range."""
 SPREAD_AFTER = 200.0
 """Readings after which the range is known well enough to be cut into cells."""
 COUNTED = 60
@@ -176,7 +178,7 @@ def is_asleep(state: Any, age: int) -> bool:
 
     What it will show once it is switched on is not known: a motor's first start is no fault. `age` in ns.
     """
-    return bool(age < YOUNG and 0.0 <= state.low <= state.high - state.low)
+    return bool(age < YOUNG and 0.0 <= state.low <= ASLEEP_SHARE * (state.high - state.low))
 
 
 @subkernel

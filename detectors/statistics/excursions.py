@@ -4,7 +4,7 @@ A channel gives each reading decades: how improbable its deviation is by the cha
 readings is one event, so what is counted is the peak of each excursion above `FROM` decades. The count says what the
 decades are worth on this series: one with light tails has few excursions, and its decades rise; one with many has
 them lowered. Peaks beyond `FAULT` are faults, not normal behaviour: they are left out, except those of the first
-days, when nothing else is known, and those that come several times a day.
+days beyond the first `FORGIVEN`, when nothing else is known, and those that come several times a day.
 
 Cost: about 5 ns a reading below `FROM`. Memory: 0.37 KiB a series and channel. Source: declustering by runs, Leadbetter
 et al., Extremes and Related Properties of Random Sequences, 1983; the censored exponential tail of peaks.
@@ -37,6 +37,9 @@ MEMORY_READINGS, MEMORY_DAYS = 40_000.0, 28.0
 """After so many readings, and at least so many days of them, all counts are halved."""
 EARLY = 3 * DAY
 """Since its first reading a series shows what is normal for it: excursions of any height count."""
+FORGIVEN = 1.0
+"""So many high peaks of the first days are taken for faults where the noise has light tails; one more, and all are
+normal."""
 FEW, MANY = 8.0, 12.0
 SELDOM, OFTEN = 1.0, 3.0
 """High peaks are normal where there were MANY of them, OFTEN a day; not where there were FEW, or SELDOM a day."""
@@ -73,8 +76,11 @@ def _ramp(value: float, low: float, high: float) -> float:
 
 
 @subkernel
-def excursion_score(state: Any, decades: float, interval: float) -> float:
-    """`decades` of a channel as decades of rarity among this series' excursions; `interval` is ns between readings."""
+def excursion_score(state: Any, decades: float, interval: float, light: float) -> float:
+    """`decades` of a channel as decades of rarity among this series' excursions.
+
+    `interval` is ns between readings, `light` (0 to 1) how light the tails of its noise are.
+    """
     if decades < FROM:
         return decades
     peaks = state.peaks
@@ -96,7 +102,10 @@ def excursion_score(state: Any, decades: float, interval: float) -> float:
     fitted = -math.log10(share) + steepness * (decades - FROM)
     days = max(readings * interval / DAY, 0.01)
     normal = _ramp(high, FEW, MANY) * _ramp(high / days, SELDOM, OFTEN)
-    counted = max(normal * higher, min(float(state.early), higher))
+    early, forgiven = float(state.early), FORGIVEN * light
+    # A peak higher than all before it is of their kind where there were several.
+    kind = max(higher, 1.0) if high > 1.0 else higher
+    counted = max(normal * higher, _ramp(early, forgiven, forgiven + 1.0) * min(early, kind))
     if counted > 0.0:
         fitted = min(fitted, -math.log10(counted / (readings + PRIOR_READINGS)))
     return max(fitted, 0.0)

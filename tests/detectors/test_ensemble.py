@@ -116,6 +116,40 @@ def test_a_shift_of_forty_usual_deviations_is_found_in_the_first_half_hour_at_a_
     assert score(values, step=MINUTE // 60).score[1700:1740].max() >= 5.8
 
 
+def test_each_of_two_equal_faults_of_a_first_hour_is_found_at_a_reading_a_second() -> None:
+    values = noise(3600)
+    for start in (1200, 2400):
+        values[start : start + 60] += 40.0
+    found = score(values, step=MINUTE // 60).score
+    assert found[1200:1260].max() >= 5.8
+    assert found[2400:2460].max() >= 5.8
+
+
+def test_each_of_eight_equal_spikes_of_a_young_series_is_found() -> None:
+    values = noise(3000)
+    places = [400, 690, 1050, 1330, 1720, 2010, 2350, 2600]
+    values[places] += 20.0
+    assert score(values).score[places].min() >= WEEKLY
+
+
+def test_spikes_of_the_first_hours_hide_none_of_those_after_them() -> None:
+    """A reading that the young series is too cautious to call a fault widens neither its range nor its errors."""
+    values = noise(700)
+    values[[100, 250, 400, 550]] += 27.0
+    found = score(values).score
+    assert found[100] > 3.5
+    assert found[[250, 400, 550]].min() >= WEEKLY
+
+
+def test_of_four_equal_faults_of_a_first_hour_the_later_ones_are_normal() -> None:
+    values = noise(3600)
+    starts = (1700, 2300, 2900, 3500)
+    for start in starts:
+        values[start : start + 60] += 40.0
+    found = score(values, step=MINUTE // 60).score
+    assert [bool(found[start : start + 60].max() >= 5.8) for start in starts] == [True, True, False, False]
+
+
 def test_an_outlier_hides_no_threefold_fault() -> None:
     rng = np.random.default_rng(1)
     latency = 100 * np.exp(0.15 * rng.normal(size=12 * DAY))
