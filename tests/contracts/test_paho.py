@@ -52,7 +52,7 @@ def test_a_paho_without_what_is_relied_on_receives_all_the_same_with_one_warning
     client.connect("127.0.0.1", mosquitto.port)
     client.loop_start()
     for quality in (0, 1, 2):
-        client.publish("plant/a", f"message {quality}", quality).wait_for_publish(10)
+        client.publish("plant/a", f"message {quality}", quality).wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
     lines = receiver.stdout.read().splitlines()

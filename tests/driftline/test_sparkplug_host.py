@@ -124,7 +124,7 @@ def test_nothing_is_sent_that_is_not_needed(mosquitto: Any, host: Any) -> None:
         host()
         host(lambda: {"plant/line1": "why"}, request_births=False)
         edge = Listener(mosquitto.port, "marker")
-        edge.client.publish("marker", b"", qos=1).wait_for_publish(10)
+        edge.client.publish("marker", b"", qos=1).wait_for_publish(60)
         edge.close()
         assert [topic for topic, *_ in everything.got if topic != "marker"] == []
 
