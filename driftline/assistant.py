@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
+from common.addresses import is_loopback_url
 from common.extras import optional
 from common.time_units import SECOND
 
@@ -51,7 +52,7 @@ class Service:
         """The JSON reply under the API's prefix, times as text. Raises ServiceError."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         # A certificate is made for the name that others use, not for this machine's loopback address.
-        verify = urlsplit(self.url).hostname not in {"127.0.0.1", "::1", "localhost"}
+        verify = not is_loopback_url(self.url)
         try:
             reply = httpx.request(
                 method,

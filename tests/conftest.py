@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from receivers import MailServer
 
 from driftline.compile.kernel_cache import drop_stale_kernels
 from driftline.runtime.broker import answers
@@ -29,7 +30,7 @@ queue_qos0_messages true
 set_tcp_nodelay true
 log_dest stderr
 """
-_START_WITHIN = 10.0
+_START_WITHIN = 60.0
 
 
 # How fast examples are made says how busy the machine is, not whether the code is right.
@@ -136,6 +137,13 @@ class Mosquitto:
 
 
 WaitFor = Callable[..., None]
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    server = MailServer().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from common.addresses import is_loopback_url
 from driftline.cli.console import CommandError, Exit
 from driftline.cli.tables import Rows
 
@@ -130,7 +130,7 @@ def _request(
     url = f"{service.url}/api/v1/{path}"
     headers = {"Authorization": f"Bearer {service.token}"} if service.token else {}
     # A certificate is made for the name that others use, not for this machine's loopback address.
-    verify = urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}
+    verify = not is_loopback_url(url)
     try:
         reply = httpx.request(
             method, url, timeout=seconds, trust_env=False, headers=headers, verify=verify, **arguments

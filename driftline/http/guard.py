@@ -7,12 +7,12 @@ DNS rebinding is stopped by the Host header, cross-site posting by the Origin he
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.addresses import is_loopback
 from driftline.http.errors import error_response
 from driftline.http.http_settings import HttpSettings
 from driftline.http.phone_routes import PHONE_PAGE
@@ -82,9 +82,4 @@ class Guard:
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:
             return False
-        if name == "localhost" or name in self._allowed:
-            return True
-        try:
-            return ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
+        return name in self._allowed or is_loopback(name)

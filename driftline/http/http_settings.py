@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from common.addresses import is_loopback
 from common.durations import Duration
 
 DEFAULT_PORT = 8000
@@ -103,9 +104,4 @@ class HttpSettings(BaseModel):
     @property
     def on_loopback(self) -> bool:
         """Whether only programs on this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ import segno
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.addresses import is_loopback
 from common.time_units import DAY
 from driftline.access.accounts import AccountError
 from driftline.access.gate import Gate
@@ -68,7 +68,7 @@ def phone_router(gate: Gate, settings: HttpSettings) -> APIRouter:
 def hint_of(base: str) -> str:
     """Why phones cannot use the page at an address; empty where they can."""
     parts = urlsplit(base)
-    if _is_loopback(parts.hostname or ""):
+    if is_loopback(parts.hostname or ""):
         return (
             "This address leads to this machine alone. Let the page be reached from the network (http.host, with "
             "HTTPS: http.tls_certificate and http.tls_key), open it under that address, or set http.page_url."
@@ -79,10 +79,3 @@ def hint_of(base: str) -> str:
             "put a proxy that speaks HTTPS before the page."
         )
     return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

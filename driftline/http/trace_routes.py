@@ -10,11 +10,9 @@ from fastapi import Path as InPath
 
 from driftline.http.errors import ApiError
 from driftline.http.reply import json_response
-from driftline.http.trace_schemas import TraceListReply, TraceReply
+from driftline.http.trace_schemas import TRACE_ID, TraceListReply, TraceReply
 from driftline.http.view import TraceView
 from driftline.tracing.traces import Trace, Why
-
-_EXAMPLE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def trace_router(traces: Callable[[], TraceView | None]) -> APIRouter:
@@ -36,7 +34,7 @@ def trace_router(traces: Callable[[], TraceView | None]) -> APIRouter:
 
     @router.get("/traces/{trace_id}", response_model=TraceReply)
     def one(
-        trace_id: Annotated[str, InPath(description="32 hexadecimal digits.", examples=[_EXAMPLE])],
+        trace_id: Annotated[str, InPath(description="32 hexadecimal digits.", examples=[TRACE_ID])],
     ) -> Response:
         """One trace: its messages, and the spans of each, the whole way first."""
         view = traces()

@@ -7,14 +7,15 @@ from pydantic import BaseModel, Field
 from driftline.http.schemas import TIME, example
 from driftline.tracing.traces import Why
 
-_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+"""An example."""
 
 
 class TraceSummary(BaseModel):
     """A message that is traced."""
 
     model_config = example(
-        trace_id=_TRACE,
+        trace_id=TRACE_ID,
         offset=1_200,
         topic="plant/pump-7",
         why=Why.SAMPLED.value,

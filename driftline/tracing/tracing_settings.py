@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from common.addresses import is_web_address
+
 _PATH = "/v1/traces"
 """Where a collector takes traces, as OTLP has it."""
 
 
 def _collector(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_web_address(url):
         raise ValueError(f'expected a URL such as "http://localhost:4318", got "{url}"')
     return url
 

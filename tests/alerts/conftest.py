@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from receivers import HttpReceiver, MailServer
+from receivers import HttpReceiver
 from told_notices import Clock, Told, published
 
 from alerts.notices.notice_settings import NoticeSettings
@@ -24,13 +24,6 @@ def web() -> Iterator[HttpReceiver]:
     receiver = HttpReceiver().start()
     yield receiver
     receiver.stop()
-
-
-@pytest.fixture
-def mail() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -63,13 +63,6 @@ class Plant:
 
 
 @pytest.fixture
-def mail() -> Iterator[MailServer]:
-    server = MailServer().start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     opened = Browser(tmp_path, patience=60).open()
     yield opened

@@ -48,7 +48,9 @@ def explain(
     for line in lines:
         console.print(f"[bold]{line.stage if line.stage != stage else '':<9}[/]", end="")
         console.print(line.text, markup=False, style="red" if line.lost else "")
-        stage, stored = line.stage, not line.lost if line.stage == "store" else stored
+        stage = line.stage
+        if stage == "store":
+            stored = not line.lost
     if not stored:
         raise typer.Exit(Exit.FAILED)
 

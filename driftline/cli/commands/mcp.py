@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
+from common.addresses import is_web_address
 from driftline.cli.console import CommandError, ConfigOption, DataOption, Exit, data_folder
 
 if TYPE_CHECKING:
@@ -48,14 +48,6 @@ def mcp(
     server.run("stdio")
 
 
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
 def _service(url: str, token_file: Path | None, config: Path | None, data: Path | None) -> Service:
     from driftline.assistant import Service
     from driftline.cli.client import needed_service
@@ -71,7 +63,7 @@ def _service(url: str, token_file: Path | None, config: Path | None, data: Path 
     source = TOKEN_VARIABLE if token_file is None else f"--token-file: {token_file}"
     if (token_file is not None and not token) or not (token.isascii() and token.isprintable() and " " not in token):
         raise CommandError(f"{source}: expected one line with a token", code=Exit.USAGE)
-    if url and not _is_http(url):
+    if url and not is_web_address(url):
         raise CommandError(f'--url: got "{url}", expected an address such as http://127.0.0.1:8080', code=Exit.USAGE)
     if not url:
         running = needed_service(data_folder(config, data))
