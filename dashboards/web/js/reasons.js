@@ -2,7 +2,7 @@
 
 /** @type {Record<string, string>} */
 export const reasons = {
-  ignored: "Left out as configured, by a route's ignore or a metric with ignore = true. To have them, take that line out.",
+  ignored: "What Driftline itself publishes, and what a route's ignore or a metric with ignore = true leaves out: to have the latter, take that line out.",
   state: "Words such as \"running\", not numbers: kept as the device's states and shown on its page. Nothing to do.",
   deleted: "Of a device that was deleted meanwhile. Nothing to do.",
   cleared: "An empty payload: the broker's retained message was cleared. Nothing to do.",

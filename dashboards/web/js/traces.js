@@ -63,7 +63,8 @@ function off() {
   return h("div", { class: "empty" }, h("b", {}, "No message is traced"),
     h("p", {}, "A trace shows when a message came to each stage, and when it left it."),
     h("p", {}, "To trace some, write this into the ", h("a", { href: "#/settings?tab=configuration" }, h("u", {}, "configuration")), " and start again:"),
-    h("pre", {}, "[tracing]\nsample = 0.01"));
+    h("pre", {}, "[tracing]\nsample = 0.01"),
+    h("p", {}, "It needs the extra \"tracing\": where that is not installed, the start says how to install it."));
 }
 
 /** @param {string} why */
