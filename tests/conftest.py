@@ -43,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         drop_stale_kernels()
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Long bytes are named by their argument: their contents (a packed payload's time) may differ between workers."""
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
 def pytest_report_header() -> list[str]:
     """Which servers this run has: what is missing is skipped, and a reader of the log should see it first."""
     programs = ("mosquitto", "victoria-metrics", "influxd", "chromium", "node")

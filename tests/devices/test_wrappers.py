@@ -72,7 +72,7 @@ def test_text_that_begins_like_zlib_is_text_and_so_are_eight_bytes() -> None:
 @pytest.mark.parametrize(
     ("payload", "said"),
     [
-        (gzip.compress(TEXT)[:-1], "is gzip or zlib that is cut off"),
+        (gzip.compress(TEXT, mtime=0)[:-1], "is gzip or zlib that is cut off"),
         (b"\x1f\x8b\x00\x00", "begins like gzip or zlib, and is none: "),
         (zlib.compress(TEXT)[:-5], "is gzip or zlib that is cut off"),
         (b"\x28\xb5\x2f\xfd\x08\xff\xff\xff\xff", "begins like zstd, and is none: "),
