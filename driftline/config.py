@@ -51,7 +51,7 @@ DEFAULT_FILE = FilePath("driftline.toml")
 """The configuration that commands read where none is named and this one is there."""
 
 _LISTS = ("device_labels", "functions", "notices", "routes", "series", "sinks", "streams", "workflows")
-_READ_AT_START = (
+READ_AT_START = (
     "data",
     "broker",
     "journal",
@@ -65,6 +65,7 @@ _READ_AT_START = (
     "home_assistant",
     "tracing",
 )
+"""Settings that a running service takes up at its next start only."""
 
 
 class Config(BaseModel):
@@ -183,7 +184,7 @@ class Config(BaseModel):
 
 def changed_for_next_start(before: Config, after: Config) -> list[str]:
     """Names of the settings that differ and that a running service takes up at its next start only."""
-    changed = [name for name in _READ_AT_START if getattr(before, name) != getattr(after, name)]
+    changed = [name for name in READ_AT_START if getattr(before, name) != getattr(after, name)]
     if before.limits.max_payload != after.limits.max_payload:
         changed.append("limits.max_payload")
     return changed

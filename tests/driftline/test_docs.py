@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from driftline.config import READ_AT_START
+
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"(?:<!-- test: (\w+) -->\n)?```sh\n(.*?)```", re.DOTALL)
@@ -27,6 +29,26 @@ def test_links_within_the_project_lead_somewhere(guide: Path) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
     inside = [target for target in targets if target and "://" not in target]
     assert not [target for target in inside if not (guide.parent / target).exists()]
+
+
+def test_the_settings_that_wait_for_the_next_start_are_those_that_the_page_names() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"Settings of (.+?) take effect at the next start", text, re.DOTALL)
+    assert re.findall(r"`([\w.]+)`", named) == [*READ_AT_START, "limits.max_payload"]
+
+
+def test_every_promise_about_data_names_tests_that_there_are() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = text.partition("## Promises")[2].partition("## What is not promised")[0]
+    cells = [line.rstrip("| ").rpartition("| ")[2] for line in table.splitlines() if line.startswith("| ")]
+    chosen = [each for cell in cells for each in re.findall(r"`([^`]+)`", cell)]
+    assert len(chosen) > 25
+    for each in chosen[1:]:
+        folder, words = re.fullmatch(r'(?:(tests/\w+) -k )?"?([\w ]+)"?', each).groups()  # type: ignore[union-attr]
+        files = list((ROOT / (folder or "tests/faults")).glob("test_*.py"))
+        names = [name for path in files for name in (path.stem, *re.findall(r"def (test_\w+)", path.read_text()))]
+        for word in words.split(" or "):
+            assert any(word in name for name in names), f"{each}: no test's name has {word!r}"
 
 
 def test_every_dependency_has_its_line_and_no_other() -> None:

@@ -34,7 +34,7 @@ def mcp(
     a viewer's reads, an operator's also acknowledges, shelves and labels. Without a token it only reads, where the
     service asks nobody to sign in. Needs the extra assistants.
 
-    Example: driftline mcp --url http://127.0.0.1:8080 --token-file assistant.token
+    Example: driftline mcp --url http://127.0.0.1:8000 --token-file assistant.token
     """
     from common.extras import require
     from driftline.assistant import ServiceError, assistant_server
@@ -64,7 +64,7 @@ def _service(url: str, token_file: Path | None, config: Path | None, data: Path 
     if (token_file is not None and not token) or not (token.isascii() and token.isprintable() and " " not in token):
         raise CommandError(f"{source}: expected one line with a token", code=Exit.USAGE)
     if url and not is_web_address(url):
-        raise CommandError(f'--url: got "{url}", expected an address such as http://127.0.0.1:8080', code=Exit.USAGE)
+        raise CommandError(f'--url: got "{url}", expected an address such as http://127.0.0.1:8000', code=Exit.USAGE)
     if not url:
         running = needed_service(data_folder(config, data))
         url = running.url
