@@ -145,6 +145,14 @@ WaitFor = Callable[..., None]
 
 
 @pytest.fixture
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find no configuration and no data but what the test makes."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DRIFTLINE_CONFIG", "DRIFTLINE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def mail() -> Iterator[MailServer]:
     server = MailServer().start()
     yield server

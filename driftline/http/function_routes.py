@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from driftline.http.access_guard import Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.notice_routes import Audit
+from driftline.http.part_views import FunctionView
 from driftline.http.reply import json_response
 from driftline.http.schemas import ErrorReply
-from driftline.http.view import FunctionView
 from functions.function_queue import WaitingEvent
 from functions.function_settings import FunctionSettings
 from functions.runner import BusyError

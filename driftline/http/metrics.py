@@ -10,8 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from driftline.http.part_views import FunctionView, TraceView
 from driftline.http.stream_routes import COUNTS
-from driftline.http.view import Counts, DeviceLife, FunctionView, ServiceView, Status, TraceView
+from driftline.http.view import Counts, DeviceLife, ServiceView, Status
 from driftline.tracing.traces import Why
 
 MAX_REASONS = 32

@@ -16,8 +16,9 @@ from driftline.http.access_guard import Operator
 from driftline.http.bounds import QueryPool
 from driftline.http.errors import ApiError
 from driftline.http.notice_routes import Audit
+from driftline.http.part_views import SimulatorView
 from driftline.http.reply import json_response
-from driftline.http.view import ServiceView, SimulatorView
+from driftline.http.view import ServiceView
 from storage.embedded.query_watch import QueryStop
 from tuning.live_scores import score_live
 from tuning.recorded_scorecard import recorded_scorecard

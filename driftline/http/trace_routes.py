@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi import Path as InPath
 
 from driftline.http.errors import ApiError
+from driftline.http.part_views import TraceView
 from driftline.http.reply import json_response
 from driftline.http.trace_schemas import TRACE_ID, TraceListReply, TraceReply
-from driftline.http.view import TraceView
 from driftline.tracing.traces import Trace, Why
 
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from driftline.http.access_guard import Operator
 from driftline.http.errors import ApiError, unknown
 from driftline.http.notice_routes import Audit
+from driftline.http.part_views import WorkflowView
 from driftline.http.reply import json_response
 from driftline.http.schemas import ErrorReply
-from driftline.http.view import WorkflowView
 from workflows.run_records import RunError, RunRecord, UnknownRunError
 
 Workflows = Callable[[], WorkflowView | None]

@@ -20,7 +20,7 @@ from streams.stream_settings import stream_targets
 
 
 class FunctionDesk:
-    """The functions of a running service. See `driftline.http.view.FunctionView`.
+    """The functions of a running service. See `driftline.http.part_views.FunctionView`.
 
     The queue is open from before `start` until after `stop`: the store fills it, and the page reads it.
     """

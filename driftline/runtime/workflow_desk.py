@@ -34,7 +34,7 @@ _BUSY_SECONDS = 0.5
 
 
 class WorkflowDesk:
-    """The workflows of a running service. See `driftline.http.view.WorkflowView`.
+    """The workflows of a running service. See `driftline.http.part_views.WorkflowView`.
 
     The engine, and the library that it needs, is loaded once there is a workflow or a file with runs.
     """

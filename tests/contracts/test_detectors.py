@@ -1,4 +1,4 @@
-"""What every registered detector must do, in each of its variants."""
+"""What every registered detector must do, in each of its variants: how it scores."""
 
 from __future__ import annotations
 
@@ -8,97 +8,27 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from detector_steps import (
+    SECOND,
+    START,
+    assert_same,
+    assert_same_state,
+    assert_well_formed,
+    cut,
+    every_detector,
+    every_variant,
+    joined,
+    make,
+    needed,
+    noisy,
+    series,
+    step,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from detectors.detector import MAX_SCORE, Detector, Scores
-from detectors.detector_registry import DETECTORS, create
-from detectors.fleet_detector import FleetDetector
-from detectors.record_detector import RecordDetector
-
-SECOND = 1_000_000_000
-START = 1_700_000_000 * SECOND
-
-VARIANTS = [
-    pytest.param(detector.name, example, id=f"{detector.name}-{number}")
-    for detector in DETECTORS
-    for number, example in enumerate(detector.examples())
-]
-every_variant = pytest.mark.parametrize(("name", "parameters"), VARIANTS)
-every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=[detector.name for detector in DETECTORS])
-
-Series = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""slot, time, value."""
-
-
-def make(name: str, parameters: Mapping[str, object], size: int = 1) -> Detector:
-    detector = create(name, parameters)
-    detector.grow(size)
-    return detector
-
-
-def needed(name: str, parameters: Mapping[str, object]) -> int:
-    return int(make(name, parameters).warming()[1][0])
-
-
-def series(values: np.ndarray, slot: int = 0, step: int = 60 * SECOND) -> Series:
-    count = len(values)
-    return (
-        np.full(count, slot, np.int32),
-        START + np.arange(count, dtype=np.int64) * step,
-        np.asarray(values, np.float64),
-    )
-
-
-def noisy(count: int, seed: int = 1) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return 20 + 3 * np.sin(np.arange(count) / 24 * 2 * np.pi) + rng.normal(0, 0.5, count)
-
-
-def step(detector: Detector, data: Series, learn: bool | np.ndarray = True) -> Scores:
-    slot, time, value = data
-    flags = np.full(len(slot), learn) if isinstance(learn, bool) else learn
-    return detector.step(slot, time, value, flags)
-
-
-def cut(data: Series, start: int, end: int) -> Series:
-    return data[0][start:end], data[1][start:end], data[2][start:end]
-
-
-def assert_same(left: Scores, right: Scores) -> None:
-    for field in ("score", "expected", "lower", "upper"):
-        np.testing.assert_array_equal(getattr(left, field), getattr(right, field), err_msg=field)
-    assert left.part_names == right.part_names
-    if left.parts is not None or right.parts is not None:
-        np.testing.assert_array_equal(left.parts, right.parts)
-
-
-def joined(pieces: list[Scores]) -> Scores:
-    first = pieces[0]
-    parts = None if first.parts is None else np.concatenate([piece.parts for piece in pieces])
-    score, expected, lower, upper = (
-        np.concatenate([getattr(piece, field) for piece in pieces]) for field in ("score", "expected", "lower", "upper")
-    )
-    return Scores(score, expected, lower, upper, parts=parts, part_names=first.part_names)
-
-
-def assert_same_state(left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray]) -> None:
-    assert set(left) == set(right)
-    for name in left:
-        assert left[name].tobytes() == right[name].tobytes(), name
-
-
-def assert_well_formed(scores: Scores, count: int) -> None:
-    for array in (scores.score, scores.expected, scores.lower, scores.upper):
-        assert array.shape == (count,)
-        assert array.dtype == np.float64
-    given_scores = scores.score[~np.isnan(scores.score)]
-    assert ((given_scores >= 0) & (given_scores <= MAX_SCORE)).all()
-    banded = ~np.isnan(scores.lower) & ~np.isnan(scores.upper)
-    assert (scores.lower[banded] <= scores.upper[banded]).all()
-    if scores.parts is not None:
-        assert scores.parts.shape == (count, len(scores.part_names))
+from detectors.detector import Detector
 
 
 @every_detector
@@ -260,109 +190,11 @@ def test_slots_do_not_touch_each_other(name: str, parameters: Mapping[str, objec
 
 
 @every_variant
-def test_growing_keeps_what_was_learned(name: str, parameters: Mapping[str, object]) -> None:
-    count = needed(name, parameters) + 40
-    data = series(noisy(count))
-    steady, grown = make(name, parameters), make(name, parameters)
-    step(steady, cut(data, 0, count - 20))
-    step(grown, cut(data, 0, count - 20))
-    grown.grow(200)
-    grown.grow(3)
-    assert grown.size == 200
-    assert len(grown.warming()[0]) == len(grown.warming()[1]) == 200
-    assert grown.warming()[0][0] > 0
-    assert (grown.warming()[0][1:] == 0).all()
-    assert_same(step(steady, cut(data, count - 20, count)), step(grown, cut(data, count - 20, count)))
-
-
-@every_variant
-def test_memory_of_a_slot_is_bounded(name: str, parameters: Mapping[str, object]) -> None:
-    detector = make(name, parameters)
-    warm = needed(name, parameters) + 200
-    data = series(noisy(3 * warm))
-
-    def size() -> int:
-        return sum(array.nbytes for array in detector.state().values())
-
-    step(detector, cut(data, 0, warm))
-    before = size()
-    step(detector, cut(data, warm, 3 * warm))
-    # A few bytes are left to pickles, in which a larger count is written longer.
-    assert size() <= before * 1.05
-
-
-@every_variant
-def test_the_declared_bytes_of_a_slot_are_those_of_its_state(name: str, parameters: Mapping[str, object]) -> None:
-    slots = 16
-    detector = make(name, parameters, slots)
-    count = needed(name, parameters) + 60
-    slot = np.tile(np.arange(slots, dtype=np.int32), count)
-    step(detector, (slot, np.repeat(series(noisy(count))[1], slots), np.repeat(noisy(count), slots)))
-    shared = {"version", "river"}
-    real = sum(array.nbytes for key, array in detector.state().items() if key not in shared) / slots
-    if isinstance(detector, RecordDetector):
-        # Each record ends on a multiple of eight bytes.
-        records = sum(array[:1].size for array in detector.records.values())
-        # A record, and each part within, ends on a multiple of eight bytes.
-        assert real <= detector.bytes_per_slot <= real + 16 * records
-    elif isinstance(detector, FleetDetector):
-        assert detector.bytes_per_slot == real
-    else:
-        # Objects that are pickled: their size depends on what they were shown.
-        assert 0.7 * real <= detector.bytes_per_slot <= 1.5 * real
-
-
-@every_variant
 def test_the_same_readings_give_the_same_scores_and_state(name: str, parameters: Mapping[str, object]) -> None:
     data = series(noisy(needed(name, parameters) + 80))
     left, right = make(name, parameters), make(name, parameters)
     assert_same(step(left, data), step(right, data))
     assert_same_state(left.state(), right.state())
-
-
-@every_variant
-def test_a_loaded_state_goes_on_bit_by_bit(name: str, parameters: Mapping[str, object]) -> None:
-    count = needed(name, parameters) + 80
-    data = series(noisy(count + 60))
-    saved, loaded = make(name, parameters, size=2), create(name, parameters)
-    step(saved, cut(data, 0, count))
-    state = saved.state()
-    loaded.load(state)
-    assert loaded.size == 2
-    expected = step(saved, cut(data, count, count + 60))
-    assert_same(expected, step(loaded, cut(data, count, count + 60)))
-    assert {key: array.shape for key, array in loaded.state().items() if key != "models"} == {
-        key: array.shape for key, array in state.items() if key != "models"
-    }
-    assert not any(np.shares_memory(a, b) for a, b in zip(state.values(), saved.state().values(), strict=True))
-
-
-@every_variant
-def test_a_state_taken_early_is_a_copy(name: str, parameters: Mapping[str, object]) -> None:
-    detector = make(name, parameters)
-    data = series(noisy(needed(name, parameters) + 40))
-    step(detector, cut(data, 0, 10))
-    taken = detector.state()
-    before = {key: array.tobytes() for key, array in taken.items()}
-    step(detector, cut(data, 10, len(data[0])))
-    assert {key: array.tobytes() for key, array in taken.items()} == before
-
-
-@every_variant
-def test_a_state_that_does_not_fit_is_refused(name: str, parameters: Mapping[str, object]) -> None:
-    detector = make(name, parameters, size=2)
-    step(detector, series(noisy(needed(name, parameters) + 40)))
-    state = detector.state()
-    fresh = create(name, parameters)
-    with pytest.raises(ValueError, match="expected"):
-        fresh.load({})
-    with pytest.raises(ValueError, match="expected"):
-        fresh.load({**state, "unheard_of": np.zeros(2)})
-    for key, array in state.items():
-        with pytest.raises(ValueError, match="expected"):
-            fresh.load({**state, key: np.zeros((*array.shape, 3), array.dtype)})
-        with pytest.raises(ValueError, match="expected"):
-            fresh.load({**state, key: array.astype("S4")})
 
 
 @every_variant

@@ -7,14 +7,9 @@ import pytest
 
 from driftline.cli.command_line import main
 
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DRIFTLINE_CONFIG", "DRIFTLINE_DATA"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from demo_service import DemoService, fill_with_plant
+from demo_plant import fill_with_plant
+from demo_service import DemoService
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error

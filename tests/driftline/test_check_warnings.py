@@ -10,6 +10,8 @@ import pytest
 from driftline.cli.command_line import main
 from driftline.config_warnings import no_longer_heard
 
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+
 Captured = pytest.CaptureFixture[str]
 
 SAMPLE = Path(__file__).resolve().parents[2] / "driftline.sample.toml"
@@ -42,13 +44,6 @@ WARNINGS = [
     "alarm.budget: not used: alarm.threshold = 6 decides; take one of them out",
     "functions[0].with.secret: the environment has no NOT_THERE_SECRET: set it where the service runs",
 ]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("DRIFTLINE_CONFIG", "DRIFTLINE_DATA"):
-        monkeypatch.delenv(name, raising=False)
 
 
 TOLD = "what Driftline itself publishes is no reading: "

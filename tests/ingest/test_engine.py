@@ -1,72 +1,15 @@
-"""The engine as a whole, by what it makes of journal entries."""
+"""The engine as a whole, by what it makes of journal entries: names, times, states, refusals, alarms."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from fed_engine import SECOND, START, Feeder, at, columns, make_engine, names
 
 from alerts.alarm_settings import AlarmSettings
-from devices.batch import ScoredBatch
-from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
-from ingest.ingest_settings import DEFAULT_ROUTES, ComponentSettings, LimitSettings, MetricSettings, RouteSettings
-from ingest.pipeline import Engine
-from storage.store import JournalEntry, StepOutput
-
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
-DETECTORS = {
-    "default": ComponentSettings(type="zscore", warmup=10),
-    "limits": ComponentSettings(type="threshold", upper=50.0),
-}
-
-
-def make_engine(
-    *routes: RouteSettings, limits: LimitSettings | None = None, alarm: AlarmSettings | None = None
-) -> Engine:
-    return Engine(
-        routes or (RouteSettings(filter="#"),),
-        DETECTORS,
-        alarm or AlarmSettings(threshold=5.0),
-        limits or LimitSettings(),
-    )
-
-
-class Feeder:
-    """Hands messages to an engine as consecutive journal entries."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.offset = 0
-        self.arrival = START
-
-    def __call__(self, *messages: tuple[str, object] | tuple[str, object, int], tick: int = 0) -> StepOutput:
-        rows: list[tuple[bytes, bytes, int, int]] = []
-        for topic, payload, *flags in messages:
-            self.arrival += 1
-            data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-            rows.append((topic.encode("utf-8", "surrogateescape"), data, self.arrival, flags[0] if flags else 0))
-        chunk = MessageChunk.of(rows, ticked_at=self.arrival + tick)
-        self.arrival += tick
-        entry = JournalEntry(self.engine.position, self.offset, chunk)
-        self.offset += len(rows)
-        return self.engine.step(entry)
-
-
-def names(engine: Engine) -> list[tuple[str, str]]:
-    return [(r.device, r.metric) for r in engine.registry.records]
-
-
-def columns(points: ScoredBatch) -> list[tuple[int, int, float]]:
-    return list(zip(points.series.tolist(), points.time.tolist(), points.value.tolist(), strict=True))
-
-
-def at(second: float) -> int:
-    return START // SECOND * 1000 + int(second * 1000)
+from devices.messages import FLAG_RETAIN, MessageChunk
+from ingest.ingest_settings import LimitSettings, RouteSettings
+from storage.store import JournalEntry
 
 
 def test_names_a_device_by_its_topic_and_metrics_by_the_payload() -> None:
@@ -83,42 +26,10 @@ def test_a_bare_number_is_named_by_the_last_level_of_its_topic() -> None:
     assert names(engine) == [("house/kitchen", "temperature"), ("lonely", "value")]
 
 
-def test_templates_name_device_and_metric() -> None:
-    engine = make_engine(RouteSettings(filter="+/+/up", device="{topic[1]}", metric="x-{metric}"))
-    Feeder(engine)(("app/dev-7/up", {"temp": 1}))
-    assert names(engine) == [("dev-7", "x-temp")]
-
-
 def test_a_reading_without_a_time_has_its_arrival() -> None:
     feed = Feeder(make_engine())
     output = feed(("a", {"x": 1}), ("a", {"x": 2}))
     assert output.points.time.tolist() == [START + 1, START + 2]
-
-
-def test_the_first_route_that_matches_wins_and_unmatched_topics_are_rejected() -> None:
-    engine = make_engine(RouteSettings(filter="a/#", device="first"), RouteSettings(filter="a/b", device="second"))
-    output = Feeder(engine)(("a/b", {"x": 1}), ("c", {"x": 1}))
-    assert names(engine) == [("first", "x")]
-    assert [(d.topic, d.reason) for d in output.dead_letters] == [("c", "no_route")]
-
-
-def test_metric_overrides_choose_detectors_units_and_what_to_ignore() -> None:
-    engine = make_engine(
-        RouteSettings(
-            filter="#",
-            metrics=[
-                MetricSettings(match="linkquality", ignore=True),
-                MetricSettings(match="temp*", detectors=["limits"], unit="°C"),
-            ],
-        )
-    )
-    output = Feeder(engine)(("d", {"temperature": 60, "linkquality": 3}))
-    assert names(engine) == [("d", "temperature")]
-    assert output.series[0].unit == "°C"
-    assert output.counts["dropped.ignored"] == 1
-    assert output.points.score[0] == 12.0
-    assert output.points.anomaly[0]
-    assert output.points.upper[0] == 50.0
 
 
 @pytest.mark.parametrize(
@@ -278,29 +189,6 @@ def test_readings_behind_their_series_are_late_stored_and_not_learned() -> None:
             assert np.array_equal(array, before[0][part][name], equal_nan=array.dtype.kind == "f")
 
 
-def test_a_redelivered_message_is_counted_and_neither_stored_nor_learned_again() -> None:
-    once, again = Feeder(make_engine()), Feeder(make_engine())
-    messages = [("d", {"x": n, "ts": at(n - 60)}) for n in range(30)]
-    for message in messages:
-        once(message)
-    for message in messages:
-        again(message)
-    same = [(topic, body, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED) for topic, body in messages[-3:]]
-    output = again(same[0], ("d", b"{"), *same[1:], ("e", {"y": 1, "ts": at(-1)}))
-    assert output.counts["messages"] == 5
-    assert output.counts["received"] == 5
-    assert output.counts["duplicates"] == output.counts["redelivered"] == 3
-    assert len(output.points) == 1
-    assert [letter.offset for letter in output.dead_letters] == [31]
-    once(("d", b"{"), ("e", {"y": 1, "ts": at(-1)}))
-    left, right = (feed.engine.state()[0] for feed in (once, again))
-    for part in (name for name in left if name.startswith(("detectors/", "alarm"))):
-        assert all(left[part][name].tobytes() == right[part][name].tobytes() for name in left[part])
-    assert names(again.engine) == [("d", "x"), ("e", "y")]
-    wholly = again(*same)
-    assert (len(wholly.points), wholly.counts["received"], wholly.counts["duplicates"]) == (0, 3, 3)
-
-
 def test_limits_on_series_reject_by_name() -> None:
     engine = make_engine(limits=LimitSettings(max_series=3, max_series_per_device=2))
     output = Feeder(engine)(("d", {"a": 1, "b": 2, "c": 3}), ("e", {"a": 1, "b": 1}))
@@ -352,146 +240,3 @@ def test_refuses_an_entry_out_of_turn() -> None:
     chunk = MessageChunk.of([(b"d", b"1", START, 0)])
     with pytest.raises(ValueError, match="expected 0, got 5"):
         engine.step(JournalEntry(5, 0, chunk))
-
-
-payloads = st.one_of(
-    st.binary(max_size=40),
-    st.builds(
-        lambda t, x: json.dumps({"ts": START // SECOND - t, "x": x}).encode(),
-        st.integers(0, 50),
-        st.floats(allow_nan=True, allow_infinity=True),
-    ),
-    st.builds(lambda x: json.dumps({"x": x, "y": [x, "off"]}).encode(), st.floats(-1e6, 1e6)),
-)
-FLAGS = [0, 1, FLAG_RETAIN, 1 | FLAG_DUPLICATE, 1 | FLAG_DUPLICATE | FLAG_REDELIVERED]
-messages = st.lists(
-    st.tuples(st.sampled_from(["a", "b/c", "b/\udcff", "x/y/z"]), payloads, st.sampled_from(FLAGS)),
-    max_size=30,
-)
-
-
-def ledger_closes(outputs: Sequence[StepOutput]) -> bool:
-    total: dict[str, int] = {}
-    for output in outputs:
-        for name, count in output.counts.items():
-            total[name] = total.get(name, 0) + count
-    points = sum(len(output.points) for output in outputs)
-    places = ("duplicates", "waiting")
-    elsewhere = sum(c for name, c in total.items() if name.startswith(("rejected.", "dropped.")) or name in places)
-    return total.get("received", 0) == points + elsewhere
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(messages, max_size=5))
-def test_every_reading_ends_in_one_counted_place(chunks: list[list[tuple[str, bytes, int]]]) -> None:
-    feed = Feeder(make_engine(RouteSettings(filter="b/#", reorder_window="5s"), RouteSettings(filter="+")))
-    outputs = [feed(*chunk) for chunk in chunks]
-    assert ledger_closes(outputs)
-    assert sum(sum(d.rejected.values()) for o in outputs for d in o.dead_letters) == sum(
-        c for o in outputs for name, c in o.counts.items() if name.startswith("rejected.")
-    )
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(messages, min_size=2, max_size=6), st.data())
-def test_a_restored_engine_goes_on_bit_for_bit(chunks: list[list[tuple[str, bytes, int]]], data: st.DataObject) -> None:
-    route = RouteSettings(filter="#", reorder_window="3s")
-    whole = Feeder(make_engine(route))
-    cut = data.draw(st.integers(0, len(chunks)))
-    outputs = [whole(*chunk) for chunk in chunks[:cut]]
-    arrays, rest = whole.engine.state()
-    known = {record.series: record for output in outputs for record in output.series}
-    restored = Engine((route,), DETECTORS, AlarmSettings(threshold=5.0), LimitSettings(), list(known.values()))
-    assert restored.load(cut, arrays, json.loads(json.dumps(rest))) == {}
-    second = Feeder(restored)
-    second.offset, second.arrival = whole.offset, whole.arrival
-    for chunk in chunks[cut:]:
-        one, other = whole(*chunk), second(*chunk)
-        assert one.counts == other.counts
-        assert one.series == other.series
-        assert one.alarms == other.alarms
-        for name in ScoredBatch.__slots__:
-            left, right = getattr(one.points, name), getattr(other.points, name)
-            assert left.tobytes() == right.tobytes(), name
-
-
-def test_a_filter_within_a_wider_one_is_not_subscribed_twice() -> None:
-    engine = make_engine(
-        RouteSettings(filter="driftline/truth/#"),
-        RouteSettings(filter="+/x", qos=2),
-        RouteSettings(filter="$SYS/#"),
-        RouteSettings(filter="#"),
-    )
-    assert engine.router.filters == {"+/x": 2, "$SYS/#": 1, "#": 1}
-
-
-@pytest.mark.parametrize(
-    "routes",
-    [
-        DEFAULT_ROUTES,
-        [RouteSettings(filter="plant/+/telemetry", device="{topic[1]}"), RouteSettings(filter="#")],
-        [RouteSettings(filter="driftline/#"), RouteSettings(filter="other", detectors=["default"])],
-    ],
-)
-def test_what_a_simulator_says_of_its_faults_is_no_metric_of_a_device_and_no_sign_of_life(
-    routes: list[RouteSettings],
-) -> None:
-    engine = make_engine(*routes)
-    label = [{"ts": "2026-03-01T12:00:00Z", "temperature": 1, "kind": "stuck"}]
-    output = Feeder(engine)(
-        ("driftline/truth/plant/hall-1/press-01", label, FLAG_RETAIN),
-        ("driftline/simulator/inject", {"device": "press-01", "kind": "stuck", "seconds": 60}),
-        ("driftline/notices", {"alarm": 7, "peak_score": 9.5}),
-        ("driftline/alarms/press-01/score", b"9.5"),
-        ("other", b"1"),
-    )
-    assert names(engine) == [("other", "value")]
-    assert output.counts["dropped.ignored"] == 4
-    assert output.dead_letters == []
-
-
-@pytest.mark.parametrize(
-    ("filter_", "read"),
-    [
-        ("driftline/truth/#", [("driftline/truth/plant/press-01", "stuck")]),
-        ("$share/lines/driftline/truth/plant/+", [("driftline/truth/plant/press-01", "stuck")]),
-        ("driftline/notices", [("driftline", "notices")]),
-        ("driftline/alarms/#", []),
-    ],
-)
-def test_a_route_whose_own_filter_begins_so_reads_what_the_product_publishes_but_never_its_alarms(
-    filter_: str, read: list[tuple[str, str]]
-) -> None:
-    engine = make_engine(RouteSettings(filter=filter_), RouteSettings(filter="#"))
-    Feeder(engine)(
-        ("driftline/truth/plant/press-01", {"stuck": 1}),
-        ("driftline/notices", b"7"),
-        ("driftline/alarms/a/score", b"9"),
-    )
-    assert names(engine) == read
-
-
-def test_a_route_takes_from_its_profile_what_it_does_not_set() -> None:
-    engine = make_engine(RouteSettings(profile="tasmota", device="cellar-{topic[1]}"))
-    sensor = {"Time": "2025-06-01T12:00:00", "AM2301": {"Temperature": 22.6, "Humidity": 32.4}, "TempUnit": "C"}
-    output = Feeder(engine)(("tele/TH16/SENSOR", sensor), ("tele/TH16/LWT", b"Online"), ("elsewhere", b"1"))
-    assert names(engine) == [("cellar-TH16", "AM2301.Temperature"), ("cellar-TH16", "AM2301.Humidity")]
-    assert [r.unit for r in output.series] == ["°C", "%"]
-    assert output.counts["dropped.availability"] == 1
-    assert [d.reason for d in output.dead_letters] == ["no_route"]
-    assert ledger_closes([output])
-
-
-def test_a_route_needs_a_filter_or_a_known_profile() -> None:
-    with pytest.raises(ValueError, match='expected a "filter" or a "profile"'):
-        RouteSettings(name="x")
-    with pytest.raises(ValueError, match='did you mean "tasmota"'):
-        RouteSettings(profile="tasmotta")
-
-
-def test_the_settings_in_a_state_make_the_same_engine_again() -> None:
-    engine = make_engine(RouteSettings(profile="tasmota"), RouteSettings(filter="#", reorder_window="2s"))
-    saved = json.loads(json.dumps(engine.settings))
-    again = make_engine(*(RouteSettings.model_validate(route) for route in saved["routes"]))
-    assert again.settings == engine.settings
-    assert again.router.filters == engine.router.filters

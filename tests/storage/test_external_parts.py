@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from serving import serving
 
 from devices.batch import ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord
@@ -269,13 +269,8 @@ class Flags(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def flags_url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Flags)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Flags)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(

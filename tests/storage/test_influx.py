@@ -17,6 +17,7 @@ import pytest
 from influxd import Influxd
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
+from serving import serving
 
 from devices.batch import Batch, ScoredBatch
 from devices.records import AlarmRecord, AlarmState, SeriesRecord, SeverityRise
@@ -167,12 +168,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server()) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def sink_on(server: Server, **more: object) -> InfluxSink:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from influxd import Influxd
+from serving import serving
 from victoria import Victoria
 
 from storage.retention import apply, downsampling_task, plan_embedded, plan_sink
@@ -80,12 +80,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def influx() -> Iterator[InfluxServer]:
-    with InfluxServer() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(InfluxServer()) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def on(server: InfluxServer, **more: object) -> SinkSettings:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from serving import serving
 
 Json = dict[str, Any]
 Reply = tuple[int, Any]
@@ -154,11 +155,5 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def running_grafana(prefix: str = "") -> Iterator[tuple[str, GrafanaState]]:
     """The server's address and what it holds; served below `prefix`."""
-    with _Server(prefix) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}{prefix}", server.state
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Server(prefix)) as server:
+        yield f"http://127.0.0.1:{server.server_port}{prefix}", server.state

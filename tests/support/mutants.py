@@ -36,7 +36,7 @@ RECORD = ROOT / "benchmarks" / "mutants.json"
 _OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
 FOLDERS = {"firmware_sim": "firmware-sim/firmware_sim"}
 CONTRACTS = {
-    "detectors": ["tests/contracts/test_detectors.py"],
+    "detectors": ["tests/contracts/test_detectors.py", "tests/contracts/test_detector_states.py"],
     "devices": ["tests/contracts/test_codecs.py"],
     "storage": ["tests/contracts/test_stores.py"],
 }

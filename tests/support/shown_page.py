@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chromium_browser import Browser
-from demo_service import SECOND, DemoMetric, DemoService, continue_plant, fill_with_plant
+from demo_plant import DemoMetric, continue_plant, fill_with_plant
+from demo_service import SECOND, DemoService
 from letters import letter
 
 from alerts.notices.notifier import Notifier

@@ -8,13 +8,9 @@ import pytest
 from driftline.cli.command_line import main
 from tuning.synthetic import MINUTE, START, with_faults
 
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DRIFTLINE_CONFIG", raising=False)
 
 
 def recording(name: str, seed: int, columns: int = 1, rows: int = 1500) -> Path:

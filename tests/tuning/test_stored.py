@@ -22,6 +22,8 @@ from storage.store import StepOutput
 from tuning.recordings import RecordingError, open_recording
 from tuning.stored import write_recordings
 
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+
 SECOND = 10**9
 HOUR = 3600 * SECOND
 NAMES = [
@@ -41,12 +43,6 @@ name = "victoria"
 type = "victoriametrics"
 url = "{url}"
 """
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DRIFTLINE_CONFIG", raising=False)
 
 
 @pytest.fixture
