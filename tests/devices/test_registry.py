@@ -37,3 +37,16 @@ def test_a_record_holds_plain_text_whatever_facts_the_name_in_a_payload_carried(
     )
     assert record is not None
     assert orjson.dumps({record.metric: 1.0, record.device: 2}) == b'{"flow":1.0,"pump":2}'
+
+
+def test_names_are_shown_up_to_eighty_characters_where_a_limit_refuses_them() -> None:
+    device, metric = "d" * 90, "m" * 90
+    with pytest.raises(TooManySeriesError) as caught:
+        SeriesRegistry(max_series=0, max_series_per_device=9).find_or_add(device, metric)
+    assert str(caught.value) == f'series "{device[:80]}" "{metric[:80]}": limits.max_series = 0 is reached'
+    registry = SeriesRegistry(max_series=9, max_series_per_device=1)
+    registry.find_or_add(device, "a")
+    with pytest.raises(TooManySeriesError) as caught:
+        registry.find_or_add(device, metric)
+    said = f'metric "{metric[:80]}": device "{device[:80]}" has reached limits.max_series_per_device = 1'
+    assert str(caught.value) == said

@@ -177,3 +177,27 @@ def test_a_zone_by_its_offset_has_23_hours_and_59_minutes_at_most() -> None:
     for beyond in ("+24:00", "+02:60", "-24:00"):
         with pytest.raises(ValueError, match="unknown time zone"):
             parse_zone(beyond)
+
+
+@pytest.mark.parametrize(
+    ("near", "time"),
+    [
+        (None, "00:30:00"), ("00:00:00", "00:30:00"), ("00:59:59", "00:30:00"), ("01:00:00", "00:30:00"),
+        ("01:00:01", "01:30:00"), ("09:00:00", "01:30:00"),
+    ],
+)  # fmt: skip
+def test_of_an_hour_that_a_clock_shows_twice_the_nearer_to_the_arrival_counts_else_the_earlier(
+    near: str | None, time: str
+) -> None:
+    zone = parse_zone("Europe/Berlin")
+    arrival = None if near is None else parse_time(f"2026-10-25T{near}Z")
+    expected = parse_time(f"2026-10-25T{time}Z")
+    assert parse_time("2026-10-25T02:30:00", zone=zone, near=arrival) == expected
+    assert parse_time("25.10.2026 02:30", zone=zone, form="%d.%m.%Y %H:%M", near=arrival) == expected
+
+
+def test_an_hour_that_a_clock_leaves_out_is_read_as_before_it_was_put_on() -> None:
+    zone = parse_zone("Europe/Berlin")
+    for near in (None, "2026-03-29T00:00:00Z", "2026-03-29T09:00:00Z"):
+        arrival = None if near is None else parse_time(near)
+        assert parse_time("2026-03-29T02:30:00", zone=zone, near=arrival) == parse_time("2026-03-29T01:30:00Z")

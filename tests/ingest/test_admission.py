@@ -6,6 +6,7 @@ import numpy as np
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import MessageChunk
+from ingest.admission import Admission
 from ingest.ingest_settings import ComponentSettings, LimitSettings, RouteSettings
 from ingest.pipeline import Engine
 from ingest.series_table import UNKNOWN, SeriesTable
@@ -97,3 +98,56 @@ def test_the_table_of_pairs_holds_what_was_met_and_nothing_else() -> None:
     assert found.tolist() == [model.get((t, m), UNKNOWN) for t, m in asked.tolist()]
     assert (unknown, has_device, len(table)) == (500, False, len(model))
     assert table._keys.nbytes + table._values.nbytes < 64 * len(model), "sparse: topics times metrics are 9 million"
+
+
+HOUR = 3_600 * SECOND
+
+
+def waiting_of(made: Admission, *series: int) -> list[bool]:
+    return made.are_waiting(np.array(series, np.int32)).tolist()
+
+
+def test_an_hour_s_allowance_is_of_the_clock_s_hours_and_what_waits_is_taken_up_at_its_twentieth_reading() -> None:
+    made = Admission(LimitSettings(max_new_series_an_hour=2, max_scored_series=9))
+    assert [made.admits(series, 5 * HOUR + 1) for series in (0, 1, 2, 2, 0)] == [True, True, False, False, True]
+    assert (made.waiting, waiting_of(made, -1, 0, 2, 7)) == (1, [False, False, True, False])
+    assert [made.admits(3, 6 * HOUR - 1), made.admits(4, 6 * HOUR)] == [False, True]
+    assert [made.hears(2, 100 + number) for number in range(20)] == [False] * 19 + [True]
+    assert (made.waiting, waiting_of(made, 2, 3), made.is_admitted(2)) == (1, [False, True], True)
+    assert [made.hears(series, 500) for series in (2, 0, 99)] == [False] * 3
+    came = made.taken_up(np.array([2, 2, 0], np.int32), np.array([118, 119, 0]))
+    assert came is not None
+    assert came.tolist() == [False, True, True]
+    assert made.taken_up(np.array([2], np.int32), np.array([119])) is None
+    assert made.taken_up(np.empty(0, np.int32), np.empty(0, np.int64)) is None
+
+
+def test_behind_the_most_that_may_be_scored_none_is_taken_up_until_one_has_gone() -> None:
+    made = Admission(LimitSettings(max_new_series_an_hour=9, max_scored_series=2))
+    assert [made.admits(series, 0) for series in (0, 5, 2)] == [True, True, False]
+    assert (made.full, made.is_admitted(5), made.is_admitted(2), made.is_admitted(99)) == (True, True, False, False)
+    assert [made.hears(2, number) for number in range(25)] == [False] * 25
+    made.let_go([5, 99])
+    assert (made.full, made.is_admitted(5)) == (False, False)
+    assert made.hears(2, 30)
+    made.let_go([2])
+    made.admits(7, 0)
+    made.admits(8, 0)
+    made.let_go([8])
+    assert (made.waiting, made.full) == (0, True)
+
+
+def test_what_an_earlier_version_scored_is_admitted_and_a_saved_state_goes_on() -> None:
+    limits = LimitSettings(max_new_series_an_hour=1, max_scored_series=4)
+    made = Admission(limits)
+    made.admit_all([])
+    assert [made.admits(0, HOUR), made.admits(1, HOUR)] == [True, False]
+    made.admit_all([4, 1, 0])
+    assert (made.waiting, [made.is_admitted(series) for series in range(5)]) == (0, [True, True, False, False, True])
+    assert not made.admits(6, HOUR)
+    again = Admission(limits)
+    again.load(made.state())
+    for each in (made, again):
+        assert (each.waiting, each.full, each.is_admitted(4)) == (1, False, True)
+        assert not each.admits(7, HOUR + 5), "the hour's one was taken before"
+        assert [each.admits(8, 2 * HOUR), each.full] == [True, True]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from common.storage_errors import StorageCorruptError
-from storage.snapshots import SnapshotStore
+from storage.snapshots import SnapshotStore, _tells_of_damage
 
 RECORD = np.dtype([("name", "U8"), ("level", "f8", (2, 3)), ("inner", [("a", "i4"), ("b", "?")])])
 
@@ -93,24 +93,54 @@ def test_of_large_ones_two_are_kept_in_a_file_of_twice_the_state(tmp_path: Path)
     assert 2 * state < path.stat().st_size < 2.2 * state
 
 
+@pytest.mark.parametrize(("most", "kept"), [(3 * 800, [3, 4, 5]), (3 * 800 - 1, [4, 5])])
+def test_three_are_kept_up_to_the_most_bytes_that_three_may_take(tmp_path: Path, most: int, kept: list[int]) -> None:
+    with SnapshotStore(tmp_path / "snapshots.db", most_bytes=most) as store:
+        for position in range(6):
+            store.save(position, "", {"a": np.zeros(60), "b": np.zeros(40)}, {})
+        assert store.positions == kept
+        assert [store.load(at_most=at) is not None for at in (kept[0] - 1, kept[0])] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_damage"),
+    [
+        (sqlite3.SQLITE_BUSY, False), (sqlite3.SQLITE_IOERR_READ, False), (sqlite3.SQLITE_CANTOPEN, False),
+        (sqlite3.SQLITE_ERROR, True), (sqlite3.SQLITE_CONSTRAINT_UNIQUE, True), (None, False),
+    ],
+)  # fmt: skip
+def test_a_file_is_set_aside_for_its_own_damage_and_not_for_what_a_disk_or_another_process_does(
+    code: int | None, is_damage: bool
+) -> None:
+    error = OSError("it cannot be written")
+    if code is not None:
+        error.__cause__ = sqlite3.OperationalError("as SQLite says")
+        error.__cause__.sqlite_errorcode = code
+    assert _tells_of_damage(error) is is_damage
+
+
 _DAMAGES = [
-    "UPDATE block SET data = CAST(zeroblob(length(data)) AS BLOB) WHERE part = 3",
-    "DELETE FROM block WHERE part = 3",
-    "DELETE FROM part WHERE snapshot = 3",
-    "UPDATE part SET shape = '[5]' WHERE snapshot = 3",
-    "UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3",
-    "UPDATE snapshot SET position = 99 WHERE id = 3",
-    "UPDATE snapshot SET meta = '{}' WHERE id = 3",
-    "INSERT INTO block VALUES (3, 1, x'00')",
-    "UPDATE block SET data = CAST(data || x'00' AS BLOB) WHERE part = 3",
-    "UPDATE block SET data = CAST(data AS TEXT) WHERE part = 3",
-    "UPDATE block SET data = 5 WHERE part = 3",
-    "UPDATE block SET data = substr(data, 2) WHERE part = 3",
-    "UPDATE part SET shape = '[3]' WHERE snapshot = 3",
-    "UPDATE part SET name = 'other' WHERE snapshot = 3",
-    "INSERT INTO part SELECT 9, snapshot, 'more', dtype, shape, crc FROM part WHERE id = 3",
-    "UPDATE snapshot SET fingerprint = 'x' WHERE id = 3",
+    (
+        "UPDATE block SET data = CAST(zeroblob(length(data)) AS BLOB) WHERE part = 3",
+        "wrong checksum of part 'part'",
+    ),
+    ("DELETE FROM block WHERE part = 3", "wrong checksum of part 'part'"),
+    ("DELETE FROM part WHERE snapshot = 3", "0 of 1 parts are left"),
+    ("UPDATE part SET shape = '[5]' WHERE snapshot = 3", "wrong checksum of part 'part'"),
+    ("UPDATE part SET dtype = '\"x9\"' WHERE snapshot = 3", "the shape of part 'part' is damaged"),
+    ("UPDATE snapshot SET position = 99 WHERE id = 3", "wrong checksum of its head"),
+    ("UPDATE snapshot SET meta = '{}' WHERE id = 3", "wrong checksum of its head"),
+    ("INSERT INTO block VALUES (3, 1, x'00')", "part 'part' is too long"),
+    ("UPDATE block SET data = CAST(data || x'00' AS BLOB) WHERE part = 3", "part 'part' is too long"),
+    ("UPDATE block SET data = CAST(data AS TEXT) WHERE part = 3", "a block of part 'part' is no bytes"),
+    ("UPDATE block SET data = 5 WHERE part = 3", "a block of part 'part' is no bytes"),
+    ("UPDATE block SET data = substr(data, 2) WHERE part = 3", "wrong checksum of part 'part'"),
+    ("UPDATE part SET shape = '[3]' WHERE snapshot = 3", "part 'part' is too long"),
+    ("UPDATE part SET name = 'other' WHERE snapshot = 3", "wrong checksum of part 'other'"),
+    ("INSERT INTO part SELECT 9, snapshot, 'more', dtype, shape, crc FROM part WHERE id = 3", "2 of 1 parts are left"),
+    ("UPDATE snapshot SET fingerprint = 'x' WHERE id = 3", "wrong checksum of its head"),
 ]
+"""What is damaged of the newest of three snapshots, and what is said of it."""
 
 
 def test_a_position_that_is_no_number_is_none_of_a_snapshot(tmp_path: Path) -> None:
@@ -127,8 +157,8 @@ def test_a_position_that_is_no_number_is_none_of_a_snapshot(tmp_path: Path) -> N
         assert loaded.position == 1
 
 
-@pytest.mark.parametrize("damage", _DAMAGES)
-def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(("damage", "said"), _DAMAGES)
+def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage: str, said: str) -> None:
     path = tmp_path / "snapshots.db"
     with SnapshotStore(path) as store:
         for position in (10, 20, 30):
@@ -141,11 +171,10 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning(tmp_path: Path, damage
     assert snapshot is not None
     assert snapshot.position == 20
     assert snapshot.parts["part"].tolist() == [20.0] * 4
-    [warning] = snapshot.warnings
-    assert "snapshots.db: snapshot 3 is damaged" in warning
+    assert snapshot.warnings == [f"{path}: snapshot 3 is damaged ({said}); an older one is used"]
 
 
-@pytest.mark.parametrize("damage", _DAMAGES)
+@pytest.mark.parametrize("damage", [damage for damage, _ in _DAMAGES])
 def test_the_one_that_is_kept_while_a_large_one_is_written_is_intact(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "snapshots.db"
     with SnapshotStore(path) as store:
