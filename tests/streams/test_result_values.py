@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import orjson
 import pytest
-from stream_steps import SECOND, START
+from stream_steps import ALARM, DETECTORS, ROUTES, SECOND, START, message, results
 
 from devices.messages import MessageChunk
 from ingest.ingest_settings import LimitSettings
@@ -21,7 +21,6 @@ from streams.evaluation import WindowQueries
 from streams.kinds import kind_of_type
 from streams.stream_settings import StreamSettings
 from streams.stream_stage import Streams
-from tests.streams.test_stream_stage import ALARM, DETECTORS, ROUTES, message, results
 
 ALL_TYPES = [str(row[0]) for row in duckdb.sql("DESCRIBE FROM test_all_types()").fetchall()]
 
