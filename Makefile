@@ -4,7 +4,7 @@
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-# Extras to install too: make setup EXTRAS="grafana influx archive river notices certificates workflows assistants tracing"
+# Extras to install too: make setup EXTRAS="grafana influx archive river notices certificates workflows assistants tracing cluster"
 EXTRAS ?=
 # More arguments for pytest or the benchmarks: make test ARGS="-k router", make bench ARGS=--long
 ARGS ?=

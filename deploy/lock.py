@@ -29,6 +29,7 @@ EXTRAS = (
     "workflows",
     "assistants",
     "tracing",
+    "cluster",
     FUZZ,
     DEV,
 )

@@ -37,6 +37,7 @@ from ingest.label_settings import LabelSettings
 from ingest.sparkplug_settings import SparkplugSettings
 from storage.external.sink_registry import of_their_kind
 from storage.journal.journal_registry import journal_of_its_kind
+from storage.journal.kafka_settings import KafkaSettings
 from storage.storage_settings import ArchiveSettings, JournalSettings, SinkSettings, SpoolSettings, StoreSettings
 from streams.stream_settings import StreamSettings
 from workflows.workflow_settings import WorkflowSettings, starters_of
@@ -55,6 +56,7 @@ READ_AT_START = (
     "data",
     "broker",
     "journal",
+    "kafka",
     "store",
     "sinks",
     "spool",
@@ -84,6 +86,10 @@ class Config(BaseModel):
     )
     journal: JournalSettings = Field(
         default=JournalSettings(), description="The durable log between broker and engine."
+    )
+    kafka: KafkaSettings = Field(
+        default=KafkaSettings(),
+        description="The Kafka topic between receivers and engines, where one machine is not enough.",
     )
     routes: list[RouteSettings] = Field(
         default=DEFAULT_ROUTES,

@@ -23,6 +23,7 @@ from functions.function_settings import FunctionSettings
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
 from storage.external.sink_registry import libraries_of
 from storage.journal.journal_registry import journal_libraries
+from storage.journal.kafka_settings import EXTRA, LIBRARY
 from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
 from streams.stream_settings import StreamSettings
 from workflows.workflow_settings import WorkflowSettings, workflow_mistakes
@@ -162,6 +163,8 @@ def _missing_extras(data: dict[str, Any]) -> list[tuple[Path, str]]:
     if isinstance(archive, dict) and archive.get("folder"):
         wanted.append((("archive", "folder"), "archive", "pyarrow"))
     wanted += [(("workflows", number), "workflows", "dbos") for number, _ in _tables(data.get("workflows"))]
+    if "kafka" in data:
+        wanted.append((("kafka",), EXTRA, LIBRARY))
     if "tracing" in data:
         wanted.append((("tracing",), "tracing", "opentelemetry.exporter.otlp"))
     return [

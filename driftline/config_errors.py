@@ -18,6 +18,9 @@ Path = tuple[str | int, ...]
 SECRET_KEYS = {"password": "DRIFTLINE_MQTT_PASSWORD", "token": "DRIFTLINE_INFLUX_TOKEN"}
 """Keys that a configuration file may not hold, and the environment variable that holds the secret instead."""
 
+_SECRETS_OF_TABLES = {("kafka", "password"): "DRIFTLINE_KAFKA_PASSWORD"}
+"""As `SECRET_KEYS`, of one table."""
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used. `errors` has one line for each thing that is wrong, each with its place."""
@@ -97,7 +100,8 @@ def _sentence(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> str:
         if name in SECRET_KEYS:
             file = f'{name}_file = "PATH"'
             beside = f" or write {file} here" if f"{name}_file" in known else ""
-            return f"secrets are not read from this file; set {SECRET_KEYS[name]} in the environment{beside}"
+            variable = _SECRETS_OF_TABLES.get((str(path[0]), name), SECRET_KEYS[name])
+            return f"secrets are not read from this file; set {variable} in the environment{beside}"
         return unknown(name, known).replace("unknown", "unknown key", 1)
     if kind == "missing":
         field = _model_at(model, path[:-1])

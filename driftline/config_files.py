@@ -50,6 +50,7 @@ def backup_folder_error(config: Config) -> str:
 def _secrets(config: Config) -> Iterator[tuple[str, Path]]:
     named = [
         ("broker.password_file", config.broker.password_file),
+        ("kafka.password_file", config.kafka.password_file),
         ("http.admin_password_file", config.http.admin_password_file),
         *((f"sinks[{number}].token_file", sink.token_file) for number, sink in enumerate(config.sinks)),
         *((f"notices[{number}].secret_file", notice.secret_file) for number, notice in enumerate(config.notices)),

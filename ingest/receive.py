@@ -20,7 +20,7 @@ from ingest.read_pace import ReadPace
 from ingest.receiver_state import ReceiverState, ReceiverStatistics
 from ingest.session import MqttSession, SessionState
 from storage.storage_settings import JournalSettings
-from storage.store import Journal
+from storage.store import MessageLog
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Receiver:
     def __init__(
         self,
         session: MqttSession,
-        journal: Journal,
+        journal: MessageLog,
         clock: Callable[[], int],
         settings: JournalSettings | None = None,
         *,
@@ -143,6 +143,12 @@ class Receiver:
             connected_since=None if since is None else self._clock() - round((self._monotonic() - since) * 1e9),
             pending_acknowledgements=self._waiting,
         )
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were read and are not in the journal yet."""
+        held = self._held
+        return self._session.buffer.rows + (0 if held is None else len(held.chunk))
 
     def _state(self) -> tuple[ReceiverState, str]:
         session, held = self._session, self._held
@@ -285,7 +291,7 @@ class Receiver:
             position, offset = self._append(group.chunk)
         except (StorageFullError, StorageCorruptError, OSError) as error:
             if self._held is None:
-                log.error("the journal cannot be written: %s; nothing more is acknowledged until there is room", error)
+                log.error("the journal cannot be written: %s; nothing more is acknowledged until it can be", error)
                 self._retry_delay = _FIRST_RETRY
             self._full = str(error)
             self._held = group

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
+
+from ingest.given_chunks import GivenChunks
 
 
 class ReceiverState(StrEnum):
@@ -14,6 +17,7 @@ class ReceiverState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     NO_BROKER = "no broker"
+    KAFKA_AWAY = "Kafka away"
     TAKEN_OVER = "taken over"
     NOT_SUBSCRIBED = "not subscribed"
     JOURNAL_FULL = "journal full"
@@ -38,3 +42,14 @@ class ReceiverStatistics:
     def healthy(self) -> bool:
         """Messages flow, or are held back on purpose."""
         return self.state in (ReceiverState.RUNNING, ReceiverState.PAUSED)
+
+
+class Reception(Protocol):
+    """What brings messages into the journal, from a broker or from elsewhere."""
+
+    given: GivenChunks
+    """What comes another way."""
+
+    def statistics(self) -> ReceiverStatistics:
+        """Counts and state now."""
+        ...

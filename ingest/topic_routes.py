@@ -199,6 +199,14 @@ class TopicRouter:
         """Whether the route that takes a topic ignores it."""
         return int(self._route_of[topic]) == IGNORED
 
+    def is_decided_by_payload(self, topic: int) -> bool:
+        """Whether payloads have a say in what messages on a topic are, by its number."""
+        settings = self._chosen[topic].settings
+        if not (settings.profile or settings.is_open):
+            return False
+        index = self.profiles.index(settings.profile)
+        return index.depends_on_payload("/".join(self._levels[topic]))
+
     def route_for(self, profile: Profile, message: int) -> Route:
         """The route of the first place of the configuration, for a kind of message of a profile."""
         return self.routes[self._number(0, profile, message)]

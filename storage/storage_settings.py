@@ -19,7 +19,11 @@ class JournalSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    type: str = Field(default="embedded", description="What the journal is: embedded, a file in the data folder.")
+    type: str = Field(
+        default="embedded",
+        description="What the journal is: embedded, a file in the data folder that a broker's messages go to; or "
+        "kafka, the topic of [kafka] that receivers write, of which what was read is kept in that file.",
+    )
     max_bytes: int = Field(
         default=2 * GIBIBYTE,
         ge=MEBIBYTE,

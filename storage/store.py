@@ -35,7 +35,32 @@ class JournalEntry:
     chunk: MessageChunk
 
 
-class Journal(Protocol):
+class MessageLog(Protocol):
+    """What a receiver writes: a durable log of message chunks. One thread appends."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next message will get: messages appended since the log began."""
+        ...
+
+    @property
+    def last_arrival(self) -> int:
+        """The newest arrival or tick, ns since the epoch; 0 in an empty log."""
+        ...
+
+    def append(self, chunk: MessageChunk) -> int:
+        """Write the chunk and return its position; it is durable when this returns.
+
+        A tick (no messages) advances arrival time alone. Raises StorageFullError, OSError.
+        """
+        ...
+
+    def newest_first(self) -> Iterator[MessageChunk]:
+        """The chunks from the end backwards, as far as they are there. Raises StorageCorruptError."""
+        ...
+
+
+class Journal(MessageLog, Protocol):
     """A durable, ordered, replayable log of message chunks.
 
     A chunk's place is its `position`, counted 0, 1, 2, ... and never reused; a message's place is its `offset`, which
@@ -66,25 +91,8 @@ class Journal(Protocol):
         ...
 
     @property
-    def next_offset(self) -> int:
-        """The offset that the next message will get: messages appended since the journal began."""
-        ...
-
-    @property
-    def last_arrival(self) -> int:
-        """The newest arrival or tick, ns since the epoch; 0 in an empty journal."""
-        ...
-
-    @property
     def size_bytes(self) -> int:
         """Bytes that the chunks take."""
-        ...
-
-    def append(self, chunk: MessageChunk) -> int:
-        """Write the chunk and return its position; it is durable when this returns.
-
-        A tick (no messages) advances arrival time alone. Raises StorageFullError.
-        """
         ...
 
     def read(self, position: int) -> Iterator[JournalEntry]:
@@ -92,10 +100,6 @@ class Journal(Protocol):
 
         Raises StorageCorruptError where an entry between is damaged or gone.
         """
-        ...
-
-    def newest_first(self) -> Iterator[MessageChunk]:
-        """The chunks from the end backwards, as far as they are there. Raises StorageCorruptError."""
         ...
 
     def go_on_from(self, position: int, offset: int) -> None:

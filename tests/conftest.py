@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from kafka_server import KafkaServer, missing_kafka
 from receivers import MailServer
 
 from driftline.compile.kernel_cache import drop_stale_kernels
@@ -59,8 +60,7 @@ def pytest_report_header() -> list[str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("service"):
         for name in marker.args:
-            if shutil.which(name) is None:
-                reason = f"{name} is not on PATH"
+            if reason := _missing(name):
                 if os.environ.get("DRIFTLINE_REQUIRE_SERVICES") == "1":
                     pytest.fail(f"{reason}, and DRIFTLINE_REQUIRE_SERVICES=1", pytrace=False)
                 pytest.skip(reason)
@@ -68,6 +68,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for name in marker.args:
             if shutil.which(name) is None:
                 pytest.skip(f"{name} is not on PATH, and its tests are not required")
+
+
+def _missing(name: str) -> str:
+    """Why a service cannot be had on this machine; empty where it can."""
+    if name == "kafka":
+        return missing_kafka()
+    return "" if shutil.which(name) else f"{name} is not on PATH"
 
 
 def wait_for(condition: Callable[[], object], *, within: float = 60.0, what: str = "the condition") -> None:
@@ -177,3 +184,11 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A running Kafka, one a session. Mark the test `service("kafka")`; each takes a topic of its own."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), find_free_port(), wait_for).start()
+    yield server
+    server.stop(signal.SIGKILL)

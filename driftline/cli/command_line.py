@@ -30,6 +30,7 @@ from driftline.cli.commands.forecast import forecast
 from driftline.cli.commands.functions import functions
 from driftline.cli.commands.mcp import mcp
 from driftline.cli.commands.query import query
+from driftline.cli.commands.receive import receive
 from driftline.cli.commands.record import record
 from driftline.cli.commands.replay import replay
 from driftline.cli.commands.report import report
@@ -52,6 +53,7 @@ RUN, UNDERSTAND, LOOK = "Run", "Configure and understand", "Look at the data"
 
 COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, up, {}),
+    (RUN, receive, {}),
     (RUN, simulate, PASS_ON),
     (RUN, record, {}),
     (RUN, replay, {}),

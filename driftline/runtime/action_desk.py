@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from alerts.actions import Action, ActionError, encode
 from common.storage_errors import StorageFullError
 from devices.records import ActionRecord
-from ingest.receive import Receiver
+from ingest.receiver_state import Reception
 from storage.embedded.database import EmbeddedStore
 
 _WAIT_SECONDS = 10.0
@@ -19,7 +19,7 @@ _WAITS = "it is in the journal; the engine is behind, and does it in its turn"
 class ActionDesk:
     """Takes actions from any thread. `receiver` is None before it runs."""
 
-    def __init__(self, receiver: Receiver | None, store: EmbeddedStore) -> None:
+    def __init__(self, receiver: Reception | None, store: EmbeddedStore) -> None:
         self._receiver = receiver
         self._store = store
 
@@ -47,7 +47,7 @@ class ActionDesk:
         """Journal messages, each topic and payload; they are on disk when this returns. Raises ActionError."""
         self._journaled(lambda receiver: receiver.given.append_messages(messages))
 
-    def _journaled(self, append: Callable[[Receiver], int]) -> int:
+    def _journaled(self, append: Callable[[Reception], int]) -> int:
         receiver = self._receiver
         if receiver is None:
             raise ActionError("the service is starting: try again in a moment")

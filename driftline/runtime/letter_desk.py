@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic, sleep
 
 from alerts.actions import ActionError
-from ingest.receive import Receiver
+from ingest.receiver_state import Reception
 from storage.embedded.database import EmbeddedStore
 
 MOST = 1_000
@@ -36,7 +36,7 @@ class Retried:
 class LetterDesk:
     """Gives rejected messages to the journal once more. `receiver` is None before it runs."""
 
-    def __init__(self, receiver: Receiver | None, store: EmbeddedStore) -> None:
+    def __init__(self, receiver: Reception | None, store: EmbeddedStore) -> None:
         self._receiver = receiver
         self._store = store
 

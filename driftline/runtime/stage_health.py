@@ -9,8 +9,7 @@ from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.sink_worker import SinkState
 from driftline.runtime.store_worker import StoreWorker
 from ingest.device_status import mostly_refused
-from ingest.receive import Receiver
-from ingest.receiver_state import ReceiverState
+from ingest.receiver_state import ReceiverState, Reception
 from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
 
@@ -27,6 +26,7 @@ _RECEIVER_STATUS = {
     ReceiverState.RUNNING: Status.GREEN,
     ReceiverState.PAUSED: Status.YELLOW,
     ReceiverState.NO_BROKER: Status.RED,
+    ReceiverState.KAFKA_AWAY: Status.RED,
     ReceiverState.TAKEN_OVER: Status.RED,
     ReceiverState.NOT_SUBSCRIBED: Status.RED,
     ReceiverState.JOURNAL_FULL: Status.YELLOW,
@@ -34,7 +34,7 @@ _RECEIVER_STATUS = {
 }
 
 
-def broker_health(receiver: Receiver | None, losses: BrokerLosses | None) -> StageHealth:
+def broker_health(receiver: Reception | None, losses: BrokerLosses | None) -> StageHealth:
     """The connection that messages come over, and what the broker says it has dropped."""
     if receiver is None:
         return StageHealth("broker", Status.YELLOW, "not connected yet")
@@ -47,7 +47,7 @@ def broker_health(receiver: Receiver | None, losses: BrokerLosses | None) -> Sta
     return StageHealth("broker", status, word)
 
 
-def journal_health(journal: Journal, receiver: Receiver | None) -> StageHealth:
+def journal_health(journal: Journal, receiver: Reception | None) -> StageHealth:
     """Whether the journal takes what comes, and its size."""
     if receiver is not None and (statistics := receiver.statistics()).state is ReceiverState.JOURNAL_FULL:
         return StageHealth("journal", Status.RED, statistics.reason)

@@ -16,6 +16,7 @@ from devices.records import ActionRecord
 from driftline.access.accounts import AccountBook
 from driftline.access.gate import Gate
 from driftline.access.identity import Role
+from driftline.cluster.kafka_intake import KafkaIntake
 from driftline.compile.kernel_compiler import KernelCompiler, steps_for
 from driftline.config import Config
 from driftline.http.app import create_app
@@ -42,9 +43,11 @@ from driftline.runtime.workflow_desk import WorkflowDesk
 from driftline.tracing.trace_export import NoExporter, TraceExporter
 from driftline.tracing.tracer import Tracer
 from functions.function_queue import FunctionQueue
-from ingest.broker_settings import is_websocket, read_password
+from ingest.broker_settings import BrokerSettings, is_websocket, read_password
 from ingest.receive import Receiver
 from ingest.session import MqttSession
+from storage.journal.kafka_journal import KafkaJournal
+from storage.journal.kafka_settings import read_kafka_password
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class Stages(StorageStages):
         chosen = with_demo_route(config) if demo else config
         super().__init__(chosen, var_dir=var_dir, config_file=config_file, console=console, clock=clock)
         self._demo = demo
+        self._session: MqttSession | KafkaIntake
+        self._receiver: Receiver | KafkaIntake
 
     def open_all(self) -> None:
         """Open all stages, last one first, so that nothing arrives before its consumer is ready."""
@@ -242,14 +247,6 @@ class Stages(StorageStages):
         settings = self._broker.resolve(self.config.broker)
         if not settings.client_id:
             settings = settings.model_copy(update={"client_id": self.folder.client_id()})
-        self._session = MqttSession(
-            settings,
-            filters,
-            group_bytes=self.config.journal.group_bytes,
-            max_payload=self.config.limits.max_payload,
-            previous_filters=self.folder.subscribed(),
-            password=read_password(settings, os.environ),
-        )
         self.status.broker_losses = BrokerLosses(
             settings,
             read_password(settings, os.environ),
@@ -259,19 +256,49 @@ class Stages(StorageStages):
         )
         self.status.broker_losses.start()
         self._closers.append(("watch of the broker's losses", self.status.broker_losses.stop))
-        self._receiver = Receiver(
-            self._session,
+        if isinstance(self._journal, KafkaJournal):
+            self._session = self._receiver = self._kafka_intake(self._journal, settings, filters)
+        else:
+            self._session = self._mqtt_session(settings, filters)
+            self._receiver = self._mqtt_receiver(self._session)
+        self.status.receiver = self._receiver
+        self._remember_all_filters(filters)
+        self._engine.start()
+        self._receiver.start()
+        self._closers.append(("session", self._receiver.stop))
+
+    def _mqtt_session(self, settings: BrokerSettings, filters: dict[str, int]) -> MqttSession:
+        return MqttSession(
+            settings,
+            filters,
+            group_bytes=self.config.journal.group_bytes,
+            max_payload=self.config.limits.max_payload,
+            previous_filters=self.folder.subscribed(),
+            password=read_password(settings, os.environ),
+        )
+
+    def _mqtt_receiver(self, session: MqttSession) -> Receiver:
+        return Receiver(
+            session,
             self._journal,
             self._clock,
             self.config.journal,
             on_append=self._engine.offer,
             on_written=None if self._tracer is None else self._tracer.journaled,
         )
-        self.status.receiver = self._receiver
-        self._remember_all_filters(filters)
-        self._engine.start()
-        self._receiver.start()
-        self._closers.append(("session", self._receiver.stop))
+
+    def _kafka_intake(self, journal: KafkaJournal, broker: BrokerSettings, filters: dict[str, int]) -> KafkaIntake:
+        return KafkaIntake(
+            self.config.kafka,
+            broker,
+            journal,
+            self._clock,
+            filters=filters,
+            group_bytes=self.config.journal.group_bytes,
+            on_append=self._engine.offer,
+            on_written=None if self._tracer is None else self._tracer.journaled,
+            password=read_kafka_password(self.config.kafka, os.environ),
+        )
 
     def _remember_all_filters(self, filters: dict[str, int]) -> None:
         """Old and new, so that a kill before the broker has taken the old ones back leaves none behind for good."""

@@ -55,7 +55,7 @@ from driftline.tracing.tracer import Tracer
 from ingest.device_status import DeviceStatus
 from ingest.ingest_settings import ComponentSettings
 from ingest.knowledge_settings import KnowledgeSettings, SeriesSettings
-from ingest.receive import Receiver
+from ingest.receiver_state import Reception
 from storage.embedded.database import EmbeddedStore
 from storage.store import Journal
 
@@ -79,7 +79,7 @@ class ServiceStatus:
         sinks: Sinks | None = None,
     ) -> None:
         self.config = config
-        self.receiver: Receiver | None = None
+        self.receiver: Reception | None = None
         self.broker_losses: BrokerLosses | None = None
         self.notifier: Notifier | None = None
         self.simulator: SimulatorView | None = None

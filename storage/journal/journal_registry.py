@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from common.suggestions import unknown
+from storage.journal.kafka_settings import EXTRA, LIBRARY
 from storage.storage_settings import JournalSettings
 from storage.store import Journal
 
@@ -42,7 +43,22 @@ class EmbeddedJournal:
         return SqliteJournal(path, settings)
 
 
-JOURNALS: tuple[type[JournalKind], ...] = (EmbeddedJournal,)
+class KafkaKind:
+    """A Kafka topic, which receivers write; what was read of it is kept in a file in the data folder."""
+
+    name: ClassVar[str] = "kafka"
+    Settings: ClassVar[type[JournalSettings]] = JournalSettings
+    libraries: ClassVar[tuple[tuple[str, str], ...]] = ((EXTRA, LIBRARY),)
+
+    @staticmethod
+    def journal(path: Path, settings: JournalSettings) -> Journal:
+        """The file at `path`."""
+        from storage.journal.kafka_journal import KafkaJournal  # noqa: PLC0415  with what it is made of
+
+        return KafkaJournal(path, settings)
+
+
+JOURNALS: tuple[type[JournalKind], ...] = (EmbeddedJournal, KafkaKind)
 """Every kind of journal."""
 
 

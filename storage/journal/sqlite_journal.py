@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 from zlib import crc32
@@ -145,6 +145,10 @@ class SqliteJournal:
         Raises StorageFullError where the disk or `max_bytes` is full: nothing was written, and a later append goes on
         where this one stood.
         """
+        return self._append(chunk)
+
+    def _append(self, chunk: MessageChunk, beside: Callable[[sqlite3.Connection], object] | None = None) -> int:
+        """As `append`; what `beside` writes is written in the same transaction."""
         flags = _bytes(chunk.flags, np.uint8)
         arrival = _bytes(chunk.arrival, np.int64)
         spans = _bytes(chunk.spans, np.int32)
@@ -156,7 +160,12 @@ class SqliteJournal:
                 raise ValueError(f"{self.path}: the journal is not open for writing")
             try:
                 with storage_errors(self.path, "appending to the journal"):
-                    self._writer.execute(_INSERT, row)
+                    if beside is None:
+                        self._writer.execute(_INSERT, row)
+                    else:
+                        with transaction(self._writer):
+                            self._writer.execute(_INSERT, row)
+                            beside(self._writer)
             except StorageFullError:
                 self._refused_bytes = len(flags) + len(arrival) + len(spans) + len(chunk.data)
                 raise

@@ -1,0 +1,305 @@
+"""Receivers write the messages of a broker to Kafka: each once, in order of its device, whatever is killed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from fault_runs import KillableService
+from kafka_server import KafkaServer, Record
+from receiver_bench import Publisher
+from undisturbed_runs import assert_undisturbed, differences_of_tables, entries_of, settings_of, tables_of, undisturbed
+
+from devices.messages import MessageChunk
+from driftline.cluster.device_keys import DeviceKeys
+from driftline.cluster.receiving import KafkaReceiver
+from driftline.config import Config, parse_config
+from storage.journal.kafka_writer import KafkaWriter
+from storage.store import JournalEntry
+
+pytestmark = [pytest.mark.service("kafka", "mosquitto"), pytest.mark.timeout(900)]
+
+ROUTE = '[[routes]]\nfilter = "plant/#"\ndevice = "{topic[1]}"\nqos = 1\n'
+
+
+def configured(broker: Any, kafka: KafkaServer, topic: str, more: str = "") -> str:
+    return (
+        f'[broker]\nurl = "{broker.url}"\n'
+        f'[kafka]\nservers = ["{kafka.server}"]\ntopic = "{topic}"\npartitions = 4\n{more}\n{ROUTE}'
+    )
+
+
+class Running:
+    """A receiver in a thread of this process, and what it said."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        self.said: list[str] = []
+        self.receiver = KafkaReceiver(config, name, environment={}, say=self.said.append)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: self.receiver.run(self._stop), daemon=True)
+        self._thread.start()
+
+    @property
+    def subscribed(self) -> bool:
+        return self.receiver.state == "running"
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def ends() -> Iterator[list[Callable[[], object]]]:
+    found: list[Callable[[], object]] = []
+    yield found
+    for end in reversed(found):
+        end()
+
+
+@pytest.fixture
+def publisher(mosquitto: Any, ends: list[Callable[[], object]]) -> Publisher:
+    made = Publisher(mosquitto.port)
+    ends.append(made.close)
+    return made
+
+
+def values(records: list[Record]) -> Counter[bytes]:
+    return Counter(record.value for record in records)
+
+
+def test_two_receivers_share_the_messages_and_keep_each_device_in_order(
+    kafka: KafkaServer, mosquitto: Any, publisher: Publisher, ends: list[Callable[[], object]], wait_until: Any
+) -> None:
+    config = parse_config(configured(mosquitto, kafka, "shared"))
+    receivers = [Running(config, name) for name in ("one", "two")]
+    ends += [each.stop for each in receivers]
+    wait_until(lambda: all(each.subscribed for each in receivers), what="both subscriptions")
+    sent = {f"plant/d{n}/state": publisher.send(40, topic=f"plant/d{n}/state") for n in range(5)}
+    wait_until(lambda: sum(each.receiver.counts().written for each in receivers) == 200, what="the messages")
+    for each in receivers:
+        each.stop()
+
+    records = kafka.records("shared")
+    assert values(records) == Counter(payload for payloads in sent.values() for payload in payloads)
+    assert {record.key for record in records} == {b"d0", b"d1", b"d2", b"d3", b"d4"}
+    for topic, payloads in sent.items():
+        own = [record for record in records if record.headers["topic"] == topic.encode()]
+        assert len({record.partition for record in own}) == 1
+        assert sorted(record.value for record in own) == sorted(payloads)
+    assert all(record.headers["flags"] == b"1" for record in records)
+    assert all(int(record.headers["arrived"]) > 1_700_000_000 * 10**9 for record in records)
+    assert {record.headers["receiver"] for record in records} == {b"driftline-receive-one", b"driftline-receive-two"}
+    counts = [each.receiver.counts() for each in receivers]
+    assert all(one.written > 0 and one.waiting == 0 and one.refused == 0 for one in counts)
+    assert receivers[0].said[0] == (f'writing to Kafka at {kafka.server}, topic "shared", 4 partitions')
+
+
+def test_what_kafka_has_and_the_broker_sends_again_is_not_written_twice(
+    kafka: KafkaServer,
+    mosquitto: Any,
+    publisher: Publisher,
+    ends: list[Callable[[], object]],
+    wait_until: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first receiver writes and falls silent before it acknowledges, as one that is killed there."""
+    config = parse_config(configured(mosquitto, kafka, "again"))
+    first = Running(config, "one")
+    wait_until(lambda: first.subscribed, what="the subscription")
+    with monkeypatch.context() as silent:
+        silent.setattr("ingest.session.send_acknowledgements", lambda _client, _group: None)
+        sent = publisher.send(50, topic="plant/a/state")
+        wait_until(lambda: first.receiver.counts().written == 50, what="the messages")
+        first.stop()
+    second = Running(config, "one")
+    ends.append(second.stop)
+    wait_until(lambda: second.receiver.counts().written >= 50, what="what was not acknowledged")
+    sent += publisher.send(1, topic="plant/a/state")
+    wait_until(lambda: second.receiver.counts().written == 51, what="the next message")
+    assert values(kafka.records("again")) == Counter(sent)
+
+
+def test_a_receiver_that_is_killed_loses_and_doubles_nothing(
+    kafka: KafkaServer,
+    mosquitto: Any,
+    publisher: Publisher,
+    ends: list[Callable[[], object]],
+    wait_until: Any,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text(configured(mosquitto, kafka, "killed"))
+    command = [sys.executable, "-m", "driftline", "receive", "--to", "kafka", "--name", "one", "-c", str(file)]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    ends.append(first.kill)
+    second = Running(parse_config(file.read_text()), "two")
+    ends.append(second.stop)
+    wait_until(lambda: second.subscribed, what="the subscription")
+    wait_until(lambda: mosquitto.log.count("driftline-receive-one") > 0, what="the other receiver")
+    sent = publisher.send(100, topic="plant/a/state")
+    wait_until(lambda: kafka.count("killed") >= 50, what="the first messages")
+    sending = threading.Thread(target=lambda: sent.extend(publisher.send(1500, topic="plant/b/state")))
+    sending.start()
+    wait_until(lambda: kafka.count("killed") >= 300, what="more messages")
+    first.send_signal(signal.SIGKILL)
+    first.wait(60)
+    third = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ends.append(third.kill)
+    sending.join(120)
+    assert not sending.is_alive()
+    wait_until(lambda: kafka.count("killed") >= 1600, what="all messages")
+    third.send_signal(signal.SIGTERM)
+    out, said = third.communicate(timeout=60)
+    assert third.returncode == 0
+    assert out.startswith("kafka: received ") and "waiting 0" in out
+    assert 'as "driftline-receive-one"' in said
+    assert values(kafka.records("killed")) == Counter(sent)
+
+
+def test_while_kafka_is_away_messages_stay_at_the_broker(
+    kafka: KafkaServer, mosquitto: Any, publisher: Publisher, ends: list[Callable[[], object]], wait_until: Any
+) -> None:
+    receiver = Running(parse_config(configured(mosquitto, kafka, "away")), "one")
+    ends.append(receiver.stop)
+    wait_until(lambda: receiver.subscribed, what="the subscription")
+    sent = publisher.send(20, topic="plant/a/state")
+    wait_until(lambda: receiver.receiver.counts().written == 20, what="the first messages")
+    kafka.stop(signal.SIGKILL)
+    try:
+        sent += publisher.send(100, topic="plant/a/state")
+        wait_until(lambda: receiver.said[-1].startswith("Kafka away: "), what="the word that Kafka is away")
+        counts = receiver.receiver.counts()
+        assert counts.written == 20 and 0 < counts.waiting <= 100
+        assert f'Kafka at {kafka.server}, topic "away"' in receiver.said[-1]
+        assert receiver.said[-1].endswith("messages wait in memory, the rest at the broker")
+    finally:
+        kafka.start()
+    wait_until(lambda: receiver.receiver.counts().written == 120, what="the rest")
+    wait_until(lambda: receiver.said[-1] == "receiving and writing again", what="the word that it goes on")
+    assert values(kafka.records("away")) == Counter(sent)
+
+
+def test_what_is_too_large_for_the_topic_is_left_out_with_a_reason(
+    kafka: KafkaServer,
+    mosquitto: Any,
+    publisher: Publisher,
+    ends: list[Callable[[], object]],
+    wait_until: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415  an extra
+    from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
+
+    small = NewTopic("small", num_partitions=1, config={"max.message.bytes": "3000"})
+    admin = AdminClient({"bootstrap.servers": kafka.server})
+    admin.create_topics([small])["small"].result(60)
+    receiver = Running(parse_config(configured(mosquitto, kafka, "small")), "one")
+    ends.append(receiver.stop)
+    wait_until(lambda: receiver.subscribed, what="the subscription")
+    random = Random(5)
+    payloads = [random.randbytes(size) for size in (1000, 9000, 1000, 1000, 1000)]
+    for payload in payloads:
+        publisher.client.publish("plant/a/state", payload, qos=1)
+    wait_until(lambda: receiver.receiver.counts().written == 5, what="the messages")
+    assert receiver.receiver.counts().refused == 1
+    assert values(kafka.records("small")) == Counter(payloads[:1] + payloads[2:])
+    assert (
+        'topic "plant/a/state": a message of 9000 bytes is larger than '
+        f'Kafka at {kafka.server}, topic "small" takes (max.message.bytes): it is left out'
+    ) in caplog.messages
+
+
+SERVICE = """
+[journal]
+type = "kafka"
+group_bytes = 4096
+
+[detectors.high]
+type = "threshold"
+upper = 60.0
+"""
+MESSAGES, DEVICES = 3_000, 5
+Sent = tuple[bytes, bytes, int, int]
+
+
+def readings(first: int, count: int, start: int) -> list[Sent]:
+    """Readings of five devices, 2 ms apart from `start` (ns) on; every other device has no clock."""
+    found = []
+    for number in range(first, first + count):
+        arrival = start + (number - first) * 2_000_000
+        n, device = divmod(number, DEVICES)
+        value = 20 + math.sin(n / 20) + (number * 2654435761 % 1000) / 2000 + (60 if n % 300 > 290 else 0)
+        told = f'"ts":{arrival // 1_000_000},' if device % 2 else ""
+        found.append((b"plant/d%d/state" % device, f'{{{told}"v":{value:.3f}}}'.encode(), arrival, 0))
+    return found
+
+
+def cut_otherwise(journal: list[JournalEntry], messages: list[Sent]) -> list[JournalEntry]:
+    """The messages in chunks of 97, and the journal's ticks between them, each behind the message before it."""
+    chunks: list[MessageChunk] = []
+    at = 0
+    for is_tick, run in itertools.groupby((entry.chunk for entry in journal), key=lambda chunk: not len(chunk)):
+        taken = list(run)
+        if is_tick:
+            chunks += taken
+            continue
+        end = at + sum(len(chunk) for chunk in taken)
+        chunks += [MessageChunk.of(messages[start : min(start + 97, end)]) for start in range(at, end, 97)]
+        at = end
+    offsets = itertools.accumulate((len(chunk) for chunk in chunks), initial=0)
+    return [
+        JournalEntry(place, offset, chunk) for place, (offset, chunk) in enumerate(zip(offsets, chunks, strict=False))
+    ]
+
+
+def test_the_service_on_the_topic_stores_what_one_machine_stores_though_it_is_killed(
+    kafka: KafkaServer, mosquitto: Any, ends: list[Callable[[], object]], wait_until: Any, tmp_path: Path
+) -> None:
+    """Scores, alarms and counts are those of one run over the same messages, otherwise cut, bit for bit."""
+    service = KillableService(tmp_path / "service", wait_until)
+    ends.append(lambda: service.alive and service.end(signal.SIGKILL))
+    text = configured(mosquitto, kafka, "scored", SERVICE) + 'detectors = ["default", "high"]\n'
+    service.configure(mosquitto.url, text[text.index("[kafka]") :])
+    config = parse_config(service.config.read_text())
+    keys = DeviceKeys(config)
+    writer = KafkaWriter(config.kafka, keys, receiver="test", max_payload=1_048_576, receive_maximum=2000).open()
+    ends.append(writer.close)
+    half = MESSAGES // 2
+    messages = readings(0, half, time.time_ns() - 10_000_000_000)
+    writer.append(MessageChunk.of(messages))
+    service.spawn(killed_at="behind a commit")
+    service.await_kill("behind a commit", within=300)
+    messages += readings(half, half, time.time_ns())
+    writer.append(MessageChunk.of(messages[half:]))
+    service.start()
+    wait_until(lambda: service.settled(MESSAGES), within=300, what="everything in its place")
+    assert service.end() == 0, service.log
+
+    journal = entries_of(service.data / "journal.db")
+    assert [row for entry in journal for row in rows_of(entry.chunk)] == messages
+    assert_undisturbed(service, journal, tmp_path / "undisturbed.duckdb")
+    one_machine = tmp_path / "one-machine.duckdb"
+    undisturbed(cut_otherwise(journal, messages), {0: [settings_of(config)]}, one_machine)
+    assert differences_of_tables(service.data / "points.duckdb", one_machine) == []
+    stored = tables_of(one_machine)
+    assert len(stored["points"]) == MESSAGES
+    assert len(stored["alarms"]) > 0
+
+
+def rows_of(chunk: MessageChunk) -> list[Sent]:
+    return [
+        (chunk.topic(row), chunk.payload(row), int(chunk.arrival[row]), int(chunk.flags[row]))
+        for row in range(len(chunk))
+    ]
