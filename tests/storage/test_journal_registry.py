@@ -125,7 +125,9 @@ def test_the_embedded_journal_is_the_one_where_nothing_is_set(tmp_path: Path) ->
 
 
 def test_an_unknown_kind_is_named_with_those_known() -> None:
-    with pytest.raises(ConfigError, match=r'journal\.type.*unknown kind of journal "sqlite" \(known: embedded, kafka\)'):
+    with pytest.raises(
+        ConfigError, match=r'journal\.type.*unknown kind of journal "sqlite" \(known: embedded, kafka\)'
+    ):
         parse_config('[journal]\ntype = "sqlite"\n')
 
 
