@@ -10,6 +10,7 @@ from devices.topics import Template, TopicTooShortError, covers
 from driftline.config import Config
 from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
 from ingest.topic_routes import topic_filters
+from storage.journal.kafka_settings import PASSWORD_VARIABLE
 
 _KEEP_REST = 'a last route takes all other topics: [[routes]] filter = "#"'
 
@@ -83,7 +84,10 @@ def _names_from_missing_levels(routes: list[RouteSettings]) -> Iterator[str]:
 
 
 def _missing_secrets(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
-    """Ready-made requests that could not be signed; files of functions are held against their secrets elsewhere."""
+    """Ready-made requests that could not be signed, and a user without a password at Kafka; files of functions are held
+    against their secrets elsewhere."""
+    if config.kafka.username and config.kafka.password_file is None and PASSWORD_VARIABLE not in environment:
+        yield f"kafka.username: the environment has no {PASSWORD_VARIABLE}: set it, or kafka.password_file"
     for number, function in enumerate(config.functions):
         name = function.with_.get("secret") if function.action == "http" else ""
         if name and name not in environment:

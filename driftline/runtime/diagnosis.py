@@ -16,6 +16,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
+from common.extras import MissingExtraError
 from common.time_units import SECOND, utc_text
 from devices.recognition import Profiles
 from driftline.cli.client import RunningService, get, running_service
@@ -25,9 +26,12 @@ from driftline.runtime.broker_diagnosis import broker_problem
 from driftline.runtime.data_folder import DataFolder
 from ingest.broker_settings import read_password
 from ingest.topic_routes import topic_filters
+from storage.journal.kafka_settings import read_kafka_password
+from storage.journal.kafka_topic import KafkaAwayError, partitions_of
 
 ENOUGH_DISK = 1 << 30
 _MOST_SHOWN = 5
+_KAFKA_WITHIN = 5.0
 EARLIEST_CLOCK = 1_767_225_600.0
 """2026-01-01T00:00:00Z in seconds since the epoch: a clock before that has never been set."""
 
@@ -59,6 +63,8 @@ def examine(config: Config, data: Path) -> Iterator[Finding]:
     yield _clock(data)
     yield _service(service)
     yield _broker(config, service)
+    if "kafka" in config.model_fields_set or config.journal.type == "kafka":
+        yield _kafka(config)
     yield _database(data, service)
     yield _port(config, service)
     yield _devices(service)
@@ -157,6 +163,20 @@ def _broker(config: Config, service: RunningService | None) -> Finding:
     filters = [each for route in config.routes for each in topic_filters(route, profiles)]
     problem = broker_problem(settings.model_copy(update={"url": url}), password, list(dict.fromkeys(filters)))
     return Finding("broker", Level.FAIL if problem else Level.OK, f"{url}: {problem or 'accepts the connection'}")
+
+
+def _kafka(config: Config) -> Finding:
+    settings = config.kafka
+    try:
+        password = read_kafka_password(settings, os.environ)
+    except OSError as error:
+        return Finding("kafka", Level.FAIL, f"kafka.password_file cannot be read: {error}")
+    try:
+        found = partitions_of(settings, password, timeout=_KAFKA_WITHIN, make=False)
+    except (KafkaAwayError, MissingExtraError) as error:
+        return Finding("kafka", Level.FAIL, str(error))
+    told = f"{found} partitions" if found else "not there yet; made by the first that writes or reads it"
+    return Finding("kafka", Level.OK, f"{settings.place}: {told}")
 
 
 def _database(data: Path, service: RunningService | None) -> Finding:

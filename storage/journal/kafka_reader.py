@@ -17,13 +17,15 @@ from typing import Any, Self
 from devices.messages import MessageChunk
 from storage.journal.kafka_records import Message, RecordError, message_of
 from storage.journal.kafka_settings import KafkaSettings, client_options
-from storage.journal.kafka_topic import KafkaAwayError, LastError, confluent_kafka, partitions_of
+from storage.journal.kafka_topic import KafkaAwayError, LastError, confluent_kafka, kafka_admin, partitions_of
 
 log = logging.getLogger(__name__)
 
 _BATCH = 5_000
-_MOST_BUFFERED = 32 << 20
-"""Bytes of one partition that wait for the others; its records are not fetched meanwhile."""
+_MOST_BUFFERED = 8 << 20
+_EACH = 400
+"""Bytes of one partition that wait for the others, and what each record takes beside its own; beyond, no more of the
+partition is fetched."""
 
 _PATIENCE = 2.0
 """Seconds for which a partition that has more to give is waited for."""
@@ -50,7 +52,7 @@ class _Partition:
         """Take the first away; its bytes."""
         _, message, _ = self.waiting.popleft()
         taken = len(message.payload) + len(message.topic)
-        self.bytes -= taken
+        self.bytes -= taken + _EACH
         return taken
 
 
@@ -82,6 +84,7 @@ class KafkaReader:
         self._monotonic = monotonic
         self._last = LastError()
         self._consumer: Any = None
+        self._admin: Any = None
         self._partitions: dict[int, _Partition] = {}
         self._waiting_since: float | None = None
         self._more = False
@@ -99,19 +102,23 @@ class KafkaReader:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": 16 * 1024,
+                "queued.max.messages.kbytes": 4 * 1024,
                 "error_cb": self._last.note,
             },
             logger=quiet,
         )
-        self._partitions = {number: _Partition(self._first(number)) for number in range(found)}
+        self._admin = kafka_admin.AdminClient(client_options(self.settings, self._password), logger=quiet)
+        self._partitions = {number: _Partition(0) for number in range(found)}
+        oldest, newest = (
+            self._ends(which) for which in (kafka_admin.OffsetSpec.earliest(), kafka_admin.OffsetSpec.latest())
+        )
+        for number, partition in self._partitions.items():
+            partition.next_offset = self._first(number, oldest[number], newest[number])
         self._consumer.assign([self._place(number, each.next_offset) for number, each in self._partitions.items()])
         return self
 
-    def _first(self, number: int) -> int:
-        """The offset to read from: where reading stopped, as far as Kafka still has it. Raises KafkaAwayError."""
-        low, high = self._ends(number)
+    def _first(self, number: int, low: int, high: int) -> int:
+        """The offset to read from: where reading stopped, as far as Kafka still has it."""
         known = self._offsets.get(number, low)
         if known < low:
             log.warning(
@@ -144,15 +151,20 @@ class KafkaReader:
         """Whether everything that Kafka holds now has been read. Raises KafkaAwayError where it does not answer."""
         if any(partition.waiting for partition in self._partitions.values()):
             return False
-        return all(partition.next_offset >= self._ends(number)[1] for number, partition in self._partitions.items())
+        ends = self._ends(kafka_admin.OffsetSpec.latest())
+        return all(partition.next_offset >= ends[number] for number, partition in self._partitions.items())
 
-    def _ends(self, number: int) -> tuple[int, int]:
-        """A partition's oldest offset, and the one behind its newest, as its server tells now."""
+    def _ends(self, which: Any) -> dict[int, int]:
+        """The oldest offset of each partition, or the one behind its newest, as the servers tell now.
+
+        Asked on connections of their own, which no fetch holds up.
+        """
         try:
-            low, high = self._consumer.get_watermark_offsets(self._place(number), timeout=_ASK_WITHIN, cached=False)
+            places = {self._place(number): which for number in self._partitions}
+            told = self._admin.list_offsets(places, request_timeout=_ASK_WITHIN)
+            return {place.partition: int(found.result().offset) for place, found in told.items()}
         except confluent_kafka.KafkaException as error:
             raise KafkaAwayError(f"{self.settings.place}: {error.args[0].str()}{self._last.because()}") from None
-        return int(low), int(high)
 
     def _place(self, number: int, offset: int = 0) -> Any:
         return confluent_kafka.TopicPartition(self.settings.topic, number, offset)
@@ -175,7 +187,7 @@ class KafkaReader:
         partition.next_offset = record.offset() + 1
         partition.line = max(partition.line, message.arrived)
         partition.waiting.append((partition.line, message, record.offset()))
-        partition.bytes += len(message.payload) + len(message.topic)
+        partition.bytes += len(message.payload) + len(message.topic) + _EACH
         if partition.bytes > _MOST_BUFFERED and not partition.paused:
             self._consumer.pause([self._place(record.partition())])
             partition.paused = True

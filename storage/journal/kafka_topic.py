@@ -39,8 +39,8 @@ class LastError:
         return f": {self.words}" if self.words else ""
 
 
-def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: float) -> int:
-    """How many partitions the topic has; it is made where it is not there.
+def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: float, make: bool = True) -> int:
+    """How many partitions the topic has; where it is not there it is made, or 0 returned.
 
     Raises KafkaAwayError where Kafka does not answer within `timeout` seconds, or refuses.
     """
@@ -51,6 +51,8 @@ def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: flo
         options = {**client_options(settings, password), "error_cb": last.note}
         admin = kafka_admin.AdminClient(options, logger=quiet)
         found = _partitions(admin, settings, timeout)
+        if not found and not make:
+            return 0
         if not found:
             _make(admin, settings, timeout)
             found = _partitions(admin, settings, timeout)

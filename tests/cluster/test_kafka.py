@@ -22,13 +22,19 @@ from receiver_bench import Publisher
 from undisturbed_runs import assert_undisturbed, differences_of_tables, entries_of, settings_of, tables_of, undisturbed
 
 from devices.messages import MessageChunk
+from driftline.cli.command_line import main
 from driftline.cluster.device_keys import DeviceKeys
 from driftline.cluster.receiving import KafkaReceiver
 from driftline.config import Config, parse_config
+from storage.journal.kafka_reader import KafkaReader
+from storage.journal.kafka_settings import KafkaSettings
 from storage.journal.kafka_writer import KafkaWriter
 from storage.store import JournalEntry
 
 pytestmark = [pytest.mark.service("kafka", "mosquitto"), pytest.mark.timeout(900)]
+
+Sent = tuple[bytes, bytes, int, int]
+"""Topic, payload, arrival and flags."""
 
 ROUTE = '[[routes]]\nfilter = "plant/#"\ndevice = "{topic[1]}"\nqos = 1\n'
 
@@ -53,6 +59,9 @@ class Running:
     @property
     def subscribed(self) -> bool:
         return self.receiver.state == "running"
+
+    def told(self, beginning: str) -> list[str]:
+        return [line for line in self.said if line.startswith(beginning)]
 
     def stop(self) -> None:
         self._stop.set()
@@ -169,9 +178,17 @@ def test_a_receiver_that_is_killed_loses_and_doubles_nothing(
 
 
 def test_while_kafka_is_away_messages_stay_at_the_broker(
-    kafka: KafkaServer, mosquitto: Any, publisher: Publisher, ends: list[Callable[[], object]], wait_until: Any
+    kafka: KafkaServer,
+    mosquitto: Any,
+    publisher: Publisher,
+    ends: list[Callable[[], object]],
+    wait_until: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    receiver = Running(parse_config(configured(mosquitto, kafka, "away")), "one")
+    file = tmp_path / "driftline.toml"
+    file.write_text(f'data = "{tmp_path / "var"}"\n{configured(mosquitto, kafka, "away")}')
+    receiver = Running(parse_config(file.read_text()), "one")
     ends.append(receiver.stop)
     wait_until(lambda: receiver.subscribed, what="the subscription")
     sent = publisher.send(20, topic="plant/a/state")
@@ -179,15 +196,21 @@ def test_while_kafka_is_away_messages_stay_at_the_broker(
     kafka.stop(signal.SIGKILL)
     try:
         sent += publisher.send(100, topic="plant/a/state")
-        wait_until(lambda: receiver.said[-1].startswith("Kafka away: "), what="the word that Kafka is away")
+        wait_until(lambda: receiver.told("Kafka away: "), what="the word that Kafka is away")
         counts = receiver.receiver.counts()
-        assert counts.written == 20 and 0 < counts.waiting <= 100
-        assert f'Kafka at {kafka.server}, topic "away"' in receiver.said[-1]
-        assert receiver.said[-1].endswith("messages wait in memory, the rest at the broker")
+        assert counts.written == 20
+        assert 0 < counts.waiting <= 100
+        (told,) = receiver.told("Kafka away: ")
+        assert f'Kafka at {kafka.server}, topic "away"' in told
+        assert told.endswith("messages wait in memory, the rest at the broker")
+        assert main(["doctor", "--config", str(file)]) == 1
+        assert f'Kafka at {kafka.server}, topic "away": ' in capsys.readouterr().out
     finally:
         kafka.start()
     wait_until(lambda: receiver.receiver.counts().written == 120, what="the rest")
-    wait_until(lambda: receiver.said[-1] == "receiving and writing again", what="the word that it goes on")
+    wait_until(lambda: receiver.told("receiving and writing again"), what="the word that it goes on")
+    assert main(["doctor", "--config", str(file)]) == 0
+    assert f'Kafka at {kafka.server}, topic "away": 4 partitions' in capsys.readouterr().out
     assert values(kafka.records("away")) == Counter(sent)
 
 
@@ -221,6 +244,73 @@ def test_what_is_too_large_for_the_topic_is_left_out_with_a_reason(
     ) in caplog.messages
 
 
+def written(kafka: KafkaServer, topic: str, messages: list[Sent], partitions: int = 3) -> KafkaSettings:
+    """Settings of a topic that holds these messages, each on the partition of its topic."""
+    settings = kafka.settings(topic, partitions)
+    topics = lambda chunk: [chunk.topic(row) for row in range(len(chunk))]  # noqa: E731
+    writer = KafkaWriter(settings, topics, receiver="test", max_payload=1_000, receive_maximum=10).open()
+    writer.append(MessageChunk.of(messages))
+    writer.close()
+    return settings
+
+
+def read_all(reader: KafkaReader, count: int, wait_until: Any) -> tuple[list[Sent], dict[int, int]]:
+    found: list[Sent] = []
+    offsets: dict[int, int] = {}
+
+    def enough() -> bool:
+        if (read := reader.read(0.05)) is not None:
+            found.extend(rows_of(read.chunk))
+            offsets.update(read.offsets)
+        return len(found) >= count
+
+    wait_until(enough, what=f"{count} messages")
+    return found, offsets
+
+
+def test_partitions_are_merged_by_arrival_and_read_on_behind_what_was_read(
+    kafka: KafkaServer, wait_until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from confluent_kafka import Producer  # noqa: PLC0415  an extra
+
+    first = [(b"plant/%d" % (n % 7), b"%d" % n, 1_700_000_000_000_000_000 + n * 1000, n % 2) for n in range(2000)]
+    settings = written(kafka, "merged", first)
+    foreign = Producer({"bootstrap.servers": kafka.server})
+    foreign.produce("merged", value=b"21.5", key=b"x", partition=1)
+    assert foreign.flush(60) == 0
+    reader = KafkaReader(settings, {}, group_bytes=500).open()
+    found, offsets = read_all(reader, len(first), wait_until)
+    wait_until(lambda: reader.read(0.05) is None and reader.is_at_end(), what="the end")
+    reader.close()
+    assert found == first
+    assert sum(offsets.values()) == len(first)
+    assert reader.refused == 1
+    assert any('no receiver wrote this record: header "topic" is missing; it is left out' in m for m in caplog.messages)
+
+    later = [(b"plant/%d" % (n % 7), b"later", 1_700_000_001_000_000_000 + n, 0) for n in range(10)]
+    written(kafka, "merged", later)
+    again = KafkaReader(settings, offsets).open()
+    assert read_all(again, len(later), wait_until)[0] == later
+    again.close()
+
+
+def test_arrivals_of_receivers_whose_clocks_differ_are_put_in_line(kafka: KafkaServer, wait_until: Any) -> None:
+    start = 1_700_000_000_000_000_000
+    behind = 3_600_000_000_000
+    arrivals = [start, start + 50, start + 50, start - 1_000_000, start + 60, start - behind]
+    messages = [(b"plant/a", b"%d" % n, arrival, 0) for n, arrival in enumerate(arrivals)]
+    settings = kafka.settings("clocks", 1)
+    writer = KafkaWriter(settings, lambda _: [b"a"], receiver="test", max_payload=100, receive_maximum=10).open()
+    for message in messages:
+        writer.append(MessageChunk.of([message]))
+    writer.close()
+    reader = KafkaReader(settings, {}).open()
+    found, _ = read_all(reader, len(messages), wait_until)
+    reader.close()
+    assert [payload for _, payload, _, _ in found] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert [arrival - start for _, _, arrival, _ in found] == [0, 50, 51, 52, 60, -behind]
+
+
 SERVICE = """
 [journal]
 type = "kafka"
@@ -231,7 +321,6 @@ type = "threshold"
 upper = 60.0
 """
 MESSAGES, DEVICES = 3_000, 5
-Sent = tuple[bytes, bytes, int, int]
 
 
 def readings(first: int, count: int, start: int) -> list[Sent]:
