@@ -21,6 +21,7 @@ from devices.batch import NO_TIME
 from devices.records import ActionRecord, DeviceRecord, SeriesRecord
 from driftline.config import DEFAULT_FILE, Config
 from driftline.http.events import LiveFeed, Subscription
+from driftline.http.part_views import SimulatorView
 from driftline.http.view import (
     About,
     Counts,
@@ -29,7 +30,6 @@ from driftline.http.view import (
     DeviceState,
     Health,
     Learning,
-    SimulatorView,
     SinkCounts,
     StageHealth,
     Status,
