@@ -31,6 +31,7 @@ first ones may all be of one burst."""
 _STEADY, _STEADY_FACTOR, _LONG_FACTOR, _CHANGE_FACTOR = 0.5, 5.0, 3.0, 4.0
 """A device is steady whose long intervals lie off their mean by at most so much of it, in the mean; how many of its
 longest intervals a steady device may be silent for, one whose longest is over an hour, and one that sends on change."""
+_NO_LIMIT = int(np.iinfo(np.int64).max)
 _WEIGHT = 0.1
 _LENGTHS = 24
 """Interval lengths told apart: powers of two of a second, the last of them half a year."""
@@ -181,9 +182,16 @@ class Liveness:
         """The nanoseconds that a description lets each be silent for, as of `now`; infinite where none says."""
         return np.where((self._limit > 0) & (self._limited_from <= now), self._limit, np.inf)
 
-    def limited_after(self, now: int) -> bool:
-        """Whether a limit begins later than `now`: its description is among what has been read ahead."""
-        return bool((self._limited_from > now).any())
+    def described(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The nanoseconds that a description lets each of the first so many be silent for, infinite where none says,
+        and since which arrival: it may be among what has been read ahead."""
+        limit = self._limit[:count]
+        return np.where(limit > 0, limit, np.inf), self._limited_from[:count]
+
+    @property
+    def shortest_limit(self) -> float:
+        """The shortest of these, ns; infinite where there is none."""
+        return float(self._limit.min(where=self._limit > 0, initial=_NO_LIMIT))
 
     def observe(self, device: NDArray[np.int32], time: NDArray[np.int64], arrival: NDArray[np.int64]) -> None:
         """Take note of live readings, all arrays (n,): device index, event time, arrival time."""

@@ -33,7 +33,7 @@ class Ordered:
     """Readings in the order in which they are scored, all (n,).
 
     `late` marks those at or behind their series' newest. `arrival`, in ns, names the message that brought each,
-    `released` the message or tick up to which it waited.
+    `released` the arrival time up to which it waited: that of a message, or when its window had passed.
     """
 
     batch: Batch
@@ -55,8 +55,9 @@ class Orderer:
     A reading of a route with a reorder window waits until its device has sent one that is a whole window newer (the
     watermark has passed it), or until the window has passed by arrival time, whichever is first. Arrival time is that
     of the messages and ticks in the journal, one after the other: how the journal was cut into entries changes
-    nothing, and a replay releases the same readings at the same places. The state is `newest` per series, `high`
-    per device, and the readings that wait. `reorders` says whether any route has a window at all.
+    nothing, nor does what other devices send, and a replay releases the same readings at the same places. The state is
+    `newest` per series, `high` per device, and the readings that wait. `reorders` says whether any route has a window
+    at all.
 
     Different values of a series at one time are a conflict, not duplicates: each is kept, a nanosecond after the one
     before, in order of arrival.
@@ -229,8 +230,9 @@ def _release(
 ) -> int:
     """Go from message to message, as if each were alone in the journal; fills `order`, and `released` with its moment.
 
-    Rows before `first` waited already. Returns how many rows are released. Each device's waiting rows are a linked
-    list, so that a message looks at its own device's and at what has become due alone.
+    What became due before a message is released as of then, whether or not another device sent meanwhile. Rows before
+    `first` waited already. Returns how many rows are released. Each device's waiting rows are a linked list, so that a
+    message looks at its own device's and at what has become due alone.
     """
     head = np.full(len(high), _NONE, np.int64)
     behind = np.full(len(rows.time), _NONE, np.int64)
@@ -241,6 +243,9 @@ def _release(
     touched = np.empty(2 * len(rows.time), np.int32)
     count, at, due = 0, first, 0
     for moment in moments:
+        due, count = _release_overdue(
+            rows, moment, by_due, due, touched, high, limit, head, behind, order, count, released
+        )
         devices = 0
         while at < len(rows.time) and rows.arrival[at] <= moment:
             device = rows.device[at]
@@ -266,6 +271,35 @@ def _release(
         count = _settle(rows, moment, touched[:devices], high, limit, head, behind, order, count, released)
         _sort_by_time(order[unordered:count], rows.time)
     return count
+
+
+@subkernel
+def _release_overdue(
+    rows: _Waiting,
+    moment: int,
+    by_due: NDArray[np.intp],
+    due: int,
+    touched: NDArray[np.int32],
+    high: NDArray[np.int64],
+    limit: NDArray[np.int64],
+    head: NDArray[np.int64],
+    behind: NDArray[np.int64],
+    order: NDArray[np.intp],
+    count: int,
+    released: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Release one after the other what became due before the moment; returns the new place in `by_due`, and count."""
+    while due < len(by_due) and rows.due[by_due[due]] < moment:
+        row = by_due[due]
+        due += 1
+        if released[row] == NO_TIME:
+            touched[0] = rows.device[row]
+            limit[rows.device[row]] = rows.time[row]
+            passed = moment if rows.due[row] == NO_TIME else rows.due[row]
+            unordered = count
+            count = _settle(rows, passed, touched[:1], high, limit, head, behind, order, count, released)
+            _sort_by_time(order[unordered:count], rows.time)
+    return due, count
 
 
 @subkernel

@@ -1,7 +1,9 @@
 """Beside score: devices that have fallen silent, and metrics that a device sends no longer, as arrival time passes.
 
 Nothing arrives of what is silent, so this is driven by the arrivals of everything else, and by ticks where nothing
-comes at all. While nothing was listened to nobody was heard: after such a gap everybody has their time anew.
+comes at all. They say that time has passed, and no more: a silence begins with the whole second by which it has lasted
+too long, whatever else arrives when. While nothing was listened to nobody was heard: after such a gap everybody has
+their time anew.
 """
 
 from __future__ import annotations
@@ -24,11 +26,10 @@ from ingest.liveness import LEAST_SILENCE, Liveness
 
 LISTENS_EVERY = 10 * SECOND
 """While a device is known a tick comes at least so often (ns) where no message does."""
-_DEAF = 25 * SECOND
-"""A longer time between two arrivals says that nothing was listened to."""
+_DEAF = 25
+"""More seconds, each counted whole, between two arrivals say that nothing was listened to."""
 _LOOKS_EVERY = SECOND
-_ROUNDING = 1_000
-"""Nanoseconds by which times in floating point may be off."""
+_NEVER = int(np.iinfo(np.int64).max)
 _NOT_SILENT = -1
 _UNKNOWN = -1
 
@@ -71,8 +72,9 @@ DEVICE_METRIC = "device:silent"
 class SilenceWatch:
     """Who is silent now. A function of the arrivals alone; `devices` and `metrics` are heard by their own cadence.
 
-    Everybody is looked at by the first arrival of each second, with what was heard up to and with that. Most looks are
-    left out, since nobody can be due by then.
+    Everybody is looked at by the first arrival of each second, with what was heard before it, as if each second that
+    has passed had been looked at when it began: so what one device sends changes nothing of another's silence. Most
+    looks are left out, since nobody can be due by then.
     """
 
     def __init__(self) -> None:
@@ -136,12 +138,10 @@ class SilenceWatch:
         """
         looks = bool(len(moments)) and bool(self._is_look(moments)[-1])
         self._listen(moments, after_gap)
+        changes = self._look(device_of, is_watched) if looks else []
         self.devices.observe(device, time, arrival)
         self.metrics.observe(series, time, arrival)
-        changes = self._heard_again(device, series, arrival)
-        if looks:
-            changes += self._look(device_of, is_watched)
-        return changes
+        return changes + self._heard_again(device, series, arrival)
 
     def _is_look(self, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which arrivals (m,) are the first of a second by whose time somebody may be due."""
@@ -157,9 +157,8 @@ class SilenceWatch:
             return
         if moments[0] < self._moment:  # the clock was set back
             self._nobody_before = _UNKNOWN
-        gaps = np.empty(len(moments), np.int64)
-        gaps[0] = moments[0] - (self._received if after_gap else self._moment)
-        np.subtract(moments[1:], moments[:-1], out=gaps[1:])
+        before = self._received if after_gap else self._moment
+        gaps = np.diff(moments // SECOND, prepend=before // SECOND)
         deaf = np.flatnonzero((gaps > _DEAF) | (gaps < -_DEAF))
         if len(deaf):
             self._listens_from = int(moments[deaf[-1]])
@@ -186,50 +185,61 @@ class SilenceWatch:
         ]
 
     def _look(self, device_of: NDArray[np.int32], is_watched: Callable[[int], bool]) -> list[Silence]:
-        """Who falls silent now; until when nobody can be due, whoever sends, is kept for the next look."""
-        changes: list[Silence] = []
-        last = self.devices.last_arrival
-        limits = self.devices.limits(self._moment)
+        """Who has fallen silent by now, in order; until when nobody can be due, whoever sends, is kept for the next
+        look."""
+        last, now = self.devices.last_arrival, self._moment
         usual = np.where(self.devices.new(), np.inf, self.devices.patience())
-        left = np.minimum(usual, limits) - (self._moment - np.maximum(last, self._listens_from))
-        able = (last >= 0) & np.isfinite(left) & (self._silent_devices[: len(last)] == _NOT_SILENT)
-        for one in np.flatnonzero(able & (left < 0)).tolist():
-            self._silent_devices[one] = self._moment
-            told = bool(limits[one] <= usual[one])
+        limits, limited_from = self.devices.described(len(last))
+        since = np.maximum(last, self._listens_from)
+        by_limit = np.maximum(_second_after(since, limits), _second_at(limited_from))
+        begin = np.minimum(_second_after(since, usual), by_limit)
+        begin[(last < 0) | (self._silent_devices[: len(last)] != _NOT_SILENT)] = _NEVER
+        missing, missing_told, soonest = self._metrics_missing(device_of, begin)
+        found: list[tuple[int, int, Silence]] = []
+        for one in np.flatnonzero(begin <= now).tolist():
+            self._silent_devices[one] = time = int(begin[one])
+            told = bool(limits[one] <= usual[one] and by_limit[one] == begin[one])
             longest = float(limits[one] if told else self.devices.longest[one])
-            changes.append(Silence(one, -1, True, self._moment, int(last[one]), longest, told))
-        soonest = left.min(where=able & (left >= 0), initial=float(LEAST_SILENCE))
-        able, since, patience, limits = self._metrics_waited_for(device_of)
-        # A metric is missing by what its device has sent since.
-        missing = able & (patience - (last[device_of] - since) < 0)
-        for one in np.flatnonzero(missing).tolist():
-            self._silent_metrics[one] = self._moment
+            found.append((time, 0, Silence(one, -1, True, time, int(last[one]), longest, told)))
+        for one in np.flatnonzero(missing <= now).tolist():
+            self._silent_metrics[one] = time = int(missing[one])
             if is_watched(one):
-                told = bool(limits[one] <= patience[one])
                 heard, longest = int(self.metrics.last_arrival[one]), float(self.metrics.longest[one])
-                longest = float(limits[one]) if told else longest
-                changes.append(Silence(int(device_of[one]), one, True, self._moment, heard, longest, told))
+                told = bool(np.isfinite(missing_told[one]))
+                longest = float(missing_told[one]) if told else longest
+                found.append((time, 1, Silence(int(device_of[one]), one, True, time, heard, longest, told)))
         # Who sends next has the shortest patience at least.
-        soonest = (patience - (self._moment - since)).min(where=able & ~missing, initial=soonest)
-        later = self.devices.limited_after(self._moment) or self.metrics.limited_after(self._moment)
-        self._nobody_before = self._moment + (0 if later else int(soonest) - _ROUNDING)
-        return changes
+        shortest = min(float(LEAST_SILENCE), self.devices.shortest_limit, self.metrics.shortest_limit)
+        soonest = min(soonest, int(begin[begin > now].min(initial=now + int(shortest))))
+        self._nobody_before = soonest - 1
+        return [silence for _, _, silence in sorted(found, key=lambda each: each[:2])]
 
-    def _metrics_waited_for(
-        self, device_of: NDArray[np.int32]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Which metrics come steadily, of devices that send; since when each is waited for, for how long (ns), and how
-        long by what describes it.
+    def _metrics_missing(
+        self, device_of: NDArray[np.int32], silent_from: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+        """Of each metric (series,) the second from which it is missing, and the limit of its description where that
+        says so, else NaN; and the first second by which another one may be. `silent_from` is that of each device.
+
+        A metric is missing by what its device has sent since.
         """
         count = len(device_of)
-        last = self.metrics.last_arrival[:count]
+        last, heard = self.metrics.last_arrival[:count], self.devices.last_arrival[device_of]
         since = np.maximum(np.maximum(last, self._listens_from), self._back_since[device_of])
-        limits = self.metrics.limits(self._moment)[:count]
+        limits, limited_from = self.metrics.described(count)
         steady = self.metrics.known()[:count] & ~self.metrics.on_change()[:count]
-        patience = np.minimum(np.where(steady, self.metrics.patience()[:count], np.inf), limits)
-        able = (last >= 0) & np.isfinite(patience)
-        able &= (self._silent_metrics[:count] == _NOT_SILENT) & (self._silent_devices[device_of] == _NOT_SILENT)
-        return able, since, patience, limits
+        usual = np.where(steady, self.metrics.patience()[:count], np.inf)
+        able = (self._silent_metrics[:count] == _NOT_SILENT) & (self._silent_devices[device_of] == _NOT_SILENT)
+        able &= last >= 0
+        due, due_by_limit = _second_after(since, usual), _second_after(since, limits)
+        next_second = _second_after(heard, np.zeros(count))
+        by_habit = np.where(heard - since > usual, next_second, _NEVER)
+        by_limit = np.where(heard - since > limits, np.maximum(next_second, _second_at(limited_from)), _NEVER)
+        missing = np.where(able, np.minimum(by_habit, by_limit), _NEVER)
+        missing[missing >= silent_from[device_of]] = _NEVER
+        told = np.where((limits <= usual) & (by_limit == missing), limits, np.nan)
+        soonest = np.minimum(due, np.maximum(due_by_limit, _second_at(limited_from)))
+        waited_for = able & (missing > self._moment)
+        return missing, told, int(soonest[waited_for].min(initial=_NEVER))
 
     def _both(self) -> tuple[tuple[NDArray[np.int64], Liveness], tuple[NDArray[np.int64], Liveness]]:
         return (self._silent_devices, self.devices), (self._silent_metrics, self.metrics)
@@ -267,6 +277,18 @@ class SilenceWatch:
         self._moment, _, self._listens_from, *received = (int(time) for time in state["times"])
         self._received = received[0] if received else self._moment
         self._nobody_before = int(state["nobody_before"].item()) if "nobody_before" in state else _UNKNOWN
+
+
+def _second_at(moment: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first whole second (n,) at or after each moment, ns."""
+    return -(-moment // SECOND) * SECOND
+
+
+def _second_after(since: NDArray[np.int64], patience: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The first whole second (n,) by which more than `patience`, ns, has passed; never where that is infinite."""
+    lasts = np.isfinite(patience)
+    passed = np.where(lasts, patience, 0.0).astype(np.int64)
+    return np.where(lasts, ((since + passed) // SECOND + 1) * SECOND, _NEVER)
 
 
 def alarm_changes(

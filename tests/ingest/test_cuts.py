@@ -124,18 +124,18 @@ def test_silences_within_one_entry_are_told_as_they_come_among_other_alarms() ->
     assert told == [
         (1, "rest/press device:joint", "open", 30),
         (1, "rest/press device:joint", "cleared", 35),
-        (2, "slow/pump device:silent", "open", 51),
-        (3, "rest/press m2", "open", 51),
-        (4, "rest/mill device:silent", "open", 52),
+        (2, "slow/pump device:silent", "open", 52),
+        (3, "rest/mill device:silent", "open", 52),
+        (4, "rest/press m2", "open", 52),
         (5, "rest/press device:joint", "open", 62),
         (5, "rest/press device:joint", "cleared", 68),
-        (3, "rest/press m2", "cleared", 80),
+        (4, "rest/press m2", "cleared", 80),
         (2, "slow/pump device:silent", "cleared", 80),
     ]
     assert [a.reason.partition(";")[0] for a in alarms[2:5]] == [
         "the device has been silent for 31 s",
+        "the device has been silent for 30 s",
         "m2 has not come for 30 s, though its device sends",
-        "the device has been silent for 31 s",
     ]
 
 

@@ -130,7 +130,8 @@ def test_what_a_description_lets_a_device_be_silent_for_holds_from_its_arrival_o
     assert not liveness.limit(0, 90 * SECOND, last + 1), "it is no news"
     assert liveness.limits(last).tolist()[:1] == [90.0 * SECOND]
     assert math.isinf(liveness.limits(last - 1)[0])
-    assert (liveness.limited_after(last - 1), liveness.limited_after(last)) == (True, False)
+    limits, since = liveness.described(1)
+    assert (limits[0], since[0], liveness.shortest_limit) == (90.0 * SECOND, last, 90.0 * SECOND)
     assert first_silent(liveness, last) == 90 * SECOND + 1
     assert not liveness.quiet(last + 50 * DAY)[0], "a description says how often it comes"
     assert liveness.limit(0, 0, last + 5)
@@ -214,7 +215,7 @@ def test_a_metric_is_missing_by_what_its_device_has_sent_since() -> None:
     last = watched.rounds(40)
     found = [watched.at(last + n * 10 * SECOND, 0) for n in range(1, 8)]
     assert [each for silences in found for each in silences] == [
-        Silence(0, 1, True, last + 60 * SECOND, last, 10.0 * SECOND)
+        Silence(0, 1, True, last + 61 * SECOND, last, 10.0 * SECOND)
     ]
     assert watched.at(last + 80 * SECOND, 0, 1) == [Silence(-1, 1, False, last + 80 * SECOND, last + 80 * SECOND, 0.0)]
 
