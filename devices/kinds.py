@@ -10,6 +10,8 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 
+from devices.quantities import without_unit
+
 
 class Kind(StrEnum):
     """What a metric is."""
@@ -48,13 +50,13 @@ _IDENTITIES = frozenset(
     manufacturer vendor product productid groupid ssid bssid networkid panid meterid equipmentid tenantid
     applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion slave register reg
     dpt dpst dataformat from to payloadraw rawpayload rawdata
-    msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
+    etag passkey apikey token msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
     """,
     )
 )
 _IDENTITY_ENDINGS = (
     "_id", "Id", "ID", "_eui", "EUI", "_version", "Version", "_unit", "_addr", "_address", "Address", "_serial", "_mac",
-    "SequenceNumber", "_sequence",
+    "SequenceNumber", "_sequence", "serial",
 )  # fmt: skip
 
 _DIAGNOSTIC = frozenset(
@@ -98,7 +100,8 @@ _TIME = frozenset(
         r"\S+",
         """
         time timestamp ts date datetime epoch unixtime lastseen lastupdate lastupdated minutets createdat updatedat
-        receivedat updated totalstarttime sunrise sunset localtime utc tst gwts timestampms tsms timems
+        receivedat updated lc lastchange lastsuccess totalstarttime sunrise sunset localtime utc tst gwts timestampms
+        tsms timems
         """,
     )
 )
@@ -112,8 +115,8 @@ _SQUASHED = re.compile(r"[_\-\s]")
 
 @lru_cache(maxsize=65_536)
 def is_identity(name: str) -> bool:
-    """Whether a field of this name holds an identity: neither its text nor its number is a reading."""
-    return name.endswith(_IDENTITY_ENDINGS) or _squash(name) in _IDENTITIES
+    """Whether a field of this name holds an identity, or what is said of others (`$version`): it is no reading."""
+    return name.startswith("$") or name.endswith(_IDENTITY_ENDINGS) or _squash(name) in _IDENTITIES
 
 
 def kind_of(metric: str, unit: str = "", *, truth: bool = False) -> Kind:
@@ -123,7 +126,7 @@ def kind_of(metric: str, unit: str = "", *, truth: bool = False) -> Kind:
     """
     parts = [part for part in _PARTS.split(metric) if part and not part.isdecimal()]
     last = parts[-1] if parts else metric
-    squashed = _squash(last)
+    squashed = _squash(without_unit(last))
     if squashed in _DIAGNOSTIC or unit == "dBm":
         return Kind.DIAGNOSTIC
     if truth:

@@ -55,6 +55,10 @@ MOST_EXACT = 2**53
 
 _LONGEST = 64
 _DOUBTFUL = re.compile(r"[+\-−]?[1-9]\d{0,2},\d{3}", re.ASCII)
+_ENCODED = re.compile(
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?:[A-Za-z0-9+/]{4}){6,}|(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2,3}={1,2}"
+)
+"""Bytes in base64: long enough to tell, or padded."""
 _STATE = re.compile(r"[^\W\d_][^\x00-\x1f\x7f{}\[\]]*")
 _MOST_DIGITS = 6
 _NUMBER = re.compile(r"([+\-−]?(?:\d[\d.,]*|[.,]\d+)(?:[eE][+-]?\d{1,4})?)\s*\*?\s*(\S.*)?", re.ASCII | re.DOTALL)
@@ -126,10 +130,11 @@ def doubtful_comma(text: str) -> bool:
 def is_state(text: str) -> bool:
     """Whether `text`, which is no number, is a state such as `heat` or `Battery Mode`, and not prose or a code.
 
-    A state begins with a letter, fits a line of `LONGEST_STATE` characters and holds no more than six digits.
+    A state begins with a letter, fits a line of `LONGEST_STATE` characters, holds no more than six digits and is no
+    base64.
     """
     text = text.strip()
-    if len(text) > LONGEST_STATE or _STATE.fullmatch(text) is None:
+    if len(text) > LONGEST_STATE or _STATE.fullmatch(text) is None or _ENCODED.fullmatch(text) is not None:
         return False
     return sum(character.isdigit() for character in text) <= _MOST_DIGITS
 

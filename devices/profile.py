@@ -142,6 +142,16 @@ class Profile(BaseModel):
             raise ValueError(f"profile {self.name!r}: no vector is rejected whole, expected one malformed case")
         return self
 
+    def kinds_at(self, topic: str) -> list[int]:
+        """The messages that may come on a topic, in order: where there are several, each payload says which it is."""
+        found = []
+        for number, message in enumerate(self.messages):
+            if message.certainty(topic):
+                found.append(number)
+                if not message.payload:
+                    break
+        return found
+
     def unit(self, metric: str) -> str:
         """The unit of a metric, empty where the profile states none."""
         return _by_glob(self.units, metric) or ""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from devices.numbers import UNITS
 
 _SPELLINGS = {
     "C": "°C",
@@ -76,13 +79,30 @@ _QUANTITIES: dict[str, dict[str, tuple[float, float]]] = {
 }  # fmt: skip
 """Units by quantity: scale and offset that carry a value to the quantity's first unit."""
 
-_UNIT_AT_END = re.compile(
-    r"(?:(?<=[A-Za-z0-9]_)(degC|degF|hPa|kPa|mbar|kWh|Wh|kW|VA|mV|mA|Hz|kHz|inHg|mph|ppm|ppb|lux|dBm|pct|percent|"
-    r"celsius|fahrenheit|km_h|m_s|mm|cm)|(?:[Tt]emp|[Tt]emperature)_?([CF])|"
-    r"(?:[Pp]ower|[Cc]onsumption|[Pp]roduction)_(W)|(?:[Vv]oltage|[Bb]attery)_(V))$"
+_ENDINGS = {
+    "degc": "°C", "celsius": "°C", "degf": "°F", "fahrenheit": "°F", "deg": "°", "degrees": "°",
+    "pct": "%", "percent": "%", "percentage": "%", "ppm": "ppm", "ppb": "ppb", "ugm3": "µg/m³", "ug_m3": "µg/m³",
+    "hpa": "hPa", "kpa": "kPa", "mbar": "mbar", "bar": "bar", "psi": "psi", "inhg": "inHg", "mmhg": "mmHg",
+    "kw": "kW", "watt": "W", "watts": "W", "va": "VA", "kva": "kVA", "kwh": "kWh", "wh": "Wh",
+    "mv": "mV", "volt": "V", "volts": "V", "ma": "mA", "amp": "A", "amps": "A",
+    "hz": "Hz", "khz": "kHz", "mhz": "MHz", "rpm": "rpm", "lux": "lx", "dbm": "dBm", "db": "dB", "dba": "dB(A)",
+    "mm": "mm", "cm": "cm", "km": "km", "m3": "m³", "m3h": "m³/h", "m3_h": "m³/h", "kg": "kg",
+    "liters": "l", "litres": "l", "lpm": "l/min", "l_min": "l/min", "l_h": "l/h",
+    "km_h": "km/h", "kmh": "km/h", "kph": "km/h", "m_s": "m/s", "mph": "mph",
+    "ms": "ms", "seconds": "s", "minutes": "min", "hours": "h",
+}  # fmt: skip
+"""Units as they end a name behind an underscore, in any case, or in camel case (`powerKw`)."""
+_LETTERS = {"c": "°C", "f": "°F", "w": "W", "v": "V", "a": "A"}
+
+_BY_LENGTH = "|".join(sorted(_ENDINGS, key=len, reverse=True))
+_UNDERSCORED = re.compile(rf"(?<=[^\W_])_(?:{_BY_LENGTH})$", re.IGNORECASE)
+_CAMEL = re.compile(rf"(?-i:(?<=[a-z])(?=[A-Z]))(?:{_BY_LENGTH})$", re.IGNORECASE)
+_LETTER = re.compile(
+    r"(?:(?<=[Tt]emp)|(?<=[Tt]emperature))_?([CcFf])$|(?:(?<=[Pp]ower)|(?<=[Cc]onsumption)|(?<=[Pp]roduction))_([Ww])$|"
+    r"(?:(?<=[Vv]oltage)|(?<=[Bb]attery))_([Vv])$|(?<=[Cc]urrent)_([Aa])$"
 )
 """A letter alone may as well number a phase or a channel: it counts after the name of its quantity only."""
-_WRITTEN_OUT = {"pct": "%", "km_h": "km/h", "m_s": "m/s"}
+_BRACKETED = re.compile(r"(?<=\S)\s*(?:\[([^\[\]]{1,12})\]|\(([^()]{1,12})\)| in (\S{1,12}))$")
 
 _QUANTITY_OF = {unit: name for name, units in _QUANTITIES.items() for unit in units}
 
@@ -94,12 +114,28 @@ def canonical(unit: str) -> str:
 
 
 def unit_of_name(metric: str) -> str:
-    """The unit that the end of a metric's name tells (`temperature_C`, `pressure_hPa`, `tempC`); empty if none does."""
-    found = _UNIT_AT_END.search(metric)
+    """The unit that the end of a metric's name tells (`temp_C`, `flow_lpm`, `Power [kW]`); empty if none does."""
+    return _split(metric)[1]
+
+
+def without_unit(metric: str) -> str:
+    """A metric's name without the unit that its end tells."""
+    return _split(metric)[0]
+
+
+@lru_cache(maxsize=65_536)
+def _split(metric: str) -> tuple[str, str]:
+    """A name and the unit at its end."""
+    if (found := _BRACKETED.search(metric)) is not None:
+        unit = canonical(next(part for part in found.groups() if part))
+        return (metric[: found.start()], unit) if unit in UNITS else (metric, "")
+    if (found := _LETTER.search(metric)) is not None:
+        letter = next(part for part in found.groups() if part)
+        return metric[: found.start()], _LETTERS[letter.lower()]
+    found = _UNDERSCORED.search(metric) or _CAMEL.search(metric)
     if found is None:
-        return ""
-    told = next(part for part in found.groups() if part)
-    return canonical(_WRITTEN_OUT.get(told, told))
+        return metric, ""
+    return metric[: found.start()], _ENDINGS[found.group().removeprefix("_").lower()]
 
 
 def conversion(source: str, target: str) -> tuple[float, float] | None:

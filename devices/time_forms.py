@@ -4,6 +4,7 @@
 |---|---|
 | `2026-07-19-14:57:54`, `2026/7/19 14:57`, `2026.07.19 14:57:54` | year first |
 | `19.07.2026 14:57:54`, `19-07-2026 14:57` | day first; with dashes or slashes where a number above 12 tells |
+| `19.07.26 14:57` | day first, the year without its century: with points and a time of day alone |
 | `07/19/2026 02:57:54 PM` | month first where AM or PM follows, or a number above 12 tells |
 | `Sun, 19 Jul 2026 14:57:54 GMT`, `Sun Jul 19 14:57:54 2026`, `Jul 19, 2026 2:57 PM` | month by name |
 | `2026-W29-7T14:57:54Z`, `2026-200T14:57:54` | ISO week date, day of the year |
@@ -11,9 +12,9 @@
 | `260719145754S`, `260119145754W` | DSMR meters: summer and winter time |
 | `/Date(1784475474123)/` | milliseconds since 1970 |
 
-A zone may follow each: `Z`, `+02:00`, `GMT+2`, `CEST`, `Europe/Berlin`, `[Europe/Berlin]`. Abbreviations that several
-countries use for different offsets (`CST`, `IST`) are not read. `02/03/2026` alone is not read either: nothing tells
-day from month; the codec's `time_format` does.
+A zone may follow each: `Z`, `+02:00`, `+0200 CEST`, `GMT+2`, `CEST`, `Europe/Berlin`, `[Europe/Berlin]`.
+Abbreviations that several countries use for different offsets (`CST`, `IST`) are not read. `02/03/2026` alone is not
+read either: nothing tells day from month; the codec's `time_format` does.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ _MONTH = r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _TIME = r"(?P<h>\d{1,2})[:.](?P<m>\d\d)(?:[:.](?P<s>\d\d)(?:[.,](?P<f>\d+))?)?(?:\s*(?P<half>[ap])\.?m\.?)?"
 _ZONE = (
     r"\s*(?P<zone>z|[+-]\d\d:?\d\d|[+-]\d\d|(?:utc|gmt)(?:[+-]\d{1,2}(?::?\d\d)?)?|\[[a-z_+\-/0-9]+\]|"
-    r"[a-z_]+/[a-z_/+\-0-9]+|[a-z]{2,5})?"
+    r"[a-z_]+/[a-z_/+\-0-9]+|[a-z]{2,5})?(?:(?<=[+-]\d{4}) [a-z]{3,4})?"
 )
 _DATES = (
     r"(?P<y>\d{4})(?P<mark>[-/.])(?P<mo>\d{1,2})(?P=mark)(?P<d>\d{1,2})",
     r"(?P<a>\d{1,2})(?P<mark>[-/.])(?P<b>\d{1,2})(?P=mark)(?P<y>\d{4})",
+    r"(?P<d>\d{1,2})\.(?P<mo>\d{1,2})\.(?P<yy>\d\d)(?=[,\s])",
     r"(?:[a-z]{3,9}\.?,?\s+)?(?P<d>\d{1,2})[\s-]+" + _MONTH + r"[\s,-]+(?P<y>\d{4})",
     r"(?:[a-z]{3,9}\.?,?\s+)?" + _MONTH + r"\s+(?P<d>\d{1,2}),?\s+(?P<y>\d{4})",
     r"(?P<y>\d{4})-?w(?P<week>\d\d)-?(?P<weekday>[1-7])",

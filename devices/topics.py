@@ -132,11 +132,11 @@ class _Property:
 
 _PLACE = re.compile(r"\{([^{}]*)\}|(\{\{)|(\}\})|([{}])|([^{}]+)")
 _TOPIC = re.compile(r"topic(?:\[(?:(-?\d+)|(-?\d*):(-?\d*))\])?")
-_NAME = re.compile(r"[A-Za-z_][\w.\-]*\??")
+_NAME = re.compile(r"[A-Za-z_][\w.\-]*(?:\|[A-Za-z_][\w.\-]*)*\??")
 _EXPECTED = (
     "expected {topic}, {topic[1]}, {topic[-1]}, {topic[0:-1]}, {metric}, {device} as the payload names it, or a field "
-    "of the payload such as {serial}, or {channel?} where it may be missing, or a user property of MQTT 5 such as "
-    "{property:serial}; write {{ and }} for braces"
+    "of the payload such as {serial}, {serial|sn} for the first that is there, or {channel?} where it may be missing, "
+    "or a user property of MQTT 5 such as {property:serial}; write {{ and }} for braces"
 )
 _PROPERTY = "property:"
 DEVICE = "device"
@@ -173,6 +173,11 @@ class Template:
     def shows_metric(self) -> bool:
         """Whether the name tells the reading's metric."""
         return any(isinstance(part, _Metric) for part in self._parts)
+
+    @property
+    def shows_topic(self) -> bool:
+        """Whether the name holds the whole topic."""
+        return slice(None, None) in self._parts
 
     @property
     def fields(self) -> tuple[str, ...]:

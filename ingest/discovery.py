@@ -33,6 +33,8 @@ _ABBREVIATIONS = {
 """Home Assistant's short keys (its MQTT integration, "Supported abbreviations in MQTT discovery messages")."""
 
 _FIELD_OF_TEMPLATE = re.compile(r"value_json((?:\.[A-Za-z_]\w*|\[\s*['\"][^'\"]+['\"]\s*\]|\[\s*\d+\s*\])+)")
+_NO_OPERATION = re.compile(r"'[^']*'|\"[^\"]*\"|\{%-?|-?%\}|\{\{-?|-?\}\}|(?:round|default)\([^()]*\)")
+_RECKONS = re.compile(r"[*/%]|[\w)\]]\s*[+-]\s*[\w(]|\|\s*(?:multiply|add|log|sqrt|timestamp_\w+)\b")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*['\"]([^'\"]+)['\"]\s*\]|\[\s*(\d+)\s*\]")
 
 
@@ -130,7 +132,7 @@ class Discovery:
             levels = topic.split("/")
             if levels[-1] == "$unit":
                 unit = canonical(payload[:64].decode("utf-8", "replace"))
-                yield self._by_name, (device, ".".join(levels[-3:-1])), unit
+                yield self._by_topic, ("/".join(levels[:-1]), UNNAMED), unit
             return
         if form == "wirenboard":
             yield self._by_name, (device, control_of(topic)), wirenboard_unit(topic, payload)
@@ -140,7 +142,7 @@ class Discovery:
         except orjson.JSONDecodeError:
             return
         if form == "statestream" and isinstance(root, str):
-            yield self._by_name, (device, topic.split("/")[-2]), canonical(root)
+            yield self._by_topic, (f"{topic.rpartition('/')[0]}/state", UNNAMED), canonical(root)
         elif form == "homie5":
             for metric, unit in _homie5(root):
                 yield self._by_name, (device, metric), unit
@@ -211,7 +213,11 @@ def _state_topic(said: dict[str, Any]) -> str:
 
 
 def _field(template: str) -> str | None:
-    """The path of the field that a template shows; UNNAMED for the whole payload, None where it is not that simple."""
+    """The path of the field that a template shows; UNNAMED for the whole payload, None where it is not that simple:
+    what it shows of a value that it reckons with is in another unit than the value.
+    """
+    if _RECKONS.search(_NO_OPERATION.sub("", template)):
+        return None
     found = _FIELD_OF_TEMPLATE.search(template)
     if found is None:
         return UNNAMED if re.search(r"\bvalue\b", template) else None

@@ -110,6 +110,8 @@ class Route:
             return parent
         fields = [name for name in template.fields if name != DEVICE]
         values = dict(zip(fields, said.split(_SEPARATOR), strict=False)) if fields else {}
+        if template.shows_topic and values and all(value in levels for value in values.values()):
+            return parent  # The topic says it already.
         return template.render(levels, metric, {DEVICE: said.rpartition(_SEPARATOR)[2], **values}, properties)
 
     def _metric(self, levels: list[str], named: str, properties: Mapping[str, str]) -> str:
@@ -137,6 +139,10 @@ class Route:
         if override is not None and override.detectors is not None:
             return override.detectors
         return [] if number < NO_OVERRIDE else self.settings.detectors
+
+    def kinds_at(self, topic: str) -> list[int]:
+        """The messages of the route's profile that may come on a topic (`Profile.kinds_at`); none without a profile."""
+        return self.profile.kinds_at(topic) if self.profile is not None else []
 
     @property
     def knows(self) -> bool:

@@ -75,6 +75,9 @@ class TopicRouter:
         self._told_apart: dict[tuple[int, str, tuple[tuple[str, str], ...]], int] = {}
         self._asks_properties = any(settings.asks_properties for settings in self.settings)
         self._is_asking = np.zeros(64, np.bool_)
+        self._is_mixed = np.zeros(64, np.bool_)
+        self._kinds_at: dict[int, list[int]] = {}
+        self._of_kind: dict[tuple[int, int], int] = {}
         self._route_of = np.empty(64, np.int32)
         self.first_routes: list[Route] = []
         for place, settings in enumerate(self.settings):
@@ -132,9 +135,32 @@ class TopicRouter:
                     refused[message] = outcome
                 else:
                     found[message] = outcome
+        if self._kinds_at:
+            for message in np.flatnonzero(self._is_mixed[found] & (found >= 0)).tolist():
+                found[message] = self._by_kind(int(found[message]), chunk.payload(message))
         if self._asks_properties:
             self._tell_apart(chunk, found, refused)
         return found, refused
+
+    def _by_kind(self, topic: int, payload: bytes) -> int:
+        """The number for a topic and the kind of message that a payload is, where its profile has several for it."""
+        chosen, full = self._chosen[topic], "/".join(self._levels[topic])
+        assert chosen.profile is not None
+        messages = chosen.profile.messages
+        fitting = (kind for kind in self._kinds_at[topic] if messages[kind].certainty(full, payload))
+        kind = next(fitting, None)
+        if kind is None or messages[kind] is chosen.message:
+            return topic
+        number = self._of_kind.get((topic, kind))
+        if number is None:
+            if len(self._topics) >= self._max_topics:
+                return topic
+            route = self._number(self._places[int(self._route_of[topic])], chosen.profile, kind)
+            # No topic has the character that stands between it and the kind here.
+            number = self._of_kind[topic, kind] = self._topics.add(f"{full}\0{kind}".encode("utf-8", "surrogatepass"))
+            self._note(number, self._levels[topic], route, self.routes[route])
+            self._flag(number, asking=bool(self._is_asking[topic]), mixed=False)
+        return number
 
     def _tell_apart(self, chunk: MessageChunk, found: NDArray[np.int32], refused: dict[int, Refusal]) -> None:
         """Put the number for topic and properties in the place of that of the topic, where its route asks for them."""
@@ -278,9 +304,18 @@ class TopicRouter:
         number = self._topics.add(raw)
         ignored = any(matches(each, topic) for each in (*self.settings[place].ignore, *left_out(self.settings[place])))
         self._note(number, topic.split("/"), IGNORED if ignored else route, self.routes[route])
-        self._is_asking = grown(self._is_asking, number + 1, False)
-        self._is_asking[number] = self.settings[place].asks_properties and not ignored
+        kinds = self._chosen[number].kinds_at(topic) if not ignored else []
+        if len(kinds) > 1:
+            self._kinds_at[number] = kinds
+        self._flag(number, asking=self.settings[place].asks_properties and not ignored, mixed=len(kinds) > 1)
         return number
+
+    def _flag(self, number: int, *, asking: bool, mixed: bool) -> None:
+        """Note of a topic's number whether its messages are told apart by properties, or by their payloads."""
+        self._is_asking = grown(self._is_asking, number + 1, False)
+        self._is_asking[number] = asking
+        self._is_mixed = grown(self._is_mixed, number + 1, False)
+        self._is_mixed[number] = mixed
 
     def _choose(self, place: int, topic: str, payload: bytes) -> int | None:
         """The number of the route that takes a topic, of those at a place of the configuration; None if none does."""

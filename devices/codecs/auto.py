@@ -20,6 +20,7 @@ from devices.codecs.json_payload import JsonCodec
 from devices.codecs.plain import PlainCodec, PlainParameters
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.text_forms import (
+    collectd_sample,
     is_line_protocol,
     is_log_line,
     key_value_pairs,
@@ -28,8 +29,9 @@ from devices.codecs.text_forms import (
     time_and_values,
 )
 from devices.codecs.tree_parameters import TreeParameters
-from devices.codecs.wrappers import UnpackError, is_wrapped, unwrapped
+from devices.codecs.wrappers import UnpackError, from_windows, is_wrapped, unwrapped
 from devices.messages import Payloads
+from devices.numbers import text_to_number
 from devices.rejection_reasons import Reason
 
 _BRACKETED_LEVEL = re.compile(rb"\s*\[[A-Z]{4,7}\]")
@@ -83,7 +85,7 @@ class AutoCodec:
 
     def _text(self, message: int, payload: bytes, rows: Rows, arrival: int | None) -> None:
         if len(payload) <= 32 and not _STRUCTURE.search(payload):
-            self._plain_or_binary(message, payload, rows)
+            self._plain_or_binary(message, _number_in_utf8(payload), rows)
             return
         try:
             text = payload.decode("utf-8").strip()
@@ -99,6 +101,8 @@ class AutoCodec:
         elif (dated := time_and_values(text)) is not None:
             time, values = dated
             self._plain.add_list(message, list(values), rows, time, first=1)
+        elif (sample := collectd_sample(text)) is not None:
+            self._plain.add_sample(message, *sample, rows)
         elif "\n" in text and (lines := table(text)) is not None:
             self._json.add_records(message, lines, len(payload), rows, arrival)
         else:
@@ -121,6 +125,12 @@ class AutoCodec:
             self._plain.add_list(message, list(dated[1]), rows, dated[0], first=1)
         else:
             self._plain.decode_one(message, payload, rows)
+
+
+def _number_in_utf8(payload: bytes) -> bytes:
+    """A number with a unit in Windows-1252 (`21.5 °C`) in UTF-8; any other payload as it is."""
+    text = from_windows(payload)
+    return text if text is not None and text_to_number(text.decode()) is not None else payload
 
 
 def _within_quotes(payload: bytes) -> bytes:

@@ -15,6 +15,7 @@ from devices.codecs.layouts import LayoutReader
 from devices.codecs.readings import Rows, excerpt
 from devices.codecs.tree import TreeReader
 from devices.codecs.tree_parameters import TreeParameters
+from devices.codecs.wrappers import from_windows
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 
@@ -28,9 +29,9 @@ _STRING_OR_ODD_NUMBER = re.compile(
 class JsonCodec:
     """Reads JSON payloads; the rules of what is a reading are stated in `devices.codecs.tree`.
 
-    A byte-order mark and NUL bytes at the end are skipped. Several texts, one a line (NDJSON), are read one by one.
-    `NaN`, `Infinity` and numbers beyond float64, which JSON does not have but devices send, reject the one reading. Of
-    a key that occurs twice in an object, the last counts.
+    A byte-order mark and NUL bytes at the end are skipped. What is no UTF-8 is read as Windows-1252. Several texts, one
+    a line (NDJSON), are read one by one. `NaN`, `Infinity` and numbers beyond float64, which JSON does not have but
+    devices send, reject the one reading. Of a key that occurs twice in an object, the last counts.
     """
 
     name: ClassVar[str] = "json"
@@ -56,6 +57,9 @@ class JsonCodec:
         try:
             root = loads(payload)
         except orjson.JSONDecodeError as error:
+            if (text := from_windows(payload)) is not None:
+                self.decode_one(message, text, rows, arrival)
+                return False
             roots = _lines(payload)
             if roots:
                 self._tree.read_all(message, roots, len(payload), rows, arrival)

@@ -183,6 +183,12 @@ class Learner(TreeReader):
         """Raises UnlearnableError: what is written in a leaf has no place of its own."""
         raise UnlearnableError
 
+    def passed_over(self, value: object) -> None:
+        """The leaf may say anything. Raises UnlearnableError where it is no text."""
+        if not isinstance(value, MarkedText):
+            raise UnlearnableError
+        self.leaves[value.leaf].kind = TEXT
+
     def unsteady(self) -> None:
         """Raises UnlearnableError."""
         raise UnlearnableError

@@ -26,6 +26,7 @@ from devices.codecs.kernels import (
 from devices.codecs.layout_learning import Learner, MarkedNumber, Marker, UnlearnableError
 from devices.codecs.readings import Rows, TooManyNamesError
 from devices.codecs.tree import TreeReader
+from devices.codecs.tree_fields import names_of
 from devices.codecs.tree_parameters import PLAUSIBLE_TIME
 from devices.messages import Payloads
 from devices.numbers import LONGEST_STATE, is_state
@@ -61,7 +62,8 @@ class LayoutReader:
         devices = [
             name
             for field in reader.device_fields
-            for name in (field.removesuffix("?"), field.removesuffix("?").rpartition(".")[2])
+            for path in names_of(field)
+            for name in (path, path.rpartition(".")[2])
         ]
         self._named = frozenset((*row, *devices))
         self._rules = rules_of(

@@ -117,6 +117,13 @@ class PlainCodec:
         for i, value in enumerate(values, start=first):
             self._add(message, str(i), to_number(value), value, rows, whole=False, time=time)
 
+    def add_sample(self, message: int, time: int, values: list[str], rows: Rows) -> None:
+        """Add values of one time: one as it is named by the topic, several as a list."""
+        if len(values) > 1:
+            self.add_list(message, list(values), rows, time, first=1)
+        else:
+            self._add(message, UNNAMED, to_number(values[0]), values[0], rows, whole=False, time=time)
+
     def _split(self, text: str, *, one: bool) -> list[object] | None:
         """The members of a list, or None for a single value; `one`: the text is digits with one comma in them."""
         if text.startswith("["):

@@ -4,14 +4,18 @@
 |---|---|
 | `[{"name": "temp", "value": 21}, ...]`, also `id`, `n`, `tag`, ... and `v`, `val` | rows: the metric `temp` |
 | `{"name": "temp", "value": 21, "timestamp": ...}` alone | a row |
+| `{"topic": "hall/temp", "payload": 21}` (Node-RED) | a row: the metric `hall/temp` |
 | `{"NodeId": "ns=2;s=Temp", "Value": 21, "SourceTimestamp": ...}` (OPC UA) | a row: the metric `ns=2;s=Temp` |
 | `[{"meter": "M1", "E": 1}, {"meter": "M2", "E": 2}]` | records told apart by a name: the metrics `M1.E`, `M2.E` |
 | `{"M1": [rows or dated values], "M2": [...]}` | devices by key |
 | `{"ts": ..., "values": {"temp": 21}}` | the metric `temp` at that time |
+| `{"reported": {"temp": 21}, "desired": {...}}` | what is reported |
 | `{"temp": {"value": 21, "unit": "C"}}` | the metric `temp` with its unit |
 | `{"temp": ["2026-05-14 13:05:53", 21]}`, `{"temp": [[1767225600000, 21], ...]}` | the metric `temp` at that time |
 | `{"time": [..., ...], "temp": [21, 22]}` | records by place |
 | `{"name": "cpu", "tags": {...}, "fields": {...}}` (Telegraf) | `cpu.usage` of the device of the tag `host` |
+| `{"plugin": "load", "dsnames": [...], "values": [...]}` (collectd), `{"chart_id": ..., "id": ...}` (Netdata) | \
+`load.value` of the device of the host |
 | `{"columns": ["time", "temp"], "data": [[..., 21], ...]}`, also `fields`, `values`, `rows` | records by column |
 """
 
@@ -48,14 +52,16 @@ VALUE_FIELDS = ("value", "v", "val", "Value", "Val")
 UNIT_FIELDS = ("unit", "u", "uom", "units", "unit_of_measurement", "Unit")
 _WITH_UNITS = frozenset({Kind.MEASUREMENT, Kind.COUNTER})
 _UNIT_ENDINGS = ("_unit", "_units", "_uom", "Unit", "Units")
-QUALITY_FIELDS = ("q", "quality", "Quality", "valid")
+QUALITY_FIELDS = ("q", "quality", "Quality", "valid", "qc", "StatusCode", "statusCode")
+_BAD = 0x8000_0000
+"""From this one on, a status code of OPC UA is of a value that is not to be used."""
 
 CONTAINERS = frozenset(
     re.findall(
         r"\S+",
         """
-    values data metrics readings measurements items tags points sensors records rows payload fields object objectjson
-    message msg body value json d params telemetry results list series variables signals channels params
+    values vals data metrics readings measurements items tags points sensors records rows payload fields object
+    objectjson message msg body value json d params telemetry results list series variables signals channels params
     """,
     )
 )
@@ -65,8 +71,9 @@ _BESIDE_VALUE = frozenset(
     re.findall(
         r"\S+",
         """
-    q quality status t ts time timestamp datetime date unit u uom units unit_of_measurement desc description type tags
-    label datatype valid metadata displayname title source st et sourcetimestamp servertimestamp statuscode
+    q quality qc ack lc from user status t ts time timestamp datetime date unit u uom units unit_of_measurement desc
+    description type tags label datatype valid metadata displayname title source st et sourcetimestamp servertimestamp
+    statuscode
     """,
     )
 )
@@ -77,6 +84,8 @@ _COLUMN_FIELDS = ("columns", "fields", "header", "headers", "cols", "names", "ch
 _HEADERS = frozenset({"columns", "fields", "header", "headers", "cols"})
 _ROW_FIELDS = ("data", "values", "rows", "points", "records", "samples", "items")
 _TIMES = frozenset({"ts", "time", "timestamp", "t"})
+_PAYLOAD_OF_TOPIC = ("topic", "payload")
+_BESIDE_PAYLOAD = frozenset({*_PAYLOAD_OF_TOPIC, "_msgid", "qos", "retain", "retained"})
 _STANDALONE = frozenset({"id", "Id", "ID", "sensor", "item", "point"})
 
 
@@ -96,7 +105,7 @@ def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
     """
     value = value_field(node)
     if value is None:
-        return None
+        return _PAYLOAD_OF_TOPIC if _is_payload_of_topic(node) else None
     if (name := node_field(node)) is not None and _all_beside(node, {name, value} | _BESIDE_NODE):
         return name, value
     name = next(
@@ -110,6 +119,12 @@ def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
 def node_field(node: Node) -> str | None:
     """The field that names a node of OPC UA; None where there is none."""
     return next((name for name in NODE_FIELDS if name in node and _NODE.fullmatch(str(node[name]))), None)
+
+
+def _is_payload_of_topic(node: Node) -> bool:
+    """Whether the map is a message within a message: the topic and payload that it had."""
+    is_one = isinstance(node.get("topic"), str) and isinstance(node.get("payload"), (int, float, str))
+    return is_one and all(key in _BESIDE_PAYLOAD or str(key).lower() in _TIMES for key in node)
 
 
 def may_name_node(node: Node) -> bool:
@@ -189,7 +204,12 @@ def is_bad_quality(node: Node) -> bool:
     """Whether a row says that its value is not to be trusted."""
     for name in QUALITY_FIELDS:
         quality = node.get(name)
-        if quality is False or (isinstance(quality, str) and quality.lower() in ("bad", "false", "invalid")):
+        if quality is False or (name == "qc" and quality == 0 and _is_plain_number(quality)):
+            return True
+        if isinstance(quality, str) and (quality.lower() in ("false", "invalid") or quality.lower().startswith("bad")):
+            return True
+        code = quality.get("Code") if isinstance(quality, dict) else quality
+        if name.lower() == "statuscode" and isinstance(code, (int, float)) and code >= _BAD:
             return True
     return False
 
@@ -289,6 +309,18 @@ def _are_rows(rows: object, width: int, *, sure: bool) -> bool:
 def is_telegraf(node: Node) -> bool:
     """Whether the map is a metric as Telegraf writes it."""
     return isinstance(node.get("fields"), dict) and isinstance(node.get("name"), str)
+
+
+def of_agent(node: Node) -> tuple[object, str, Node] | None:
+    """Host, name and values of a metric as collectd or Netdata writes it; None where the map is none."""
+    names, values = node.get("dsnames"), node.get("values")
+    if isinstance(names, list) and isinstance(values, list) and len(names) == len(values) and "plugin" in node:
+        parts = [node.get(key) for key in ("plugin", "plugin_instance", "type", "type_instance")]
+        name = ".".join(dict.fromkeys(part for part in parts if isinstance(part, str) and part))
+        return node.get("host"), name, dict(zip(map(str, names), values, strict=True))
+    if isinstance(node.get("chart_id"), str) and isinstance(node.get("id"), str) and "value" in node:
+        return node.get("hostname"), str(node["chart_id"]), {node["id"]: node["value"]}
+    return None
 
 
 def is_device_list(key: object, child: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from functools import partial
+from urllib.parse import parse_qsl
 
 from devices.numbers import NO_VALUE_WORDS, text_to_number
 from devices.times import BadTimeError, parse_time
@@ -21,6 +22,8 @@ _PAIR = re.compile(
     r"\s*([A-Za-z_][\w.\-/ ]{0,63}?)\s*[=:]\s*([^\s,;=:]+(?:[ ][^\s,;=:\d]{1,6}(?=[,;]|$))?)\s*(?:[,;&|]|\s|$)"
 )
 _MOST_PAIRS = 256
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)", re.ASCII)
+_COLLECTD = re.compile(r"\d{9,10}\.\d{3}(?::(?:U|[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)){1,64}", re.ASCII | re.IGNORECASE)
 
 
 def is_log_line(text: str) -> bool:
@@ -37,12 +40,16 @@ def is_line_protocol(text: str) -> bool:
 
 
 def key_value_pairs(text: str) -> list[tuple[str, str]] | None:
-    """The pairs of `temp=21.5 hum=40` or `temp: 21.5, hum: 40`; None where the text is not that alone.
+    """The pairs of `temp=21.5 hum=40`, `temp: 21.5, hum: 40`, `temp=21.5&hum=40`; None where it is not that alone.
 
-    At least one value must be a number.
+    Between semicolons a comma is a decimal comma. At least one value must be a number.
     """
     if len(text) > 4096:
         return None
+    if (query := _query(text)) is not None:
+        return query
+    if ";" in text:
+        text = _DECIMAL_COMMA.sub(".", text)
     pairs: list[tuple[str, str]] = []
     at = 0
     while at < len(text):
@@ -53,6 +60,25 @@ def key_value_pairs(text: str) -> list[tuple[str, str]] | None:
         at = found.end()
     numbers = [value for _, value in pairs if text_to_number(value) is not None]
     return pairs if pairs and numbers else None
+
+
+def _query(text: str) -> list[tuple[str, str]] | None:
+    """The pairs of `temp=21.5&hum=40`, as web forms are sent; None where the text is not that alone."""
+    if "&" not in text or " " in text:
+        return None
+    try:
+        pairs = parse_qsl(text, strict_parsing=True, max_num_fields=_MOST_PAIRS)
+    except ValueError:
+        return None
+    return pairs if any(text_to_number(value) is not None for _, value in pairs) else None
+
+
+def collectd_sample(text: str) -> tuple[int, list[str]] | None:
+    """The time (ns) and values of `1784800890.123:95.3:U`, as collectd writes them; None where it is none."""
+    if _COLLECTD.fullmatch(text) is None:
+        return None
+    time, *values = text.split(":")
+    return parse_time(time), ["nan" if value == "U" else value for value in values]
 
 
 def time_and_values(text: str) -> tuple[int, list[str]] | None:

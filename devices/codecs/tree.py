@@ -33,11 +33,14 @@ from devices.codecs.readings import (
     excerpt,
     finite,
 )
-from devices.codecs.tree_fields import TreeFields, joined
+from devices.codecs.tree_fields import TreeFields, joined, names_of
 from devices.codecs.tree_parameters import MOST_PLAIN, SINGLE
 from devices.kinds import is_identity
 from devices.numbers import doubtful_comma, is_state, to_number, unit_of
 from devices.rejection_reasons import Reason
+
+_DEMANDS = frozenset({"desired", "delta"})
+"""What is asked of a device, beside what it has reported: a twin or shadow."""
 
 
 class _TooDeepError(Exception):
@@ -141,7 +144,7 @@ class TreeReader(TreeFields):
             rows = all(isinstance(child, dict) and shapes.row_fields(child, alone=False) for child in children)
             if not rows:
                 dated = all(isinstance(child, dict) and self._has_time(child) for child in children)
-                own = {field.removesuffix("?") for field in self.device_fields}
+                own = {name for field in self.device_fields for name in names_of(field)}
                 named = shapes.record_name(children, path, dated=dated, without=own)
         for i, child in zip(places, children, strict=True):
             inner = f"{path}.{i}" if path else str(i)
@@ -193,7 +196,8 @@ class TreeReader(TreeFields):
                     self._rows.add(self._message, code, float(child), device, time)  # type: ignore[arg-type]
                     continue
             if kind is dict or kind is list:
-                self._walk_child(name, child, inner, depth, device, time)
+                if inner not in self._skip:
+                    self._walk_child(name, child, inner, depth, device, time)
             elif not is_identity(name) or self._takes_identities:
                 self._leaf(child, inner or SINGLE, device, time, "")
 
@@ -220,8 +224,7 @@ class TreeReader(TreeFields):
 
     def _walk_shape(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
         """Read a map of a known shape; False where it is of none."""
-        if shapes.is_telegraf(node):
-            self._telegraf(node, depth, device, time)
+        if self._walk_envelope(node, path, depth, device, time):
             return True
         if (fields := shapes.table(node)) is not None:
             self._table(node, fields, path, depth, device, time)
@@ -230,15 +233,16 @@ class TreeReader(TreeFields):
             self.unsteady()
             self._walk(records, path, depth + 1, device, time)
             return True
-        values = node.get("values")
+        values = node.get("values", node.get("Values"))
         if isinstance(values, dict) and not self._time_names.isdisjoint(node):
             self._walk(values, path, depth + 1, device, time)
             return True
         if not self.parameters.metric and shapes.row_fields(node, alone=True) and not path:
             self._row(node, path, depth, device, time, alone=True)
             return True
-        if path and shapes.is_wrapper(node):
-            self._value(node, shapes.value_field(node) or "", path, device, time)
+        if shapes.is_wrapper(node) and (path or shapes.has_quality(node)):
+            field = shapes.value_field(node) or ""
+            self._value(node, field, path or field, device, time)
             return True
         if path and not self.parameters.metric and shapes.row_fields(node, alone=True):
             around, _, key = path.rpartition(".")
@@ -256,6 +260,23 @@ class TreeReader(TreeFields):
                 else:
                     self._walk(record, "", depth + 2, owner, time)
         return True
+
+    def _walk_envelope(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
+        """Read a map as an agent, a twin or a shadow sends it; False where it is none."""
+        if shapes.is_telegraf(node):
+            self._telegraf(node, depth, device, time)
+            return True
+        if (metric := shapes.of_agent(node)) is not None:
+            self.unsteady()
+            host, name, fields = metric
+            owner = self._named_device(host, device) if isinstance(host, str) and device < 0 else device
+            self._walk_fields(fields, joined(path, name), depth, owner, time)
+            return True
+        if isinstance(node.get("reported"), dict) and not _DEMANDS.isdisjoint(node):
+            said = {key: child for key, child in node.items() if key not in _DEMANDS}
+            self._walk_fields(said, path, depth, device, time)
+            return True
+        return False
 
     def _row(
         self, node: dict[Any, object], path: str, depth: int, device: int, time: int, *, alone: bool = False

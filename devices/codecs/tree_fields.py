@@ -115,6 +115,9 @@ class TreeFields:
         """The tree that is written in a leaf. Raises orjson.JSONDecodeError."""
         return orjson.loads(text)
 
+    def passed_over(self, value: object) -> None:
+        """Called with what a field says that would name the device, were there not one that comes first."""
+
     def unsteady(self) -> None:
         """Called where what is read depends on more than the places of the payload's parts."""
 
@@ -142,7 +145,7 @@ class TreeFields:
         for name in self.time_fields:
             if name not in node and name not in self._dotted:
                 continue
-            value = _get(node, name)
+            value = self._moment(_get(node, name))
             if value is _ABSENT or not (value is None or value == "" or self.is_time(name, value)):
                 continue
             self._skip.add(f"{path}.{name}" if path else name)
@@ -152,6 +155,25 @@ class TreeFields:
                 except BadTimeError as error:
                     self._rows.note(self._message, "time_unread", f"{joined(path, name)}: {error}")
         return inherited if found is None else found
+
+    def _moment(self, value: object) -> object:
+        """A time that stands in a map, `{"$date": ...}` or `{"seconds": ..., "nanos": ...}`; any other as it is."""
+        if not isinstance(value, dict) or not 0 < len(value) <= 2:
+            return value
+        self.unsteady()
+        if "$date" in value:
+            return value["$date"]
+        seconds, nanos = value.get("seconds"), value.get("nanos", 0)
+        is_whole = isinstance(seconds, (int, str)) and str(seconds).isdecimal() and isinstance(nanos, int)
+        return int(seconds) * 10**9 + nanos if is_whole else value  # type: ignore[arg-type]
+
+    def _first(self, node: dict[Any, object], names: list[str]) -> object:
+        """The value at the first of several dotted paths that holds one; _ABSENT where none does."""
+        values = [_get(node, name) for name in names]
+        said = [value for value in values if _is_said(value)]
+        for other in said[1:]:
+            self.passed_over(other)
+        return said[0] if said else values[0] if len(names) == 1 else _ABSENT
 
     def _with_date(self, node: dict[Any, object], value: object) -> object:
         """A time of day with the date that stands beside it; any other time as it is."""
@@ -170,7 +192,7 @@ class TreeFields:
         """The code of the device that the map names by all its fields, or the one inherited."""
         parts: dict[str, str] = {}
         for field in self.device_fields:
-            value = _get(node, field.removesuffix("?"))
+            value = self._first(node, names_of(field))
             if field.endswith("?") and (value is _ABSENT or value is None):
                 parts[field] = ""
                 continue
@@ -178,7 +200,7 @@ class TreeFields:
                 return inherited
             parts[field] = value if isinstance(value, str) else excerpt(value)
         for field in self.device_fields:
-            self._skip.add(joined(path, field.removesuffix("?")))
+            self._skip.update(joined(path, name) for name in names_of(field))
         name = parts[self.device_fields[0]]
         if self.parameters.device != self.device_fields[0]:
             name = _PLACE.sub(lambda found: parts[found[1]], self.parameters.device)
@@ -196,6 +218,11 @@ class TreeFields:
                 self._note_unit(glob_escape(joined(path, stem)) + "*", joined(path, key), value)
             elif isinstance(value, str) and key in shapes.UNIT_FIELDS and (only := shapes.only_number(node)):
                 self._note_unit(glob_escape(joined(path, only)), joined(path, key), value)
+            elif key.lower() == "metadata" and isinstance(value, dict):
+                for name, said in value.items():
+                    unit = shapes.unit_beside(said) if isinstance(said, dict) else None
+                    if isinstance(unit, str):
+                        self._note_unit(glob_escape(joined(path, name)), joined(joined(path, key), name), unit)
             elif key == "units" and isinstance(value, dict):
                 for name, unit in value.items():
                     if name in node and isinstance(unit, str):
@@ -210,16 +237,16 @@ class TreeFields:
     def _has_time(self, node: dict[Any, object]) -> bool:
         """Whether a map has a time of its own."""
         return not self._time_names.isdisjoint(node) and any(
-            self.is_time(name, _get(node, name)) for name in self.time_fields
+            self.is_time(name, self._moment(_get(node, name))) for name in self.time_fields
         )
 
     def _is_record(self, node: dict[Any, object]) -> bool:
         """Whether a map in a list stands for itself: it has its own time or device, or is a row."""
         if self._has_time(node):
             return True
-        if any(_get(node, field.removesuffix("?")) not in (_ABSENT, None, "") for field in self.device_fields):
+        if any(any(_is_said(_get(node, name)) for name in names_of(field)) for field in self.device_fields):
             return True
-        if self.parameters.shapes and shapes.is_telegraf(node):
+        if self.parameters.shapes and (shapes.is_telegraf(node) or shapes.of_agent(node) is not None):
             return True
         return bool(self.parameters.metric) and self._is_row(node)
 
@@ -233,6 +260,15 @@ class TreeFields:
 def joined(path: str, name: str) -> str:
     """The path of a name below another."""
     return f"{path}.{name}" if path and name else path or name
+
+
+def names_of(field: str) -> list[str]:
+    """The fields that a place of a template asks for: `{serial|sn?}` for the first that is there."""
+    return field.removesuffix("?").split("|")
+
+
+def _is_said(value: object) -> bool:
+    return value is not _ABSENT and value is not None and value != ""
 
 
 def _get(node: dict[Any, object], path: str) -> object:

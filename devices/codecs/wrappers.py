@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 import zstandard
 
@@ -39,6 +40,19 @@ def unwrapped(payload: bytes) -> bytes:
         except UnicodeDecodeError as error:
             raise UnpackError(f"begins like UTF-16, and is none: byte {error.start + 2}") from error
     return _without_nul(payload.removeprefix(_UTF8_MARK))
+
+
+def from_windows(payload: bytes) -> bytes | None:
+    """UTF-8 of a text in Windows-1252, of which Latin-1 is a part; None where it is UTF-8 already, or no text."""
+    if payload.isascii():
+        return None
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        with suppress(UnicodeDecodeError):
+            text = payload.decode("cp1252")
+            return text.encode() if all(character >= " " or character in "\t\r\n" for character in text) else None
+    return None
 
 
 def is_wrapped(payload: bytes) -> bool:

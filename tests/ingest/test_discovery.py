@@ -27,11 +27,11 @@ def ha(**said: Any) -> Discovery:
 
 
 def test_homie_tells_the_unit_of_a_property_below_its_node() -> None:
-    discovery = told("homie", "homie/dev/motor/speed/$unit", b"degC", "dev")
-    assert discovery.unit("any", "any", "dev", "motor.speed") == "°C"
-    assert discovery.unit("any", "any", "dev", "speed") == ""
-    assert told("homie", "homie/dev/motor/speed/$name", b"degC", "dev").state()["name"] == []
-    assert told("homie", "a/b/c/$unit", b"x" * 65, "dev").unit("", "", "dev", "b.c") == "x" * 64
+    discovery = told("homie", "homie/dev/motor/speed/$unit", b"degC")
+    assert discovery.unit("homie/dev/motor/speed", UNNAMED, "", "") == "°C"
+    assert discovery.unit("homie/dev/pump/speed", UNNAMED, "", "") == ""
+    assert told("homie", "homie/dev/motor/speed/$name", b"degC", "dev").state()["topic"] == []
+    assert told("homie", "a/b/c/$unit", b"x" * 65, "dev").unit("a/b/c", UNNAMED, "", "") == "x" * 64
 
 
 def test_homie_5_tells_all_units_of_a_device_at_once() -> None:
@@ -42,9 +42,10 @@ def test_homie_5_tells_all_units_of_a_device_at_once() -> None:
 
 
 def test_statestream_tells_the_unit_of_the_entity_before_its_attribute() -> None:
-    assert told("statestream", "ha/sensor/temp/unit", b'"C"', "dev").unit("", "", "dev", "temp") == "°C"
-    assert told("statestream", "ha/sensor/temp/unit", b"5", "dev").state()["name"] == []
-    assert told("statestream", "ha/sensor/temp/unit", b"{", "dev").state()["name"] == []
+    found = told("statestream", "ha/sensor/temp/unit_of_measurement", b'"C"')
+    assert found.unit("ha/sensor/temp/state", UNNAMED, "", "") == "°C"
+    assert told("statestream", "ha/sensor/temp/unit_of_measurement", b"5").state()["topic"] == []
+    assert told("statestream", "ha/sensor/temp/unit_of_measurement", b"{").state()["topic"] == []
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,10 @@ def test_a_template_tells_which_field_it_shows(template: str, field: str) -> Non
 
 def test_a_template_that_is_not_that_simple_tells_nothing() -> None:
     assert ha(value_template="{{ states('sensor.x') }}").state()["topic"] == []
+    # What is shown is in another unit than what the field holds.
+    assert ha(value_template="{{ value_json.t | float / 10 }}").state()["topic"] == []
+    assert ha(value_template="{{ (value_json['a-b'] - 32) * 5 / 9 }}").state()["topic"] == []
+    assert ha(value_template="{{ value_json['a-b'] | round(1) }}").unit("a/state", "a-b", "", "") == "°C"
     assert ha(value_template=7).unit("a/state", UNNAMED, "", "") == "°C"
 
 
@@ -194,18 +199,18 @@ def test_no_more_is_kept_than_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_DESCRIBED", 2)
     discovery = Discovery()
     for name in ("a", "b", "c"):
-        discovery.learn("homie", name, "h/n/p/$unit", b"V")
-    assert [device for device, _, _ in discovery.state()["name"]] == ["a", "b"]
+        discovery.learn("homie", "", f"h/n/{name}/$unit", b"V")
+    assert [topic for topic, _, _ in discovery.state()["topic"]] == ["h/n/a", "h/n/b"]
 
 
 def test_all_of_it_comes_back() -> None:
     discovery = ha(expire_after=30, device={"name": "Pump"}, state_topic="a/+")
-    discovery.learn("homie", "dev", "h/n/p/$unit", b"V")
+    discovery.learn("wirenboard", "dev", "/devices/dev/controls/p/meta/units", b"V")
     discovery.learn("homeassistant", "", HA, b'{"state_topic":"b","unit_of_measurement":"A"}')
     again = Discovery()
     again.load(json.loads(json.dumps(discovery.state())))
     assert again.state() == discovery.state()
-    assert (again.unit("a/x", UNNAMED, "", ""), again.unit("b", UNNAMED, "", ""), again.unit("", "", "dev", "n.p")) == (
+    assert (again.unit("a/x", UNNAMED, "", ""), again.unit("b", UNNAMED, "", ""), again.unit("", "", "dev", "p")) == (
         "°C", "A", "V",
     )  # fmt: skip
     empty = Discovery()
