@@ -25,7 +25,7 @@ def told(sent: Routed) -> list[str]:
     return lines + [f"{device} is {'online' if online else 'offline'}" for device, online in sent.presence]
 
 
-def message(topic: str, payload: object) -> tuple[str, bytes]:
+def said(topic: str, payload: object) -> tuple[str, bytes]:
     return topic, payload if isinstance(payload, bytes) else json.dumps(payload).encode()
 
 
@@ -33,22 +33,22 @@ def message(topic: str, payload: object) -> tuple[str, bytes]:
     ("messages", "expected"),
     [
         pytest.param(
-            [message("hall", {"deviceId": "A", "temp": 20.5}), message("hall", {"deviceId": "B", "temp": 5.5})],
+            [said("hall", {"deviceId": "A", "temp": 20.5}), said("hall", {"deviceId": "B", "temp": 5.5})],
             ["hall/A temp = 20.5", "hall/B temp = 5.5"],
             id="devices that share a topic",
         ),
         pytest.param(
-            [message("energy/growatt", {"device": "ABC", "time": SENT, "values": {"pvserial": "A", "pv": 1345}})],
+            [said("energy/growatt", {"device": "ABC", "time": SENT, "values": {"pvserial": "A", "pv": 1345}})],
             ["energy/growatt/ABC pv = 1345"],
             id="an inverter that its gateway names",
         ),
         pytest.param(
-            [message("wmbus/water", {"device": "rtlwmbus[00000001]", "total_m3": 6.408, "rssi_dbm": -66})],
+            [said("wmbus/water", {"device": "rtlwmbus[00000001]", "total_m3": 6.408, "rssi_dbm": -66})],
             ["wmbus/water total_m3 = 6.408 m³", "wmbus/water rssi_dbm = -66 dBm"],
             id="a receiver is not the device",
         ),
         pytest.param(
-            [message("room", {"device": "off", "sensor": "ok", "temp": 21})],
+            [said("room", {"device": "off", "sensor": "ok", "temp": 21})],
             ["room temp = 21", "room sensor = ok"],
             id="a state is no name",
         ),
@@ -64,8 +64,8 @@ def message(topic: str, payload: object) -> tuple[str, bytes]:
         ),
         pytest.param(
             [
-                message("v3/app@t/devices/d/up", {"uplink_message": {"f_cnt": 1}}),
-                message("v3/app@t/devices/d/up", {"uplink_message": {"frm_payload": "AQ==", "decoded_payload": {"x": 1}}}),
+                said("v3/app@t/devices/d/up", {"uplink_message": {"f_cnt": 1}}),
+                said("v3/app@t/devices/d/up", {"uplink_message": {"frm_payload": "AQ", "decoded_payload": {"x": 1}}}),
             ],
             ["d x = 1"],
             id="an uplink without a payload first",
@@ -112,13 +112,13 @@ def message(topic: str, payload: object) -> tuple[str, bytes]:
         ),
         pytest.param(
             [
-                message("cj", [{"values": [7, 9], "dsnames": ["read", "write"], "host": "pc", "plugin": "disk", "type": "io"}]),
-                message("nd", {"hostname": "pc", "chart_id": "system.cpu", "id": "user", "name": "user", "value": 12.5}),
-                message("nr", [{"topic": "a/t", "payload": 21.5, "_msgid": "x"}, {"topic": "a/h", "payload": 45}]),
+                said("cj", [{"values": [7, 9], "dsnames": ["read", "write"], "host": "pc", "plugin": "disk"}]),
+                said("nd", {"hostname": "pc", "chart_id": "system.cpu", "id": "user", "name": "user", "value": 12.5}),
+                said("nr", [{"topic": "a/t", "payload": 21.5, "_msgid": "x"}, {"topic": "a/h", "payload": 45}]),
             ],
             [
-                "pc disk.io.read = 7",
-                "pc disk.io.write = 9",
+                "pc disk.read = 7",
+                "pc disk.write = 9",
                 "pc system.cpu.user = 12.5",
                 "nr a/t = 21.5",
                 "nr a/h = 45",
@@ -127,19 +127,19 @@ def message(topic: str, payload: object) -> tuple[str, bytes]:
         ),
         pytest.param(
             [
-                message("uns/oven/temp", {"value": 231.5, "quality": "Good", "timestamp": SENT * 1000}),
-                message("uns/oven/temp", {"value": 9.5, "quality": "Bad", "timestamp": SENT * 1000}),
-                message("s7", {"seq": 1, "vals": [{"id": "101", "qc": 3, "val": 21.5}, {"id": "102", "qc": 0, "val": 9}]}),
-                message("ua", {"temp": {"Value": 5, "StatusCode": 0x80310000}, "flow": {"Value": 6, "StatusCode": 0}}),
+                said("uns/oven/temp", {"value": 231.5, "quality": "Good", "timestamp": SENT * 1000}),
+                said("uns/oven/temp", {"value": 9.5, "quality": "Bad", "timestamp": SENT * 1000}),
+                said("s7", {"seq": 1, "vals": [{"id": "101", "qc": 3, "val": 21.5}, {"id": "102", "qc": 0, "val": 9}]}),
+                said("ua", {"temp": {"Value": 5, "StatusCode": 0x80310000}, "flow": {"Value": 6, "StatusCode": 0}}),
             ],
             ["uns/oven/temp value = 231.5", "s7 101 = 21.5", "ua flow = 6"],
             id="values that are said to be bad",
         ),
         pytest.param(
             [
-                message("twin", {"etag": "AB", "reported": {"temp": 21.5, "$version": 4}, "desired": {"temp": 22}}),
-                message("ads", {"Timestamp": SENT, "Values": {"fTemp": 21.5}, "MetaData": {"fTemp": {"Unit": "°C"}}}),
-                message("raw", {"data": "eyJ0ZW1wIjoyMS41fQ==", "rssi": -90}),
+                said("twin", {"etag": "AB", "reported": {"temp": 21.5, "$version": 4}, "desired": {"temp": 22}}),
+                said("ads", {"Timestamp": SENT, "Values": {"fTemp": 21.5}, "MetaData": {"fTemp": {"Unit": "°C"}}}),
+                said("raw", {"data": "eyJ0ZW1wIjoyMS41fQ==", "rssi": -90}),
             ],
             ["twin reported.temp = 21.5", "ads fTemp = 21.5 °C", "raw rssi = -90"],
             id="a twin, values with their units, and bytes in base64",
@@ -173,7 +173,7 @@ def test_a_time_in_any_of_these_forms_is_read() -> None:
         {"seconds": SENT, "nanos": 0},
         {"$date": "2026-07-23T10:01:30Z"},
     ]
-    sent = Broker(arrival=ARRIVAL).send(*[message(f"t/{i}", {"ts": form, "x": 1}) for i, form in enumerate(forms)])
+    sent = Broker(arrival=ARRIVAL).send(*[said(f"t/{i}", {"ts": form, "x": 1}) for i, form in enumerate(forms)])
     assert sent.times == [SENT * 10**9] * 4
     assert {metric for _, metric, _ in sent.points} == {"x"}
     assert NO_TIME not in sent.times
@@ -181,6 +181,6 @@ def test_a_time_in_any_of_these_forms_is_read() -> None:
 
 def test_many_messages_of_a_shared_topic_are_read_as_the_first_ones() -> None:
     """The quick way of JSON, which comes after the first messages of a form, names the same devices."""
-    rows = [message("hall", {"deviceName": f"n{i % 3}", "deviceId": f"d{i % 3}", "temp": i}) for i in range(60)]
+    rows = [said("hall", {"deviceName": f"n{i % 3}", "deviceId": f"d{i % 3}", "temp": i}) for i in range(60)]
     sent = Broker(arrival=ARRIVAL).send(*rows)
     assert sent.points == [(f"hall/d{i % 3}", "temp", float(i)) for i in range(60)]
