@@ -50,7 +50,7 @@ _IDENTITIES = frozenset(
     manufacturer vendor product productid groupid ssid bssid networkid panid meterid equipmentid tenantid
     applicationid gwid mic checksum crc crcstatus build revision schema bootloaderversion slave register reg
     dpt dpst dataformat from to payloadraw rawpayload rawdata
-    etag passkey apikey token msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
+    idx hwid seqnumber etag passkey apikey token msgno pkt packetno packetnumber seqnr seqnum hex payloadhex frmpayload
     """,
     )
 )

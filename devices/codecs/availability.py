@@ -19,7 +19,7 @@ from devices.kinds import is_identity
 from devices.messages import Payloads
 from devices.rejection_reasons import Reason
 
-_FIELDS = ("state", "status", "online", "availability", "available", "connected", "value", "_type")
+_FIELDS = ("state", "status", "online", "availability", "available", "connected", "server", "value", "_type")
 
 
 class AvailabilityParameters(CodecParameters):

@@ -5,6 +5,7 @@
 | `[{"name": "temp", "value": 21}, ...]`, also `id`, `n`, `tag`, ... and `v`, `val` | rows: the metric `temp` |
 | `{"name": "temp", "value": 21, "timestamp": ...}` alone | a row |
 | `{"topic": "hall/temp", "payload": 21}` (Node-RED) | a row: the metric `hall/temp` |
+| `{"type": "temperature", "value": 21, "room": "hall"}` | a row: the metric `temperature`, and the text |
 | `{"NodeId": "ns=2;s=Temp", "Value": 21, "SourceTimestamp": ...}` (OPC UA) | a row: the metric `ns=2;s=Temp` |
 | `[{"meter": "M1", "E": 1}, {"meter": "M2", "E": 2}]` | records told apart by a name: the metrics `M1.E`, `M2.E` |
 | `{"M1": [rows or dated values], "M2": [...]}` | devices by key |
@@ -27,13 +28,15 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from devices.codecs.shape_words import BESIDE_VALUE, CONTAINERS, DATA_TYPES
 from devices.kinds import Kind, is_identity, kind_of
+from devices.numbers import text_to_number
 
 Node = dict[Any, object]
 
 NAME_FIELDS = (
     "name", "n", "tag", "metric", "key", "variable", "parameter", "measurement", "sensor", "signal", "item", "point",
-    "tagName", "Name", "Tag", "id", "Id", "ID",
+    "tagName", "Name", "Tag", "id", "Id", "ID", "label", "Label", "title",
 )  # fmt: skip
 """Fields that name the row or record that they stand in, the surest first."""
 
@@ -56,27 +59,7 @@ QUALITY_FIELDS = ("q", "quality", "Quality", "valid", "qc", "StatusCode", "statu
 _BAD = 0x8000_0000
 """From this one on, a status code of OPC UA is of a value that is not to be used."""
 
-CONTAINERS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-    values vals data metrics readings measurements items tags points sensors records rows payload fields object
-    objectjson message msg body value json d params telemetry results list series variables signals channels params
-    """,
-    )
-)
-"""Names of parts that only hold others: they are no part of a metric's name where the parts inside have their own."""
 
-_BESIDE_VALUE = frozenset(
-    re.findall(
-        r"\S+",
-        """
-    q quality qc ack lc from user status t ts time timestamp datetime date unit u uom units unit_of_measurement desc
-    description type tags label datatype valid metadata displayname title source st et sourcetimestamp servertimestamp
-    statuscode
-    """,
-    )
-)
 _BESIDE_NODE = {"ApplicationUri", "applicationUri", "EndpointUrl", "endpointUrl", "SequenceNumber", *NAME_FIELDS}
 _IN_MS = (946_684_800_000, 4_102_444_800_000)
 """Milliseconds since 1970 of the years 2000 to 2099."""
@@ -116,6 +99,24 @@ def row_fields(node: Node, *, alone: bool) -> tuple[str, str] | None:
     return name, value
 
 
+def loose_row(node: Node) -> tuple[str, str] | None:
+    """The fields of name and value of a row alone that says more of itself in words; None where the map is none.
+
+    Where no field names it, its type does, if that is no type of data or message.
+    """
+    value = value_field(node)
+    if value is None or not is_number(node[value]):
+        return None
+    others = {key: child for key, child in node.items() if key != value and str(key).lower() not in BESIDE_VALUE}
+    if not all(isinstance(child, str) for child in others.values()):
+        return None
+    names = (name for name in (*NAME_FIELDS, "type") if name not in _STANDALONE)
+    told = ((name, node.get(name)) for name in names)
+    name = next((name for name, text in told if isinstance(text, str) and _is_name(text)), "")
+    is_no_name = not name or (name == "type" and str(node[name]).lower() in DATA_TYPES)
+    return None if is_no_name else (name, value)
+
+
 def node_field(node: Node) -> str | None:
     """The field that names a node of OPC UA; None where there is none."""
     return next((name for name in NODE_FIELDS if name in node and _NODE.fullmatch(str(node[name]))), None)
@@ -144,7 +145,7 @@ def is_wrapper(node: Node) -> bool:
 
 
 def _all_beside(node: Node, known: set[str]) -> bool:
-    return all(key in known or (isinstance(key, str) and key.lower() in _BESIDE_VALUE) for key in node)
+    return all(key in known or (isinstance(key, str) and key.lower() in BESIDE_VALUE) for key in node)
 
 
 def record_name(
@@ -306,9 +307,16 @@ def _are_rows(rows: object, width: int, *, sure: bool) -> bool:
     return sure and bool(lists) and not are_columns
 
 
+def telegraf_name(node: Node) -> str:
+    """The field that names a metric as Telegraf, or a client of InfluxDB, writes it; empty where the map is none."""
+    if not isinstance(node.get("fields"), dict):
+        return ""
+    return next((name for name in ("name", "measurement") if isinstance(node.get(name), str)), "")
+
+
 def is_telegraf(node: Node) -> bool:
     """Whether the map is a metric as Telegraf writes it."""
-    return isinstance(node.get("fields"), dict) and isinstance(node.get("name"), str)
+    return telegraf_name(node) != ""
 
 
 def of_agent(node: Node) -> tuple[object, str, Node] | None:
@@ -343,6 +351,11 @@ def is_pair(child: object) -> bool:
         and child[0][:1].isdigit()
         and isinstance(child[1], (int, float, str))
     )
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number, also as text."""
+    return _is_plain_number(value) or (isinstance(value, str) and text_to_number(value) is not None)
 
 
 def _is_plain_number(value: object) -> bool:

@@ -33,6 +33,7 @@ from devices.codecs.readings import (
     excerpt,
     finite,
 )
+from devices.codecs.shape_words import CONTAINERS
 from devices.codecs.tree_fields import TreeFields, joined, names_of
 from devices.codecs.tree_parameters import MOST_PLAIN, SINGLE
 from devices.kinds import is_identity
@@ -208,7 +209,7 @@ class TreeReader(TreeFields):
                 if at is not None:
                     self._leaf(child[1], inner, device, at, "")  # type: ignore[index]
                     return
-            if isinstance(child, list) and name.lower() in shapes.CONTAINERS and _holds_rows(child):
+            if isinstance(child, list) and name.lower() in CONTAINERS and _holds_rows(child):
                 inner = inner.rpartition(".")[0]
         self._walk(child, inner, depth + 1, device, time)
 
@@ -233,12 +234,15 @@ class TreeReader(TreeFields):
             self.unsteady()
             self._walk(records, path, depth + 1, device, time)
             return True
-        values = node.get("values", node.get("Values"))
-        if isinstance(values, dict) and not self._time_names.isdisjoint(node):
-            self._walk(values, path, depth + 1, device, time)
-            return True
         if not self.parameters.metric and shapes.row_fields(node, alone=True) and not path:
             self._row(node, path, depth, device, time, alone=True)
+            return True
+        if not path and not self.parameters.metric and (row := shapes.loose_row(node)) is not None:
+            name, field = row
+            self.unsteady()
+            rest = {key: child for key, child in node.items() if key not in row and key not in shapes.UNIT_FIELDS}
+            self._value(node, field, self.fixed(node[name]), device, time)
+            self._walk_fields(rest, path, depth, device, time)
             return True
         if shapes.is_wrapper(node) and (path or shapes.has_quality(node)):
             field = shapes.value_field(node) or ""
@@ -262,7 +266,7 @@ class TreeReader(TreeFields):
         return True
 
     def _walk_envelope(self, node: dict[Any, object], path: str, depth: int, device: int, time: int) -> bool:
-        """Read a map as an agent, a twin or a shadow sends it; False where it is none."""
+        """Read a map of an agent, a twin, a shadow, or of values and their time; False where it is none."""
         if shapes.is_telegraf(node):
             self._telegraf(node, depth, device, time)
             return True
@@ -275,6 +279,10 @@ class TreeReader(TreeFields):
         if isinstance(node.get("reported"), dict) and not _DEMANDS.isdisjoint(node):
             said = {key: child for key, child in node.items() if key not in _DEMANDS}
             self._walk_fields(said, path, depth, device, time)
+            return True
+        values = node.get("values", node.get("Values"))
+        if isinstance(values, dict) and not self._time_names.isdisjoint(node):
+            self._walk(values, path, depth + 1, device, time)
             return True
         return False
 
@@ -320,7 +328,7 @@ class TreeReader(TreeFields):
 
     def _telegraf(self, node: dict[Any, object], depth: int, device: int, time: int) -> None:
         tags = node.get("tags")
-        labels = [self.fixed(node["name"])]
+        labels = [self.fixed(node[shapes.telegraf_name(node)])]
         if isinstance(tags, dict):
             for key in sorted(key for key in tags if isinstance(key, str)):
                 if key == "host" and isinstance(tags[key], str) and device < 0:
@@ -359,7 +367,7 @@ class TreeReader(TreeFields):
         inner = self._inner(value)
         if inner is not None:
             name = path.rpartition(".")[2].lower()
-            self._walk(inner, path.rpartition(".")[0] if name in shapes.CONTAINERS else path, 1, device, time)
+            self._walk(inner, path.rpartition(".")[0] if name in CONTAINERS else path, 1, device, time)
         elif doubtful_comma(value):
             detail = (
                 f"{path}: {excerpt(value)} may have a decimal comma or a thousands comma; expected one that is clear"

@@ -127,6 +127,29 @@ def said(topic: str, payload: object) -> tuple[str, bytes]:
         ),
         pytest.param(
             [
+                said("r", {"name": "temp", "value": 21.5, "unit": "C", "room": "hall"}),
+                said("r", {"type": "humidity", "value": 45, "room": "hall"}),
+                said("r", {"type": "double", "value": 7}),
+                said("r", {"measurement": "boiler", "tags": {"site": "N"}, "fields": {"temp": 55.5}}),
+                said("r", [{"label": "Flow", "value": "2,5", "unit": "bar"}]),
+                said("inv", {"serial": "1161", "p": 210.5}),
+                said("inv", {"serial": "1162", "p": 99.5}),
+            ],
+            [
+                "r temp = 21.5 °C",
+                "r humidity = 45",
+                "r value = 7",
+                "r boiler.N.temp = 55.5",
+                "r Flow = 2.5 bar",
+                "inv/1161 p = 210.5",
+                "inv/1162 p = 99.5",
+                "r room = hall",
+                "r room = hall",
+            ],
+            id="rows that name their value in many ways",
+        ),
+        pytest.param(
+            [
                 said("uns/oven/temp", {"value": 231.5, "quality": "Good", "timestamp": SENT * 1000}),
                 said("uns/oven/temp", {"value": 9.5, "quality": "Bad", "timestamp": SENT * 1000}),
                 said("s7", {"seq": 1, "vals": [{"id": "101", "qc": 3, "val": 21.5}, {"id": "102", "qc": 0, "val": 9}]}),
