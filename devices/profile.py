@@ -78,10 +78,11 @@ class ProfileMessage(BaseModel):
     role: Role = Field(default=Role.READINGS, description="What the messages are.")
     device: str = Field(default="{topic}", description="Template of the device's name, where the payload names none.")
     metric: str = Field(default="", description="Template of the metric's name; empty: as for any route.")
+    calls: str = Field(default="", description="Dotted path of the field of JSON that says what the device is called.")
     codec: ProfileCodec = Field(default=ProfileCodec(type="auto"), description="How readings are read.")
-    describes: Literal["", "homie", "homie5", "homeassistant", "statestream", "wirenboard", "zigbee2mqtt"] = Field(
-        default="", description="The form in which metadata tells units; empty: it is counted alone."
-    )
+    describes: Literal[
+        "", "homie", "homie5", "homeassistant", "statestream", "wirenboard", "zigbee2mqtt", "simatic"
+    ] = Field(default="", description="The form in which metadata tells units and names; empty: it is counted alone.")
 
     @field_validator("device", "metric")
     @classmethod

@@ -98,7 +98,7 @@ _BY_LENGTH = "|".join(sorted(_ENDINGS, key=len, reverse=True))
 _UNDERSCORED = re.compile(rf"(?<=[^\W_])_(?:{_BY_LENGTH})$", re.IGNORECASE)
 _CAMEL = re.compile(rf"(?-i:(?<=[a-z])(?=[A-Z]))(?:{_BY_LENGTH})$", re.IGNORECASE)
 _LETTER = re.compile(
-    r"(?:(?<=[Tt]emp)|(?<=[Tt]emperature))_?([CcFf])$|(?:(?<=[Pp]ower)|(?<=[Cc]onsumption)|(?<=[Pp]roduction))_([Ww])$|"
+    r"(?:(?<=[Tt]emp)|(?<=[Tt]emperature))_?([CcFf])$|(?<=[Tt]emp)[a-z]*(?:_([cf])|_?([CF]))$|(?:(?<=[Pp]ower)|(?<=[Cc]onsumption)|(?<=[Pp]roduction))_([Ww])$|"
     r"(?:(?<=[Vv]oltage)|(?<=[Bb]attery))_([Vv])$|(?<=[Cc]urrent)_([Aa])$"
 )
 """A letter alone may as well number a phase or a channel: it counts after the name of its quantity only."""

@@ -19,7 +19,7 @@ from devices.quantities import canonical
 from devices.topics import matches
 from ingest.wirenboard import control_of, wirenboard_unit
 
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 _LONGEST_EXPIRY = 366 * 86_400
 """Seconds beyond which an expiry says nothing."""
 MOST_DESCRIBED = 200_000
@@ -46,6 +46,7 @@ class Discovery:
         self._by_topic: dict[tuple[str, str], str] = {}
         self._by_filter: dict[tuple[str, str], str] = {}
         self._names: dict[str, str] = {}
+        self._metrics: dict[tuple[str, str], str] = {}
         self._expiries: dict[tuple[str, str], int] = {}
 
     def within(self, topic: str, field: str) -> int:
@@ -55,6 +56,10 @@ class Discovery:
     def name(self, topic: str) -> str:
         """What the device is called whose readings come on a topic; empty where nothing says."""
         return self._names.get(topic, "")
+
+    def metric(self, topic: str, field: str) -> str:
+        """What a reading on a topic is called that its messages tell by a number alone; empty where nothing says."""
+        return self._metrics.get((topic, field), "")
 
     def unit(self, topic: str, field: str, device: str, metric: str) -> str:
         """The unit of a reading: `field` is its path in the payload, UNNAMED where the payload is the value alone."""
@@ -78,23 +83,23 @@ class Discovery:
 
     def state(self) -> dict[str, Any]:
         """All that was learned, as JSON."""
-        tables = {"name": self._by_name, "topic": self._by_topic, "filter": self._by_filter}
+        tables = {"name": self._by_name, "topic": self._by_topic, "filter": self._by_filter, "metric": self._metrics}
         units = {name: [[*key, unit] for key, unit in table.items()] for name, table in tables.items()}
         expiries = [[*key, within] for key, within in self._expiries.items()]
         return {**units, "names": dict(self._names), "expiries": expiries}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._by_name, self._by_topic, self._by_filter = (
-            {(first, second): unit for first, second, unit in saved.get(name, [])}
-            for name in ("name", "topic", "filter")
+        self._by_name, self._by_topic, self._by_filter, self._metrics = (
+            {(first, second): told for first, second, told in saved.get(name, [])}
+            for name in ("name", "topic", "filter", "metric")
         )
         self._names = dict(saved.get("names", {}))
         self._expiries = {(topic, field): within for topic, field, within in saved.get("expiries", [])}
 
     def _news(self, form: str, device: str, topic: str, payload: bytes) -> Iterator[tuple[dict[Any, Any], Any, Any]]:
         """What a description tells that is not known: the table, the key in it, and the name, unit or time."""
-        if not form or sum(map(len, (self._by_name, self._by_topic, self._by_filter))) >= MOST_DESCRIBED:
+        if not form or sum(map(len, (self._by_name, self._by_topic, self._by_filter, self._metrics))) >= MOST_DESCRIBED:
             return
         for said in self._entities(topic, payload) if form == "homeassistant" else ():
             yield from self._news_of_entity(said)
@@ -115,7 +120,7 @@ class Discovery:
         """What the device is called that sends an entity's state, and how often that comes."""
         device, state_topic = said.get("device"), _state_topic(said)
         name = device.get("name") if isinstance(device, dict) else None
-        if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and self._names.get(state_topic) != name:
+        if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and self._names.get(state_topic) != name:
             yield self._names, state_topic, name
         template, seconds = said.get("value_template"), said.get("expire_after")
         field = _field(template) if isinstance(template, str) else UNNAMED
@@ -146,6 +151,9 @@ class Discovery:
         elif form == "homie5":
             for metric, unit in _homie5(root):
                 yield self._by_name, (device, metric), unit
+        elif form == "simatic":
+            for values, number, name in _simatic(root):
+                yield self._metrics, (values, number), name
         elif form == "zigbee2mqtt":
             base = topic.removesuffix("/bridge/devices")
             for name, metric, unit in _zigbee2mqtt(root):
@@ -155,6 +163,21 @@ class Discovery:
             for state_topic, field, unit in _homeassistant(root):
                 wild = "+" in state_topic or "#" in state_topic
                 yield self._by_filter if wild else self._by_topic, (state_topic, field), unit
+
+
+def _simatic(root: object) -> Iterator[tuple[str, str, str]]:
+    """Topic, number and name of each data point that a connector of Industrial Edge describes."""
+    for connection in _list_of(root, "connections"):
+        for group in _list_of(connection, "dataPoints"):
+            for point in _list_of(group, "dataPointDefinitions"):
+                topic, number, name = group.get("topic"), point.get("id"), point.get("name")
+                if isinstance(topic, str) and isinstance(number, (str, int)) and isinstance(name, str):
+                    yield topic, str(number), name
+
+
+def _list_of(node: object, key: str) -> list[dict[str, Any]]:
+    inside = node.get(key) if isinstance(node, dict) else None
+    return [each for each in inside if isinstance(each, dict)] if isinstance(inside, list) else []
 
 
 def _homie5(root: object) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from devices.batch import NO_TIME
@@ -21,10 +22,10 @@ from devices.recognition import Profiles
 from devices.rejection_reasons import Reason
 from devices.series_registry import SeriesRegistry, TooManySeriesError
 from devices.topics import TopicTooShortError
-from ingest.discovery import Discovery
+from ingest.discovery import LONGEST_NAME, Discovery
 from ingest.ingest_settings import ComponentSettings, RouteSettings
 from ingest.refusals import Refusal, RefusalMemory
-from ingest.route_entry import Route, RouteError
+from ingest.route_entry import UNTELLING, Route, RouteError
 from ingest.rows import PREFIX
 from ingest.series_table import SeriesTable
 from ingest.topic_routes import IGNORED, LONGEST_TOPIC, TopicRouter
@@ -89,6 +90,19 @@ class _CodecTables:
     conversions: dict[tuple[int, int, int], tuple[float, float]] = field(default_factory=dict)
     """By series, metric code, and topic where properties tell the unit."""
     roles: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+
+
+def _called(route: Route, readings: Unresolved, row: int) -> str:
+    """What the message of a row calls its device, where the profile knows the field; else empty."""
+    if route.message is None or not route.message.calls:
+        return ""
+    try:
+        node: object = orjson.loads(readings.chunk.payload(int(readings.message[row])))
+    except orjson.JSONDecodeError:
+        return ""
+    for key in route.message.calls.split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, str) and len(node) <= LONGEST_NAME else ""
 
 
 class Router(TopicRouter):
@@ -291,6 +305,8 @@ class Router(TopicRouter):
         if isinstance(series, Refusal):
             self._refused.note((readings.codec, *key), series)
             return series
+        if series >= 0 and (name := _called(self.routes[int(self._route_of[topic])], readings, row)):
+            self.book.suggest_name(self.registry.records[series].device, name)
         if series >= 0 and (unit := said.unit or self.unit_told(topic)):
             carried = conversion(unit, self.registry.records[series].unit) or (1.0, 0.0)
             if carried != (1.0, 0.0):
@@ -304,8 +320,9 @@ class Router(TopicRouter):
     def _series_of(self, topic: int, device_said: str | None, said: MetricName, arrival: int) -> int | Refusal:
         """The series of a metric as its codec names it, with its detectors; IGNORED by an override."""
         chosen = self.routes[int(self._route_of[topic])]
+        called = self.discovery.metric("/".join(self._levels[topic]), said) or said
         try:
-            device, metric = chosen.names(self._levels[topic], device_said, said, self._properties[topic])
+            device, metric = chosen.names(self._levels[topic], device_said, called, self._properties[topic])
         except TopicTooShortError as error:
             return Refusal(Reason.BAD_TOPIC, str(error))
         if len(device) > LONGEST_TOPIC or len(metric) > LONGEST_TOPIC:
@@ -352,7 +369,8 @@ class Router(TopicRouter):
         override = route.override_at(route.override_of(metric))
         unit = (override.unit if override else "") or told
         if not unit and said.role == ValueRole.VALUE:
-            unit = route.usual_unit(metric) or unit_of_name(metric)
+            named = self._levels[topic][-1] if metric in UNTELLING else metric
+            unit = route.usual_unit(metric) or unit_of_name(named)
         kind = route.kind(metric, unit, said.role)
         series, new = self.registry.find_or_add(device, metric, unit, kind.value)
         if new is not None or words:

@@ -23,7 +23,7 @@ _SEPARATOR = "\x1f"
 """Between the fields of a payload that a device's name is made of."""
 
 
-_UNTELLING = frozenset({UNNAMED, *VALUE_FIELDS})
+UNTELLING = frozenset({UNNAMED, *VALUE_FIELDS})
 """Names of values that say nothing of what is measured."""
 
 NO_OVERRIDE = -1
@@ -86,7 +86,7 @@ class Route:
         else:
             named, parent = metric, "/".join(levels)
         name = self._metric(levels, named, properties)
-        if self._holds_many and metric not in _UNTELLING:
+        if self._holds_many and metric not in UNTELLING:
             name = f"{name}.{metric}"
         return self._device(levels, device, named, parent, properties), name
 

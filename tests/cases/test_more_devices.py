@@ -207,3 +207,15 @@ def test_many_messages_of_a_shared_topic_are_read_as_the_first_ones() -> None:
     rows = [said("hall", {"deviceName": f"n{i % 3}", "deviceId": f"d{i % 3}", "temp": i}) for i in range(60)]
     sent = Broker(arrival=ARRIVAL).send(*rows)
     assert sent.points == [(f"hall/d{i % 3}", "temp", float(i)) for i in range(60)]
+
+
+def test_a_device_is_called_what_its_network_calls_it() -> None:
+    uplink = {"deviceInfo": {"deviceName": "Soil 7", "devEui": "a81758fffe0300ff"}, "object": {"temperature": 12.5}}
+    sent = Broker(arrival=ARRIVAL).send(said("application/ab/device/a81758fffe0300ff/event/up", uplink))
+    assert told(sent) == ["a81758fffe0300ff temperature = 12.5 °C"]
+    assert sent.router.book.get("a81758fffe0300ff").name == "Soil 7"
+
+
+def test_a_topic_tells_the_unit_of_a_value_without_a_name() -> None:
+    sent = Broker(arrival=ARRIVAL).send(said("press/temp_c", {"value": 55.5}), said("press/Druck_bar", {"value": 2.5}))
+    assert told(sent) == ["press/temp_c value = 55.5 °C", "press/Druck_bar value = 2.5 bar"]
