@@ -148,12 +148,18 @@ class Discovery:
             return
         if form == "statestream" and isinstance(root, str):
             yield self._by_topic, (f"{topic.rpartition('/')[0]}/state", UNNAMED), canonical(root)
-        elif form == "homie5":
-            for metric, unit in _homie5(root):
-                yield self._by_name, (device, metric), unit
         elif form == "simatic":
             for values, number, name in _simatic(root):
                 yield self._metrics, (values, number), name
+        else:
+            yield from self._of_devices(form, device, topic, root)
+
+    def _of_devices(
+        self, form: str, device: str, topic: str, root: object
+    ) -> Iterator[tuple[dict[tuple[str, str], str], tuple[str, str], str]]:
+        if form == "homie5":
+            for metric, unit in _homie5(root):
+                yield self._by_name, (device, metric), unit
         elif form == "zigbee2mqtt":
             base = topic.removesuffix("/bridge/devices")
             for name, metric, unit in _zigbee2mqtt(root):
