@@ -56,6 +56,8 @@ def test_statestream_tells_the_unit_of_the_entity_before_its_attribute() -> None
         ("meta/units", b"deg C", "°C"),
         ("meta", b'{"type":"value","units":"m^3/h"}', "m³/h"),
         ("meta", b'{"type":"power_consumption"}', "kWh"),
+        ("meta", b'{"type":"voltage","units":""}', "V"),
+        ("meta", b'{"type":"voltage","units":7}', "V"),
         ("meta", b'["power"]', ""),
         ("meta", b"{", ""),
     ],

@@ -1,15 +1,13 @@
-"""Readings on their way beside the journal: rows of recordings, times of a step, dead letters, units of controls."""
+"""Readings on their way beside the journal: rows of recordings, times of a step, dead letters."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from fed_engine import Feeder, make_engine
 
 from devices.messages import MessageChunk
 from ingest.followed import Incoming, RecordedRows
 from ingest.stage_watch import Stage, StageWatch
-from ingest.wirenboard import control_of, wirenboard_unit
 from storage.store import JournalEntry
 
 NAN = float("nan")
@@ -66,24 +64,3 @@ def test_a_dead_letter_tells_each_reason_up_to_300_characters_and_how_many_of_ea
     assert output.counts["rejected.not_finite"] == 2
     assert "undecoded_messages" not in output.counts
     assert output.points.value.tolist() == [1.0]
-
-
-@pytest.mark.parametrize(
-    ("topic", "payload", "unit"),
-    [
-        ("/devices/a/controls/t/meta/units", b" deg C \n", "°C"),
-        ("/devices/a/controls/t/meta/type", b"temperature", "°C"),
-        ("/devices/a/controls/t/meta/type", b"switch", ""),
-        ("/devices/a/controls/t/meta", b'{"type": "voltage"}', "V"),
-        ("/devices/a/controls/t/meta", b'{"type": "value", "units": "kWh"}', "kWh"),
-        ("/devices/a/controls/t/meta", b'{"type": "voltage", "units": ""}', "V"),
-        ("/devices/a/controls/t/meta", b'{"type": "voltage", "units": 7}', "V"),
-        ("/devices/a/controls/t/meta", b'{"type": "switch"}', ""),
-        ("/devices/a/controls/t/meta", b"[1]", ""),
-        ("/devices/a/controls/t/meta", b"{", ""),
-    ],
-)
-def test_a_wiren_board_control_tells_its_unit_or_a_type_that_means_one(topic: str, payload: bytes, unit: str) -> None:
-    assert wirenboard_unit(topic, payload) == unit
-    assert control_of(topic) == "t"
-    assert control_of("/devices/a/meta/name") == ""

@@ -346,3 +346,10 @@ def test_whatever_comes_in_whatever_order_is_there_once(steps: list[list[tuple[i
                 assert points.total == len(points.time)
             assert found == expected
             assert store.query("SELECT count(*) FROM points").rows == [(len(expected),)]
+
+
+def test_an_archive_begins_in_folders_that_are_made_for_it(tmp_path: Path) -> None:
+    archive = Archive(ArchiveSettings(folder=str(tmp_path / "disk" / "plant" / "old")))
+    with EmbeddedStore(tmp_path / "points.duckdb", archive=archive) as store:
+        assert store.archive_problem == ""
+    assert json.loads((tmp_path / "disk" / "plant" / "old" / "manifest.json").read_text())["files"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from devices.messages import MessageChunk
 from devices.records import SeriesRecord
 from storage.archive import archiving
 from storage.archive.parquet_archive import Archive, ArchivedFile, day_of, day_start
+from storage.embedded import compaction, schema
 from storage.embedded.conflicts import sort_out
 from storage.embedded.database import EmbeddedStore
 from storage.embedded.query_watch import size_of
@@ -283,3 +285,42 @@ def test_a_chunk_that_was_refused_gets_room_for_two_of_it(tmp_path: Path) -> Non
         assert journal.size_bytes <= 4 * mebibyte - 2 * 1_560_000
         journal.append(block(1_560_000, 17))
         assert journal.compact(99, 18) == 0, "what was refused is in by now"
+
+
+class Recorded:
+    """A connection that keeps the statements that it is given."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        self.statements: list[str] = []
+
+    def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
+        self.statements.append(statement)
+        return self.connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("counts", "at_once", "portions"),
+    [
+        ([4, 4, 4], 10, [(0, 2), (2, 3)]), ([5, 5, 5], 10, [(0, 2), (2, 3)]), ([6, 5, 5], 10, [(0, 1), (1, 3)]),
+        ([25, 1], 10, [(0, 2)]), ([4, 4, 4], 12, [(0, 3)]), ([1] * 9, 3, [(0, 3), (3, 6), (6, 9)]),
+    ],
+)  # fmt: skip
+def test_points_are_sorted_in_portions_of_whole_series_of_so_many_points(
+    monkeypatch: pytest.MonkeyPatch, counts: list[int], at_once: int, portions: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(compaction, "_ROWS_SORTED_AT_ONCE", at_once)
+    with duckdb.connect() as connection:
+        connection.execute("ATTACH ':memory:' AS stored")
+        for table in ("a", "b"):
+            connection.execute(f"CREATE TABLE stored.{table}(series INTEGER, time BIGINT)")
+        monkeypatch.setattr(schema, "POINT_COLUMNS", "series, time")
+        for series, count in enumerate(counts):
+            connection.execute(f"INSERT INTO stored.a SELECT {series}, 9 - range FROM range({count})")
+        recorded = Recorded(connection)
+        assert compaction.move_sorted(recorded, "a", "b", sum(counts) + 1) == 0
+        assert compaction.move_sorted(recorded, "a", "b", sum(counts)) == sum(counts)
+        found = connection.execute("SELECT series, time FROM stored.b").fetchall()
+        assert (found, connection.execute("SELECT count(*) FROM stored.a").fetchall()) == (sorted(found), [(0,)])
+    inserted = [re.findall(r"series >= (\d+) AND series < (\d+)", each) for each in recorded.statements]
+    assert [(int(first), int(last)) for each in inserted for first, last in each] == portions
