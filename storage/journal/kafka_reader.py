@@ -30,7 +30,7 @@ partition is fetched."""
 _PATIENCE = 2.0
 """Seconds for which a partition that has more to give is waited for."""
 
-_ASK_WITHIN = 5.0
+_ASK_WITHIN = 3.0
 
 _LARGEST_STEP = 5_000_000_000
 """Nanoseconds by which arrivals of several receivers may lie behind each other and still be put in line."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from common.extras import optional, require
 from storage.journal.kafka_settings import EXTRA, LIBRARY, PURPOSE, KafkaSettings, client_options
 
 log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 0.05
 
 confluent_kafka: Any = optional(LIBRARY, extra=EXTRA, purpose=PURPOSE)
 kafka_admin: Any = optional(f"{LIBRARY}.admin", extra=EXTRA, purpose=PURPOSE)
@@ -55,7 +58,7 @@ def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: flo
             return 0
         if not found:
             _make(admin, settings, timeout)
-            found = _partitions(admin, settings, timeout)
+            found = _awaited(admin, settings, timeout)
     except confluent_kafka.KafkaException as error:
         raise KafkaAwayError(f"{settings.place}: {_word(error)}{last.because()}") from None
     if not found:
@@ -70,6 +73,14 @@ def _partitions(admin: Any, settings: KafkaSettings, timeout: float) -> int:
             return 0
         raise confluent_kafka.KafkaException(told.error)
     return len(told.partitions)
+
+
+def _awaited(admin: Any, settings: KafkaSettings, timeout: float) -> int:
+    """The partitions of a topic that was just made, which servers come to know one after another."""
+    until = time.monotonic() + timeout
+    while not (found := _partitions(admin, settings, timeout)) and time.monotonic() < until:
+        time.sleep(_LOOK_AGAIN)
+    return found
 
 
 def _make(admin: Any, settings: KafkaSettings, timeout: float) -> None:

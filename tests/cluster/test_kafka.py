@@ -24,8 +24,10 @@ from undisturbed_runs import assert_undisturbed, differences_of_tables, entries_
 from devices.messages import MessageChunk
 from driftline.cli.command_line import main
 from driftline.cluster.device_keys import DeviceKeys
+from driftline.cluster.kafka_intake import KafkaIntake
 from driftline.cluster.receiving import KafkaReceiver
 from driftline.config import Config, parse_config
+from storage.journal.kafka_journal import KafkaJournal
 from storage.journal.kafka_reader import KafkaReader
 from storage.journal.kafka_settings import KafkaSettings
 from storage.journal.kafka_writer import KafkaWriter
@@ -112,7 +114,9 @@ def test_two_receivers_share_the_messages_and_keep_each_device_in_order(
     assert {record.headers["receiver"] for record in records} == {b"driftline-receive-one", b"driftline-receive-two"}
     counts = [each.receiver.counts() for each in receivers]
     assert all(one.written > 0 and one.waiting == 0 and one.refused == 0 for one in counts)
-    assert receivers[0].said[0] == (f'writing to Kafka at {kafka.server}, topic "shared", 4 partitions')
+    assert receivers[0].told("receiving ") == [
+        f'receiving $share/driftline/plant/# from {mosquitto.url} as "driftline-receive-one"'
+    ]
 
 
 def test_what_kafka_has_and_the_broker_sends_again_is_not_written_twice(
@@ -188,11 +192,14 @@ def test_while_kafka_is_away_messages_stay_at_the_broker(
 ) -> None:
     file = tmp_path / "driftline.toml"
     file.write_text(f'data = "{tmp_path / "var"}"\n{configured(mosquitto, kafka, "away")}')
-    receiver = Running(parse_config(file.read_text()), "one")
+    config = parse_config(file.read_text())
+    receiver = Running(config, "one")
     ends.append(receiver.stop)
     wait_until(lambda: receiver.subscribed, what="the subscription")
     sent = publisher.send(20, topic="plant/a/state")
     wait_until(lambda: receiver.receiver.counts().written == 20, what="the first messages")
+    journal, intake = reading_intake(config, tmp_path, ends)
+    wait_until(lambda: intake.statistics().messages == 20, what="the first messages in the journal")
     kafka.stop(signal.SIGKILL)
     try:
         sent += publisher.send(100, topic="plant/a/state")
@@ -203,15 +210,33 @@ def test_while_kafka_is_away_messages_stay_at_the_broker(
         (told,) = receiver.told("Kafka away: ")
         assert f'Kafka at {kafka.server}, topic "away"' in told
         assert told.endswith("messages wait in memory, the rest at the broker")
+        wait_until(lambda: intake.statistics().state == "Kafka away", what="the reader's word")
+        position = intake.given.append_actions(b"[]", timeout=120)
         assert main(["doctor", "--config", str(file)]) == 1
         assert f'Kafka at {kafka.server}, topic "away": ' in capsys.readouterr().out
     finally:
         kafka.start()
     wait_until(lambda: receiver.receiver.counts().written == 120, what="the rest")
     wait_until(lambda: receiver.told("receiving and writing again"), what="the word that it goes on")
-    assert main(["doctor", "--config", str(file)]) == 0
+    wait_until(lambda: main(["doctor", "--config", str(file)]) == 0, what="nothing wrong")
     assert f'Kafka at {kafka.server}, topic "away": 4 partitions' in capsys.readouterr().out
     assert values(kafka.records("away")) == Counter(sent)
+    wait_until(lambda: intake.statistics().messages == 120, what="the rest in the journal")
+    assert intake.stop(60)
+    entries = list(journal.read(0))
+    assert Counter(payload for entry in entries for _, payload, _, _ in rows_of(entry.chunk)) == Counter(sent)
+    assert entries[position].chunk.actions == b"[]"
+    assert any(entry.chunk.after_reception_gap for entry in entries[position:])
+
+
+def reading_intake(config: Config, folder: Path, ends: list[Callable[[], object]]) -> tuple[KafkaJournal, KafkaIntake]:
+    journal = KafkaJournal(folder / "journal.db").open()
+    intake = KafkaIntake(
+        config.kafka, config.broker, journal, time.time_ns, filters={}, group_bytes=4096, on_append=lambda *_: None
+    )
+    intake.start()
+    ends += [journal.close, intake.stop]
+    return journal, intake
 
 
 def test_what_is_too_large_for_the_topic_is_left_out_with_a_reason(
