@@ -82,9 +82,9 @@ class Alarms:
         return self._policy.thresholds()
 
     @property
-    def open_series(self) -> NDArray[np.intp]:
-        """Series with an open alarm."""
-        return np.array(list(self._book.open), np.intp)
+    def open_alarms(self) -> list[AlarmRecord]:
+        """Alarms that are not cleared: at most one of each series."""
+        return list(self._book.open.values())
 
     def is_open(self, series: int) -> bool:
         """Whether a series has an open alarm."""

@@ -23,7 +23,8 @@ _TOP = 10
 class AlarmFigures:
     """The alarms opened from `start` up to `end` (ns), and those open at the end.
 
-    `since` is from when on there was something to watch: `start`, or later where all devices were first seen later.
+    `since` is from when on there was something to watch: `start`, or later where all devices were first seen later;
+    `end` where there was no device.
     `per_hour` is the mean over the time from then on, `busiest` the most within any ten minutes. A flood begins where
     more than ten open within ten minutes, and lasts while they do; `flood_share` is the part of that time that floods
     take.
@@ -57,8 +58,10 @@ class AlarmFigures:
     def verdict(self) -> str:
         """How the mean rate is judged for one person: acceptable (up to 6 an hour), manageable (12), or too many.
 
-        It is "too early to tell" where less than a day was watched.
+        It is "too early to tell" where less than a day was watched, and "nothing watched" where there was no device.
         """
+        if self.since >= self.end:
+            return "nothing watched"
         if self.is_short:
             return "too early to tell"
         if self.per_hour <= ACCEPTABLE_PER_HOUR:
@@ -67,7 +70,7 @@ class AlarmFigures:
 
 
 def alarm_figures(
-    alarms: Sequence[AlarmRecord], start: int, end: int, first_seen: Iterable[int | None] = ()
+    alarms: Sequence[AlarmRecord], start: int, end: int, first_seen: Iterable[int | None] = (None,)
 ) -> AlarmFigures:
     """The figures of alarms, given in any order, over the time from `start` up to `end` (ns).
 
@@ -106,9 +109,9 @@ def alarm_figures(
 def _watched_since(first_seen: Iterable[int | None], opened: np.ndarray, start: int, end: int) -> int:
     """When the first device was seen, or, of history that came later, the first alarm opened."""
     known = list(first_seen)
-    if not known or None in known:
+    if None in known:
         return start
-    first = min(time for time in known if time is not None)
+    first = min((time for time in known if time is not None), default=end)
     return min(max(start, min(first, int(opened.min(initial=end)))), end)
 
 

@@ -20,9 +20,9 @@ def is_loopback_url(url: str) -> bool:
 
 
 def is_web_address(url: str) -> bool:
-    """Whether a text is a URL of HTTP or HTTPS, with a host."""
+    """Whether a text is a URL of HTTP or HTTPS, with a host, and with a port only where that is one."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

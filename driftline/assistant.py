@@ -7,17 +7,20 @@ the token's name. See https://modelcontextprotocol.io/specification.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 
 from common.addresses import is_loopback_url
+from common.excerpts import shortened
 from common.extras import optional
+from common.suggestions import unknown
 from common.time_units import SECOND
 
 _PURPOSE = "driftline mcp"
@@ -29,6 +32,16 @@ _TIMEOUT = 60.0
 _MAY_ACT = ("operator", "admin")
 _FIRST_TIME = 10**17
 """Whole numbers from here on are times, in ns since the epoch: the year 1973."""
+
+_EXPECTED = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list[int]: "a list of whole numbers",
+    list[str]: "a list of texts",
+    dict[str, str | None]: "an object of texts by name, or null in their place",
+}
+"""What arguments of tools are, in words."""
 
 _INSTRUCTIONS = """Driftline watches sensors over MQTT and raises alarms. Begin with `alarms` and `devices`; \
 `explain_alarm` gives what led to an alarm; `query` runs one SELECT of DuckDB's SQL over the tables points (device, \
@@ -108,7 +121,8 @@ class ReadTools:
     def devices(self, search: str = "", offset: int = 0, limit: int = 50) -> dict[str, Any]:
         """Devices with name, labels, metrics, state and open alarms. `search` keeps those whose name or labels have
         the text. `total` says how many there are: ask on with `offset`."""
-        if not search:
+        if not search or offset < 0 or limit < 1:
+            # What does not fit is refused in the API's words.
             return self._get("devices", offset=offset, limit=limit)
         found: list[dict[str, Any]] = []
         at, total = 0, 1
@@ -161,7 +175,7 @@ class ReadTools:
         return self._get("scorecard")
 
     def streams(self) -> dict[str, Any]:
-        """Standing questions in SQL: what each asks, how far it has come, and what it lost."""
+        """Standing questions in SQL: what each asks, how far it has come, and what it left out."""
         return self._get("streams")
 
     def _get(self, path: str, **parameters: Any) -> dict[str, Any]:
@@ -205,18 +219,58 @@ def assistant_server(service: Service) -> Any:
 
     Raises ServiceError where the service does not let the token in, MissingExtraError without the library.
     """
-    server = mcp_server.MCPServer("driftline", instructions=_INSTRUCTIONS, log_level="WARNING")
     role = service.ask("GET", "me").get("role")
     if role is None:
         if service.token:
             raise ServiceError("the service does not know this token: `driftline tokens list` shows the valid ones")
         raise ServiceError("the service asks who you are: make a token with `driftline tokens add assistant`")
-    for tool in ReadTools(service).tools:
+    reads = ReadTools(service).tools
+    acts = ActingTools(service).tools if service.token and role in _MAY_ACT else []
+    server = _server({tool.__name__: _arguments(tool) for tool in (*reads, *acts)})
+    for tool in reads:
         server.add_tool(_told(tool), name=tool.__name__, annotations=mcp_types.ToolAnnotations(read_only_hint=True))
-    for tool in ActingTools(service).tools if service.token and role in _MAY_ACT else ():
+    for tool in acts:
         hints = mcp_types.ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True)
         server.add_tool(_told(tool), name=tool.__name__, annotations=hints)
     return server
+
+
+def _server(takes: Mapping[str, Mapping[str, str]]) -> Any:
+    """A server that refuses arguments that do not fit in a sentence; `takes` has each tool's, and what is expected."""
+
+    class Server(mcp_server.MCPServer):  # type: ignore[misc, name-defined]
+        """The SDK's server, which ignores arguments that it does not know, and tells of others in pydantic's words."""
+
+        async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+            """Call a tool. Raises ToolError."""
+            known = takes.get(name, arguments)
+            if strange := next((each for each in arguments if each not in known), None):
+                raise mcp_errors.ToolError(f"Error executing tool {name}: {unknown(strange, known, 'argument')}")
+            try:
+                return await super().call_tool(name, arguments, context)
+            except mcp_errors.ToolError as error:
+                if not isinstance(error.__cause__, ValidationError):
+                    raise
+                told = _mistakes(error.__cause__, takes[name])
+                raise mcp_errors.ToolError(f"Error executing tool {name}: {told}") from None
+
+    return Server("driftline", instructions=_INSTRUCTIONS, log_level="WARNING")
+
+
+def _arguments(tool: Callable[..., Any]) -> dict[str, str]:
+    """The names of a tool's arguments, and what is expected of each."""
+    return {name: _EXPECTED[kind] for name, kind in get_type_hints(tool).items() if name != "return"}
+
+
+def _mistakes(error: ValidationError, expected: Mapping[str, str]) -> str:
+    """Each argument that does not fit, with its value and what is expected."""
+    told: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0])
+        got = "missing" if detail["type"] == "missing" else f"got {shortened(detail['input'])}"
+        place = f"{name}[{detail['loc'][1]}]" if len(detail["loc"]) > 1 else name
+        told.setdefault(name, f"{place}: {got}, expected {expected[name]}")
+    return "; ".join(told.values())
 
 
 def _told(tool: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

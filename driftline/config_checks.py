@@ -24,7 +24,7 @@ from ingest.ingest_settings import DEFAULT_DETECTORS, RouteSettings
 from storage.external.sink_registry import libraries_of
 from storage.journal.journal_registry import journal_libraries
 from storage.journal.kafka_settings import EXTRA, LIBRARY
-from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings
+from storage.storage_settings import ArchiveSettings, SinkSettings, StoreSettings, token_variable
 from streams.stream_settings import StreamSettings
 from workflows.workflow_settings import WorkflowSettings, workflow_mistakes
 
@@ -56,13 +56,23 @@ def errors_between_tables(data: dict[str, Any], contents: Contents, *, refused: 
 def _open_secrets(data: dict[str, Any], refused: set[Path]) -> list[tuple[Path, str]]:
     """URLs with a password in them, the one way a secret could still get into the file, where not `refused` already."""
     return [
-        (
-            path,
-            f"secrets are not read from this file; take the password out of the URL and set {SECRET_KEYS['password']}",
-        )
+        (path, f"secrets are not read from this file; take the password out of the URL{_instead(path, data)}")
         for path, value in _leaves(data)
         if path not in refused and isinstance(value, str) and _URL_WITH_PASSWORD.match(value)
     ]
+
+
+def _instead(path: Path, data: dict[str, Any]) -> str:
+    """Where the secret of a URL at this place is read from instead; empty where none is."""
+    match path:
+        case ("broker", *_):
+            return f" and set {SECRET_KEYS['password']}"
+        case ("sinks", int(number), str(), *_):
+            variable = token_variable(str(data["sinks"][number].get("name", "NAME")))
+            return f' and set {variable} to the token (InfluxDB 1: USER:PASSWORD), or write token_file = "PATH" here'
+        case ("tracing", *_):
+            return " and set OTEL_EXPORTER_OTLP_HEADERS"
+    return ""
 
 
 def _leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:

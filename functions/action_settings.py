@@ -7,7 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from common.addresses import is_web_address
 from common.setting_texts import PlainName
+from functions.templates import PLACE
 
 _OWN_COLUMNS = ("written_at", "row_id")
 
@@ -64,8 +66,12 @@ class CallHttp(_Parameters):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f'got "{url}", expected an address that begins with http:// or https://')
+        # What stands in for a part of it is not known before there is an event.
+        if not is_web_address(PLACE.sub("1", url)):
+            raise ValueError(
+                f'got "{url}", expected an address that begins with http:// or https://, and a host, such as '
+                "http://127.0.0.1:8080/told"
+            )
         return url
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-_PLACE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+PLACE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+"""A field of the event within a text, such as `{device}`."""
 
 
 def filled(value: Any, event: Any, place: str = "with") -> Any:
@@ -22,9 +23,9 @@ def filled(value: Any, event: Any, place: str = "with") -> Any:
         return [filled(each, event, f"{place}[{number}]") for number, each in enumerate(value)]
     if not isinstance(value, str):
         return value
-    if alone := _PLACE.fullmatch(value):
+    if alone := PLACE.fullmatch(value):
         return _field(alone[1], event, place)
-    return _PLACE.sub(lambda found: _as_text(_field(found[1], event, place)), value)
+    return PLACE.sub(lambda found: _as_text(_field(found[1], event, place)), value)
 
 
 def _field(name: str, event: Any, place: str) -> Any:

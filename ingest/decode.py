@@ -245,7 +245,7 @@ class Decoder:
         if ahead.any():
             taken.odd_times("clock_ahead", ahead, series, message, time, arrival)
         if behind.any():
-            taken.odd_times("clock_behind", behind, series, message, time, arrival)
+            taken.odd_times("long_before_arrival", behind, series, message, time, arrival)
         return np.where(old | ahead, arrival, time)
 
     def _take_states(

@@ -66,8 +66,8 @@ class Retained:
 class Odd:
     """Something odd about the time of a device's message, or about the message as a whole.
 
-    `kind` is `clock_not_set`, `clock_ahead`, `clock_behind` (whole quarter hours, perhaps), or that of a codec's note;
-    `offset` (ns) is how far the time lay ahead of its arrival.
+    `kind` is `clock_not_set`, `clock_ahead`, `long_before_arrival` (history, what waited, or a clock that is behind),
+    or that of a codec's note; `offset` (ns) is how far the time lay ahead of its arrival.
     """
 
     message: int

@@ -16,7 +16,7 @@ from ingest.device_status import DeviceStatuses
 
 _PARTS = frozenset({"state", "data", "telemetry", "sensor", "sensors", "values", "readings", "measurements", "json"})
 """Last levels of topics that hold a device's readings as JSON: what the device is called is before them."""
-_CLOCK_KINDS = frozenset({"clock_not_set", "clock_ahead", "clock_behind"})
+_CLOCK_KINDS = frozenset({"clock_not_set", "clock_ahead", "long_before_arrival"})
 _NOTED = _CLOCK_KINDS | {"time_unread"}
 
 

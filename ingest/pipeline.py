@@ -130,9 +130,9 @@ class Engine:
         return self.waiting > 0 or self.judgement.silence.wants_tick(now)
 
     @property
-    def open_series(self) -> NDArray[np.intp]:
-        """Series with an open alarm."""
-        return self.alarms.open_series
+    def open_alarms(self) -> list[AlarmRecord]:
+        """Alarms that are not cleared: at most one of each series."""
+        return self.alarms.open_alarms
 
     def step(self, entry: JournalEntry, watch: StageWatch | None = None) -> StepOutput:
         """Everything that follows from one journal entry. The entry must be the one at `position`, else ValueError.

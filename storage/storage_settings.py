@@ -203,5 +203,9 @@ def read_token(settings: SinkSettings, environment: Mapping[str, str]) -> str:
     """
     if settings.token_file is not None:
         return settings.token_file.read_text().removesuffix("\n").removesuffix("\r")
-    own = f"DRIFTLINE_SINK_{settings.name.upper().replace('-', '_')}_TOKEN"
-    return environment.get(own) or environment.get("DRIFTLINE_INFLUX_TOKEN", "")
+    return environment.get(token_variable(settings.name)) or environment.get("DRIFTLINE_INFLUX_TOKEN", "")
+
+
+def token_variable(name: str) -> str:
+    """The environment variable that holds the token of the sink of this name."""
+    return f"DRIFTLINE_SINK_{name.upper().replace('-', '_')}_TOKEN"

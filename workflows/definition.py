@@ -15,7 +15,7 @@ from typing import Any
 from common.suggestions import unknown
 from workflows.choice_rules import moment, rule_mistakes
 from workflows.json_paths import json_mistake, path_mistakes, template_mistakes
-from workflows.resources import APPROVAL, resource_mistake
+from workflows.resources import APPROVAL, parameter_mistakes, resource_mistake
 from workflows.ways import way_mistakes
 
 _INPUT = {"InputPath", "OutputPath"}
@@ -252,6 +252,9 @@ class _Check:
     def _task(self, state: Mapping[str, Any], place: str) -> None:
         if "Resource" in state and (sentence := resource_mistake(state["Resource"], self._functions)):
             self.say(f"{place}.Resource", sentence)
+        else:
+            for name, mistake in parameter_mistakes(state.get("Resource"), state.get("Parameters")):
+                self.say(f"{place}.Parameters{name}", mistake)
         self._number(state, "TimeoutSeconds", place, 1, 31_622_400)
         if "TimeoutSeconds" in state and state.get("Resource") != APPROVAL:
             self.say(

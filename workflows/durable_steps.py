@@ -29,6 +29,10 @@ class Board(Protocol):
         """Machine `machine` of a run is there now."""
         ...
 
+    def called(self, workflow: str, *, failed: bool) -> None:
+        """A task of a run of the workflow was tried."""
+        ...
+
 
 class DurableSteps:
     """See `workflows.machine.Steps`. `run` is the run's name, which the keys of its steps begin with."""
@@ -52,7 +56,8 @@ class DurableSteps:
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._pool, self._do, self._workflow, key, resource, payload)
             if mistake := json_mistake(answer):
-                return {"error": "States.TaskFailed", "cause": f"what it gave cannot be kept as JSON: {mistake}"}
+                answer = {"error": "States.TaskFailed", "cause": f"what it gave cannot be kept as JSON: {mistake}"}
+            self._board.called(self._workflow, failed="error" in answer)
             return answer
 
         return await DBOS.run_step_async({"name": f"{place}#{attempt}"}, do)

@@ -7,7 +7,7 @@ import logging
 import secrets
 import sqlite3
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -37,6 +37,8 @@ _TASKS = 16
 _MOST_RUNNING = 1_000
 _MILLISECOND = 1_000_000
 _RAISED = "driftline: raised"
+COUNTED = ("begun", "succeeded", "failed", "cancelled", "calls", "errors")
+"""What is counted of a workflow: its runs by what became of them, each try of a task, and those tries that failed."""
 
 
 class _KeptError(Exception):
@@ -73,6 +75,8 @@ class WorkflowEngine:
         self._clock = clock
         self._lock = threading.Lock()
         self._standings: dict[str, dict[str, Standing]] = defaultdict(dict)
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self._cancelled: set[str] = set()
         self._pool = ThreadPoolExecutor(_TASKS, thread_name_prefix="workflow task")
         self._machine: Callable[..., Any] | None = None
         self._branch: Callable[..., Any] | None = None
@@ -113,7 +117,16 @@ class WorkflowEngine:
         async def machine(run: str, workflow: str, definition: dict[str, Any], value: Any, started: str) -> Ended:
             execution = {"Id": run, "Name": run, "Input": value, "StartTime": started}
             context = {"Execution": execution, "StateMachine": {"Name": workflow}}
-            return await self._run(run, workflow, definition, "", value, context)
+            outcome = ""
+            try:
+                ended = await self._run(run, workflow, definition, "", value, context)
+                outcome = ended["state"]
+            except Exception:
+                outcome = "failed"
+                raise
+            finally:
+                self._ended(run, workflow, outcome)
+            return ended
 
         self._machine, self._branch = machine, branch
 
@@ -138,6 +151,30 @@ class WorkflowEngine:
                 if not self._standings[run]:
                     del self._standings[run]
 
+    def _ended(self, run: str, workflow: str, outcome: str) -> None:
+        """A run is over for this process; without an outcome it is left where it is, or was cancelled."""
+        with self._lock:
+            if run in self._cancelled:
+                self._cancelled.discard(run)
+            elif outcome:
+                self._counts[workflow][outcome] += 1
+
+    def called(self, workflow: str, *, failed: bool) -> None:
+        """A task of a run of the workflow was tried."""
+        with self._lock:
+            self._counts[workflow].update(calls=1, errors=int(failed))
+
+    def counts(self, workflow: str) -> dict[str, int]:
+        """What became of the workflow's runs and of the calls of their tasks since the start: see `COUNTED`.
+
+        Of the runs under way now, all are `running`, and those that wait for a person's approval `waiting`.
+        """
+        with self._lock:
+            stands = [list(each.values()) for run, each in self._standings.items() if _workflow_of(run) == workflow]
+            counted = {name: self._counts[workflow][name] for name in COUNTED}
+        waiting = sum(any(each.doing == "waiting for approval" for each in mine) for mine in stands)
+        return {**counted, "running": len(stands), "waiting": waiting}
+
     def stand(self, run: str, machine: str, standing: Standing) -> None:
         """A machine of a run is there now."""
         with self._lock:
@@ -158,6 +195,8 @@ class WorkflowEngine:
         started = datetime.fromtimestamp(self._clock() / SECOND, UTC).isoformat(timespec="milliseconds")
         with SetWorkflowID(run):
             DBOS.enqueue_workflow(_QUEUE, self._machine, run, workflow, dict(definition), value, started)
+        with self._lock:
+            self._counts[workflow]["begun"] += 1
         return run, True
 
     def runs(self, workflow: str | None, limit: int) -> list[RunRecord]:
@@ -227,6 +266,8 @@ class WorkflowEngine:
         again = f"{run.partition('.')[0]}.{secrets.token_hex(3)}"
         with SetWorkflowID(again):
             DBOS.fork_workflow(run, first)
+        with self._lock:
+            self._counts[record.workflow]["begun"] += 1
         return again
 
     def cancel(self, run: str) -> None:
@@ -234,7 +275,13 @@ class WorkflowEngine:
         record = self._record(self._status(run))
         if record.state != "running":
             raise RunError(f"{run} has ended: it is {record.state}")
+        name = self._name(run)
+        with self._lock:
+            self._cancelled.add(name)
+            self._counts[record.workflow]["cancelled"] += 1
         DBOS.cancel_workflow(run, cancel_children=True)
+        with self._lock:
+            self._standings.pop(name, None)
 
     def sweep(self, keep: Mapping[str, int]) -> None:
         """Forget runs that ended longer ago than is kept, in ns by workflow; looked for once an hour."""
@@ -276,7 +323,7 @@ class WorkflowEngine:
             stands = sorted(standings.values(), key=lambda each: each.place)
         return RunRecord(
             status.workflow_id,
-            status.workflow_id.rpartition("-")[0],
+            _workflow_of(status.workflow_id),
             state,
             status.created_at * _MILLISECOND,
             None if status.completed_at is None else status.completed_at * _MILLISECOND,
@@ -322,6 +369,10 @@ def _step(step: Any, name: str, asked: Sequence[Any]) -> StepRecord:
         output.get("error", ""),
         output.get("cause", ""),
     )
+
+
+def _workflow_of(run: str) -> str:
+    return run.rpartition("-")[0]
 
 
 def _named(waiting: Mapping[str, str]) -> str:

@@ -24,8 +24,6 @@ FIELDS = ("device", "metric", "severity", "state", "reason", "value", "opened", 
 """What a template may name."""
 ADDRESS_IS_SECRET = frozenset({"webhook", "apprise"})
 """Kinds of channel whose address alone lets anybody post there."""
-SECRET_VARIABLE = "DRIFTLINE_NOTICE_{name}_SECRET"
-"""Environment variable of a channel's secret where no file is set."""
 _FIELD = re.compile(r"\{(\w*)\}")
 
 
@@ -95,7 +93,11 @@ class NoticeSettings(BaseModel):
         shown = without_secrets(self.url)
         if self.kind == "mail":
             if scheme not in MAIL_SCHEMES or not host:
-                raise ValueError(f'url: got "{shown}", expected smtp://host, smtp+starttls://host or smtps://host')
+                where = f"; username, and secret_file or {secret_variable(self.name)}, say who signs in"
+                raise ValueError(
+                    f'url: got "{shown}", expected smtp://host, smtp+starttls://host or smtps://host'
+                    f"{where if '@' in self.url else ''}"
+                )
             if not self.to or any("@" not in each or re.search(r"[\s,;<>]", each) for each in self.to):
                 raise ValueError(f"to: got {self.to}, expected mail addresses")
         if self.kind == "webhook" and (scheme not in {"http", "https"} or not host):
@@ -122,5 +124,9 @@ def read_secret(settings: NoticeSettings, environment: Mapping[str, str]) -> str
     """The channel's secret from its file, else from the environment, else "". Raises OSError."""
     if settings.secret_file is not None:
         return settings.secret_file.read_text().strip()
-    name = SECRET_VARIABLE.format(name=settings.name.upper().replace("-", "_"))
-    return environment.get(name, "")
+    return environment.get(secret_variable(settings.name), "")
+
+
+def secret_variable(name: str) -> str:
+    """The environment variable that holds the secret of the channel of this name, where no file is set."""
+    return f"DRIFTLINE_NOTICE_{name.upper().replace('-', '_')}_SECRET"

@@ -23,11 +23,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from common.excerpts import shortened
 from devices.codecs.shape_words import BESIDE_VALUE, CONTAINERS, DATA_TYPES
 from devices.kinds import Kind, is_identity, kind_of
 from devices.numbers import text_to_number
@@ -240,6 +242,10 @@ def records(node: Node, names: str, rows: str) -> tuple[dict[int, Node], dict[in
     """The rows of a table as maps, by place, and why each of the others cannot be read."""
     columns = [each["name"] if isinstance(each, dict) else each for each in node[names]]  # type: ignore[attr-defined]
     good, ragged = {}, {}
+    if (doubled := next((each for each, count in Counter(columns).items() if count > 1), None)) is not None:
+        # Which of the cells is meant cannot be told.
+        why = f'"{names}" has {shortened(doubled)} twice; give each column a name of its own'
+        return {}, dict.fromkeys(range(len(node[rows])), why)  # type: ignore[arg-type]
     for place, row in enumerate(node[rows]):  # type: ignore[arg-type, var-annotated]
         if isinstance(row, list) and len(row) == len(columns):
             good[place] = dict(zip(columns, row, strict=True))
@@ -288,7 +294,7 @@ def _are_columns(names: object) -> bool:
     if not isinstance(names, list) or not names:
         return False
     texts = [each.get("name") if isinstance(each, dict) else each for each in names]
-    return all(isinstance(each, str) and each for each in texts) and len(set(texts)) == len(texts)
+    return all(isinstance(each, str) and each for each in texts)
 
 
 def _are_rows(rows: object, width: int, *, sure: bool) -> bool:

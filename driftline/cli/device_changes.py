@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -39,9 +40,7 @@ def show(folder: Path, device: str, form: Format) -> None:
         "first seen": iso(found["first_seen"]) or "not noted",
         "newest reading": iso(found["last_event"]),
         "newest message": iso(found["last_arrival"]),
-        "open alarms": f"{found['open_alarms']} (muted since {iso(found['muted_at'])})"
-        if found["muted_at"]
-        else found["open_alarms"],
+        "open alarms": _open_alarms(found),
         "clock": found["clock"] or "nothing wrong",
         "refused": found["refusal"] or "nothing",
         "metrics": metrics,
@@ -51,6 +50,12 @@ def show(folder: Path, device: str, form: Format) -> None:
         return
     for name, value in lines.items():
         print(f"{name:<15} {visible(str(value))}")
+
+
+def _open_alarms(found: Mapping[str, Any]) -> str:
+    shelved = f" and {found['shelved_alarms']} shelved" if found["shelved_alarms"] else ""
+    muted = f" (muted since {iso(found['muted_at'])})" if found["muted_at"] else ""
+    return f"{found['open_alarms']}{shelved}{muted}"
 
 
 def print_tree(folder: Path, labels: list[str], form: Format) -> None:

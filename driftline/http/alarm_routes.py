@@ -51,7 +51,7 @@ class FiguresReply(BaseModel):
     per_hour: float = Field(description="Their mean number an hour of the time that was watched.")
     acceptable: float = Field(description="What one person can deal with, an hour.")
     manageable: float = Field(description="The most that one person can deal with, an hour.")
-    verdict: str = Field(description="acceptable, manageable, too many, or too early to tell.")
+    verdict: str = Field(description="acceptable, manageable, too many, too early to tell, or nothing watched.")
     busiest: int = Field(description="Most alarms within ten minutes.")
     floods: int = Field(description="How often more than ten alarms opened within ten minutes.")
     flood_share: float = Field(description="Part of the time that floods took.")

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from driftline.http.part_views import FunctionView, TraceView
+from driftline.http.part_views import FunctionView, TraceView, WorkflowView
 from driftline.http.stream_routes import COUNTS
 from driftline.http.view import Counts, DeviceLife, ServiceView, Status
 from driftline.tracing.traces import Why
@@ -49,7 +49,8 @@ class LedgerCollector(Collector):
         yield GaugeMetricFamily("driftline_in_flight", "Readings received and not yet stored.", counts.in_flight)
         yield CounterMetricFamily("driftline_anomalies", "Points found anomalous.", counts.anomalies)
         yield CounterMetricFamily("driftline_alarms", "Alarms opened.", counts.alarms)
-        yield GaugeMetricFamily("driftline_open_alarms", "Alarms not cleared.", counts.open_alarms)
+        yield GaugeMetricFamily("driftline_open_alarms", "Alarms not cleared, nor set aside.", counts.open_alarms)
+        yield GaugeMetricFamily("driftline_shelved_alarms", "Alarms not cleared, but set aside.", counts.shelved_alarms)
         yield GaugeMetricFamily("driftline_lag_messages", "Messages that the stores are behind.", counts.lag_messages)
         yield GaugeMetricFamily("driftline_lag_seconds", "Time that the stores are behind.", counts.lag_seconds)
         health = GaugeMetricFamily(
@@ -60,6 +61,7 @@ class LedgerCollector(Collector):
         yield health
         yield from _sinks(counts)
         yield from _functions(self._view.functions)
+        yield from _workflows(self._view.workflows)
         yield _streams(self._view)
         yield from _traces(self._view.traces)
         lives = Counter(state.life for state in self._view.device_states())
@@ -118,6 +120,27 @@ def _functions(view: FunctionView | None) -> Iterator[Metric]:
         cold.add_metric([name], counts["cold_starts"])
         seconds.add_metric([name], counts["milliseconds"] / 1000)
     yield from (events, waiting, failed, calls, errors, cold, seconds)
+
+
+def _workflows(view: WorkflowView | None) -> Iterator[Metric]:
+    begun = CounterMetricFamily("driftline_workflow_begun", "Runs begun, and taken up again.", labels=["workflow"])
+    runs = CounterMetricFamily(
+        "driftline_workflow_runs", "Runs that ended, by what became of them.", labels=["workflow", "outcome"]
+    )
+    running = GaugeMetricFamily("driftline_workflow_running", "Runs under way.", labels=["workflow"])
+    waiting = GaugeMetricFamily("driftline_workflow_waiting", "Runs that wait for an approval.", labels=["workflow"])
+    calls = CounterMetricFamily("driftline_workflow_calls", "Tries of tasks.", labels=["workflow"])
+    errors = CounterMetricFamily("driftline_workflow_errors", "Tries of tasks that failed.", labels=["workflow"])
+    for settings in () if view is None else view.declared:
+        name, counts = settings.name, Counter(view.counts(settings.name) if view is not None else {})
+        begun.add_metric([name], counts["begun"])
+        for outcome in ("succeeded", "failed", "cancelled"):
+            runs.add_metric([name, outcome], counts[outcome])
+        running.add_metric([name], counts["running"])
+        waiting.add_metric([name], counts["waiting"])
+        calls.add_metric([name], counts["calls"])
+        errors.add_metric([name], counts["errors"])
+    yield from (begun, runs, running, waiting, calls, errors)
 
 
 def _traces(view: TraceView | None) -> Iterator[Metric]:

@@ -93,6 +93,10 @@ class WorkflowView(Protocol):
         """Runs, the newest first, of one workflow or of all."""
         ...
 
+    def counts(self, name: str) -> dict[str, int]:
+        """What became of a workflow's runs since the start, and how those under way stand; empty before that."""
+        ...
+
     def run(self, run: str) -> RunDetail:
         """One run, with everything. Raises UnknownRunError."""
         ...

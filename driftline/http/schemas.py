@@ -110,6 +110,7 @@ class DeviceReply(BaseModel):
         last_event=TIME,
         last_arrival=TIME + 12_000_000,
         open_alarms=1,
+        shelved_alarms=0,
         clock="",
         refusal="",
         refused=0,
@@ -136,7 +137,8 @@ class DeviceReply(BaseModel):
     )
     last_event: int | None = Field(description="Newest reading, by the device's own time.")
     last_arrival: int | None = Field(description="Newest message, by the server's clock.")
-    open_alarms: int
+    open_alarms: int = Field(description="Alarms that are not cleared, without those set aside.")
+    shelved_alarms: int = Field(description="Those set aside: shelved, muted, or opened under maintenance.")
     clock: str = Field(description="What is wrong with its clock, with the remedy; empty where nothing is.")
     refusal: str = Field(description="What of its messages is refused, and why; empty where nothing is.")
     refused: int = Field(description="Its messages that were refused whole.")
@@ -276,6 +278,7 @@ class CountsReply(BaseModel):
         anomalies=12,
         alarms=3,
         open_alarms=1,
+        shelved_alarms=0,
         lag_messages=2,
         lag_seconds=0.03,
         sinks={"victoria": {"written": 2_980, "waiting": 14, "refused": 0, "dropped": 0}},
@@ -294,13 +297,14 @@ class CountsReply(BaseModel):
         "`no_value`, `availability`, `command`, `cleared`, `log`, `metadata`, `copy`, `text`, `retained`, `ignored`."
     )
     conflicts: int = Field(description="Among stored and late: readings that met another value at their time.")
-    odd: dict[str, int] = Field(description="Readings kept at their arrival for their time, and the like, by kind.")
+    odd: dict[str, int] = Field(description="What was odd about the times of readings, or about messages, by kind.")
     redelivered: int = Field(description="Messages that the broker sent again although they had come; duplicates.")
     upstream_dropped: int = Field(description="Messages that the broker says it dropped, of all its clients.")
     in_flight: int
     anomalies: int
     alarms: int = Field(description="Alarms opened.")
-    open_alarms: int
+    open_alarms: int = Field(description="Alarms that are not cleared, without those set aside.")
+    shelved_alarms: int = Field(description="Those set aside: shelved, muted, or opened under maintenance.")
     lag_messages: int
     lag_seconds: float
     sinks: dict[str, SinkCountsReply] = Field(description="External databases, by name.")

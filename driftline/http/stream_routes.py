@@ -22,13 +22,10 @@ COUNTS = (
 )  # fmt: skip
 """Counts of a stream, in the order in which people read them."""
 
-LOST = {
-    "late": "late",
-    "over_limit": "over the limit",
-    REFUSED: "refused by the broker",
-    UNPUBLISHED: "dropped from the backlog",
-}
-"""Counts of what a stream lost: rows that came and were left out, and rows given that did not reach MQTT; in words."""
+LEFT_OUT = {"late": "late", "over_limit": "over the limit"}
+"""Counts of rows that came and are in no window, in words. Their readings are stored all the same."""
+UNDELIVERED = {REFUSED: "refused by the broker", UNPUBLISHED: "dropped from the backlog"}
+"""Counts of answers that did not reach MQTT, in words."""
 
 
 class StreamSummary(BaseModel):
@@ -42,7 +39,8 @@ class StreamSummary(BaseModel):
         description="received = taken + late + over_limit; windows, rows, failed. Of rows that go to MQTT: published, "
         "refused by the broker, unpublished since too many waited."
     )
-    lost: int = Field(description="The sum of late, over_limit, refused and unpublished.")
+    left_out: int = Field(description="Rows that came and are in no window: late and over_limit.")
+    undelivered: int = Field(description="Answers that did not reach MQTT: refused and unpublished.")
     watermark: int | None = Field(description="Event time up to which it has answered; null before the first row.")
     lag_seconds: float | None = Field(description="How far the watermark is behind the clock.")
     problem: str = Field(description="What failed last, in one sentence; empty where nothing did.")
@@ -113,7 +111,8 @@ def _stream(name: str, settings: StreamSettings | None, stored: StoredStream | N
         "definition": None if settings is None else _definition(settings),
         "columns": {} if stored is None else {key: kind.strip('"') for key, kind in stored.columns.items()},
         "counts": {count: counts.get(count, 0) for count in COUNTS},
-        "lost": sum(counts.get(count, 0) for count in LOST),
+        "left_out": sum(counts.get(count, 0) for count in LEFT_OUT),
+        "undelivered": sum(counts.get(count, 0) for count in UNDELIVERED),
         "watermark": watermark,
         "lag_seconds": None if watermark is None else max(0.0, (now - watermark) / 1e9),
         "problem": "" if stored is None else stored.problem,

@@ -86,7 +86,8 @@ class Counts:
     that the broker says it lost before they came here.
     `conflicts`, among the stored and late, met another value at their time and stand a nanosecond apart; `odd` counts
     readings kept at their arrival, and what else was odd about messages, by kind.
-    `anomalies` counts points found anomalous, `alarms` alarms opened, `open_alarms` those not cleared now.
+    `anomalies` counts points found anomalous, `alarms` alarms opened. Of those not cleared now, `shelved_alarms` are
+    set aside (shelved, of a muted device, or opened under maintenance), and `open_alarms` are the others.
     `lag_messages` and `lag_seconds` tell how far the stores are behind what has arrived. `time` is the clock (ns) at
     which this was taken: rates are differences of two.
     """
@@ -107,6 +108,7 @@ class Counts:
     anomalies: int = 0
     alarms: int = 0
     open_alarms: int = 0
+    shelved_alarms: int = 0
     lag_messages: int = 0
     lag_seconds: float = 0.0
     sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
@@ -146,7 +148,8 @@ class DeviceState:
 
     `clock` says what is wrong with its clock, `refusal` what of its messages is refused, with the remedy; empty where
     nothing is. `refused` of `messages` were refused whole. `name` is what it is shown as, `first_seen` the arrival of
-    its first message, None where that was not noted; since `muted_at` nobody is told of its alarms.
+    its first message, None where that was not noted; since `muted_at` nobody is told of its alarms. Alarms that are not
+    cleared are `open_alarms`, or `shelved_alarms` where they are set aside.
     """
 
     device: str
@@ -162,6 +165,7 @@ class DeviceState:
     labels: Mapping[str, str] = field(default_factory=dict)
     first_seen: int | None = None
     muted_at: int | None = None
+    shelved_alarms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,8 @@ def _enough(storage: Storage) -> str:
 
 def _rate(figures: AlarmFigures, zone: ZoneInfo) -> str:
     """How many open in an hour and what that means; how long there was something to watch where that is not all."""
+    if figures.since >= figures.end:
+        return ": no device was there to watch"
     if figures.is_short:
         watched = spoken_duration(figures.end - figures.since)
         return f" in the {watched} since the first device was seen: too short for a rate"

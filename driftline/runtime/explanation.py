@@ -116,7 +116,8 @@ _ODD = {
     "clock_not_set": "{detail}: the device's clock is not set; its arrival counts instead",
     "clock_ahead": "{detail}: too far ahead of its arrival to be believed; its arrival counts instead. Local time "
     "without a zone? `time_zone` on the route says which",
-    "clock_behind": "{detail}: well before its arrival. Local time without a zone? `time_zone` on the route says which",
+    "long_before_arrival": "{detail}: long before its arrival, as history is and what waited. If it is neither: local "
+    "time without a zone? `time_zone` on the route says which",
     "time_unread": "its time cannot be read, and its arrival counts instead: {detail}",
 }
 

@@ -55,9 +55,10 @@ class LiveLine:
         if self._before is not None and counts.time > self._before.time:
             rate = (counts.messages - self._before.messages) / ((counts.time - self._before.time) / 1e9)
         points = counts.stored + counts.late
+        shelved = f" ({counts.shelved_alarms} shelved)" if counts.shelved_alarms else ""
         line.append(
             f"messages {counts.messages:,} ({rate:,.0f}/s)  points {points:,}  anomalies {counts.anomalies:,}  "
-            f"alarms open {counts.open_alarms}  rejected {sum(counts.rejected.values()):,}  "
+            f"alarms open {counts.open_alarms}{shelved}  rejected {sum(counts.rejected.values()):,}  "
             f"lag {counts.lag_seconds:.1f} s",
             style="default",
         )

@@ -40,6 +40,7 @@ from driftline.runtime.clock_watch import ClockWatch
 from driftline.runtime.engine_worker import EngineWorker
 from driftline.runtime.function_desk import FunctionDesk
 from driftline.runtime.letter_desk import LetterDesk, Retried
+from driftline.runtime.set_aside import SetAside
 from driftline.runtime.sink_worker import Sinks, SinkState
 from driftline.runtime.stage_health import (
     broker_health,
@@ -99,6 +100,7 @@ class ServiceStatus:
         self._feed = feed
         self._clock = clock
         self._sinks = sinks
+        self._set_aside = SetAside()
 
     @property
     def store(self) -> EmbeddedStore:
@@ -109,6 +111,7 @@ class ServiceStatus:
         """The ledger as of now."""
         committed, pending = self._stores.ledger()
         messages = committed.get("messages", 0) + pending.get("messages", 0)
+        _, set_aside = self._open_alarms()
         return Counts(
             time=self._clock(),
             messages=self._journal.next_offset,
@@ -125,7 +128,8 @@ class ServiceStatus:
             in_flight=committed.get("waiting", 0) + pending.get("received", 0),
             anomalies=committed.get("anomalies", 0),
             alarms=committed.get("alarms_opened", 0),
-            open_alarms=len(self._engine.engine.open_series),
+            open_alarms=set_aside.count(False),
+            shelved_alarms=set_aside.count(True),
             lag_messages=max(0, self._journal.next_offset - messages),
             lag_seconds=self._lag_seconds(),
             sinks={
@@ -163,7 +167,7 @@ class ServiceStatus:
 
     def presence(self) -> tuple[list[str], NDArray[np.bool_], NDArray[np.int64]]:
         """Devices by name, whether each is heard from, and how many of its alarms are open."""
-        names, _, online, open_alarms = self._present()
+        names, _, online, open_alarms, _ = self._present()
         in_service = [not self._engine.engine.book.is_retired(name) for name in names]
         return (
             [n for n, kept in zip(names, in_service, strict=True) if kept],
@@ -176,18 +180,33 @@ class ServiceStatus:
         book = self._engine.engine.book
         return [book.get(name) for name in self.presence()[0]]
 
-    def _present(self) -> tuple[list[str], NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64]]:
-        """Devices that are there, retired ones too: names and numbers, and the rest as `presence` has it."""
+    def _open_alarms(self) -> tuple[list[int], list[bool]]:
+        """The series of each alarm that is not cleared, and whether it is set aside."""
+        engine = self._engine.engine
+        alarms, records = engine.open_alarms, engine.registry.records
+        devices = [records[alarm.series].device for alarm in alarms]
+        set_aside = self._set_aside.of(
+            alarms, devices, now=self._clock(), muted=engine.book.muted, windows=self.config.maintenance
+        )
+        return [alarm.series for alarm in alarms], set_aside
+
+    def _present(
+        self,
+    ) -> tuple[list[str], NDArray[np.intp], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+        """Devices that are there, retired ones too: names and numbers, the rest as `presence` has it, and how many of
+        their alarms are set aside."""
         engine = self._engine.engine
         # What grows last is read first, since the engine goes on meanwhile.
-        device_of, open_series = engine.registry.device_of(), engine.open_series
+        alarmed, aside = self._open_alarms()
+        device_of = engine.registry.device_of()
         names = engine.registry.device_names[:]
         count = min(len(names), len(engine.liveness.last_event))
         there = np.flatnonzero(engine.registry.there()[:count])
         silent = engine.liveness.silent(self._heard_by())
-        open_alarms = np.zeros(len(names) + 1, np.int64)
-        np.add.at(open_alarms, device_of[open_series[open_series < len(device_of)]], 1)
-        return [names[i] for i in there.tolist()], there, ~silent[there].astype(np.bool_), open_alarms[there]
+        alarms = np.zeros((2, len(names) + 1), np.int64)
+        np.add.at(alarms, (np.array(aside, np.intp), device_of[np.array(alarmed, np.intp)]), 1)
+        online = ~silent[there].astype(np.bool_)
+        return [names[i] for i in there.tolist()], there, online, alarms[0, there], alarms[1, there]
 
     def device_states(self) -> list[DeviceState]:
         """Every device known."""
@@ -195,7 +214,7 @@ class ServiceStatus:
 
     def device_page(self, start: int, most: int, *, retired: bool) -> DevicePage:
         """At most so many devices from a place on: those with series first, then those that have none yet."""
-        names, numbers, online, open_alarms = self._present()
+        names, numbers, online, open_alarms, shelved_alarms = self._present()
         engine = self._engine.engine
         book, statuses = engine.book, engine.observer.statuses
         kept = [at for at, name in enumerate(names) if retired or not book.is_retired(name)]
@@ -205,9 +224,9 @@ class ServiceStatus:
         at = np.array(shown, np.intp)
         of, liveness = numbers[at], engine.liveness
         heard = (online[at], liveness.quiet(self._heard_by())[of], liveness.new()[of])
-        columns = (*heard, liveness.last_event[of], liveness.last_arrival[of], open_alarms[at])
+        columns = (*heard, liveness.last_event[of], liveness.last_arrival[of], open_alarms[at], shelved_alarms[at])
         states = []
-        for place, (is_online, is_quiet, is_new, event, arrival, alarms) in zip(
+        for place, (is_online, is_quiet, is_new, event, arrival, *alarms) in zip(
             shown, zip(*(column.tolist() for column in columns), strict=True), strict=True
         ):
             status = statuses.get(names[place]) or _NOTHING_NOTED
@@ -216,7 +235,7 @@ class ServiceStatus:
         first_other = max(0, start - len(kept))
         for name, status in others[first_other : first_other + most - len(shown)]:
             life = _life(status, is_silent=False, is_quiet=False, is_new=True)
-            states.append(_device_state(book.get(name), status, (None, status.refused_at or None), life, 0))
+            states.append(_device_state(book.get(name), status, (None, status.refused_at or None), life, (0, 0)))
         series = self._series_of(of) + [[] for _ in range(len(states) - len(shown))]
         return DevicePage(len(kept) + len(others), states, series)
 
@@ -351,8 +370,13 @@ def _life(status: DeviceStatus, *, is_silent: bool, is_quiet: bool, is_new: bool
 
 
 def _device_state(
-    record: DeviceRecord, status: DeviceStatus, last: tuple[int | None, int | None], life: DeviceLife, open_alarms: int
+    record: DeviceRecord,
+    status: DeviceStatus,
+    last: tuple[int | None, int | None],
+    life: DeviceLife,
+    alarms: Sequence[int],
 ) -> DeviceState:
+    """A device as the service sees it; `alarms` are how many of its alarms are open, and how many set aside."""
     return DeviceState(
         device=record.device,
         name=record.name or record.device,
@@ -362,7 +386,8 @@ def _device_state(
         last_event=last[0],
         last_arrival=last[1],
         life=DeviceLife.RETIRED if record.retired_at is not None else life,
-        open_alarms=open_alarms,
+        open_alarms=alarms[0],
+        shelved_alarms=alarms[1],
         clock=status.clock,
         refusal=status.refusal,
         refused=status.refused,

@@ -112,6 +112,10 @@ class WorkflowDesk:
         """Runs, the newest first, of one workflow or of all."""
         return [] if self._engine is None else self._engine.runs(name, limit)
 
+    def counts(self, name: str) -> dict[str, int]:
+        """What became of a workflow's runs since the start, and how those under way stand; empty before that."""
+        return {} if self._engine is None else self._engine.counts(name)
+
     def run(self, run: str) -> RunDetail:
         """One run, with everything. Raises UnknownRunError."""
         return self._engine_of(run).run(run)

@@ -96,7 +96,10 @@ class StoreQueries(PointQueries):
     def first_seen(self) -> list[int | None]:
         """When each device was first seen (ns), in any order; None where that was not noted."""
         with self._reading() as cursor:
-            rows = cursor.execute("SELECT epoch_ns(first_seen) FROM stored.device").fetchall()
+            rows = cursor.execute(
+                "SELECT epoch_ns(first_seen) FROM stored.device FULL JOIN "
+                "(SELECT DISTINCT device FROM stored.series WHERE gone_at IS NULL) USING (device)"
+            ).fetchall()
         return [time for (time,) in rows]
 
     def exclusion_counts(self, device: str, metric: str, start: int, end: int) -> tuple[int, int]:

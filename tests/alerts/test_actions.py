@@ -86,7 +86,7 @@ def test_an_alarm_is_acknowledged_by_somebody_and_stays_open_until_it_is_back_to
         NOON,
         "bearing ordered",
     )
-    assert plant.engine.open_series.tolist() == [0]
+    assert [alarm.series for alarm in plant.engine.open_alarms] == [0]
     plant.restart()
     (cleared,) = plant.read(20.0, 20.0, 20.0).alarms
     assert (cleared.state, cleared.acknowledged_by, cleared.cleared_reason) == (
@@ -118,7 +118,7 @@ def test_an_alarm_cleared_by_hand_does_not_open_again_while_its_fault_goes_on() 
     plant = alarming()
     (record,) = plant.act(Clear(by="Ana", at=NOON, alarm=1)).alarms
     assert (record.state, record.cleared, record.cleared_reason) == (AlarmState.CLEARED, START + SECOND, "by Ana")
-    assert len(plant.engine.open_series) == 0
+    assert len(plant.engine.open_alarms) == 0
     plant.restart()
     assert states(plant.read(61.0, 62.0, 20.0, 20.0, 20.0)) == []
     assert states(plant.read(63.0)) == [(2, AlarmState.OPEN)]

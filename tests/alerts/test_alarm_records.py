@@ -152,7 +152,7 @@ def test_a_series_that_alarms_already_has_no_second_alarm_of_silence_and_its_end
 def test_where_the_alarm_of_the_device_stands_for_it_a_series_has_none() -> None:
     plant = Plant()
     assert plant.step((0, 0, 5.0), (0, 1, 0.0), replaced=True).records == []
-    assert plant.alarms.open_series.tolist() == []
+    assert [alarm.series for alarm in plant.alarms.open_alarms] == []
     assert [each.alarm for each in plant.step((0, 2, 5.0)).records] == [1]
 
 
@@ -198,7 +198,7 @@ def test_what_is_forgotten_is_no_alarm_that_anything_can_be_done_with() -> None:
     plant.step((0, 0, 5.0), (0, 1, 0.0), (1, 1, 5.0), (1, 2, 0.0), (0, 3, 5.0), (1, 3, 5.0))
     plant.act(Shelve(by="Ana", at=START, alarm=3, until=START + 100))
     plant.alarms.forget([0])
-    assert plant.alarms.open_series.tolist() == [1]
+    assert [alarm.series for alarm in plant.alarms.open_alarms] == [1]
     for gone in (1, 3):
         with pytest.raises(ActionError, match=f"alarm {gone}: there is no such alarm, or it was cleared long ago"):
             plant.comment(gone)
@@ -224,7 +224,7 @@ def test_an_ended_alarm_says_why_and_ends_with_the_last_reading() -> None:
     plant.step((0, 0, 5.0), (0, 7, 4.5), (1, 9, 1.0))
     (ended,) = plant.alarms.end([1, 0], "its device was retired")
     assert (ended.alarm, ended.cleared, ended.cleared_reason) == (1, START + 7, "its device was retired")
-    assert plant.alarms.open_series.tolist() == []
+    assert [alarm.series for alarm in plant.alarms.open_alarms] == []
 
 
 def test_a_wrong_answer_holds_after_a_restart_and_where_only_the_store_is_left() -> None:

@@ -193,13 +193,13 @@ def test_a_level_that_is_expected_from_now_on_is_normal_at_once_and_the_old_one_
     assert (record.feedback, record.cleared_reason) == ("expected", "marked expected by Ana")
     plant.restart()
     assert opened(plant.noise(60, around=40.0)) == []
-    assert plant.engine.open_series.tolist() == []
+    assert [alarm.series for alarm in plant.engine.open_alarms] == []
     assert opened(plant.noise(30, around=20.0)) == [2]
     _, told = plant.answer(UndoFeedback(by="Ana", at=NOON, alarm=1))
     assert told == "what was normal before is normal again"
     plant.noise(5)
     plant.restart()
-    assert plant.engine.open_series.tolist() == [0]
+    assert [alarm.series for alarm in plant.engine.open_alarms] == [0]
     assert [(r.alarm, r.cleared_reason) for r in plant.noise(10) if r.cleared] == [(2, "back to normal")]
 
 

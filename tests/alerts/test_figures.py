@@ -58,6 +58,13 @@ def test_no_alarm_at_all_gives_no_figure_that_is_not_so() -> None:
     assert (figures.alarms, figures.per_hour, figures.top_share, figures.verdict) == (0, 0.0, 0.0, "acceptable")
 
 
+def test_where_there_was_no_device_nothing_is_said_of_the_rate() -> None:
+    figures = alarm_figures([], START, START + 7 * DAY, [])
+    assert (figures.since, figures.is_short, figures.verdict) == (START + 7 * DAY, True, "nothing watched")
+    later = alarm_figures([], START, START + 7 * DAY, [START + 8 * DAY])
+    assert later.verdict == "nothing watched"
+
+
 def test_a_rate_is_over_the_time_since_the_first_device_was_seen() -> None:
     three = [alarm(i, START + 4 * DAY + i * HOUR, series=i) for i in range(48)]
     later = alarm_figures(three, START, START + 7 * DAY, [START + 5 * DAY, START + 4 * DAY])

@@ -45,7 +45,7 @@ def test_a_condition_is_one_alarm_from_when_it_holds_to_when_it_does_no_longer()
 def test_a_device_out_of_service_opens_none_but_ends_what_is_open() -> None:
     registry, alarms = SeriesRegistry(max_series=10, max_series_per_device=10), Alarms(AlarmSettings())
     assert alarm_of_condition(change(1, HOT), registry, alarms, lambda _: False) is None
-    assert alarms.open_series.tolist() == []
+    assert [alarm.series for alarm in alarms.open_alarms] == []
     assert alarm_of_condition(change(2, HOT), registry, alarms, lambda series: series == 0) is not None
     assert alarm_of_condition(change(3), registry, alarms, lambda _: False) is not None
 

@@ -22,6 +22,8 @@ def test_a_host_is_loopback_by_its_address_or_as_localhost(host: str, expected: 
     [
         ("http://127.0.0.1:8080", True), ("https://plant.example/x", True), ("http://[::1]:1", True),
         ("ftp://plant.example", False), ("http://", False), ("plant.example:80", False), ("http://[::1", False),
+        ("http://:8080", False), ("http://plant.example:99999", False), ("http://plant.example:x", False),
+        ("http://plant.example:0", False),
     ],
 )  # fmt: skip
 def test_a_web_address_is_http_with_a_host(url: str, expected: bool) -> None:

@@ -33,7 +33,7 @@ def test_an_alarm_leads_to_its_chart_and_back_to_where_the_reader_was(page: Page
 
 
 def test_alarms_are_taken_on_and_shelved_by_keyboard(page: Page) -> None:
-    before = len(page.service.acted)
+    before, asking = len(page.service.acted), page.service.counts()
     page.show("#/alarms")
     page.browser.wait_for("return document.querySelectorAll('tbody tr').length > 1", "alarms")
     first = page.browser.run("return Number(document.querySelector('tbody tr').dataset.alarm)")
@@ -52,6 +52,9 @@ def test_alarms_are_taken_on_and_shelved_by_keyboard(page: Page) -> None:
     page.browser.run("document.querySelector('[data-value=shelved]').click()")
     page.browser.wait(lambda: "“parts”" in page.text("tbody"), "the shelved alarm")
     assert [type(action).__name__ for action in page.service.acted[before:]] == ["Acknowledge", "Shelve"]
+    page.browser.wait(lambda: page.text("#alarm-badge") == f"{asking.open_alarms - 1} open", "what still asks for them")
+    told = page.browser.run("return document.getElementById('alarm-badge').title")
+    assert told.endswith(f"; shelved, and not counted: {asking.shelved_alarms + 1}")
 
 
 def test_figures_say_what_a_person_can_deal_with(page: Page) -> None:

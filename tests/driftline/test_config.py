@@ -148,6 +148,35 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     assert "hunter2" not in error
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[[sinks]]\nname = "plant-a"\nurl = "http://me:hunter2@db.example:8086"',
+            "sinks[0].url: secrets are not read from this file; take the password out of the URL and set "
+            'DRIFTLINE_SINK_PLANT_A_TOKEN to the token (InfluxDB 1: USER:PASSWORD), or write token_file = "PATH" here',
+        ),
+        (
+            '[[notices]]\nname = "ops"\nkind = "mail"\nto = ["a@b.example"]\nurl = "smtp://me:hunter2@mail.example"',
+            'notices[0].url: got "smtp://me:********@mail.example", expected smtp://host, smtp+starttls://host or '
+            "smtps://host; username, and secret_file or DRIFTLINE_NOTICE_OPS_SECRET, say who signs in",
+        ),
+        (
+            '[tracing]\nendpoint = "http://me:hunter2@traces.example:4318"',
+            "tracing.endpoint: secrets are not read from this file; take the password out of the URL and set "
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+        (
+            '[[functions]]\nname = "tell"\naction = "http"\nwith = { url = "http://me:hunter2@erp.example" }\n'
+            'trigger = { type = "alarm" }',
+            "functions[0].with.url: secrets are not read from this file; take the password out of the URL",
+        ),
+    ],
+)
+def test_a_password_in_a_url_is_refused_with_the_setting_that_holds_it_there(text: str, said: str) -> None:
+    assert errors_of(text) == [f"driftline.toml: {said}"]
+
+
 def test_bad_toml_is_named_with_line_and_column() -> None:
     (error,) = errors_of("data = \n")
     assert error.startswith("driftline.toml: not TOML")

@@ -112,7 +112,9 @@ def test_rows_that_wait_for_too_long_are_counted_and_said(
     assert [each.stream for each in store.waiting_messages(0)] == ["secret", "crowd"]
 
 
-def test_the_list_tells_what_a_stream_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_tells_what_a_stream_left_out_and_could_not_deliver(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "driftline.toml").write_text(
         '[[streams]]\nname = "crowd"\nfrom = "readings"\nwindow = { size = "1s" }\n'
         'sql = "select count(*) as n from window"\nto = ["mqtt:rollups/crowd"]\n'
@@ -126,7 +128,10 @@ def test_the_list_tells_what_a_stream_lost(tmp_path: Path, capsys: pytest.Captur
     options = ["--data", str(tmp_path / "var"), "--config", str(tmp_path / "driftline.toml")]
     assert main(["streams", "list", *options]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[-1] == ("crowd lost 1,513 rows: 12 late, 1 over the limit, 1,500 refused by the broker")
+    assert printed.splitlines()[-2:] == [
+        "crowd left 13 rows out: 12 late, 1 over the limit",
+        "crowd could not deliver 1,500 answers: 1,500 refused by the broker",
+    ]
     assert main(["streams", "list", *options, "--format", "json"]) == 0
     [listed] = json.loads(capsys.readouterr().out)
-    assert (listed["received"], listed["late"], listed["lost"]) == (90, 12, 1_513)
+    assert (listed["received"], listed["late"], listed["undelivered"]) == (90, 12, 1_500)

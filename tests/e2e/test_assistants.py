@@ -83,10 +83,20 @@ def _reads(service: Any, viewer: str, at: int) -> None:
         ("streams", {}),
         ("device", {"device": "oven"}),
         ("acknowledge", {"alarms": [1]}),
+        ("devices", {"limit": "many", "offset": None}),
+        ("explain_alarm", {}),
+        ("alarms", {"stat": "open"}),
+        ("devices", {"search": "oven", "limit": 0}),
     )
-    health, devices, alarms, why, no_alarm, query, refused, report, _, streams, device, no_tool = told
+    health, devices, alarms, why, no_alarm, query, refused, report, _, streams, device, no_tool, *misfits = told
     assert names == READ
-    assert [failed for failed, _ in told] == [False] * 4 + [True, False, True] + [False] * 4 + [True]
+    assert [failed for failed, _ in told] == [False] * 4 + [True, False, True] + [False] * 4 + [True] * 5
+    assert [words.removeprefix("Error executing tool ") for _, words in misfits[:3]] == [
+        "devices: offset: got None, expected a whole number; limit: got 'many', expected a whole number",
+        "explain_alarm: alarm: missing, expected a whole number",
+        'alarms: unknown argument "stat"; did you mean "state"? (known: device, limit, state)',
+    ]
+    assert "query.limit" in misfits[3][1]
     assert {stage["stage"] for stage in health[1]["stages"]} >= {"broker", "journal"}
     assert ([each["device"] for each in devices[1]["devices"]], devices[1]["total"]) == (["oven"], 1)
     [alarm] = alarms[1]["alarms"]
@@ -97,7 +107,7 @@ def _reads(service: Any, viewer: str, at: int) -> None:
     assert query[1]["rows"] == [[95]]
     assert "only a SELECT may run" in refused[1]
     assert "oven" in report[1]["text"] or report[1]["alarms"]
-    assert [(each["name"], each["lost"]) for each in streams[1]["streams"]] == [("hot", 0)]
+    assert [(each["name"], each["left_out"]) for each in streams[1]["streams"]] == [("hot", 0)]
     assert "heat" in json.dumps(device[1])
     assert "acknowledge" in no_tool[1]
 
@@ -122,6 +132,8 @@ def _acts(service: Any, operator: str) -> None:
     )
     [oven] = service.get("devices")["devices"]
     assert oven["labels"] == {"site": "north"}
+    for counted in (service.get("counts"), oven):
+        assert (counted["open_alarms"], counted["shelved_alarms"]) == (0, 1), "what is shelved asks for nobody"
 
 
 def _asks_without_token(service: Any) -> None:

@@ -34,6 +34,7 @@ def test_the_guide_s_workflow_asks_a_person_and_goes_on(service: Any, wait_until
     wait_until(lambda: waiting(service, run) and waiting(service, other), within=60, what="both asked")
     [stands] = service.get(f"workflows/runs/{run}")["stands"]
     assert stands["asked"] == {"question": "Order a repair?", "device": "pump-1", "why": "temp is 91 °C"}
+    assert 'driftline_workflow_waiting{workflow="repair"} 2.0' in metrics(service)
     said = service.cli("workflows", "approve", run, "--comment", "it is loud", *data)
     assert said == f"Ask of {run} approved\n"
     assert service.cli("workflows", "refuse", other, *data) == f"Ask of {other} refused\n"
@@ -50,7 +51,25 @@ def test_the_guide_s_workflow_asks_a_person_and_goes_on(service: Any, wait_until
     output = json.loads(service.cli("workflows", "show", other, "--format", "json", *data))["output"]
     assert output["error"] == {"Error": "Driftline.Refused", "Cause": "refused by command line"}
     assert_refusals(service, run)
+    assert_counted(service)
     assert service.stop() == 0, service.log
+
+
+def metrics(service: Any) -> list[str]:
+    return httpx.get(f"{service.url}/metrics", timeout=30).text.splitlines()
+
+
+def assert_counted(service: Any) -> None:
+    assert {line for line in metrics(service) if line.startswith("driftline_workflow_")} == {
+        'driftline_workflow_begun_total{workflow="repair"} 2.0',
+        'driftline_workflow_runs_total{outcome="succeeded",workflow="repair"} 2.0',
+        'driftline_workflow_runs_total{outcome="failed",workflow="repair"} 0.0',
+        'driftline_workflow_runs_total{outcome="cancelled",workflow="repair"} 0.0',
+        'driftline_workflow_running{workflow="repair"} 0.0',
+        'driftline_workflow_waiting{workflow="repair"} 0.0',
+        'driftline_workflow_calls_total{workflow="repair"} 1.0',
+        'driftline_workflow_errors_total{workflow="repair"} 0.0',
+    }
 
 
 def assert_refusals(service: Any, run: str) -> None:

@@ -179,7 +179,7 @@ def test_retained_messages_at_a_restart_are_no_sign_of_life(tmp_path: Path, repo
 def test_a_gap_neither_opens_nor_clears_an_alarm(tmp_path: Path, report: Callable[..., None]) -> None:
     before, after = series(305), [reading(305 + 6 * 3600 + s, 20.5) for s in range(20)]
     made = run(before, tmp_path / "before.duckdb")
-    assert len(made.open_series) == 1
+    assert len(made.open_alarms) == 1
     with EmbeddedStore(tmp_path / "gap.duckdb"):
         pass
     whole = run([*before, *after], tmp_path / "gap.duckdb")
@@ -188,5 +188,5 @@ def test_a_gap_neither_opens_nor_clears_an_alarm(tmp_path: Path, report: Callabl
     assert len(alarms) == 1
     assert alarms[0].cleared is not None
     assert alarms[0].cleared >= START + (305 + 6 * 3600) * SECOND, "the gap alone cleared it"
-    assert len(whole.open_series) == 0
+    assert len(whole.open_alarms) == 0
     report("gap of 6 h in an open alarm", opened=1, cleared_by_the_gap=0)

@@ -12,6 +12,7 @@ from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_REDELIVERED, MessageChunk
 from driftline.config import parse_config
 from driftline.config_errors import ConfigError
+from functions.action_settings import CallHttp
 from functions.function_settings import FunctionSettings
 from functions.schedule import next_firing
 from functions.triggers import triggers_of
@@ -133,6 +134,17 @@ def test_the_state_goes_on_where_it_was_saved() -> None:
     assert of(output.function_events, "on_reading")[0]["fields"] == {"temp": 96.0}
 
 
+@pytest.mark.parametrize("url", ["http://", "https:///told", "http://plc:99999/", "ftp://plc", "{url}"])
+def test_an_address_without_a_host_or_with_a_port_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="expected an address that begins with http:// or https://, and a host"):
+        CallHttp(url=url)
+
+
+@pytest.mark.parametrize("url", ["http://{device}:{port}/x", "https://plant.example/{device}", "http://[::1]:80/"])
+def test_an_address_may_have_places_for_the_events_fields(url: str) -> None:
+    assert CallHttp(url=url).url == url
+
+
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         parse_config(
@@ -183,7 +195,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "readings, schedule, stream)",
         'functions[3].trigger.stream: unknown stream "rolups"; did you mean "rollups"? (known: rollups)',
         "functions[4].with.topic: a circle: e calls e; publish to a topic that none of them takes",
-        'functions[5]: with.url: got "ftp://x", expected an address that begins with http:// or https://',
+        'functions[5]: with.url: got "ftp://x", expected an address that begins with http:// or https://, '
+        "and a host, such as http://127.0.0.1:8080/told",
         'functions[6].timeout: got "1h", expected at most 15m',
         "functions[6].trigger: a trigger of type device has no topics: expected changes and devices",
         'streams[0].to: unknown function "nobody" (known: d, e)',

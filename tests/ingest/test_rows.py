@@ -97,7 +97,7 @@ def test_a_fault_in_several_channels_is_one_alarm_that_names_them_and_their_shar
     channel = ScoredBatch.concatenate([output.points for output in outputs])
     assert channel.anomaly[channel.series == 0].any()
     opened_counts = sum(output.counts.get("alarms_opened", 0) for output in outputs)
-    assert opened_counts == len(engine.open_series) == 1
+    assert opened_counts == len(engine.open_alarms) == 1
     with EmbeddedStore(tmp_path / "store.duckdb") as store:  # in the session that met the device
         for output in [*before, *outputs]:
             store.commit(output)

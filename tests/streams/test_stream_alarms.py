@@ -134,7 +134,7 @@ def test_people_acknowledge_and_clear_it_and_it_does_not_open_again_while_the_co
 def test_an_alarm_whose_stream_is_declared_no_more_is_ended() -> None:
     engine = engine_with(hot())
     run(engine, [[message("oven", 0, 90)], [message("oven", 4.5, 90)], [message("oven", 5.5, 90)]])
-    assert len(engine.open_series) == 1
+    assert len(engine.open_alarms) == 1
     arrays, rest = engine.state()
     for streams in ((), (hot(when="mean > 85"),)):
         after = engine_with(*streams)

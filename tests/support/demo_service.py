@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from driftline.http.view import (
     Status,
 )
 from driftline.runtime.letter_desk import Retried
+from driftline.runtime.set_aside import SetAside
 from ingest.ingest_settings import DEFAULT_DETECTORS, ComponentSettings
 from ingest.knowledge_settings import SeriesSettings
 from storage.embedded.database import EmbeddedStore
@@ -150,7 +152,6 @@ class DemoService:
             rejected=rejected,
             anomalies=before.anomalies + int(points.anomaly.sum()),
             alarms=len(self._alarms),
-            open_alarms=sum(alarm.state is not AlarmState.CLEARED for alarm in self._alarms.values()),
         )
         self.feed.publish(points, alarms or [])
 
@@ -158,13 +159,20 @@ class DemoService:
         return Health(tuple(self.stages))
 
     def counts(self) -> Counts:
-        return replace(self.counted, time=self.clock())
+        aside = [is_aside for _, is_aside in self._not_cleared()]
+        return replace(
+            self.counted, time=self.clock(), open_alarms=aside.count(False), shelved_alarms=aside.count(True)
+        )
+
+    def _not_cleared(self) -> list[tuple[str, bool]]:
+        """The device of each alarm that is not cleared, and whether it is set aside."""
+        alarms = [alarm for alarm in self._alarms.values() if alarm.state is not AlarmState.CLEARED]
+        devices = [self._records[alarm.series].device for alarm in alarms]
+        aside = SetAside().of(alarms, devices, now=self.clock(), muted=self.muted, windows=self.windows)
+        return list(zip(devices, aside, strict=True))
 
     def device_states(self) -> list[DeviceState]:
-        open_alarms: dict[str, int] = {}
-        for alarm in self._alarms.values():
-            device = self._records[alarm.series].device
-            open_alarms[device] = open_alarms.get(device, 0) + (alarm.state is not AlarmState.CLEARED)
+        alarms = Counter(self._not_cleared())
         names = dict.fromkeys(record.device for record in self._records.values())
         return [
             DeviceState(
@@ -172,7 +180,8 @@ class DemoService:
                 self._newest.get(name),
                 self._newest.get(name),
                 DeviceLife.SILENT if name in self.silent else DeviceLife.ONLINE,
-                open_alarms.get(name, 0),
+                alarms[name, False],
+                shelved_alarms=alarms[name, True],
                 name=self.names.get(name, name),
                 labels=self.labels.get(name, {}),
                 muted_at=self.clock() if name in self.muted else None,

@@ -178,7 +178,7 @@ class ReplayView:
             in_flight=self.counted["waiting"],
             anomalies=self.counted["anomalies"],
             alarms=self.counted["alarms_opened"],
-            open_alarms=len(self.engine.open_series),
+            open_alarms=len(self.engine.open_alarms),
         )
 
     def health(self) -> Health:
@@ -187,7 +187,7 @@ class ReplayView:
     def device_states(self) -> list[DeviceState]:
         names = self.engine.registry.device_names
         silent = self.engine.liveness.silent(self.now)
-        open_series = set(self.engine.open_series.tolist())
+        open_series = {alarm.series for alarm in self.engine.open_alarms}
         alarms = Counter(r.device for r in self.engine.registry.records if r.series in open_series)
         return [
             DeviceState(name, None, None, DeviceLife.SILENT if silent[i] else DeviceLife.ONLINE, alarms[name])

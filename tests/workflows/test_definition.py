@@ -23,6 +23,10 @@ def task(**more: Any) -> dict[str, Any]:
     return {"Type": "Task", "Resource": "function:repair", "End": True, **more}
 
 
+def action(name: str, **parameters: Any) -> dict[str, Any]:
+    return task(Resource=f"driftline:{name}", Parameters=parameters)
+
+
 def choice(**rule: Any) -> dict[str, Any]:
     return {"Type": "Choice", "Choices": [{"Variable": "$.x", **rule, "Next": "A"}]}
 
@@ -68,6 +72,10 @@ def test_every_kind_of_state_is_taken() -> None:
         (task(Next="A"), "States.A: expected either Next, the name of a state, or End: true"),
         (task(Parameters={"x.$": "$.a[*]"}), 'States.A.Parameters.x.$: got "$.a[*]", which is not read from "[*]" on'),
         (task(Parameters={"x.$": "States.UUID()"}), "intrinsic functions are not supported"),
+        (action("http", url="http://"), 'States.A.Parameters.url: got "http://", expected an address that begins with'),
+        (action("http", **{"url.$": "$.to", "boddy.$": "$"}), 'Parameters.boddy.$: unknown parameter "boddy"; did you'),
+        (action("shelve", seconds=0), "States.A.Parameters.seconds: got 0, expected greater than 0"),
+        (action("row", values={}), "States.A.Parameters.table: missing: the action needs it"),
         (task(Retry=[{"ErrorEquals": ["States.ALL"]}, {"ErrorEquals": ["E"]}]), "States.ALL stands alone, and last"),
         (task(Retry=[{"ErrorEquals": ["E"], "MaxAttempts": 1.5}]), "got 1.5, expected a whole number from 0 to 1,000"),
         (task(Catch=[{"ErrorEquals": ["E"], "Next": "B"}]), 'States.A.Catch[0].Next: unknown state "B" (known: A)'),
@@ -82,6 +90,19 @@ def test_every_kind_of_state_is_taken() -> None:
 )  # fmt: skip
 def test_each_mistake_names_its_place_and_what_is_expected(state: dict[str, Any], expected: str) -> None:
     assert any(expected in line for line in of_state(state)), of_state(state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        action("http", **{"url.$": "$.to", "body": {"by.$": "$.by"}}),
+        action("http", url="https://plant.example/told", headers={"X-Run.$": "$$.Execution.Id"}),
+        action("label", **{"labels": {"site.$": "$.site"}, "device.$": "$.device"}),
+        action("row", table="repairs", values={"by.$": "$.by", "cost": 3}),
+    ],
+)
+def test_parameters_that_the_run_gives_are_no_mistakes(state: dict[str, Any]) -> None:
+    assert of_state(state) == []
 
 
 def test_all_mistakes_are_told_at_once_those_within_a_branch_too() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dbos import DBOS
 
-from workflows.engine import WorkflowEngine
+from workflows.engine import COUNTED, WorkflowEngine
 from workflows.run_records import RunError, UnknownRunError
 
 DAY = 86_400_000_000_000
@@ -63,6 +63,10 @@ def wait(wait_until: Callable[..., None]) -> Callable[[WorkflowEngine, str, str]
     return until
 
 
+def counted(**counts: int) -> dict[str, int]:
+    return dict.fromkeys((*COUNTED, "running", "waiting"), 0) | counts
+
+
 def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(
     tmp_path: Path, wait: Any, wait_until: Callable[..., None]
 ) -> None:
@@ -82,6 +86,7 @@ def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(
     engine.start()
     try:
         wait(engine, run, "waiting for approval")
+        assert engine.counts("repair") == counted(running=1, waiting=1), "they are of this start"
         assert tasks.done == [f"{run}/First"], "what is done is not done again"
         [standing] = engine.run(run).record.stands
         assert (standing.place, standing.asked) == ("Approve", {"list": ["a", "b"], "first": 1})
@@ -103,6 +108,7 @@ def test_a_run_waits_outlives_a_stop_fails_and_is_taken_up_where_it_failed(
         again = engine.resume(run)
         wait(engine, again, "succeeded")
         _assert_resumed(engine, tasks, run, again)
+        assert engine.counts("repair") == counted(begun=1, succeeded=1, failed=1, calls=5, errors=1)
     finally:
         engine.stop()
 
@@ -157,6 +163,7 @@ def test_a_run_is_cancelled_and_forgotten_and_one_that_does_not_exist_is_unknown
         assert engine.run(run).record.state == "cancelled"
         with pytest.raises(RunError, match="has ended: it is cancelled"):
             engine.cancel(run)
+        assert engine.counts("repair") == counted(begun=1, cancelled=1, calls=1)
         other, _ = engine.begin("repair_all", DEFINITION, {"list": []}, None)
         assert [each.run for each in engine.runs("repair", 10)] == [run], "not those of repair_all"
         now[0] += 400 * DAY

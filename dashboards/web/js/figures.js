@@ -32,7 +32,7 @@ export async function showFigures({ root, search, signal }) {
   async function draw() {
     const [f, report] = await Promise.all([get("alarms/figures", { days }, signal), get("report", { days }, signal)]);
     const all = report.false_alarms;
-    const kind = { acceptable: "ok", manageable: "warn", "too early to tell": "" }[f.verdict] ?? "bad";
+    const kind = { acceptable: "ok", manageable: "warn", "too early to tell": "", "nothing watched": "" }[f.verdict] ?? "bad";
     const most = Math.max(1, ...f.hours);
     const bars = f.hours.map((n, i) => {
       const bar = h("i", { title: `${n} alarm${n === 1 ? "" : "s"}, ${f.hours.length - i} h ago`, class: n > f.manageable ? "bad" : n > f.acceptable ? "warn" : "" });
@@ -41,7 +41,7 @@ export async function showFigures({ root, search, signal }) {
     });
     fill(content,
       h("div", { class: "tiles" },
-        tile("Alarms an hour", f.is_short ? "–" : f.per_hour.toFixed(f.per_hour < 10 ? 1 : 0), `${f.verdict}; up to ${f.acceptable} acceptable, ${f.manageable} manageable`, kind),
+        tile("Alarms an hour", f.is_short ? "–" : f.per_hour.toFixed(f.per_hour < 10 ? 1 : 0), f.verdict === "nothing watched" ? "no device yet" : `${f.verdict}; up to ${f.acceptable} acceptable, ${f.manageable} manageable`, kind),
         tile("Alarms", count(f.alarms), `${count(f.open)} open, ${count(f.unacknowledged)} not acknowledged`),
         tile("Busiest ten minutes", count(f.busiest), "more than 10 is a flood", f.busiest > 10 ? "bad" : "ok"),
         tile("Floods", count(f.floods), `${(100 * f.flood_share).toFixed(1)} % of the time`, f.floods ? "bad" : "ok"),

@@ -405,7 +405,7 @@ export async function showFleet({ root, search, signal }) {
         const device = deviceOf.get(alarm.series);
         alarmed.set(alarm.series, alarm.opened);
         if (alarm.state === "cleared") open.delete(alarm.series); else open.add(alarm.series);
-        if (device && alarm.state === "open") device.open_alarms = Math.max(1, device.open_alarms);
+        if (device && !device.muted_at && alarm.state === "open" && !(alarm.shelved_until > Date.now() * 1e6)) device.open_alarms = Math.max(1, device.open_alarms);
       }
       arrange();
     },

@@ -96,7 +96,7 @@ function startHeader() {
     items.lag.className = now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : "";
     badge.hidden = now.open_alarms === 0;
     setText(badge.firstChild, count(now.open_alarms));
-    badge.title = `Alarms that are not cleared yet, acknowledged and shelved ones too: ${count(now.open_alarms)}`;
+    badge.title = `Alarms that are not cleared yet, acknowledged ones too: ${count(now.open_alarms)}${now.shelved_alarms ? `; shelved, and not counted: ${count(now.shelved_alarms)}` : ""}`;
   });
 
   const health = document.getElementById("health");

@@ -42,7 +42,7 @@ export async function showPipeline({ root, signal }) {
       tile("Messages per second", rate(rateOf((c) => c.messages)), `${count(now.messages)} in all`),
       tile("Points per second", rate(rateOf((c) => c.stored + c.late)), `${count(now.stored + now.late)} in all`),
       tile("Anomalies", count(now.anomalies), now.stored ? `${((100 * now.anomalies) / now.stored).toFixed(2)} % of points` : ""),
-      tile("Alarms", count(now.alarms), `${count(now.open_alarms)} open`, now.open_alarms ? "bad" : ""),
+      tile("Alarms", count(now.alarms), `${count(now.open_alarms)} open${now.shelved_alarms ? `, ${count(now.shelved_alarms)} shelved` : ""}`, now.open_alarms ? "bad" : ""),
       tile("Behind", duration(now.lag_seconds), `${count(now.lag_messages)} message${now.lag_messages === 1 ? "" : "s"}`, now.lag_seconds > 10 ? "bad" : now.lag_seconds > 2 ? "warn" : ""));
     drawLedger(now);
     chart.draw();

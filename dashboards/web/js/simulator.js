@@ -85,8 +85,13 @@ function watchLink(fault) {
   return deviceLink(fault.device, { from: instant(fault.start - margin), to: instant(fault.end + margin) });
 }
 
+// What found it: the part of the alarm's score that weighed most, or that readings stayed away.
+function foundBy(part) {
+  return part === "silent" ? ", as it fell silent" : part ? ` by ${part}` : "";
+}
+
 function outcome(fault, now) {
-  if (fault.found) return [h("span", { class: "chip ok" }, "found"), h("span", { class: "sub" }, `after ${duration(fault.delay_seconds)}${fault.found_by ? ` by ${fault.found_by}` : ""}`)];
+  if (fault.found) return [h("span", { class: "chip ok" }, "found"), h("span", { class: "sub" }, `after ${duration(fault.delay_seconds)}${foundBy(fault.found_by)}`)];
   if (fault.unseen) return [h("span", { class: "chip" }, "cannot be seen"), h("span", { class: "sub" }, fault.unseen)];
   return h("span", { class: `chip ${fault.end > now ? "" : "warning"}` }, fault.end > now ? "not yet" : "missed");
 }

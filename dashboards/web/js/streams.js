@@ -10,7 +10,8 @@ import { clock, count, duration, moment, number } from "./format.js";
  * @property {boolean} declared
  * @property {{from: string, sql: string, window: Record<string, string>, [key: string]: unknown} | null} definition
  * @property {Record<string, number>} counts
- * @property {number} lost
+ * @property {number} left_out
+ * @property {number} undelivered
  * @property {number | null} watermark
  * @property {number | null} lag_seconds
  * @property {string} problem
@@ -49,7 +50,7 @@ function nothing() {
 
 /** @param {Stream[]} streams */
 function list(streams) {
-  const titles = ["Stream", "From", "Window", "Rows in", "Lost", "Answers", "Answered up to"];
+  const titles = ["Stream", "From", "Window", "Rows in", "Left out", "Answers", "Answered up to"];
   return h("table", {},
     h("thead", {}, h("tr", {}, titles.map((title, i) => h("th", { scope: "col", class: i > 2 ? "right" : "" }, title)))),
     h("tbody", {}, streams.map((stream) => h("tr", { class: "go", onclick: () => { location.hash = link(stream); } },
@@ -59,15 +60,18 @@ function list(streams) {
       h("td", {}, stream.definition?.from ?? ""),
       h("td", {}, windowOf(stream)),
       h("td", { class: "right" }, count(stream.counts.received)),
-      h("td", { class: `right ${stream.lost ? "warn" : ""}` }, count(stream.lost), h("span", { class: "sub" }, lostAs(stream.counts))),
-      h("td", { class: "right" }, count(stream.counts.rows)),
+      h("td", { class: `right ${stream.left_out ? "warn" : ""}` }, count(stream.left_out), h("span", { class: "sub" }, parts(stream.counts, leftOut))),
+      h("td", { class: `right ${stream.undelivered ? "bad" : ""}` }, count(stream.counts.rows), h("span", { class: "sub" }, parts(stream.counts, undelivered))),
       h("td", { class: "right" }, moment(stream.watermark),
         stream.lag_seconds === null ? null : h("span", { class: "sub" }, `${duration(stream.lag_seconds)} ago`))))));
 }
 
-/** What was lost, and how. @param {Record<string, number>} counts */
-function lostAs(counts) {
-  const words = { late: "came after their window", over_limit: "over the limit", refused: "refused by the broker", unpublished: "dropped from the backlog" };
+/** Rows that are in no window, though their readings are stored, and answers that did not reach MQTT, in words. */
+const leftOut = { late: "came after their window", over_limit: "over the limit" };
+const undelivered = { refused: "refused by the broker", unpublished: "dropped from the backlog" };
+
+/** @param {Record<string, number>} counts @param {Record<string, string>} words */
+function parts(counts, words) {
   return Object.entries(words).filter(([name]) => counts[name]).map(([name, said]) => `${count(counts[name])} ${said}`).join(", ");
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,23 +89,29 @@ def _streams(config: Config, data: Path, name: str | None, limit: int) -> dict[s
 
 
 def _list(found: list[dict[str, Any]], form: Format, *, wide: bool) -> None:
-    from driftline.http.stream_routes import LOST
+    from driftline.http.stream_routes import LEFT_OUT, UNDELIVERED
 
     counted_columns = ["received", "late", "over_limit", "windows", "rows", "failed"]
-    columns = ["stream", "from", "window", *counted_columns, "lost", "lag_seconds"]
+    columns = ["stream", "from", "window", *counted_columns, "undelivered", "lag_seconds"]
     rows = []
     for each in found:
         definition = each["definition"] or {"from": "", "window": {}}
-        counts = [*(each["counts"][name] for name in counted_columns), each["lost"]]
+        counts = [*(each["counts"][name] for name in counted_columns), each["undelivered"]]
         lag = None if each["lag_seconds"] is None else round(each["lag_seconds"], 1)
         rows.append([each["name"], definition["from"], _window(definition["window"]), *counts, lag])
     print_rows(Rows(columns, rows), form, wide=wide, none="No streams are configured: see docs/streams.md")
     for each in found if form is Format.TABLE else ():
-        if each["lost"]:
-            parts = [f"{count:,} {words}" for name, words in LOST.items() if (count := each["counts"][name])]
-            print(f"{each['name']} lost {counted(each['lost'], 'row')}: {', '.join(parts)}")
+        if each["left_out"]:
+            print(f"{each['name']} left {counted(each['left_out'], 'row')} out: {_parts(each['counts'], LEFT_OUT)}")
+        if each["undelivered"]:
+            of = _parts(each["counts"], UNDELIVERED)
+            print(f"{each['name']} could not deliver {counted(each['undelivered'], 'answer')}: {of}")
         if each["problem"]:
             print(f"{each['name']} failed: {each['problem']}")
+
+
+def _parts(counts: Mapping[str, int], words: Mapping[str, str]) -> str:
+    return ", ".join(f"{count:,} {said}" for name, said in words.items() if (count := counts[name]))
 
 
 def _window(window: dict[str, Any]) -> str:
