@@ -75,9 +75,13 @@ def find_the_reason(browser: Browser, service: Any) -> None:
         "return document.querySelector('.device-row.is-alarm')?.title === 'plant/hall-1/pump-07'", "pump 7 on top"
     )
     browser.run("document.querySelector('.device-row.is-alarm').click()")
-    browser.wait_for("return document.querySelector('.notice .reason')?.innerText.includes('usually')", "the reason")
+    browser.wait_for("return document.querySelector('.notice .reason')?.innerText", "the reason")
     reason = browser.run("return document.querySelector('.notice .reason').innerText")
-    assert reason.startswith("temperature 79")
+    # Two channels find the same step about equally odd: the hour of the day decides which one speaks.
+    assert re.match(r"temperature 79\.\d, (usually|after the last readings expected) \d\d\.\d to \d\d\.\d", reason), (
+        reason
+    )
+    assert "times as far off as nearly all readings" in reason
     assert browser.run("return document.querySelector('.chart h2').innerText") == "temperature"
 
 
@@ -110,7 +114,6 @@ def make_it_less_touchy(browser: Browser, service: Any, wait_until: Any) -> None
         lambda: all(
             metric["threshold"] > before[metric["metric"]] + 1 for metric in service.get(f"devices/{PUMP}")["metrics"]
         ),
-        within=30,
         what="the calmer threshold",
     )
 
@@ -125,10 +128,10 @@ def be_told_by_mail(browser: Browser, service: Any, wait_until: Any, mail: MailS
         "form.to.value = 'me@plant.example'; form.requestSubmit()",
         mail.url,
     )
-    wait_until(lambda: mail.mails, within=30, what="the test mail")
+    wait_until(lambda: mail.mails, what="the test mail")
     plant.run(6)
     plant.run(3, vibration=4.0)
-    wait_until(lambda: len(mail.mails) > 1, within=60, what="the mail")
+    wait_until(lambda: len(mail.mails) > 1, what="the mail")
     told = mail.mails[1]
     assert told["To"] == "me@plant.example"
     assert f"{PUMP} vibration" in str(told["Subject"])

@@ -32,6 +32,8 @@ _AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 _NARROWEST = 500
 """The least width of a window of Chromium, in pixels."""
 _KEEPS_NETWORK_LOG = {"browser": "ALL", "performance": "ALL"}
+# Characters of a page that are told where a wait was in vain.
+_SHOWN = 2_000
 
 
 class Browser:
@@ -113,7 +115,8 @@ class Browser:
         end = time.monotonic() + self._patience
         while not condition():
             if time.monotonic() > end:
-                raise AssertionError(f"waited {self._patience} s in vain for {what}")
+                shown = self.run("return location.href + '\\n' + document.body.innerText")
+                raise AssertionError(f"waited {self._patience} s in vain for {what}; shown is {shown[:_SHOWN]}")
             time.sleep(0.05)
 
     def wait_for(self, script: str, what: str) -> None:
