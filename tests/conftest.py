@@ -77,7 +77,7 @@ def _missing(name: str) -> str:
     return "" if shutil.which(name) else f"{name} is not on PATH"
 
 
-def wait_for(condition: Callable[[], object], *, within: float = 60.0, what: str = "the condition") -> None:
+def wait_for(condition: Callable[[], object], *, within: float = 180.0, what: str = "the condition") -> None:
     """Return as soon as `condition()` is true; fail the test where that takes longer than `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
@@ -168,7 +168,7 @@ def mail() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="session")
 def wait_until() -> WaitFor:
-    """`wait_until(condition, within=60.0, what="...")` returns once the condition is true, and fails past `within`."""
+    """`wait_until(condition, within=240.0, what="...")` returns once the condition is true, and fails past `within`."""
     return wait_for
 
 

@@ -247,7 +247,7 @@ def test_twenty_kills_lose_no_notice_and_repeat_one_a_channel_and_kill_at_most(
             some = min(3 * (kill + 1), 50)
             wait_until(
                 lambda kill=kill, some=some: set(came()) == every if kill == 20 else len(set(came())) >= some,
-                within=90,
+                within=240,
                 what="notices",
             )
         finally:

@@ -56,11 +56,11 @@ def test_what_a_service_names_is_declared() -> None:
 
 def test_the_linters_find_nothing_but_missing_digests() -> None:
     asked = [tool("compose-lint"), "check", "--format", "json", str(DEPLOY / "compose.yaml")]
-    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=240)
     assert found.returncode == 0, found.stdout
     assert set(re.findall(r"CL-\d{4}", found.stdout)) <= {"CL-0019"}
     asked = [tool("hadolint"), str(DEPLOY / "Dockerfile")]
-    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=240)
     assert (found.returncode, found.stdout) == (0, "")
 
 
@@ -90,7 +90,7 @@ def test_secrets_are_files_that_the_script_makes(tmp_path: Path) -> None:
     shutil.copy(DEPLOY / "make-secrets", tmp_path)
     named = {Path(secret["file"]).name for secret in STACK["secrets"].values()}
     for _ in range(2):
-        subprocess.run([str(tmp_path / "make-secrets")], check=True, capture_output=True, timeout=60)
+        subprocess.run([str(tmp_path / "make-secrets")], check=True, capture_output=True, timeout=240)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     assert set(made) == named
     assert len(set(made.values())) == len(made)
@@ -129,7 +129,7 @@ def test_victoria_metrics_understands_what_it_scrapes(tmp_path: Path) -> None:
         "-promscrape.config.dryRun",
         "-promscrape.config.strictParse",
     ]
-    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    found = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
 
 
@@ -153,7 +153,7 @@ def test_systemd_takes_the_unit_and_finds_it_little_exposed(tmp_path: Path) -> N
     unit.write_text(re.sub(r"^Documentation=.*$", "", text, flags=re.MULTILINE))
     for asked in (["verify"], ["security", "--offline=true", "--threshold=20"]):
         found = subprocess.run(
-            ["systemd-analyze", *asked, str(unit)], check=False, capture_output=True, text=True, timeout=60
+            ["systemd-analyze", *asked, str(unit)], check=False, capture_output=True, text=True, timeout=240
         )
         assert found.returncode == 0, found.stdout + found.stderr
         assert "Unknown" not in found.stderr

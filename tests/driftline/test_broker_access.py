@@ -31,7 +31,7 @@ _PUBLISH = ["mosquitto_pub", "-V", "5", "-q", "1", "-h", "127.0.0.1"]
 def published(broker: Any, user: str, password: str, topic: str) -> str:
     """What mosquitto_pub says of one message; empty where it was taken."""
     command = [*_PUBLISH, "-p", str(broker.port), "-u", user, "-P", password, "-t", topic, "-m", "21.5"]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     return ran.stdout + ran.stderr
 
 
@@ -138,7 +138,7 @@ def published_with(broker: Any, files: tuple[Path, Path], authority: Path, topic
     """Whether the broker takes a message of a client that shows a certificate."""
     shown = ["--cert", str(files[0]), "--key", str(files[1])]
     command = [*_PUBLISH, "-p", str(broker.port), "--cafile", str(authority), *shown, "-t", topic, "-m", "21.5"]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     return (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
 

@@ -21,7 +21,7 @@ _DAY = ("-days", "2")
 
 
 def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=240)
 
 
 def authority(folder: Path, name: str) -> None:

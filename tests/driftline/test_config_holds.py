@@ -126,7 +126,7 @@ class Plant:
         """Send a message to each route, and wait until the engine and the database have it and every stage is well."""
         assert self.service is not None
         status = self.service.status
-        self._wait_until(lambda: stage_of(self.service, "broker") == Status.GREEN, what="the subscription", within=60)
+        self._wait_until(lambda: stage_of(self.service, "broker") == Status.GREEN, what="the subscription", within=240)
         filters = status.about().filters
         topics = [re.sub(r"^\$share/[^/]+/", "", each).replace("+", "x").replace("#", "y/z") for each in filters]
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -138,7 +138,7 @@ class Plant:
         client.disconnect()
         client.loop_stop()
         sent = self._sent = self._sent + len(set(topics))
-        self._wait_until(lambda: status.counts().messages >= sent, what="the messages", within=60)
+        self._wait_until(lambda: status.counts().messages >= sent, what="the messages", within=240)
         stored = lambda: not (status.counts().lag_messages or status.counts().in_flight)  # noqa: E731
         self._wait_until(stored, what="the database", within=600)
         return not any(stage.status is Status.RED for stage in status.health().stages)

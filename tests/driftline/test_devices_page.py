@@ -44,7 +44,7 @@ def service(tmp_path: Path, wait_until: Callable[..., None]) -> Iterator[Service
 
 @pytest.mark.timeout(900)
 def test_the_pages_add_up_to_the_list(service: Service) -> None:
-    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=240, trust_env=False) as client:
         whole = client.get("/devices").json()
         assert [each["device"] for each in whole["devices"]] == [*DEVICES, PROBE, ALIVE, BROKEN]
         assert whole["total"] == 28

@@ -102,7 +102,7 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 0, f"{body}\n{done.stdout}\n{done.stderr}"
@@ -126,7 +126,7 @@ def service(tmp_path: Path, environment: dict[str, str], run: Run, wait_until: C
             stderr=out,
         )
     try:
-        wait_until(lambda: announced.is_file() or process.poll() is not None, within=90, what="the service's start")
+        wait_until(lambda: announced.is_file() or process.poll() is not None, within=240, what="the service's start")
         assert process.poll() is None, log.read_text()
         yield log
     finally:
@@ -144,4 +144,4 @@ def test_the_readme_runs_beside_a_service(service: Path, run: Run, wait_until: C
     for mark, body in BLOCKS:
         if mark == "service":
             run(body)
-    wait_until(lambda: "lab/" in run("driftline devices"), within=60, what="the second fleet among the devices")
+    wait_until(lambda: "lab/" in run("driftline devices"), within=240, what="the second fleet among the devices")

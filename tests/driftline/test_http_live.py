@@ -72,7 +72,7 @@ class Stream:
 @contextmanager
 def following(service: DemoService, server: HttpServer, wait_until: WaitFor, **request: Any) -> Iterator[Stream]:
     before = service.subscribed
-    with httpx.stream("GET", f"{server.url}/api/v1/events", timeout=60, trust_env=False, **request) as response:
+    with httpx.stream("GET", f"{server.url}/api/v1/events", timeout=240, trust_env=False, **request) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         wait_until(lambda: service.subscribed > before, what="the subscription")

@@ -37,11 +37,11 @@ def test_a_process_that_is_held_ends_some_time_after_the_signal(held_by: str) ->
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    assert process.communicate(timeout=60)[0] == "ended as it is\n"
+    assert process.communicate(timeout=240)[0] == "ended as it is\n"
     assert process.returncode == 0
 
 
 def test_a_command_ends_with_its_code_although_a_thread_is_left() -> None:
-    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 2
     assert "No such command 'nonsense'" in done.stderr

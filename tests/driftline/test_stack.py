@@ -41,7 +41,7 @@ def nothing(_: str) -> None:
 
 def query(url: str, promql: str) -> list[dict[str, object]]:
     asked = urllib.parse.urlencode({"query": promql})
-    with urllib.request.urlopen(f"{url}/api/v1/query?{asked}", timeout=60) as reply:
+    with urllib.request.urlopen(f"{url}/api/v1/query?{asked}", timeout=240) as reply:
         found: list[dict[str, object]] = json.load(reply)["data"]["result"]
     return found
 
@@ -66,7 +66,7 @@ def test_the_database_is_a_sink_on_loopback_and_ends_with_the_stack(tmp_path: Pa
         assert (sink.name, sink.type) == (SINK, "victoriametrics")
         assert sink.url.startswith("http://127.0.0.1:")
         line = b"driftline,device=d,metric=m value=1.5"
-        urllib.request.urlopen(f"{sink.url}/api/v2/write", line, timeout=60).close()
+        urllib.request.urlopen(f"{sink.url}/api/v2/write", line, timeout=240).close()
         wait_until(lambda: query(sink.url, "last_over_time(driftline_value[1h])"), what="the point")
         assert f"127.0.0.1:{config.http.port}" in (tmp_path / "stack/victoria-metrics/scrape.yaml").read_text()
     with pytest.raises(OSError):

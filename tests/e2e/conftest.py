@@ -31,13 +31,13 @@ class RunningService:
     def start(self, *options: str) -> None:
         """Start the service, and wait until it listens to its broker."""
         self._spawn(options)
-        self._wait_until(lambda: not self.alive or self._broker_status() == "green", within=90, what="the start")
+        self._wait_until(lambda: not self.alive or self._broker_status() == "green", within=240, what="the start")
         assert self.alive, self.log
 
     def start_without_broker(self) -> None:
         """Start the service, and wait until its API answers."""
         self._spawn(())
-        self._wait_until(lambda: not self.alive or self._broker_status(), within=90, what="the start")
+        self._wait_until(lambda: not self.alive or self._broker_status(), within=240, what="the start")
         assert self.alive, self.log
 
     def _spawn(self, options: tuple[str, ...]) -> None:
@@ -66,7 +66,7 @@ class RunningService:
     def broker_url(self) -> str:
         return str(json.loads((self.data / "service.json").read_text())["broker"])
 
-    def stop(self, number: int = signal.SIGINT, *, within: float = 30) -> int:
+    def stop(self, number: int = signal.SIGINT, *, within: float = 240) -> int:
         """Send a signal and wait for the end; returns the exit code."""
         assert self._process is not None
         if self.alive:
@@ -74,7 +74,7 @@ class RunningService:
         return self._process.wait(within)
 
     def get(self, path: str, **parameters: Any) -> Any:
-        reply = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=20)
+        reply = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=240)
         if reply.status_code != 503:  # health answers 503 where a stage does not work, and says which
             reply.raise_for_status()
         return reply.json()
@@ -85,7 +85,7 @@ class RunningService:
             [sys.executable, "-m", "driftline", *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
             env={**os.environ, "COLUMNS": "200"},
             cwd=self.folder,
@@ -97,7 +97,7 @@ class RunningService:
         rows = json.loads(self.cli("query", sql, "--data", str(self.data), "--format", "json"))
         return list(rows)
 
-    def settle(self, messages: int, *, within: float = 120) -> dict[str, Any]:
+    def settle(self, messages: int, *, within: float = 240) -> dict[str, Any]:
         """Wait until that many messages have arrived and everything received is in its place; the counts then."""
 
         def settled() -> bool:

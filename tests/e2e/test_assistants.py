@@ -56,7 +56,7 @@ def test_an_assistant_reads_with_a_viewers_token_and_acts_with_an_operators(
     service.start()
     at = int(time.time()) - 60
     sent = [{"topic": "oven", "payload": {"heat": heat, "ts": (at + n) * 1000}} for n, heat in enumerate((70, 95, 70))]
-    httpx.post(f"{service.url}/api/v1/messages", json=sent, timeout=20).raise_for_status()
+    httpx.post(f"{service.url}/api/v1/messages", json=sent, timeout=240).raise_for_status()
     wait_until(lambda: service.get("alarms")["alarms"], within=240, what="the alarm")
     viewer, operator = (
         service.cli("tokens", "add", role, "--role", role, "--data", str(service.data)).strip()
@@ -142,6 +142,6 @@ def _asks_without_token(service: Any) -> None:
     assert names == READ
     command = [sys.executable, "-m", "driftline", "mcp", "--url", service.url]
     environment = {**os.environ, "DRIFTLINE_TOKEN": "nonsense"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (3, "")
     assert "token" in done.stderr

@@ -64,7 +64,7 @@ class Plant:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    opened = Browser(tmp_path, patience=60).open()
+    opened = Browser(tmp_path, patience=180).open()
     yield opened
     opened.close()
 

@@ -193,7 +193,7 @@ def test_a_table_that_changes_is_in_force_from_there_on_through_kill_9(service: 
     heat(first, 2)
     set_limit(85)
     said = 'the table "limits" of stream "above_limit" has changed: limits.csv, 1 row, in force from journal position'
-    wait_until(lambda: said in " ".join(service.log.split()), within=60, what="the changed table")
+    wait_until(lambda: said in " ".join(service.log.split()), within=240, what="the changed table")
     heat(first + 20, 4)
     limits.write_text("device,high\noven\n")
     wait_until(lambda: "line 2: 1 values, expected 2" in " ".join(service.log.split()), what="the error")

@@ -53,7 +53,7 @@ BRANCHES = {
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    opened = Browser(tmp_path, patience=60).open()
+    opened = Browser(tmp_path, patience=180).open()
     yield opened
     opened.close()
 
@@ -117,7 +117,7 @@ def begin_a_run(browser: Browser, service: Any) -> None:
 
 
 def see_a_branch_fail(browser: Browser, service: Any) -> None:
-    begun = httpx.post(f"{service.url}/api/v1/workflows/branches/runs", json={"heat": 95}, timeout=30).json()["run"]
+    begun = httpx.post(f"{service.url}/api/v1/workflows/branches/runs", json={"heat": 95}, timeout=240).json()["run"]
     browser.go(f"{service.url}/#/workflows/branches/{begun}")
     browser.wait(lambda: browser.run(MARKS).get("Both[1]/Ask") == "stands", "the branch to ask")
     passed = {"Look": "done", "Which": "done", "Rest": "", "Both[0]/Cool": ""}

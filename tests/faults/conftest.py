@@ -50,7 +50,7 @@ class Extent:
 def wait_until(wait_until: Callable[..., None]) -> Callable[..., None]:
     """As everywhere, with more patience: faults are injected while the machine is busy."""
 
-    def wait(condition: Callable[[], object], *, within: float = 120.0, what: str = "the condition") -> None:
+    def wait(condition: Callable[[], object], *, within: float = 240.0, what: str = "the condition") -> None:
         wait_until(condition, within=max(within, 300.0), what=what)
 
     return wait

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.service("mosquitto"), pytest.mark.
 def driftline(*arguments: object) -> str:
     command = [sys.executable, "-m", "driftline", *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "COLUMNS": "300"}
+        command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "COLUMNS": "300"}
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -119,7 +119,7 @@ class Chaos:
         host, port = self.service.address
         question = {"sql": "SELECT count(*) FROM points WHERE metric = 'n'"}
         try:
-            answer = httpx.post(f"http://{host}:{port}/api/v1/query", json=question, timeout=60, trust_env=False)
+            answer = httpx.post(f"http://{host}:{port}/api/v1/query", json=question, timeout=240, trust_env=False)
         except httpx.HTTPError:
             return False
         return answer.is_success and bool(answer.json()["rows"][0][0] >= delivered)
@@ -157,7 +157,7 @@ class Chaos:
         self.service.configure(self.mosquitto.url, SETTINGS + wrong)
         self.wait_until(
             lambda: not self.service.alive or self._refused_configurations() > refused,
-            within=60,
+            within=240,
             what="the refusal of a wrong configuration",
         )
         self.service.configure(self.mosquitto.url, SETTINGS)
@@ -178,8 +178,8 @@ class Chaos:
             (self.mosquitto.folder / "mosquitto.db").unlink()
             self.mosquitto.start()
             connected = f"as {CLIENT} "
-            self.wait_until(lambda: connected in self.mosquitto.log, within=60, what="the session at the new broker")
-            self.wait_until(lambda: self.service.listens, within=60, what="the subscriptions at the new broker")
+            self.wait_until(lambda: connected in self.mosquitto.log, within=240, what="the session at the new broker")
+            self.wait_until(lambda: self.service.listens, within=240, what="the subscriptions at the new broker")
 
     def jump_the_clock(self) -> None:
         """Ahead or back, for a while in which it may be killed too; then it is right again."""

@@ -48,7 +48,7 @@ def test_more_connections_than_files_hold_up_nothing(
     for request in KINDS.values():
         with contextlib.ExitStack() as held:
             for _ in range(CONNECTIONS):
-                each = held.enter_context(socket.create_connection(address, timeout=60))
+                each = held.enter_context(socket.create_connection(address, timeout=240))
                 each.sendall(request)
             opened += CONNECTIONS
             most = max(most, len(list(Path(f"/proc/{service.pid}/fd").iterdir())))

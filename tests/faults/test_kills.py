@@ -48,7 +48,7 @@ def test_kills_at_random_moments(
         kill_often(service, publisher, kills, random)
         service.start()
         delivered = publisher.finish()
-        wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
+        wait_until(lambda: service.settled(delivered), within=240, what="everything in its place")
         counts = service.get("counts")
         assert service.end() == 0, service.log
     assert tail.error is None, tail.error
@@ -110,7 +110,7 @@ def kill_at(
         service.configure(mosquitto.url, other)
     service.spawn(killed_at=point, times=times)
     if point.startswith("reload"):
-        wait_until(lambda: service.stage("broker") == "green", within=60, what="the start")
+        wait_until(lambda: service.stage("broker") == "green", within=240, what="the start")
         trail.note()
         service.configure(mosquitto.url, other)
     service.await_kill(point)
@@ -139,7 +139,7 @@ def test_kills_at_named_points(
         service.start()
         trail.note()
         delivered = publisher.end_early()
-        wait_until(lambda: service.settled(delivered), within=120, what="everything in its place")
+        wait_until(lambda: service.settled(delivered), within=240, what="everything in its place")
         assert service.end() == 0, service.log
     assert tail.error is None, tail.error
     assert service.kills == len(points) + 1

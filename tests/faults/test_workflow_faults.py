@@ -70,7 +70,7 @@ def begin_and_kill(service: KillableService, runs: int, kills: int, random: Rand
                 f"{service_url}/api/v1/workflows/repair/runs",
                 json={"n": n},
                 headers={"Idempotency-Key": f"k{n}"},
-                timeout=60,
+                timeout=240,
             )
             assert reply.status_code == 200, reply.text
         if number < kills:
@@ -95,7 +95,7 @@ def test_runs_go_on_where_a_kill_left_them(
     rows = httpx.post(
         "http://{}:{}/api/v1/query".format(*service.address),
         json={"sql": "select n from repairs order by n"},
-        timeout=60,
+        timeout=240,
     ).json()["rows"]
     details = [
         service.get(f"workflows/runs/{run['run']}") for run in service.get("workflows/repair?limit=1000")["runs"]

@@ -33,7 +33,7 @@ def main(target: str, minutes: float) -> int:
         grown, least = Path(folder, "grown"), Path(folder, "least")
         shutil.copytree(corpus, grown)
         least.mkdir()
-        limits = (f"-max_total_time={int(60 * minutes)}", f"-max_len={LONGEST}", "-timeout=60", "-rss_limit_mb=4096")
+        limits = (f"-max_total_time={int(60 * minutes)}", f"-max_len={LONGEST}", "-timeout=240", "-rss_limit_mb=4096")
         done = _run(program, str(grown), f"-artifact_prefix={crashes}/", "-print_final_stats=1", *limits)
         _run(program, "-merge=1", str(least), str(grown))
         _keep(least, corpus)

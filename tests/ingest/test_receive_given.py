@@ -22,7 +22,7 @@ def test_what_people_do_is_journaled_behind_the_messages_that_came_before(bench:
     wait_until(running(receiver))
     sent = bench.publisher().send(5)
     wait_until(lambda: journaled(journal) == sent)
-    position = receiver.given.append_actions(b"[]", timeout=60)
+    position = receiver.given.append_actions(b"[]", timeout=240)
     entries = list(journal.read(0))
     assert entries[position].chunk.actions == b"[]"
     assert [entry.chunk.actions for entry in entries[:position]] == [None] * position
@@ -39,7 +39,7 @@ def test_messages_that_came_another_way_stand_in_the_journal_with_arrivals_of_th
     wait_until(running(receiver))
     bench.publisher().send(2)
     wait_until(lambda: len(journaled(journal)) == 2)
-    position = receiver.given.append_messages([(b"a", b"1"), (b"b", b"2")], timeout=60)
+    position = receiver.given.append_messages([(b"a", b"1"), (b"b", b"2")], timeout=240)
     *before, entry = journal.read(0)
     assert entry.position == position
     assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(2)] == [(b"a", b"1"), (b"b", b"2")]
@@ -53,7 +53,9 @@ def test_messages_are_journaled_once_more_with_the_arrival_that_they_had(bench: 
     wait_until(running(receiver))
     sent = bench.publisher().send(5)
     wait_until(lambda: journaled(journal) == sent)
-    position, offset = receiver.given.append_again([(b"a", b"1", 100), (b"b", b"2", 90), (b"a", b"3", 200)], timeout=60)
+    position, offset = receiver.given.append_again(
+        [(b"a", b"1", 100), (b"b", b"2", 90), (b"a", b"3", 200)], timeout=240
+    )
     (entry,) = journal.read(position)
     assert (offset, entry.offset, entry.chunk.arrival.tolist()) == (5, 5, [100, 101, 200])
     assert [(entry.chunk.topic(i), entry.chunk.payload(i)) for i in range(3)] == [
@@ -70,7 +72,7 @@ def test_what_people_do_in_a_full_journal_is_refused_with_the_reason(bench: Benc
     wait_until(running(receiver))
     with pytest.raises(StorageFullError, match="journal"):
         for _ in range(100):
-            receiver.given.append_actions(b"x" * 50_000, timeout=60)
+            receiver.given.append_actions(b"x" * 50_000, timeout=240)
 
 
 def test_what_is_said_not_to_be_journaled_is_not_journaled_later(bench: Bench, wait_until: Any) -> None:
@@ -82,6 +84,6 @@ def test_what_is_said_not_to_be_journaled_is_not_journaled_later(bench: Bench, w
     with pytest.raises(TimeoutError):
         receiver.given.append_messages([(b"a", b"1")], timeout=0.01)
     receiver.start()
-    receiver.given.append_messages([(b"a", b"2")], timeout=60)
+    receiver.given.append_messages([(b"a", b"2")], timeout=240)
     assert receiver.stop()
     assert journaled(journal) == [b"2"]

@@ -41,7 +41,7 @@ def endpoint(free_port: int, wait_until: Callable[..., None], monkeypatch: pytes
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{free_port}/moto-api/"), what="the server of buckets", within=60)
+        wait_until(lambda: answers(f"http://127.0.0.1:{free_port}/moto-api/"), what="the server of buckets", within=240)
         bucket_of(f"127.0.0.1:{free_port}").create()
         yield f"127.0.0.1:{free_port}"
     finally:

@@ -304,7 +304,7 @@ def test_victoria_metrics_holds_what_was_written(server: Server, tmp_path: Path)
         assert sorted((row["metric"]["device"], len(row["values"])) for row in found) == [("fan\\", 1), ("pump 1,a", 5)]
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=240)
 
 
 def fetch(url: str) -> str:

@@ -102,7 +102,7 @@ def test_another_kind_is_one_class_and_one_line(
     try:
         service.start()
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        wait_until(lambda: service.status.health().stages[0].status == "green", what="the subscription", within=60)
+        wait_until(lambda: service.status.health().stages[0].status == "green", what="the subscription", within=240)
         client.connect(mosquitto.host, mosquitto.port)
         client.loop_start()
         client.publish("tank/level", "4.5", qos=1).wait_for_publish(20)

@@ -39,13 +39,13 @@ _SHOWN = 2_000
 class Browser:
     """One window. `open` and `close` bound its life; every wait is bounded by `patience` seconds."""
 
-    def __init__(self, folder: Path, *, width: int = 1440, height: int = 900, dark: bool = True, patience: float = 60):
+    def __init__(self, folder: Path, *, width: int = 1440, height: int = 900, dark: bool = True, patience: float = 180):
         self._folder = folder
         self._size = (width, height)
         self._dark = dark
         self._patience = patience
         self._driver: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(timeout=60, trust_env=False)
+        self._http = httpx.Client(timeout=240, trust_env=False)
         self._session = ""
         self._log: list[dict[str, Any]] = []
 

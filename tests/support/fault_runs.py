@@ -67,7 +67,7 @@ class KillableService:
             )
         self.starts += 1
 
-    def await_kill(self, point: str, *, within: float = 120) -> None:
+    def await_kill(self, point: str, *, within: float = 240) -> None:
         """Wait until the process has died at the point that it was started for."""
         self._wait_until(lambda: not self.alive, within=within, what=f"a kill at: {point}")
         assert self._process is not None
@@ -99,7 +99,7 @@ class KillableService:
         self.end(signal.SIGKILL)
         self.kills += 1
 
-    def end(self, number: int = signal.SIGTERM, *, within: float = 60) -> int:
+    def end(self, number: int = signal.SIGTERM, *, within: float = 180) -> int:
         """Send a signal and wait for the end; returns the exit code."""
         assert self._process is not None
         if self.alive:
@@ -138,7 +138,7 @@ class KillableService:
             service = json.loads((self.data / "service.json").read_text())
             if service["pid"] != self.pid:
                 return None
-            return httpx.get(f"{service['url']}/{path}", timeout=60, trust_env=False).text
+            return httpx.get(f"{service['url']}/{path}", timeout=240, trust_env=False).text
         except (OSError, ValueError, httpx.HTTPError):
             return None
 
@@ -232,7 +232,7 @@ class NumberedPublisher:
         return self.finish()
 
     @contextlib.contextmanager
-    def paused(self, within: float = 120) -> Iterator[int]:
+    def paused(self, within: float = 240) -> Iterator[int]:
         """Publish nothing meanwhile; gives how many messages have their PUBACK, which are all that were sent."""
         self._quiet.clear()
         self._paused.set()
@@ -288,7 +288,7 @@ class CountsWatch:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(180)
         if kind is None:
             assert not self.wrong, self.wrong[:5]
 
@@ -332,7 +332,7 @@ class JournalTail:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(180)
         if self.error is None:
             self._catch_up()
 

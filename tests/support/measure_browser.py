@@ -131,7 +131,7 @@ def main() -> None:
             plant = Plant(about["broker"], given.devices)
             time.sleep(2)
             plant.introduce()
-            while httpx.get(f"{about['url']}/api/v1/counts", timeout=60).json()["received"] < given.devices:
+            while httpx.get(f"{about['url']}/api/v1/counts", timeout=240).json()["received"] < given.devices:
                 time.sleep(0.5)
             print(f"{given.devices:,} devices, {given.rate:,} readings a second")
             plant.follow(given.rate)

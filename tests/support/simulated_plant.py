@@ -83,7 +83,7 @@ class VictoriaMetrics:
     pid: int
 
     def post(self, path: str, body: bytes) -> None:
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=30) as response:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=240) as response:
             response.read()
 
     def flush(self) -> None:

@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.owner.refuse is not None and any(self.owner.refuse(line) for line in plain.decode().splitlines()):
             return self._answer(400, b'{"code":"invalid","message":"told to refuse a line"}')
         upstream = self.owner.upstream
-        connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=30)
+        connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=240)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "connection"}}
             connection.request("POST", self.path, body, headers)

@@ -127,7 +127,7 @@ def test_scores_agree_with_the_reference_scorer(tmp_path: Path) -> None:
         job.output.write_text("anomaly_score\n" + "\n".join(map(repr, scores.tolist())) + "\n")
     answer = subprocess.run(
         [sys.executable, str(script), str(tmp_path), "--nab", str(folder), "--json"],
-        capture_output=True, check=True, timeout=120,
+        capture_output=True, check=True, timeout=240,
     )  # fmt: skip
     theirs = list(json.loads(answer.stdout).values())
     own = nab.score(outcomes, nab.windows_of(folder, outcomes))

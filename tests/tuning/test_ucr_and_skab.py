@@ -54,7 +54,7 @@ def test_ucr_agrees_with_the_reference_scorer(tmp_path: Path) -> None:
         text = "anomaly_score\n" + "\n".join(map(repr, scores.tolist())) + "\n"
         (tmp_path / f"{label.name}.csv").write_text(text)
     command = [sys.executable, str(script), str(tmp_path), "--corpus", str(folder)]
-    answer = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True)
+    answer = subprocess.run(command, capture_output=True, check=True, timeout=240, text=True)
     found = re.search(r"\((\d+)/(\d+)\)", answer.stdout)
     assert found is not None
     own = ucr.score(outcomes, labelled)

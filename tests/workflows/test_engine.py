@@ -58,7 +58,7 @@ def wait(wait_until: Callable[..., None]) -> Callable[[WorkflowEngine, str, str]
             record = engine.run(run).record
             return state in (record.state, *(each.doing for each in record.stands))
 
-        wait_until(stands, within=60, what=f"{run} {state}")
+        wait_until(stands, within=240, what=f"{run} {state}")
 
     return until
 
