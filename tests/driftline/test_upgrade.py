@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from devices.messages import MessageChunk
 from devices.records import AlarmState
 from driftline.config import parse_config
 from driftline.runtime.recovery import restored_engine, say_anew
+from storage.embedded import schema
 from storage.embedded.database import EmbeddedStore
 from storage.journal.sqlite_journal import SqliteJournal
 from storage.snapshots import SnapshotStore
@@ -37,8 +39,15 @@ detectors = ["default", "joint"]
 """
 
 
-def test_there_is_a_folder_of_an_earlier_version() -> None:
-    assert len(FOLDERS) >= 3
+def test_there_is_a_folder_of_every_version_of_the_database(tmp_path: Path) -> None:
+    """Whoever changes the layout adds a folder of the version before: `tests/support/older/make_older_folder.py`."""
+    versions = set()
+    for packed in FOLDERS:
+        with tarfile.open(packed) as tar:
+            tar.extract("points.duckdb", tmp_path / packed.name, filter="data")
+        with duckdb.connect(str(tmp_path / packed.name / "points.duckdb"), read_only=True) as database:
+            versions |= set(database.execute("SELECT value FROM stored.meta WHERE name = 'version'").fetchall())
+    assert versions >= {(str(version),) for version in range(1, schema.VERSION)}
 
 
 @pytest.mark.parametrize("packed", FOLDERS, ids=lambda path: path.name.partition(".")[0])
