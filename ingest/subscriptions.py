@@ -59,8 +59,8 @@ class Subscriptions:
 
     @property
     def waiting(self) -> bool:
-        """Something that was asked has no answer yet."""
-        return bool(self._asked)
+        """Something that was asked has no answer yet, or is to be asked."""
+        return self.changed or bool(self._asked)
 
     def change(self, filters: Mapping[str, int]) -> None:
         """Want these from now on; the next `update` asks for it."""
@@ -82,7 +82,7 @@ class Subscriptions:
         MQTT 5 is told not to send retained messages again where the subscription is not new (section 3.8.3.1).
         """
         with self._lock:
-            wanted, self.changed = dict(self._wanted), False
+            wanted = dict(self._wanted)
         gone = sorted(self._held - wanted.keys() - self._leaving)
         for start in range(0, len(gone), _FILTERS_A_PACKET):
             batch = gone[start : start + _FILTERS_A_PACKET]
@@ -99,6 +99,8 @@ class Subscriptions:
                 self._asked[packet_id] = batch
         self._subscribed = wanted
         self._held.update(wanted)
+        with self._lock:
+            self.changed = self._wanted != wanted
 
     def ask_again(self) -> None:
         """Let the next `update` ask for what was refused once more: the broker's rules may have changed."""

@@ -116,6 +116,7 @@ def test_a_changed_configuration_is_picked_up_and_an_invalid_one_refused(service
     service.settle(2)
     service.config.write_text('[[routes]]\nfilter = "m/#"\nmetrics = [{ match = "link", ignore = true }]\n')
     wait_until(lambda: "is in force" in service.log, what="the new configuration")
+    wait_until(lambda: service.get("health")["stages"][0]["status"] == "green", what="the broker's answer")
     publish(service.broker_url, [("m/link", "3"), ("elsewhere", "4")])
     counts = service.settle(3)
     assert counts["dropped"] == {"ignored": 1}
