@@ -144,14 +144,17 @@ class Profile(BaseModel):
         return self
 
     def kinds_at(self, topic: str) -> list[int]:
-        """The messages that may come on a topic, in order: where there are several, each payload says which it is."""
+        """The messages that may come on a topic, in order, where they are of several roles: each payload tells which.
+
+        Of one role, the first payload of the topic decides for all.
+        """
         found = []
         for number, message in enumerate(self.messages):
             if message.certainty(topic):
                 found.append(number)
                 if not message.payload:
                     break
-        return found
+        return found if len({self.messages[number].role for number in found}) > 1 else found[:1]
 
     def unit(self, metric: str) -> str:
         """The unit of a metric, empty where the profile states none."""

@@ -92,6 +92,9 @@ _ENDINGS = {
     "ms": "ms", "seconds": "s", "minutes": "min", "hours": "h",
 }  # fmt: skip
 """Units as they end a name behind an underscore, in any case, or in camel case (`powerKw`)."""
+_DOUBTFUL = frozenset({"_ma", "_va"})
+"""In small letters they may as well be a moving average, or a value."""
+_OF_CURRENT = re.compile(r"current|amp|power|apparent", re.IGNORECASE)
 _LETTERS = {"c": "°C", "f": "°F", "w": "W", "v": "V", "a": "A"}
 
 _BY_LENGTH = "|".join(sorted(_ENDINGS, key=len, reverse=True))
@@ -133,7 +136,7 @@ def _split(metric: str) -> tuple[str, str]:
         letter = next(part for part in found.groups() if part)
         return metric[: found.start()], _LETTERS[letter.lower()]
     found = _UNDERSCORED.search(metric) or _CAMEL.search(metric)
-    if found is None:
+    if found is None or (found.group() in _DOUBTFUL and not _OF_CURRENT.search(metric)):
         return metric, ""
     return metric[: found.start()], _ENDINGS[found.group().removeprefix("_").lower()]
 

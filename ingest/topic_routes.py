@@ -147,6 +147,8 @@ class TopicRouter:
         chosen, full = self._chosen[topic], "/".join(self._levels[topic])
         assert chosen.profile is not None
         messages = chosen.profile.messages
+        if payload.lstrip()[:1] == b"{" and payload.rstrip(b"\0 \t\r\n")[-1:] != b"}":
+            return topic  # Cut off: what is missing might have told.
         fitting = (kind for kind in self._kinds_at[topic] if messages[kind].certainty(full, payload))
         kind = next(fitting, None)
         if kind is None or messages[kind] is chosen.message:

@@ -216,6 +216,14 @@ def test_a_device_is_called_what_its_network_calls_it() -> None:
     assert sent.router.book.get("a81758fffe0300ff").name == "Soil 7"
 
 
+def test_a_message_that_is_cut_off_is_refused_as_what_its_topic_usually_holds() -> None:
+    notice = b'{"method":"NotifyStatus","params":{"switch:0":{"apower":33.3}}}'
+    sent = Broker(arrival=ARRIVAL).send(("s/events/rpc", notice), ("s/events/rpc", notice[:6]), ("s/events/rpc", b"{}"))
+    assert told(sent) == ["s switch:0.apower = 33.3 W"]
+    assert [reason for reason, _ in sent.refused] == ["malformed"]
+    assert sent.no_data == {"command": 1}
+
+
 def test_a_topic_tells_the_unit_of_a_value_without_a_name() -> None:
     sent = Broker(arrival=ARRIVAL).send(said("press/temp_c", {"value": 55.5}), said("press/Druck_bar", {"value": 2.5}))
     assert told(sent) == ["press/temp_c value = 55.5 °C", "press/Druck_bar value = 2.5 bar"]

@@ -29,8 +29,8 @@ def test_a_unit_has_one_spelling(written: str, unit: str) -> None:
         ("temperature_C", "°C"), ("tempF", "°F"), ("Temperatur_C", "°C"), ("TempSpec", ""),
         ("pressure_hPa", "hPa"), ("load_pct", "%"), ("wind_km_h", "km/h"), ("power_W", "W"), ("battery_V", "V"),
         ("power_kw", "kW"), ("flow_lpm", "l/min"), ("total_m3", "m³"), ("speedRpm", "rpm"), ("Power [kW]", "kW"),
-        ("Druck in bar", "bar"), ("sidebar", ""), ("items (n)", ""), ("phase_C", ""), ("W", ""),
-        ("temperature", ""),
+        ("Druck in bar", "bar"), ("temp_ma", ""), ("current_ma", "mA"), ("sidebar", ""), ("items (n)", ""),
+        ("phase_C", ""), ("W", ""), ("temperature", ""),
     ],
 )  # fmt: skip
 def test_the_end_of_a_name_may_tell_the_unit(metric: str, unit: str) -> None:
