@@ -31,13 +31,13 @@ class RunningService:
     def start(self, *options: str) -> None:
         """Start the service, and wait until it listens to its broker."""
         self._spawn(options)
-        self._wait_until(lambda: not self.alive or self._broker_status() == "green", within=240, what="the start")
+        self._wait_until(lambda: not self.alive or self._broker_status() == "green", within=480, what="the start")
         assert self.alive, self.log
 
     def start_without_broker(self) -> None:
         """Start the service, and wait until its API answers."""
         self._spawn(())
-        self._wait_until(lambda: not self.alive or self._broker_status(), within=240, what="the start")
+        self._wait_until(lambda: not self.alive or self._broker_status(), within=480, what="the start")
         assert self.alive, self.log
 
     def _spawn(self, options: tuple[str, ...]) -> None:
