@@ -50,6 +50,7 @@ def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: flo
     last = LastError()
     quiet = logging.getLogger(f"{__name__}.client")
     quiet.setLevel(logging.CRITICAL)
+    admin: Any = None
     try:
         options = {**client_options(settings, password), "error_cb": last.note}
         admin = kafka_admin.AdminClient(options, logger=quiet)
@@ -60,6 +61,8 @@ def partitions_of(settings: KafkaSettings, password: str | None, *, timeout: flo
             _make(admin, settings, timeout)
             found = _awaited(admin, settings, timeout)
     except confluent_kafka.KafkaException as error:
+        if admin is not None:
+            admin.poll(0)  # It hands over what it noted of its connections.
         raise KafkaAwayError(f"{settings.place}: {_word(error)}{last.because()}") from None
     if not found:
         raise KafkaAwayError(f"{settings.place}: the topic is being made")
@@ -96,5 +99,7 @@ def _make(admin: Any, settings: KafkaSettings, timeout: float) -> None:
 
 
 def _word(error: Any) -> str:
-    told = error.args[0] if error.args else error
-    return str(told.str()) if hasattr(told, "str") else str(told)
+    told, kinds = error.args[0], confluent_kafka.KafkaError
+    if told.code() in (kinds._TRANSPORT, kinds._TIMED_OUT, kinds._ALL_BROKERS_DOWN):
+        return "no server answers"
+    return str(told.str())

@@ -10,6 +10,8 @@ from driftline.cluster.receiving import KafkaReceiver
 from driftline.config import Config, parse_config
 from driftline.config_errors import ConfigError
 from storage.journal.kafka_records import RecordError, headers_of, message_of, packet_of
+from storage.journal.kafka_settings import KafkaSettings
+from storage.journal.kafka_topic import KafkaAwayError, partitions_of
 
 pytest.importorskip("confluent_kafka")
 
@@ -96,3 +98,9 @@ def test_receivers_need_a_broker_that_they_can_share() -> None:
     with pytest.raises(ValueError) as refused:
         KafkaReceiver(Config(), environment={})
     assert str(refused.value) == ('broker.url: "auto": receivers share one broker: set its address, mqtt://host:port')
+
+
+def test_a_kafka_that_is_away_is_named(free_port: int) -> None:
+    with pytest.raises(KafkaAwayError) as away:
+        partitions_of(KafkaSettings(servers=[f"127.0.0.1:{free_port}"]), None, timeout=1)
+    assert str(away.value).startswith(f'Kafka at 127.0.0.1:{free_port}, topic "driftline": no server answers')
