@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "deploy" / "lock"
-RUN, BUILD, DEV, FUZZ = "run", "build", "dev", "fuzz"
+RUN, BUILD, DEV, FUZZ, SPARK = "run", "build", "dev", "fuzz", "spark"
 EXTRAS = (
     "grafana",
     "influx",
@@ -30,6 +30,7 @@ EXTRAS = (
     "assistants",
     "tracing",
     "cluster",
+    SPARK,
     FUZZ,
     DEV,
 )
@@ -79,7 +80,8 @@ def resolve(*, upgrade: bool) -> dict[str, Blocks]:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kept.txt"
         kept.write_text("" if upgrade else "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.txt"))))
-        _compile("pyproject.toml", "--extra", DEV, "--extra", FUZZ, "--generate-hashes", "--output-file", str(kept))
+        every = [option for extra in (DEV, FUZZ, SPARK) for option in ("--extra", extra)]
+        _compile("pyproject.toml", *every, "--generate-hashes", "--output-file", str(kept))
         whole = read_blocks(kept.read_text())
         names = {RUN: _names("pyproject.toml", kept), BUILD: _names("-", kept)}
         for extra in EXTRAS:

@@ -37,6 +37,7 @@ from driftline.cli.commands.report import report
 from driftline.cli.commands.restore import restore
 from driftline.cli.commands.score import score
 from driftline.cli.commands.simulate import PASS_ON, simulate
+from driftline.cli.commands.spark import spark
 from driftline.cli.commands.storage import storage
 from driftline.cli.commands.streams import streams
 from driftline.cli.commands.tokens import tokens
@@ -61,6 +62,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], dict[str, Any]], ...] = (
     (RUN, restore, {}),
     (RUN, confirm, {}),
     (RUN, correct, {}),
+    (RUN, spark, {}),
     (UNDERSTAND, check, {}),
     (UNDERSTAND, explain, {}),
     (UNDERSTAND, backtest, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,20 @@ if TYPE_CHECKING:
     from driftline.config import Config
 
 
+class Engine(StrEnum):
+    """What the configuration is to run on."""
+
+    SERVICE = "service"
+    SPARK = "spark"
+
+
 def check(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The file to check.", show_default=False)] = None,
     config: ConfigOption = None,
     series: Annotated[
         int, typer.Option("--series", "-n", metavar="N", min=1, help="Series that the memory plan is for.")
     ] = 10_000,
+    engine: Annotated[Engine, typer.Option("--for", help="What it is to run on.")] = Engine.SERVICE,
 ) -> None:
     """Validate the configuration and say everything that is wrong with it at once.
 
@@ -28,7 +37,7 @@ def check(
     Files of secrets and certificates that the configuration names must be there, and readable by who asks.
     Where there is none, it warns of what is valid and hardly meant: a route that no message reaches, a detector that
     no route uses, a name from a topic level that is not there. The memory that each detector's state takes for so many
-    series is listed.
+    series is listed. With --for spark, what does not run on Spark is an error too.
 
     Example: driftline check plant.toml
     """
@@ -44,6 +53,8 @@ def check(
         check_files(settings)
     except ConfigError as refused:
         errors = [*refused.errors, *errors]
+    if engine is Engine.SPARK:
+        errors += _unfit_for_spark(settings)
     if errors:
         raise CommandError(*errors, code=Exit.USAGE)
     _check_profiles(settings)
@@ -57,6 +68,12 @@ def check(
         print(f"warning {line}")
     for line in memory_plan(settings, series):
         print(line)
+
+
+def _unfit_for_spark(config: Config) -> list[str]:
+    from driftline.cluster.spark_limits import unfit_for_spark
+
+    return [f"{line}: this does not run on Spark" for line in unfit_for_spark(config)]
 
 
 def _check_profiles(config: Config) -> None:
