@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,20 @@ def as_text(table: Any, *left_out: str) -> list[str]:
     return sorted(repr(row) for row in table.drop_columns(list(left_out)).to_pylist())
 
 
+def ended(begin: Callable[[], Any]) -> str:
+    """Run a query to its end; what it ended with. Begun again where Spark gave a process too little time (ten seconds
+    to import itself, which no setting changes): that is a restart like any other."""
+    for _ in range(8):
+        try:
+            begin().awaitTermination()
+        except StreamingQueryException as error:
+            if "to connect back" not in str(error):
+                return str(error)
+        else:
+            return ""
+    pytest.fail("Spark's processes do not start within its ten seconds")
+
+
 def test_a_batch_that_fails_once_it_is_written_and_a_restart_change_nothing(session: Any, tmp_path: Path) -> None:
     messages = [
         *STEADY,
@@ -104,11 +118,10 @@ def test_a_batch_that_fails_once_it_is_written_and_a_restart_change_nothing(sess
             if batch == 1:
                 raise OSError("the driver is gone")
 
-    with pytest.raises(StreamingQueryException, match="the driver is gone"):
-        start(session, PLANT, plan, FailsOnceWritten((), plan.results)).awaitTermination()
+    assert "the driver is gone" in ended(lambda: start(session, PLANT, plan, FailsOnceWritten((), plan.results)))
     written = sorted(path.name for path in (tmp_path / "results" / "points").iterdir())
     assert written == ["batch=000000000", "batch=000000001"]
-    start(session, PLANT, plan).awaitTermination()
+    assert ended(lambda: start(session, PLANT, plan)) == ""
     written = sorted(path.name for path in (tmp_path / "results" / "points").iterdir())
     assert written == ["batch=000000000", "batch=000000001", "batch=000000002"]
     expected = by_one_machine(PLANT, records)
