@@ -108,7 +108,7 @@ def open_session(plan: SparkPlan) -> SparkSession:
         "spark.sql.streaming.minBatchesToRetain": "3",
         "spark.ui.showConsoleProgress": "false",
     }
-    if plan.kafka:
+    if plan.kafka and "spark.jars" not in plan.settings:
         own["spark.jars.packages"] = f"{KAFKA}:{__version__}"
     for name, value in {**own, **plan.settings}.items():
         builder = builder.config(name, value)
