@@ -335,3 +335,12 @@ def test_what_is_left_to_the_general_path_has_the_type_and_unit_of_its_birth() -
     assert [note.detail for note in data.notes] == [
         "big: -9007199254740993 is stored as -9007199254740992: whole numbers beyond 2^53 are rounded"
     ]
+
+
+def test_messages_that_are_missing_where_the_sequence_begins_anew_may_still_come() -> None:
+    node = Node(0, sequence=253)
+    assert node.follow(2) == "sequence number 2, expected 254: messages are missing before it"
+    assert (node.sequence, node.missing) == (2, {254, 255, 0, 1})
+    assert [node.follow(late) for late in (255, 0, 254)] == ["", "", ""]
+    assert node.needs == "sequence number 2, expected 254"
+    assert (node.follow(1), node.needs, node.follow(3)) == ("", "", "")
