@@ -70,6 +70,8 @@ def sentence(
     if channel == "lasting":
         side = "above" if value >= expected else "below"
         text = f"{seen}; the mean of the last readings stays {side} what is usual at this hour, {usual}"
+    elif lower <= value <= upper:
+        return f"{seen}, within the usual {usual}; {_scored(score, name)}"
     elif channel == "range":
         text = f"{seen} is far outside everything seen of this sensor; usually {usual}"
     elif channel in ("jump", "shift"):

@@ -49,8 +49,9 @@ class Adwin(FleetDetector):
     The bound holds for independent readings; the odds are tempered by those that this series showed before.
 
     Works: on changes of the mean of any size, of which small ones take longer to be sure of. Fails: on autocorrelated
-    series, whose mean changes all the time: they keep the window short and the scores low; on changes of the
-    variance alone. Expected is the window's mean.
+    series, whose mean changes all the time: they keep the window short and, once that is usual, the scores low; on a
+    daily course, which gives six to thirteen alarms in its first week (take `seasonal` or `ensemble` there); on changes
+    of the variance alone. Expected is the window's mean.
 
     Cost: about 0.9 us a reading. Memory: 1.6 KiB a slot. Source: Bifet and Gavalda, "Learning from Time-Changing Data
     with Adaptive Windowing", SIAM Data Mining 2007.

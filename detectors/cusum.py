@@ -82,8 +82,9 @@ class Cusum(FleetDetector):
     alarm, and the way back within that time takes the sum down again.
 
     Works: on level shifts of half to three deviations that last, with steady noise. Fails: on lone spikes, and on
-    series that wander or cycle slowly, where sums are always high and the own past takes the edge off them. Time is
-    not looked at: gaps do not count.
+    series that wander or have a daily course, each swing of which is a shift to it: a plain sine of a day gives two to
+    eight alarms in its first week, until sums as high are usual; take `seasonal` or `ensemble` there. Time is not
+    looked at: gaps do not count.
 
     Cost: about 180 ns a reading. Memory: 356 bytes a slot. Source: Page, "Continuous Inspection Schemes", Biometrika
     41, 1954; Siegmund, "Sequential Analysis", 1985 (the tail); Lucas and Crosier, Comm. Statist. 11, 1982 (robust

@@ -28,7 +28,7 @@ from detectors.channels.deviation import (
 )
 from detectors.channels.special import SPECIAL_NAMES
 from detectors.channels.special import STUCK as STUCK_PLACE
-from detectors.channels.value_range import is_asleep, is_switch, mode_around, range_learn, range_score
+from detectors.channels.value_range import is_asleep, mode_around, modes_apart, range_learn, range_score
 from detectors.detector import MAX_SCORE
 from detectors.fleet_detector import Column
 from detectors.novelty import novelty_learn, novelty_score
@@ -50,8 +50,9 @@ STUCK = SPECIAL + STUCK_PLACE
 ANSWERS = len(PART_NAMES)
 DEVIATION_CHANNEL, RANGE_CHANNEL, SHAPE_CHANNEL = range(3)
 """Channels whose excursions are counted; the others count for themselves."""
-RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE, RAW_CLAIM = range(5)
-"""Places in the scratch's `raw`; `RAW_CLAIM` is the answer of the deviation before a young series is cautious."""
+RAW_DEVIATION, RAW_RANGE, RAW_NOVELTY, RAW_SHAPE, RAW_CLAIM, IS_SWITCH = range(6)
+"""Places in the scratch's `raw`; `RAW_CLAIM` is the answer of the deviation before a young series is cautious,
+`IS_SWITCH` 1 where an odd reading leads from one usual mode to another, else 0."""
 
 CAUTION_READINGS, CAUTION_NS = 500.0, 900e9
 """What a score claims beyond the readings seen counts by n / (n + this, or what comes in this time)."""
@@ -130,7 +131,7 @@ class Series(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (5,)."""
+    """What is made of one reading: arrays filled anew for each. `answers` (ANSWERS,) decades, `raw` (6,)."""
 
     reading: deviation.DeviationView
     answers: NDArray[np.float64]
@@ -140,7 +141,7 @@ class Scratch(NamedTuple):
 
 def new_scratch() -> Scratch:
     """Empty scratch, for a kernel's run."""
-    return Scratch(deviation.new_view(), np.zeros(ANSWERS), np.zeros(5), np.zeros(shape.COARSEST, np.float32))
+    return Scratch(deviation.new_view(), np.zeros(ANSWERS), np.zeros(6), np.zeros(shape.COARSEST, np.float32))
 
 
 class Output(NamedTuple):
@@ -201,7 +202,7 @@ def _matters(facts: Any, slot: int, error: float, value: float) -> bool:
 def _is_switch(state: Any, value: float, view: Any) -> bool:
     """Whether the reading has come from one usual mode of the series to another."""
     which = SHIFT if view.decades[SHIFT] > view.decades[JUMP] else JUMP
-    return bool(is_switch(state, value - view.error[which], value))
+    return bool(modes_apart(state, value - view.error[which], value))
 
 
 @subkernel
@@ -273,20 +274,21 @@ def _tell(
         out.expected[row], out.lower[row], out.upper[row] = special_band[0], special_band[1], special_band[2]
         return
     out.novelty[row] = compress(decades(mix.novelty, slot, scratch.raw[RAW_NOVELTY], priors[0]))
-    spoke = best <= RANGE and answers[best] > TOLD_DECADES
-    _tell_band(series, row, read, best if best < SIZES and spoke else LEVEL, spoke, scratch.reading, out)
+    spoke = best if best <= RANGE and answers[best] > TOLD_DECADES else -1
+    _tell_band(series, row, read, spoke, scratch.reading, out)
 
 
 @subkernel
-def _tell_band(series: Any, row: int, read: float, which: int, spoke: bool, view: Any, out: Any) -> None:
-    """Fill the row's band: that of the size `which`, never wider than what was seen.
+def _tell_band(series: Any, row: int, read: float, spoke: int, view: Any, out: Any) -> None:
+    """Fill the row's band: that of the size that `spoke` of the reading, never wider than what was seen.
 
-    Where no forecast `spoke` of the reading it is the band of the mode that the reading is in or next to.
+    Where none did, -1, it is the band of the mode that the reading is in or next to.
     """
     state = series.range
-    middle, half = _say_usual(series.deviation, which, view)
+    is_forecast = 0 <= spoke < SIZES
+    middle, half = _say_usual(series.deviation, spoke if is_forecast else LEVEL, view)
     low, high = state.low, state.high
-    if not spoke:
+    if spoke < 0:
         low, high = mode_around(state, read)
         more = MARGIN * (high - low)
         low, high = low - more, high + more
@@ -298,7 +300,10 @@ def _tell_band(series: Any, row: int, read: float, which: int, spoke: bool, view
     if state.inside < 2.0:
         low, high = middle, middle
     lower, upper = max(middle - half, low), min(middle + half, high)
-    if lower > upper:
+    if lower > upper and is_forecast:
+        # A forecast that has followed its series to where it never was before, such as a drift's end.
+        lower, upper = middle - half, middle + half
+    elif lower > upper:
         lower, upper = low, high
     out.lower[row], out.upper[row] = lower, upper
     out.expected[row] = min(max(middle, lower), upper)
@@ -328,9 +333,7 @@ def _ask(
     raw[RAW_DEVIATION], raw[RAW_RANGE] = of_deviation, of_range
     raw[RAW_NOVELTY] = novelty_score(series.novelty, value)
     trust = mix.trust[slot] if with_shape else 0.0
-    highest = 0.0
-    for k in range(SIZES):
-        highest = max(highest, view.decades[k])
+    highest = max(view.decades[JUMP], view.decades[SHIFT], view.decades[LEVEL], view.decades[LASTING])
     light = lightness(state)
     score = excursion_score(counted[DEVIATION_CHANNEL], of_deviation, interval, light)
     if counted[DEVIATION_CHANNEL].early <= FORGIVEN * light:
@@ -342,7 +345,9 @@ def _ask(
         score = min(score, excursion_rarity(counted[DEVIATION_CHANNEL]))
     if is_daily(state, view):
         score = min(score, DAILY_DECADES)
-    if score > NORMAL_DECADES and (view.decades[LEVEL] < USUAL_HERE or _is_switch(series.range, value, view)):
+    is_far = is_odd(view, max(of_deviation, of_range))
+    raw[IS_SWITCH] = 1.0 if (is_far or score > NORMAL_DECADES) and _is_switch(series.range, value, view) else 0.0
+    if score > NORMAL_DECADES and (view.decades[LEVEL] < USUAL_HERE or raw[IS_SWITCH] > 0.0):
         score = switch_score(counted[DEVIATION_CHANNEL], score)
     raw[RAW_CLAIM] = score
     score = _cautious(score, readings, interval, light)
@@ -357,11 +362,11 @@ def _ask(
         if series.shape.block >= shape.FINEST:
             raw[RAW_SHAPE] = shape_score(series.shape, _within_reach(series.range, value), scratch.block)
         if trust > 0.0:
-            of_shape = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
-            of_shape = excursion_score(counted[SHAPE_CHANNEL], of_shape, interval, light)
+            plain = decades(mix.shape, slot, raw[RAW_SHAPE], priors[1])
+            of_shape = excursion_score(counted[SHAPE_CHANNEL], plain, interval, light)
             # How light the tails of errors are says nothing of those of shape.
             answers[SHAPE] = trust * _cautious(of_shape, readings, interval, 0.0)
-    return is_odd(view, max(of_deviation, of_range))
+    return is_far
 
 
 @subkernel
@@ -388,4 +393,4 @@ def _learn(
     range_learn(series.range, value, seen < deviation.WARMUP or raw[RAW_CLAIM] < NORMAL_DECADES)
     novelty_learn(series.novelty, value)
     learn_score(mix.novelty, slot, raw[RAW_NOVELTY], priors[0])
-    deviation_learn(state, time, clock, value, odd, scratch.reading)
+    deviation_learn(state, time, clock, value, odd, raw[IS_SWITCH] > 0.0, scratch.reading)

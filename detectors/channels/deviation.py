@@ -397,8 +397,12 @@ def deviation_begin(state: Any, time: int, value: float) -> None:
 
 
 @subkernel
-def deviation_learn(state: Any, time: int, clock: int, value: float, odd: bool, view: Any) -> None:
-    """Learn the reading of which `deviation_score` filled `view`; `odd` where any channel finds it no normal one."""
+def deviation_learn(state: Any, time: int, clock: int, value: float, odd: bool, is_switch: bool, view: Any) -> None:
+    """Learn the reading of which `deviation_score` filled `view`; `odd` where any channel finds it no normal one.
+
+    An odd one that `is_switch`, from one usual mode to another, teaches the size of errors all the same: else the quiet
+    readings between make it smaller and smaller, and each start and stop of a machine odd for good.
+    """
     _note_day(state, clock, odd, view)
     learned = state.learned
     interval = state.interval if state.interval > 0.0 else 60e9
@@ -410,7 +414,7 @@ def deviation_learn(state: Any, time: int, clock: int, value: float, odd: bool, 
     if odd and state.odd < 0.6 and not is_daily(state, view):
         # Hours without a normal reading are a new behaviour, which is learned; else only a young series learns.
         teach = YOUNG_READINGS / (YOUNG_READINGS + learned * min(1.0, interval / 60e9))
-    _learn_scales(state, value, teach, view)
+    _learn_scales(state, value, 1.0 if is_switch else teach, view)
     _move_levels(state, value, interval, stale, view)
     state.mean = view.numbers[MEAN]
     if teach > 0.2:

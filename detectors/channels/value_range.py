@@ -103,7 +103,7 @@ def _around(state: Any, place: int) -> int:
 
 
 @subkernel
-def is_switch(state: Any, before: float, value: float) -> bool:
+def modes_apart(state: Any, before: float, value: float) -> bool:
     """Whether `before` and `value` lie in two modes of the series: many readings at both, hardly any between."""
     first, last = _cell(state, before), _cell(state, value)
     if first < 0 or last < 0 or abs(first - last) < 3:

@@ -26,8 +26,8 @@ FROM = 2.0
 """Decades from which a reading belongs to an excursion."""
 NORMAL, FAULT = 3.5, 4.5
 """A peak up to NORMAL decades counts fully among the normal ones, one of FAULT not at all."""
-QUIET = 30
-"""Readings below FROM that end an excursion."""
+QUIET = 20
+"""Readings below FROM that end an excursion: fewer than lie between two starts of a compressor."""
 PRIOR_READINGS = 1000.0
 """What the channel's own decades are worth, in readings of the series."""
 PRIOR_PEAKS = 3.0
@@ -40,6 +40,8 @@ EARLY = 3 * DAY
 FORGIVEN = 1.0
 """So many high peaks of the first days are taken for faults where the noise has light tails; one more, and all are
 normal."""
+KEEPS_COMING = 2.0
+"""How many times as often as in the first days such peaks are normal, over the weeks that are remembered."""
 FEW, MANY = 8.0, 12.0
 SELDOM, OFTEN = 1.0, 3.0
 """High peaks are normal where there were MANY of them, OFTEN a day; not where there were FEW, or SELDOM a day."""
@@ -105,7 +107,8 @@ def excursion_score(state: Any, decades: float, interval: float, light: float) -
     early, forgiven = float(state.early), FORGIVEN * light
     # A peak higher than all before it is of their kind where there were several.
     kind = max(higher, 1.0) if high > 1.0 else higher
-    counted = max(normal * higher, _ramp(early, forgiven, forgiven + 1.0) * min(early, kind))
+    usual = early * min(max(days * DAY / EARLY, 1.0), KEEPS_COMING)
+    counted = max(normal * higher, _ramp(early, forgiven, forgiven + 1.0) * min(usual, kind))
     if counted > 0.0:
         fitted = min(fitted, -math.log10(counted / (readings + PRIOR_READINGS)))
     return max(fitted, 0.0)
@@ -149,7 +152,6 @@ def excursion_learn(state: Any, decades: float, age: int, interval: float) -> No
         state.quiet = 0
     if state.readings >= max(MEMORY_READINGS, MEMORY_DAYS * DAY / max(interval, 1.0)):
         state.readings *= 0.5
-        state.early *= 0.5
         state.number *= 0.5
         for i in range(BINS):
             state.peaks[i] *= 0.5

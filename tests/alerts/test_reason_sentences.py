@@ -72,6 +72,7 @@ def test_a_detector_without_a_band_gives_its_score_and_no_rarity_that_it_cannot_
          "usual at this hour, 15.0 to 19.0 A"),
         (16.9, "lasting", (17.0, 15.0, 19.0), "current 16.9 A; the mean of the last readings stays below what is "
          "usual at this hour, 15.0 to 19.0 A"),
+        (16.9, "jump", (17.0, 15.0, 19.0), "current 16.9 A, within the usual 15.0 to 19.0 A; score 6.0 by jump"),
         (18.0, "level", (17.0, 17.0, 17.0), "current 18 A, usually 17 to 17 A at this hour"),
         (85.0, "ewma", (17.0, math.nan, math.nan), "current 85 A, expected 17 A; score 6.0 by ewma"),
     ],

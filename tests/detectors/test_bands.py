@@ -87,3 +87,13 @@ def test_a_reading_that_raises_an_alarm_lies_outside_the_band_that_is_told() -> 
         assert not lower <= values[row] <= upper
         assert 15.0 < lower < 18.5
         assert 21.5 < upper < 25.0
+
+
+def test_the_return_from_a_drift_is_told_with_the_level_that_the_drift_had_reached() -> None:
+    """Up from 2.3 to 8.3 within a day, then back at once: the range that was taken for normal never went there."""
+    values = 2.3 + np.random.default_rng(0).normal(0.0, 0.1, 10_000)
+    values[8_000:9_500] += np.linspace(0.0, 6.0, 1_500)
+    track = scored(values)
+    lower, upper = track.lower[9_500, 0], track.upper[9_500, 0]
+    assert track.score[9_500, 0] > 4.0
+    assert 7.8 < lower < 8.3 < upper < 8.8
