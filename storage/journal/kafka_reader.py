@@ -109,9 +109,13 @@ class KafkaReader:
         )
         self._admin = kafka_admin.AdminClient(client_options(self.settings, self._password), logger=quiet)
         self._partitions = {number: _Partition(0) for number in range(found)}
-        oldest, newest = (
-            self._ends(which) for which in (kafka_admin.OffsetSpec.earliest(), kafka_admin.OffsetSpec.latest())
-        )
+        try:
+            oldest, newest = (
+                self._ends(which) for which in (kafka_admin.OffsetSpec.earliest(), kafka_admin.OffsetSpec.latest())
+            )
+        except KafkaAwayError:
+            self.close()
+            raise
         for number, partition in self._partitions.items():
             partition.next_offset = self._first(number, oldest[number], newest[number])
         self._consumer.assign([self._place(number, each.next_offset) for number, each in self._partitions.items()])
