@@ -288,7 +288,7 @@ def write_both(store: EmbeddedStore, external: External, outputs: list[StepOutpu
 
 def eventually_agree(check: Callable[[], None]) -> None:
     """Databases show what they confirmed a moment later."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while True:
         try:
             return check()

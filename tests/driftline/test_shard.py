@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_runs import PLANT, SECOND, START, STEADY, TOPICS, by_one_machine, encoded, logs, names_of, tables
+from journal_cuts import SECOND, START
+from shard_runs import PLANT, STEADY, TOPICS, by_one_machine, encoded, logs, names_of, tables
 
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN
 from driftline.cluster.shard import Record, Shard, shard_settings, step_shard

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_cuts import ALARM, DETECTORS, SECOND, START, Message, stored_tables
+from journal_cuts import ALARM, DETECTORS, SECOND, START, Message, encoded, stored_tables
 
 from alerts.alarm_settings import AlarmSettings
 from devices.messages import FLAG_DUPLICATE, FLAG_REDELIVERED, FLAG_RETAIN, MessageChunk
@@ -49,19 +48,6 @@ messages = st.lists(
     min_size=1,
     max_size=80,
 )
-
-
-def encoded(drawn: Sequence[tuple[str, int, list[int], int, int]]) -> list[Message]:
-    rows, arrival = [], START
-    for topic, behind, values, flags, gap in drawn:
-        arrival += gap
-        if topic.startswith("plain"):
-            body = b"broken" if values[0] == 13 else b"%d" % values[0]
-        else:
-            metrics = {f"m{number}": value for number, value in enumerate(values)}
-            body = json.dumps({"ts": (arrival // SECOND - behind) * 1000, **metrics}).encode()
-        rows.append((topic.encode(), body, arrival, flags))
-    return rows
 
 
 def assert_cuts_change_nothing(rows: list[Message], cuts: set[int]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,3 +38,17 @@ def stored_tables(outputs: Sequence[StepOutput]) -> dict[str, Any]:
         "dead letters": sorted(repr(letter) for letter in whole.dead_letters),
         "counts": {name: count for name, count in whole.counts.items() if count},
     }
+
+
+def encoded(drawn: Sequence[tuple[str, int, list[int], int, int]]) -> list[Message]:
+    """Messages of a topic, how many seconds their own time lies behind, values, flags, and the gap before each, ns."""
+    rows, arrival = [], START
+    for topic, behind, values, flags, gap in drawn:
+        arrival += gap
+        if topic.startswith("plain"):
+            body = b"broken" if values[0] == 13 else b"%d" % values[0]
+        else:
+            metrics = {f"m{number}": value for number, value in enumerate(values)}
+            body = json.dumps({"ts": (arrival // SECOND - behind) * 1000, **metrics}).encode()
+        rows.append((topic.encode(), body, arrival, flags))
+    return rows

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from zlib import crc32
+
+from journal_cuts import SECOND
+from journal_cuts import encoded as encoded_messages
 
 from devices.batch import ScoredBatch
 from devices.messages import MessageChunk
@@ -15,8 +17,6 @@ from driftline.config import Config
 from driftline.runtime.recovery import engine_of_settings
 from storage.store import JournalEntry, StepOutput
 
-SECOND = 1_000_000_000
-START = 1_750_000_000 * SECOND
 PLANT = Config.model_validate(
     {
         "detectors": {
@@ -106,13 +106,4 @@ STEADY = [
 
 
 def encoded(drawn: Sequence[tuple[str, int, list[int], int, int]]) -> list[Record]:
-    records, arrival = [], START
-    for topic, behind, values, flags, gap in drawn:
-        arrival += gap
-        if topic.startswith("plain"):
-            body = b"broken" if values[0] == 13 else b"%d" % values[0]
-        else:
-            metrics = {f"m{number}": value for number, value in enumerate(values)}
-            body = json.dumps({"ts": (arrival // SECOND - behind) * 1000, **metrics}).encode()
-        records.append(Record(topic.encode(), body, arrival, flags))
-    return records
+    return [Record(*message) for message in encoded_messages(drawn)]
