@@ -175,6 +175,22 @@ class _Waiting(NamedTuple):
     due: NDArray[np.int64]
 
 
+class _ReleaseState(NamedTuple):
+    """What a release works on.
+
+    Of each device: `high`, its newest time, `limit`, the time up to which what waits is due, and `head`, the first of
+    its waiting rows. Of each row: `behind`, the next of its device's, and `released`, the moment as of which it is.
+    `order` is the rows as they are released.
+    """
+
+    high: NDArray[np.int64]
+    limit: NDArray[np.int64]
+    head: NDArray[np.int64]
+    behind: NDArray[np.int64]
+    released: NDArray[np.int64]
+    order: NDArray[np.intp]
+
+
 class _Newest(NamedTuple):
     """Of each series: the `newest` time, what it was `said` to be before a conflict moved it, and the `last` value."""
 
@@ -240,12 +256,11 @@ def _release(
         behind[row] = head[rows.device[row]]
         head[rows.device[row]] = row
     limit = np.full(len(high), NO_TIME, np.int64)
+    state = _ReleaseState(high, limit, head, behind, released, order)
     touched = np.empty(2 * len(rows.time), np.int32)
     count, at, due = 0, first, 0
     for moment in moments:
-        due, count = _release_overdue(
-            rows, moment, by_due, due, touched, high, limit, head, behind, order, count, released
-        )
+        due, count = _release_overdue(rows, state, moment, by_due, due, touched, count)
         devices = 0
         while at < len(rows.time) and rows.arrival[at] <= moment:
             device = rows.device[at]
@@ -268,7 +283,7 @@ def _release(
                 touched[devices] = rows.device[row]
                 devices += 1
             due += 1
-        count = _settle(rows, moment, touched[:devices], high, limit, head, behind, order, count, released)
+        count = _settle(rows, state, moment, touched[:devices], count)
         _sort_by_time(order[unordered:count], rows.time)
     return count
 
@@ -276,64 +291,48 @@ def _release(
 @subkernel
 def _release_overdue(
     rows: _Waiting,
+    state: _ReleaseState,
     moment: int,
     by_due: NDArray[np.intp],
     due: int,
     touched: NDArray[np.int32],
-    high: NDArray[np.int64],
-    limit: NDArray[np.int64],
-    head: NDArray[np.int64],
-    behind: NDArray[np.int64],
-    order: NDArray[np.intp],
     count: int,
-    released: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Release one after the other what became due before the moment; returns the new place in `by_due`, and count."""
     while due < len(by_due) and rows.due[by_due[due]] < moment:
         row = by_due[due]
         due += 1
-        if released[row] == NO_TIME:
+        if state.released[row] == NO_TIME:
             touched[0] = rows.device[row]
-            limit[rows.device[row]] = rows.time[row]
+            state.limit[rows.device[row]] = rows.time[row]
             passed = moment if rows.due[row] == NO_TIME else rows.due[row]
             unordered = count
-            count = _settle(rows, passed, touched[:1], high, limit, head, behind, order, count, released)
-            _sort_by_time(order[unordered:count], rows.time)
+            count = _settle(rows, state, passed, touched[:1], count)
+            _sort_by_time(state.order[unordered:count], rows.time)
     return due, count
 
 
 @subkernel
-def _settle(
-    rows: _Waiting,
-    moment: int,
-    touched: NDArray[np.int32],
-    high: NDArray[np.int64],
-    limit: NDArray[np.int64],
-    head: NDArray[np.int64],
-    behind: NDArray[np.int64],
-    order: NDArray[np.intp],
-    count: int,
-    released: NDArray[np.int64],
-) -> int:
+def _settle(rows: _Waiting, state: _ReleaseState, moment: int, touched: NDArray[np.int32], count: int) -> int:
     """Release what the watermark or the limit of each touched device has passed; returns the new count.
 
     What arrived last may be older than what has waited long enough: it goes with it, since behind it it would be late.
     """
     for device in touched:
-        last, row = _NONE, head[device]
+        last, row = _NONE, state.head[device]
         while row != _NONE:
-            following = behind[row]
-            if rows.time[row] <= high[device] - rows.window[row] or rows.time[row] <= limit[device]:
-                order[count], released[row] = row, moment
+            following = state.behind[row]
+            if rows.time[row] <= state.high[device] - rows.window[row] or rows.time[row] <= state.limit[device]:
+                state.order[count], state.released[row] = row, moment
                 count += 1
                 if last == _NONE:
-                    head[device] = following
+                    state.head[device] = following
                 else:
-                    behind[last] = following
+                    state.behind[last] = following
             else:
                 last = row
             row = following
-        limit[device] = NO_TIME
+        state.limit[device] = NO_TIME
     return count
 
 
