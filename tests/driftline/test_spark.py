@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shard_runs import PLANT, SECOND, STEADY, by_one_machine, device_of, encoded, logs
+from journal_cuts import SECOND
+from shard_runs import PLANT, STEADY, by_one_machine, device_of, encoded, logs
 
 from driftline.cluster.result_tables import alarms_table, points_table
 from driftline.cluster.shard import Record
