@@ -18,6 +18,7 @@ from driftline.cluster.shard import shard_settings
 from driftline.cluster.spark_limits import unfit_for_spark
 from driftline.cluster.spark_results import ResultWriter
 from driftline.config import Config
+from storage.journal.kafka_settings import KafkaSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,15 +42,13 @@ class SparkRefusedError(ValueError):
 class SparkPlan:
     """Where messages come from, and where state and results go.
 
-    `kafka` are bootstrap servers, and `topic` theirs; else `files` is a folder that Parquet files are added to. `tasks`
-    are those that the shards are spread over; like `checkpoint` it stays what it was at the first start. `every` is
+    `files` is a folder that Parquet files are added to; where it is "" the configured Kafka topic is read. `tasks` are
+    those that the shards are spread over; like `checkpoint` it stays what it was at the first start. `every` is
     the time between two batches, "" for as soon as the last one is done; `once` ends when all that is there is read.
     `most_records` is the largest batch; of files it counts these. `settings` are Spark's own.
     """
 
     checkpoint: str
-    kafka: str = ""
-    topic: str = ""
     files: str = ""
     results: Path | None = None
     master: str = ""
@@ -75,7 +74,7 @@ def run(config: Config, plan: SparkPlan, say: Callable[[str], None] = print) -> 
         from pyspark.errors import StreamingQueryException  # noqa: PLC0415  an extra
 
         query = start(session, config, plan)
-        say(f"reading {plan.topic or plan.files}, Spark {session.version}, state in {plan.checkpoint}")
+        say(f"reading {plan.files or config.kafka.place}, Spark {session.version}, state in {plan.checkpoint}")
         try:
             query.awaitTermination()
         except StreamingQueryException as error:
@@ -108,7 +107,7 @@ def open_session(plan: SparkPlan) -> SparkSession:
         "spark.sql.streaming.minBatchesToRetain": "3",
         "spark.ui.showConsoleProgress": "false",
     }
-    if plan.kafka and "spark.jars" not in plan.settings:
+    if not plan.files and "spark.jars" not in plan.settings:
         own["spark.jars.packages"] = f"{KAFKA}:{__version__}"
     for name, value in {**own, **plan.settings}.items():
         builder = builder.config(name, value)
@@ -119,7 +118,7 @@ def start(session: SparkSession, config: Config, plan: SparkPlan, writer: Result
     """Start the query, which goes on from its checkpoint; `writer` is another one than the plan's."""
     from driftline.cluster.spark_engine import messages_of, results_of  # noqa: PLC0415  an extra
 
-    results = results_of(messages_of(source(session, plan)), dict(shard_settings(config)))
+    results = results_of(messages_of(source(session, config.kafka, plan)), dict(shard_settings(config)))
     writer = writer or ResultWriter(config.sinks, plan.results)
     stream = results.writeStream.foreachBatch(writer.write_batch).option("checkpointLocation", plan.checkpoint)
     if plan.once:
@@ -129,7 +128,7 @@ def start(session: SparkSession, config: Config, plan: SparkPlan, writer: Result
     return stream.start()
 
 
-def source(session: SparkSession, plan: SparkPlan) -> DataFrame:
+def source(session: SparkSession, kafka: KafkaSettings, plan: SparkPlan) -> DataFrame:
     """What is read."""
     if plan.files:
         return (
@@ -137,8 +136,8 @@ def source(session: SparkSession, plan: SparkPlan) -> DataFrame:
         )
     return (
         session.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", plan.kafka)
-        .option("subscribe", plan.topic)
+        .option("kafka.bootstrap.servers", ",".join(kafka.servers))
+        .option("subscribe", kafka.topic)
         .option("includeHeaders", "true")
         .option("startingOffsets", "earliest")
         .option("maxOffsetsPerTrigger", plan.most_records)
@@ -156,8 +155,6 @@ def summary(query: Any) -> Sequence[str]:
 
 def _refusals(config: Config, plan: SparkPlan) -> list[str]:
     lines = [f"{line}: this does not run on Spark" for line in unfit_for_spark(config)]
-    if bool(plan.kafka) == bool(plan.files) or bool(plan.kafka) != bool(plan.topic):
-        lines.append("expected either --kafka HOST:PORT with --topic NAME, or --files FOLDER")
     if not config.sinks and plan.results is None:
         lines.append("results would go nowhere: expected [[sinks]] in the configuration, or --results FOLDER")
     return lines

@@ -10,7 +10,7 @@ from driftline.config import Config
 
 def unfit_for_spark(config: Config) -> list[str]:
     """A line for each setting that a shard cannot do what it says: its place, and why."""
-    return [*_of_one_machine(config), *_across_devices(config), *_of_messages(config)]
+    return [*_of_one_machine(config), *_across_devices(config), *_of_kafka(config), *_of_messages(config)]
 
 
 def _of_one_machine(config: Config) -> Iterator[str]:
@@ -36,6 +36,12 @@ def _across_devices(config: Config) -> Iterator[str]:
             f'alarm.budget: "{config.alarm.budget}" is shared by devices of several shards; '
             'expected one "per sensor" or "per device"'
         )
+
+
+def _of_kafka(config: Config) -> Iterator[str]:
+    """How Spark's own client would have to connect."""
+    if config.kafka.security != "plaintext":
+        yield f'kafka.security: "{config.kafka.security}": the application connects without signing in or certificates'
 
 
 def _of_messages(config: Config) -> Iterator[str]:

@@ -1,11 +1,12 @@
 import csv
+import inspect
 import io
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def test_every_command_has_help_with_an_example(name: str, capsys: Captured) -> 
     assert main([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert "Example: " in out or name == "simulate"
+
+
+@pytest.mark.parametrize("command", [command for _, command, _ in COMMANDS], ids=lambda command: command.__name__)
+def test_no_help_holds_what_a_terminal_takes_for_a_style(command: Callable[..., None]) -> None:
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    helps = [getattr(each, "help", None) for one in parameters for each in getattr(one.annotation, "__metadata__", ())]
+    for text in (inspect.getdoc(command), *helps):
+        assert re.findall(r"\[[a-z#/@][^\[\]]*\]", text or "") == []
 
 
 @pytest.mark.parametrize("what", [["--devices=3"], ["--world=cold-chain"], ["inject", "press-01", "stuck"], ["load"]])

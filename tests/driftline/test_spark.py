@@ -32,7 +32,7 @@ QUIET = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.d
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("spark")
     settings = {**QUIET, "spark.sql.warehouse.dir": str(folder), "spark.local.dir": str(folder)}
-    found = open_session(SparkPlan("", master="local[2]", tasks=2, settings=settings))
+    found = open_session(SparkPlan("", files=str(folder), master="local[2]", tasks=2, settings=settings))
     yield found
     found.stop()
 

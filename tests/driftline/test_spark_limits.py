@@ -20,19 +20,20 @@ def test_what_cannot_run_on_spark_is_named_before_anything_starts(
 ) -> None:
     config = tmp_path / "driftline.toml"
     config.write_text(
-        '[alarm]\nbudget = "2 per site per day"\n\n'
+        '[alarm]\nbudget = "2 per site per day"\n\n[kafka]\nsecurity = "ssl"\n\n'
         '[[notices]]\nname = "shift"\nkind = "mqtt"\ntopic = "plant/notices"\n'
     )
     named = [
         "driftline: notices: shift: notices are sent by the service alone: this does not run on Spark",
         'driftline: alarm.budget: "2 per site per day" is shared by devices of several shards; expected one '
         '"per sensor" or "per device": this does not run on Spark',
+        'driftline: kafka.security: "ssl": the application connects without signing in or certificates: '
+        "this does not run on Spark",
     ]
     assert main(["check", str(config), "--for", "spark"]) == 2
     assert capsys.readouterr().err.splitlines() == named
     assert refusal(capsys, "--config", str(config)) == [
         *named,
-        "driftline: expected either --kafka HOST:PORT with --topic NAME, or --files FOLDER",
         "driftline: results would go nowhere: expected [[sinks]] in the configuration, or --results FOLDER",
     ]
 

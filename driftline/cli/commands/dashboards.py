@@ -38,7 +38,7 @@ SourceOption = Annotated[
     typer.Option(
         "--source",
         metavar="TYPE",
-        help="Type of the database that Grafana asks. [default: that of the first of the sinks, else victoriametrics]",
+        help="Type of the database that Grafana asks; by default that of the first of the sinks, else victoriametrics.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="build, draw: the folder written to.")]
@@ -56,7 +56,7 @@ TokenFileOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="push, diff: replace what was changed in Grafana too.")]
 DatabaseUrlOption = Annotated[
-    str, typer.Option("--database-url", metavar="URL", help="Where Grafana reaches the database. [default: by source]")
+    str, typer.Option("--database-url", metavar="URL", help="Where Grafana reaches the database; by default by source.")
 ]
 PageUrlOption = Annotated[
     str, typer.Option("--page-url", metavar="URL", help="Where a browser reaches Driftline's own page.")
@@ -80,7 +80,7 @@ WebhookOption = Annotated[
 EmailOption = Annotated[str, typer.Option("--email", help="build: whom Grafana's alerts are mailed to.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="draw: the device of the device dashboard.")]
 RangeOption = Annotated[str, typer.Option("--range", help="draw: length of the time range.")]
-UntilOption = Annotated[str, typer.Option("--until", metavar="TIME", help="draw: its end, ISO 8601. [default: now]")]
+UntilOption = Annotated[str, typer.Option("--until", metavar="TIME", help="draw: its end, ISO 8601; by default now.")]
 
 
 def dashboards(

@@ -25,7 +25,7 @@ NameOption = Annotated[
 
 
 def receive(
-    to: Annotated[Literal["kafka"], typer.Option("--to", help="Where messages go: the topic of [kafka].")] = "kafka",
+    to: Annotated[Literal["kafka"], typer.Option("--to", help="Where messages go: kafka.topic.")] = "kafka",
     name: NameOption = "",
     config: ConfigOption = None,
 ) -> None:

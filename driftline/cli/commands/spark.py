@@ -29,15 +29,15 @@ def spark(
         str,
         typer.Option("--master", metavar="URL", help="Where it runs: local[2], spark://HOST:PORT, yarn, k8s://URL."),
     ] = "local[*]",
-    kafka: Annotated[str, typer.Option("--kafka", metavar="HOST:PORT", help="Bootstrap servers of Kafka.")] = "",
-    topic: Annotated[str, typer.Option("--topic", metavar="NAME", help="The topic that receivers write to.")] = "",
     files: Annotated[
         str,
-        typer.Option("--files", metavar="DIR", help="In place of Kafka: Parquet files with its columns, as they come."),
+        typer.Option(
+            "--files", metavar="DIR", help="In place of the topic: Parquet files with its columns, as they come."
+        ),
     ] = "",
     results: Annotated[
         Path | None,
-        typer.Option("--results", metavar="DIR", help="Results as Parquet files too, beside the configured [[sinks]]."),
+        typer.Option("--results", metavar="DIR", help="Results as Parquet files too, beside the configured sinks."),
     ] = None,
     every: Annotated[
         str,
@@ -57,16 +57,17 @@ def spark(
 ) -> None:
     """Run the engine on Spark Structured Streaming: Kafka in, databases and Parquet files out.
 
-    Each partition of the Kafka topic is a shard with a state of its own, which Spark keeps. What runs on one machine
-    alone, such as streams and functions, is named and refused: see `driftline check --for spark`.
+    The topic is that of the configuration's kafka.topic. Each of its partitions is a shard with a state of its own,
+    which Spark keeps. What runs on one machine alone, such as streams and functions, is named and refused: see
+    `driftline check --for spark`.
 
-    Example: driftline spark submit --master local[2] --kafka localhost:9092 --topic driftline --checkpoint ./checkpoint
+    Example: driftline spark submit --master local[2] --config plant.toml --checkpoint ./checkpoint
     """
     from driftline.cluster.spark_application import SparkPlan, SparkRefusedError, run
 
     assert action is SparkAction.SUBMIT
     settings = dict(each.partition("=")[::2] for each in conf or ())
-    plan = SparkPlan(checkpoint, kafka, topic, files, results, master, every, once, tasks, most, settings)
+    plan = SparkPlan(checkpoint, files, results, master, every, once, tasks, most, settings)
     try:
         run(read_config(config), plan)
     except SparkRefusedError as error:

@@ -23,7 +23,9 @@ def tune(
     ] = "default",
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", metavar="FILE", help="Faults: JSON {file: [[start, end]]} or CSV file,start,end."),
+        typer.Option(
+            "--labels", metavar="FILE", help="Faults: JSON, a list of start and end by file, or CSV file,start,end."
+        ),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", min=2, help="How many sets of parameters to try.")] = 40,
     parameter: Annotated[
